@@ -1,0 +1,1 @@
+"""Train language models to think partly in words and partly in latents."""

@@ -1,0 +1,235 @@
+"""The decoder behind every family: Qwen2/2.5, Qwen3 and Llama 3.x.
+
+Parameters are stored as Hugging Face stores them, `[out, in]`, with all layers
+of a kind stacked in front: `layers.q.weight [l, n*h, d]`. Training scans over
+the stack, which compiles in bounded time at any depth. Decoding must not slice
+a stacked weight in every step, so whoever decodes calls `unstack` once, inside
+the same program and before the loop.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from hybrid_latent.ops.attention import attention
+from hybrid_latent.ops.norm import rms_norm
+from hybrid_latent.ops.rope import (
+  Llama3Scaling,
+  rope_frequencies,
+  rope_tables,
+  rotate,
+)
+
+REMAT = {
+  'none': None,
+  'full': jax.checkpoint_policies.nothing_saveable,
+  'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+  """Sizes and switches of one model; the family files make them."""
+
+  vocab: int  # rows of the embedding, padding rows included
+  width: int
+  layers: int
+  heads: int
+  kv_heads: int
+  head_dim: int
+  mlp: int
+  rope_theta: float
+  rope_scaling: Llama3Scaling | None = None
+  norm_eps: float = 1e-6
+  tied: bool = True  # the output head is the input embedding
+  qkv_bias: bool = False  # Qwen2
+  qk_norm: bool = False  # Qwen3
+  family: str = 'llama'  # which key table writes it back
+  max_positions: int = 32768
+  dtype: str = 'float32'  # of the computation; parameters keep their own
+  remat: str = 'none'  # what training saves per layer, a key of REMAT
+  attention: str = 'xla'  # or 'cudnn'
+
+
+class LoRA(nnx.Module):
+  """A low-rank addition to a weight: scale * b @ a (arXiv 2106.09685)."""
+
+  def __init__(self, a: Array, b: Array, scale: float):
+    self.a = nnx.Param(a)  # [*l, r, in]
+    self.b = nnx.Param(b)  # [*l, out, r]
+    self.scale = scale
+
+
+class Linear(nnx.Module):
+  """x @ weight.T (+ bias) (+ adapter), computed in x's dtype."""
+
+  def __init__(self, key: Array, shape: tuple[int, ...], bias: bool = False):
+    self.weight = nnx.Param(0.02 * jax.random.normal(key, shape))
+    self.bias = nnx.data(nnx.Param(jnp.zeros(shape[:-1])) if bias else None)
+    self.lora = nnx.data(None)
+
+  def __call__(self, x: Float[Array, '*b i']) -> Float[Array, '*b o']:
+    y = _project(x, self.weight[...])
+    if self.lora is not None:
+      low = _project(x, self.lora.a[...])
+      y = y + self.lora.scale * _project(low, self.lora.b[...])
+    if self.bias is not None:
+      bias = self.bias[...].astype(x.dtype)
+      y = y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
+    return y
+
+
+def _project(x: Array, weight: Array) -> Array:
+  return jnp.einsum('...i,oi->...o', x, weight.astype(x.dtype))
+
+
+class Layer(nnx.Module):
+  """One pre-norm block; `stack` of them at once when it is not ()."""
+
+  def __init__(
+    self, config: TransformerConfig, key: Array, stack: tuple[int, ...]
+  ):
+    c, keys = config, iter(jax.random.split(key, 7))
+    scale = lambda n: nnx.Param(jnp.ones((*stack, n)))
+    q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
+    self.config = config
+    self.input_norm = scale(c.width)
+    self.q = Linear(next(keys), (*stack, q, c.width), c.qkv_bias)
+    self.k = Linear(next(keys), (*stack, kv, c.width), c.qkv_bias)
+    self.v = Linear(next(keys), (*stack, kv, c.width), c.qkv_bias)
+    self.o = Linear(next(keys), (*stack, c.width, q))
+    self.q_norm = nnx.data(scale(c.head_dim) if c.qk_norm else None)
+    self.k_norm = nnx.data(scale(c.head_dim) if c.qk_norm else None)
+    self.mlp_norm = scale(c.width)
+    self.gate = Linear(next(keys), (*stack, c.mlp, c.width))
+    self.up = Linear(next(keys), (*stack, c.mlp, c.width))
+    self.down = Linear(next(keys), (*stack, c.width, c.mlp))
+
+  def __call__(self, x, rope, mask, kv=None, at=None):
+    """The block's output and, where `kv` is given, that cache with x's keys
+    and values written from slot `at` on."""
+    c = self.config
+    y = rms_norm(x, self.input_norm[...], c.norm_eps)
+    q = rotate(self._heads(self.q(y), self.q_norm), *rope)
+    k = rotate(self._heads(self.k(y), self.k_norm), *rope)
+    v = self._heads(self.v(y), None)
+    if kv is not None:
+      write = lambda slots, new: jax.lax.dynamic_update_slice(
+        slots, new.astype(slots.dtype), (0, 0, at, 0)
+      )
+      k, v = kv = (write(kv[0], k), write(kv[1], v))
+    y = attention(q, k, v, mask, implementation=c.attention)
+    b, _, t, _ = y.shape
+    x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(b, t, -1))
+    y = rms_norm(x, self.mlp_norm[...], c.norm_eps)
+    x = x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
+    return x, kv
+
+  def _heads(self, y, norm):
+    """[b t (n h)] -> [b n t h], normalised per head where the family does."""
+    y = y.reshape(*y.shape[:-1], -1, self.config.head_dim)
+    if norm is not None:
+      y = rms_norm(y, norm[...], self.config.norm_eps)
+    return jnp.swapaxes(y, 1, 2)
+
+
+class KVCache(NamedTuple):
+  """Keys and values of each layer; slots before `length` are filled."""
+
+  k: tuple[Float[Array, 'b k s h'], ...]
+  v: tuple[Float[Array, 'b k s h'], ...]
+  length: Int[Array, '']
+
+
+class Transformer(nnx.Module):
+  """A decoder-only language model; see types.LanguageModel."""
+
+  def __init__(self, config: TransformerConfig, key: Array):
+    """Random weights (normal, 0.02), float32."""
+    c = config
+    if c.remat not in REMAT:
+      raise ValueError(f'remat {c.remat!r}: write one of {sorted(REMAT)}')
+    embed_key, layer_key, head_key = jax.random.split(key, 3)
+    table = lambda k: nnx.Param(0.02 * jax.random.normal(k, (c.vocab, c.width)))
+    self.config = config
+    self.embedding = table(embed_key)
+    self.layers = nnx.data(Layer(c, layer_key, (c.layers,)))
+    self.norm = nnx.Param(jnp.ones(c.width))
+    self.head = nnx.data(None if c.tied else table(head_key))
+
+  @property
+  def table(self) -> Float[Array, 'v d']:
+    """The input embedding."""
+    return self.embedding[...]
+
+  @property
+  def unembedding(self) -> Float[Array, 'v d']:
+    """The output head."""
+    return self.table if self.head is None else self.head[...]
+
+  def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
+    return self.table[tokens].astype(self.config.dtype)
+
+  def forward(
+    self,
+    x: Float[Array, 'b t d'],
+    cache: KVCache | None,
+    positions: Int[Array, 'b t'],
+    mask: Bool[Array, 'b t s'],
+  ) -> tuple[Float[Array, 'b t d'], KVCache | None]:
+    c = self.config
+    frequencies = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
+    rope = rope_tables(positions, frequencies)
+    if cache is None:
+      block = lambda x, layer: (layer(x, rope, mask)[0], None)
+      if c.remat != 'none':
+        block = jax.checkpoint(block, policy=REMAT[c.remat])
+      if isinstance(self.layers, Layer):
+        x, _ = jax.lax.scan(block, x, self.layers)
+      else:
+        for layer in self.layers:
+          x, _ = block(x, layer)
+    else:
+      pairs = []
+      for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
+        x, kv = self._layer(i)(x, rope, mask, kv, cache.length)
+        pairs.append(kv)
+      k, v = zip(*pairs, strict=True)
+      cache = KVCache(k, v, cache.length + x.shape[1])
+    return rms_norm(x, self.norm[...], c.norm_eps), cache
+
+  def unembed(self, hidden: Float[Array, '*b d']) -> Float[Array, '*b v']:
+    return jnp.einsum(
+      '...d,vd->...v',
+      hidden,
+      self.unembedding.astype(hidden.dtype),
+      preferred_element_type=jnp.float32,
+    )
+
+  def init_cache(self, batch: int, length: int) -> KVCache:
+    c = self.config
+    zeros = lambda: tuple(
+      jnp.zeros((batch, c.kv_heads, length, c.head_dim), c.dtype)
+      for _ in range(c.layers)
+    )
+    return KVCache(zeros(), zeros(), jnp.zeros((), jnp.int32))
+
+  def _layer(self, i: int) -> Layer:
+    if not isinstance(self.layers, Layer):
+      return self.layers[i]
+    return jax.tree.map(lambda w: w[i], self.layers)
+
+
+def unstack(model: Transformer) -> Transformer:
+  """The same model as decoding wants it: a weight per layer, in the dtype of
+  the computation. Call it inside the program that decodes: it costs one copy
+  of the weights while that program runs. The barrier keeps XLA from moving
+  the slices back into the loop."""
+  model = jax.tree.map(lambda w: w.astype(model.config.dtype), model)
+  layers = tuple(model._layer(i) for i in range(model.config.layers))
+  model.layers = nnx.data(jax.lax.optimization_barrier(layers))
+  return model

@@ -1,0 +1,79 @@
+"""Finding a delimiter in sampled text on the device.
+
+A delimiter such as `####` can be split into tokens in many ways, and its last
+byte can sit inside a token. The Knuth-Morris-Pratt automaton over bytes,
+composed over the bytes of every vocabulary entry, gives a table
+`[states, vocab]` that steps exactly once a token: state i means that the last
+i bytes of the text are the longest prefix of the delimiter; the last state is
+absorbing and means that the delimiter has been completed.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+
+def delimiter_automaton(
+  delimiter: bytes, token_bytes: Sequence[bytes], vocab: int
+) -> np.ndarray:
+  """int8 [len(delimiter) + 1, vocab]. `token_bytes[i]` is what id i adds to
+  the text; ids beyond it (padding rows of an embedding) add nothing. An empty
+  delimiter gives the automaton that never completes."""
+  if not delimiter:
+    return np.zeros((2, vocab), np.int8)
+  if len(delimiter) > 126:
+    raise ValueError(
+      f'delimiter {delimiter!r} has {len(delimiter)} bytes: at most 126'
+    )
+  if len(token_bytes) > vocab:
+    raise ValueError(
+      f'the tokenizer has {len(token_bytes)} ids, the model {vocab} rows: '
+      'load the tokenizer that belongs to the model'
+    )
+  byte_step = _byte_transitions(delimiter)
+  states = np.arange(len(delimiter) + 1, dtype=np.int8)
+  table = np.repeat(states[:, None], vocab, axis=1)
+  for token, text in enumerate(token_bytes):
+    state = states
+    for byte in text:
+      state = byte_step[state, byte]
+    table[:, token] = state
+  return table
+
+
+def step(
+  table: Int[Array, 'a v'], state: Int[Array, 'b'], token: Int[Array, 'b']
+) -> Int[Array, 'b']:
+  """The state after one more token."""
+  return table[state, token].astype(jnp.int32)
+
+
+def unfinished(
+  table: Int[Array, 'a v'], tokens: Int[Array, 'b t']
+) -> Bool[Array, 'b t']:
+  """True while the delimiter is not completed, each token included."""
+
+  def advance(state, token):
+    state = step(table, state, token)
+    return state, state < table.shape[0] - 1
+
+  start = jnp.zeros(tokens.shape[0], jnp.int32)
+  _, thinking = jax.lax.scan(advance, start, tokens.T)
+  return thinking.T
+
+
+def _byte_transitions(delimiter: bytes) -> np.ndarray:
+  """int8 [states, 256] of the Knuth-Morris-Pratt automaton."""
+  n = len(delimiter)
+  table = np.zeros((n + 1, 256), np.int8)
+  table[0, delimiter[0]] = 1
+  border = 0  # state of delimiter[1:state]: where a mismatch falls back to
+  for state in range(1, n):
+    table[state] = table[border]
+    table[state, delimiter[state]] = state + 1
+    border = table[border, delimiter[state]]
+  table[n] = n
+  return table

@@ -1,0 +1,56 @@
+"""Rotary position embedding, plain and with Llama 3's frequency scaling."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+
+class Llama3Scaling(NamedTuple):
+  """Llama 3.1's stretch of the slow frequencies (HF: rope_type 'llama3')."""
+
+  factor: float
+  low_freq_factor: float
+  high_freq_factor: float
+  original_max_position_embeddings: int
+
+
+def rope_frequencies(
+  head_dim: int, theta: float, scaling: Llama3Scaling | None
+) -> np.ndarray:
+  """Angular frequency of each of the head_dim / 2 planes, float32 radians per
+  position. With scaling: wavelengths beyond original / low_freq_factor are
+  slowed by `factor`, those below original / high_freq_factor kept, and those
+  between interpolated (arXiv 2407.21783, as released)."""
+  exponent = np.arange(0, head_dim, 2, dtype=np.float32) / head_dim
+  frequency = (1.0 / theta**exponent).astype(np.float32)
+  if scaling is None:
+    return frequency
+  turns = scaling.original_max_position_embeddings * frequency / (2 * math.pi)
+  low, high = scaling.low_freq_factor, scaling.high_freq_factor
+  smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
+  slowed = frequency / scaling.factor
+  return ((1 - smooth) * slowed + smooth * frequency).astype(np.float32)
+
+
+def rope_tables(
+  positions: Int[Array, 'b t'], frequencies: np.ndarray
+) -> tuple[Float[Array, 'b t h'], Float[Array, 'b t h']]:
+  """Cosines and sines in float32, each plane's angle stored twice (halves)."""
+  angle = positions[..., None].astype(jnp.float32) * frequencies[None, None]
+  angle = jnp.concatenate([angle, angle], axis=-1)
+  return jnp.cos(angle), jnp.sin(angle)
+
+
+def rotate(
+  x: Float[Array, 'b n t h'],
+  cos: Float[Array, 'b t h'],
+  sin: Float[Array, 'b t h'],
+) -> Float[Array, 'b n t h']:
+  """x turned by its position, planes (i, i + h/2) as in Hugging Face."""
+  half = x.shape[-1] // 2
+  y = x.astype(jnp.float32)
+  turned = jnp.concatenate([-y[..., half:], y[..., :half]], axis=-1)
+  return (y * cos[:, None] + turned * sin[:, None]).astype(x.dtype)

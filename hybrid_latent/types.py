@@ -1,0 +1,127 @@
+"""The letters of every shape, and the records that travel between the parts.
+
+  b  rows of a batch (completions)     u  prompts (b = u * group)
+  p  prompt positions                  t  time: generated positions
+  s  cache slots                       d  model width
+  v  vocabulary                        f  MLP width
+  n  query heads                       k  key/value heads
+  h  head width                        l  layers
+  r  LoRA rank                         e  a second model width (gates)
+
+The same letters stand in jaxtyping annotations, einsum strings, the sharding
+table and plot labels.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Array, Bool, Float, Int
+
+PyTree = Any
+
+
+class LanguageModel(Protocol):
+  """Whatever has these four methods is a model, ours or another project's."""
+
+  def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
+    """The input embedding of each token."""
+    ...
+
+  def forward(
+    self,
+    x: Float[Array, 'b t d'],
+    cache: PyTree | None,
+    positions: Int[Array, 'b t'],
+    mask: Bool[Array, 'b t s'],
+  ) -> tuple[Float[Array, 'b t d'], PyTree | None]:
+    """Hidden states after the final norm, and the cache with `t` more slots.
+
+    Reads an *embedding*, never a token id: that is what latent feedback needs.
+    `mask[b, t, s]` says whether position t may read slot s. Without a cache
+    the slots are the positions of `x` itself.
+    """
+    ...
+
+  def unembed(self, hidden: Float[Array, '*b d']) -> Float[Array, '*b v']:
+    """Float32 logits."""
+    ...
+
+  def init_cache(self, batch: int, length: int) -> PyTree:
+    """An empty cache. Its leaves are scalars or have the batch dimension first
+    and, where they have slots, grow in exactly one dimension with `length`."""
+    ...
+
+
+class Prompt(NamedTuple):
+  """Prompts of one batch, left padded."""
+
+  tokens: Int[Array, 'u p']  # token ids; anything where mask is False
+  mask: Bool[Array, 'u p']  # False on the padding
+  ids: Int[Array, 'u']  # stable number of each prompt: seeds its samples
+
+
+class Sampling(NamedTuple):
+  """How a token is drawn. All traced: a change never recompiles."""
+
+  temperature: Float[Array, '']  # > 0; divides the logits before the filters
+  top_k: Int[Array, '']  # keep the k likeliest tokens; 0 keeps all
+  top_p: Float[Array, '']  # then keep the smallest set with this mass; 1: all
+  min_p: Float[Array, '']  # then drop what is rarer than min_p * max; 0: none
+  greedy: Bool[Array, '']  # take the likeliest token instead of a draw
+  score_temperature: Float[Array, '']  # of the log-probs the learner compares
+
+
+class Stop(NamedTuple):
+  """When a row ends and where its thinking ends. All traced."""
+
+  tokens: Int[Array, 'k']  # ids that end a row (the id itself is kept); -1: none
+  limit: Int[Array, '']  # tokens a row may have, at most `max_steps`
+  pad: Int[Array, '']  # id written after a row has ended
+  delimiter: Int[Array, 'a v']  # automaton over token ids, see ops/automaton.py
+
+
+class StepOut(NamedTuple):
+  """What one decoding step knows before it chooses the next input."""
+
+  token: Int[Array, 'b']  # the token just drawn
+  logits: Float[Array, 'b v']  # float32, of the distribution it was drawn from
+  hidden: Float[Array, 'b d']  # post-norm hidden state the logits came from
+  thinking: Bool[Array, 'b']  # delimiter not completed, this token included
+
+
+class Fed(NamedTuple):
+  """What a feedback decided at one step."""
+
+  x: Float[Array, 'b d']  # the model's next input
+  record: PyTree  # what replay needs, leaves [b ...]
+  latent: Float[Array, 'b']  # 0 for a plain token .. 1 for a pure latent
+  state: PyTree  # carried to the next step
+
+
+class Feedback(NamedTuple):
+  """What the model reads at the next step, in the manner of an optax
+  transformation: pure functions, parameters live in the policy."""
+
+  init: Callable  # (batch) -> state
+  step: Callable  # (model, state, keys [b], out: StepOut) -> Fed
+  replay: Callable  # (model, record, tokens [b t]) -> inputs [b t d]
+  log_prob: Callable  # (model, hidden, record, token_log_probs) -> f32[b t]
+
+
+class Trajectory(NamedTuple):
+  """Completions as sampled, with all that re-scoring them needs."""
+
+  tokens: Int[Array, 'b t']  # drawn tokens, pad after the end
+  mask: Bool[Array, 'b t']  # True on drawn tokens, the stop token included
+  log_probs: Float[Array, 'b t']  # full vocabulary, at the score temperature
+  behaviour: Float[Array, 'b t']  # log-probs of the distribution drawn from
+  thinking: Bool[Array, 'b t']  # before the delimiter's last token
+  latent: Float[Array, 'b t']  # how latent the input after this token was
+  record: PyTree  # the feedback's, leaves [b t ...]
+  ended: Bool[Array, 'b']  # a stop token came, not the limit
+  steps: Int[Array, '']  # passes of the decoding loop
+
+  @property
+  def lengths(self) -> Int[Array, 'b']:
+    """Drawn tokens of each row."""
+    return self.mask.sum(-1)

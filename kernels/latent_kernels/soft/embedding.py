@@ -1,0 +1,113 @@
+"""The soft embedding of given logits, by whichever implementation suits."""
+
+import functools
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from latent_kernels.soft import tpu
+from latent_kernels.soft.definition import SoftEmbedding
+from latent_kernels.soft.definition import reference
+from latent_kernels.soft.definition import scaled_logits_gradient
+from latent_kernels.soft.online import absorb
+from latent_kernels.soft.online import empty
+from latent_kernels.soft.online import normalised
+
+
+def soft_embedding(
+  logits: Array,
+  table: Array,
+  temperature: Array | float = 1.0,
+  *,
+  implementation: str | None = None,
+) -> SoftEmbedding:
+  """The expected embedding of a token drawn from softmax(logits / temperature).
+
+  Args:
+    logits: [*b v]; -inf excludes a token.  A row of only -inf gives NaN.
+    table: [v d], float32 or bfloat16.  The matmul runs in its dtype and
+      accumulates in float32, the dtype of every result (float64 stays float64).
+    temperature: positive scalar, may be traced.  A constant to
+      differentiation: its gradient is zero.
+    implementation: a name in IMPLEMENTATIONS.  None takes 'pallas' on a TPU,
+      where the program is one chip's (a process with one chip, or inside
+      `jax.shard_map`), since the compiler cannot partition a kernel; else 'xla'.
+
+  Returns:
+    SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]).  All but
+    'reference' know reverse-mode gradients of the first order only.
+
+  Raises:
+    ValueError: for shapes that do not match or a name that does not exist.
+  """
+  if table.ndim != 2 or logits.shape[-1:] != table.shape[:1]:
+    raise ValueError(
+      f"soft_embedding: logits {logits.shape} and table {table.shape} do not"
+      " match; expected logits [..., v] and table [v, d]."
+    )
+  dtype = jnp.result_type(logits.dtype, table.dtype, jnp.float32)
+  temperature = jax.lax.stop_gradient(jnp.asarray(temperature, dtype))
+  *batch, vocab = logits.shape
+  z = logits.reshape(-1, vocab).astype(dtype) / temperature
+  if implementation is None:
+    implementation = "by_platform" if _one_chip(z, table) else "xla"
+  elif implementation not in IMPLEMENTATIONS:
+    raise ValueError(
+      f"soft_embedding: implementation={implementation!r} does not exist;"
+      f" choose one of {', '.join(IMPLEMENTATIONS)}, or None."
+    )
+  forward = {**IMPLEMENTATIONS, "by_platform": _by_platform}[implementation]
+  out = forward(z, table)
+  return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
+
+
+def xla(z: Array, table: Array) -> SoftEmbedding:
+  """One matmul of unnormalised weights, divided by their sum at the end."""
+  state = empty(z.shape[0], table.shape[1], z.dtype)
+  return normalised(absorb(state, z, table))
+
+
+def _differentiable(forward):
+  """`forward` with the analytic gradient: two matmuls, nothing saved but z."""
+
+  def forward_and_residuals(z, table):
+    out = forward(z, table)
+    return out, (z, table, out)
+
+  def backward(residuals, cotangent):
+    z, table, out = residuals
+    p = jnp.exp(z - out.log_sum_exp[:, None])
+    g = cotangent.mixture.astype(table.dtype)
+    projected = jnp.dot(g, table.T, preferred_element_type=z.dtype)
+    dz = scaled_logits_gradient(p, projected, out, cotangent)
+    d_table = jnp.dot(p.astype(g.dtype).T, g, preferred_element_type=z.dtype)
+    return dz, d_table.astype(table.dtype)
+
+  differentiable = jax.custom_vjp(forward)
+  differentiable.defvjp(forward_and_residuals, backward)
+  return differentiable
+
+
+def _on_this_platform(z, table):
+  return jax.lax.platform_dependent(z, table, tpu=tpu.pallas, default=xla)
+
+
+def _one_chip(z, table):
+  """Whether the program being traced is one chip's, and that a TPU can run."""
+  mesh = jax.sharding.get_abstract_mesh()
+  alone = jax.default_backend() == "tpu" and jax.device_count() == 1
+  manual = not mesh.empty and mesh.are_all_axes_manual
+  return (alone or manual) and tpu.is_supported(z, table)
+
+
+_by_platform = _differentiable(_on_this_platform)
+
+IMPLEMENTATIONS = {
+  "reference": reference,  # The definition.  Any device, plain autodiff.
+  "xla": _differentiable(xla),  # Any device.
+  "pallas": _differentiable(tpu.pallas),  # TPU.
+  "pallas_interpret": _differentiable(  # The TPU kernel on any device, slowly.
+    functools.partial(tpu.pallas, interpret=True)
+  ),
+}

@@ -1,0 +1,60 @@
+"""Softmax over a vocabulary that arrives in pieces, mixing a table's rows.
+
+The state holds sums of w = exp(z - peak), not yet normalised.  A new piece may
+raise the peak: the old sums then shrink by exp(old peak - new peak).  One piece
+is the XLA form, a scan over pieces the training form, and a grid over pieces
+the TPU kernel.  Milakov and Gimelshein, arXiv 1805.02867.
+"""
+
+from typing import NamedTuple
+
+from jax import Array
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from latent_kernels.soft.definition import SoftEmbedding
+
+
+class OnlineSoftmax(NamedTuple):
+  """Sums over the tokens seen so far, one row per distribution."""
+
+  mixture: Array  # f32[n d]: sum of w * table.
+  peak: Array  # f32[n 1]: the largest z, or the lowest finite number.
+  total: Array  # f32[n 1]: sum of w.
+  squares: Array  # f32[n 1]: sum of w**2.
+
+
+def empty(n: int, d: int, dtype: DTypeLike) -> OnlineSoftmax:
+  """The state before any token.  A finite peak keeps pieces of -inf at w = 0."""
+  zero = jnp.zeros((n, 1), dtype)
+  peak = jnp.full((n, 1), jnp.finfo(dtype).min, dtype)
+  return OnlineSoftmax(jnp.zeros((n, d), dtype), peak, zero, zero)
+
+
+def absorb(state: OnlineSoftmax, z: Array, table: Array) -> OnlineSoftmax:
+  """The state after a piece: z [n c] of scaled logits, table [c d].
+
+  The matmul runs in the table's dtype, w <= 1 rounded to it, and accumulates in
+  the state's.
+  """
+  peak = jnp.maximum(state.peak, jnp.max(z, axis=-1, keepdims=True))
+  shrink = jnp.exp(state.peak - peak)
+  w = jnp.exp(z - peak)
+  rows = jnp.dot(
+    w.astype(table.dtype), table, preferred_element_type=state.mixture.dtype
+  )
+  return OnlineSoftmax(
+    mixture=state.mixture * shrink + rows,
+    peak=peak,
+    total=state.total * shrink + jnp.sum(w, axis=-1, keepdims=True),
+    squares=state.squares * shrink**2 + jnp.sum(w**2, axis=-1, keepdims=True),
+  )
+
+
+def normalised(state: OnlineSoftmax) -> SoftEmbedding:
+  """The soft embedding [n ...]; NaN for a row that saw nothing but -inf."""
+  return SoftEmbedding(
+    mixture=state.mixture / state.total,
+    log_sum_exp=(state.peak + jnp.log(state.total))[:, 0],
+    l2=(jnp.sqrt(state.squares) / state.total)[:, 0],
+  )

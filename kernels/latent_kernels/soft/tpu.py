@@ -1,0 +1,104 @@
+"""The soft embedding on a TPU: one pass over the table, softmax on the way.
+
+The grid runs over blocks of rows, then over blocks of the vocabulary.  The
+state of the online softmax is the kernel's output: its blocks do not move with
+the vocabulary, so they stay in VMEM until their rows are done.
+"""
+
+import functools
+
+import jax
+from jax import Array
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
+
+from latent_kernels.soft.definition import SoftEmbedding
+from latent_kernels.soft.online import OnlineSoftmax
+from latent_kernels.soft.online import absorb
+from latent_kernels.soft.online import empty
+from latent_kernels.soft.online import normalised
+
+LANES = 128  # width of a TPU vector register; blocks are multiples of it.
+BLOCK_BYTES = 2 << 20  # of table, and of state: each is double-buffered in the
+# 16 MiB of VMEM that a kernel is given unless it asks for more.
+
+
+def pallas(
+  z: Array,
+  table: Array,
+  *,
+  block_rows: int | None = None,
+  block_vocab: int | None = None,
+  interpret: bool = False,
+) -> SoftEmbedding:
+  """The soft embedding of scaled logits z f32[n v] in a table [v d].
+
+  Blocks default to what fits VMEM: `block_rows` a multiple of 8 (or n),
+  `block_vocab` a multiple of 128 (or v).  `interpret` runs on any device.
+  """
+  (n, vocab), d = z.shape, table.shape[1]
+  rows = min(n, block_rows or _largest_block(4 * d, 8, 256))
+  row_bytes = table.dtype.itemsize * d
+  columns = min(vocab, block_vocab or _largest_block(row_bytes, LANES, 2048))
+
+  def state_block(width):
+    return pl.BlockSpec((rows, width), lambda i, j: (i, 0))
+
+  state = pl.pallas_call(
+    functools.partial(_absorb_block, vocab=vocab),
+    grid=(pl.cdiv(n, rows), pl.cdiv(vocab, columns)),
+    in_specs=[
+      pl.BlockSpec((rows, columns), lambda i, j: (i, j)),
+      pl.BlockSpec((columns, d), lambda i, j: (j, 0)),
+    ],
+    out_specs=OnlineSoftmax(*map(state_block, (d, 1, 1, 1))),
+    out_shape=jax.eval_shape(lambda: empty(n, d, z.dtype)),
+    compiler_params=pltpu.CompilerParams(
+      dimension_semantics=("parallel", "arbitrary")
+    ),
+    interpret=interpret,
+    name="soft_embedding",
+  )(z, table)
+  return normalised(state)
+
+
+def is_supported(z: Array, table: Array) -> bool:
+  """Whether a TPU has these dtypes and one block of this table fits VMEM."""
+  return (
+    z.dtype == jnp.float32
+    and table.dtype in (jnp.float32, jnp.bfloat16)
+    and LANES * table.shape[1] * table.dtype.itemsize <= 2 * BLOCK_BYTES
+  )
+
+
+def _absorb_block(z_ref, table_ref, *state_refs, vocab):
+  state_refs = OnlineSoftmax(*state_refs)
+  block = pl.program_id(1)
+
+  @pl.when(block == 0)
+  def _():
+    start = empty(*state_refs.mixture.shape, state_refs.mixture.dtype)
+    jax.tree.map(_store, state_refs, start)
+
+  z, table = z_ref[...], table_ref[...]
+  columns = z.shape[1]
+  if vocab % columns:  # What lies past the table is not zero: NaN, perhaps.
+    left = vocab - block * columns
+    z = jnp.where(_index(z, axis=1) < left, z, -jnp.inf)
+    table = jnp.where(_index(table, axis=0) < left, table, 0)
+  state = OnlineSoftmax(*(ref[...] for ref in state_refs))
+  jax.tree.map(_store, state_refs, absorb(state, z, table))
+
+
+def _store(ref, value):
+  ref[...] = value
+
+
+def _index(x, axis):
+  return jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+
+
+def _largest_block(row_bytes, multiple, at_most):
+  rows = BLOCK_BYTES // row_bytes // multiple * multiple
+  return min(max(rows, multiple), at_most)
