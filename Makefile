@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST_ARGS ?=
 
 .PHONY: quickstart test test-slow lint setup
+
+# These are made for a CPU; `JAX_PLATFORMS=cuda make test` runs them elsewhere.
+quickstart test test-slow: export JAX_PLATFORMS ?= cpu
 
 quickstart: $(READY)
 	$(BIN)/python -m experiments.quickstart
@@ -12,10 +16,10 @@ quickstart: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

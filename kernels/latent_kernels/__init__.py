@@ -1,13 +1,12 @@
-"""Kernels that make latent feedback cheap.  They need jax and nothing else."""
+"""Kernels that make latent feedback cheap. They need jax and nothing else."""
 
 from latent_kernels.soft.definition import SoftEmbedding
-from latent_kernels.soft.embedding import IMPLEMENTATIONS
-from latent_kernels.soft.embedding import soft_embedding
+from latent_kernels.soft.embedding import IMPLEMENTATIONS, soft_embedding
 from latent_kernels.soft.from_hidden import soft_embedding_from_hidden
 
 __all__ = (
-  "IMPLEMENTATIONS",
-  "SoftEmbedding",
-  "soft_embedding",
-  "soft_embedding_from_hidden",
+  'IMPLEMENTATIONS',
+  'SoftEmbedding',
+  'soft_embedding',
+  'soft_embedding_from_hidden',
 )

@@ -3,20 +3,20 @@
 from typing import NamedTuple
 
 import jax
-from jax import Array
 import jax.numpy as jnp
+from jax import Array
 
 
 class SoftEmbedding(NamedTuple):
   """The embedding of a distribution over tokens, and that distribution's sums.
 
-  With z = logits / temperature and p = softmax(z).  HRPO's projected state
+  With z = logits / temperature and p = softmax(z). HRPO's projected state
   (arXiv 2505.18454, eq. 4 as released) is `mixture / l2[..., None]`.
   """
 
-  mixture: Array  # f32[*b d]: the expected row of the table, p @ table.
-  log_sum_exp: Array  # f32[*b]: of z, so log p = z - log_sum_exp.
-  l2: Array  # f32[*b]: ||p||_2, from 1/sqrt(tokens with p > 0) up to 1.
+  mixture: Array  # f32[*b d]: the expected row of the table, p @ table
+  log_sum_exp: Array  # f32[*b]: of z, so log p = z - log_sum_exp
+  l2: Array  # f32[*b]: ||p||_2, from 1/sqrt(tokens with p > 0) up to 1
 
 
 def reference(scaled_logits: Array, table: Array) -> SoftEmbedding:

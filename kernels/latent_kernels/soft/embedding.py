@@ -3,16 +3,17 @@
 import functools
 
 import jax
-from jax import Array
 import jax.numpy as jnp
+from jax import Array
 
 from latent_kernels.soft import tpu
-from latent_kernels.soft.definition import SoftEmbedding
-from latent_kernels.soft.definition import reference
-from latent_kernels.soft.definition import scaled_logits_gradient
-from latent_kernels.soft.online import absorb
-from latent_kernels.soft.online import empty
-from latent_kernels.soft.online import normalised
+from latent_kernels.soft.definition import (
+  SoftEmbedding,
+  reference,
+  scaled_logits_gradient,
+)
+from latent_kernels.soft.online import absorb, empty, normalised
+from latent_kernels.soft.varying import alike
 
 
 def soft_embedding(
@@ -25,46 +26,44 @@ def soft_embedding(
   """The expected embedding of a token drawn from softmax(logits / temperature).
 
   Args:
-    logits: [*b v]; -inf excludes a token.  A row of only -inf gives NaN.
-    table: [v d], float32 or bfloat16.  The matmul runs in its dtype and
+    logits: [*b v]; -inf excludes a token. A row of only -inf gives NaN.
+    table: [v d], float32 or bfloat16. The matmul runs in its dtype and
       accumulates in float32, the dtype of every result (float64 stays float64).
-    temperature: positive scalar, may be traced.  A constant to
+    temperature: positive scalar, may be traced. A constant to
       differentiation: its gradient is zero.
-    implementation: a name in IMPLEMENTATIONS.  None takes 'pallas' on a TPU,
+    implementation: a name in IMPLEMENTATIONS. None takes 'pallas' on a TPU,
       where the program is one chip's (a process with one chip, or inside
-      `jax.shard_map`), since the compiler cannot partition a kernel; else 'xla'.
+      `jax.shard_map`), since the compiler cannot partition a kernel; else
+      'xla'.
 
   Returns:
-    SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]).  All but
+    SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]). All but
     'reference' know reverse-mode gradients of the first order only.
 
   Raises:
     ValueError: for shapes that do not match or a name that does not exist.
   """
-  if table.ndim != 2 or logits.shape[-1:] != table.shape[:1]:
+  if (
+    table.ndim != 2
+    or logits.shape[-1:] != table.shape[:1]
+    or jnp.ndim(temperature)
+  ):
     raise ValueError(
-      f"soft_embedding: logits {logits.shape} and table {table.shape} do not"
-      " match; expected logits [..., v] and table [v, d]."
+      f'soft_embedding: logits {logits.shape}, table {table.shape} and'
+      f' temperature {jnp.shape(temperature)} do not match; expected logits'
+      ' [..., v], table [v, d] and a scalar temperature.'
     )
   dtype = jnp.result_type(logits.dtype, table.dtype, jnp.float32)
   temperature = jax.lax.stop_gradient(jnp.asarray(temperature, dtype))
   *batch, vocab = logits.shape
   z = logits.reshape(-1, vocab).astype(dtype) / temperature
-  if implementation is None:
-    implementation = "by_platform" if _one_chip(z, table) else "xla"
-  elif implementation not in IMPLEMENTATIONS:
-    raise ValueError(
-      f"soft_embedding: implementation={implementation!r} does not exist;"
-      f" choose one of {', '.join(IMPLEMENTATIONS)}, or None."
-    )
-  forward = {**IMPLEMENTATIONS, "by_platform": _by_platform}[implementation]
-  out = forward(z, table)
+  out = _implementation(implementation, z, table)(*alike(z, table))
   return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
 
 def xla(z: Array, table: Array) -> SoftEmbedding:
   """One matmul of unnormalised weights, divided by their sum at the end."""
-  state = empty(z.shape[0], table.shape[1], z.dtype)
+  state = empty(z, table.shape[1], z.dtype)
   return normalised(absorb(state, z, table))
 
 
@@ -93,21 +92,32 @@ def _on_this_platform(z, table):
   return jax.lax.platform_dependent(z, table, tpu=tpu.pallas, default=xla)
 
 
-def _one_chip(z, table):
-  """Whether the program being traced is one chip's, and that a TPU can run."""
-  mesh = jax.sharding.get_abstract_mesh()
-  alone = jax.default_backend() == "tpu" and jax.device_count() == 1
-  manual = not mesh.empty and mesh.are_all_axes_manual
-  return (alone or manual) and tpu.is_supported(z, table)
-
-
 _by_platform = _differentiable(_on_this_platform)
 
 IMPLEMENTATIONS = {
-  "reference": reference,  # The definition.  Any device, plain autodiff.
-  "xla": _differentiable(xla),  # Any device.
-  "pallas": _differentiable(tpu.pallas),  # TPU.
-  "pallas_interpret": _differentiable(  # The TPU kernel on any device, slowly.
+  'reference': reference,  # the definition; any device, plain autodiff
+  'xla': _differentiable(xla),  # any device
+  'pallas': _differentiable(tpu.pallas),  # TPU
+  'pallas_interpret': _differentiable(  # the TPU kernel on any device, slowly
     functools.partial(tpu.pallas, interpret=True)
   ),
 }
+
+
+def _implementation(name, z, table):
+  if name is None:
+    return _by_platform if _one_chip(z, table) else IMPLEMENTATIONS['xla']
+  if name not in IMPLEMENTATIONS:
+    raise ValueError(
+      f'soft_embedding: implementation={name!r} does not exist; choose one of'
+      f' {", ".join(IMPLEMENTATIONS)}, or None.'
+    )
+  return IMPLEMENTATIONS[name]
+
+
+def _one_chip(z, table):
+  """Whether the program being traced is one chip's, and one a TPU can run."""
+  mesh = jax.sharding.get_abstract_mesh()
+  alone = jax.default_backend() == 'tpu' and jax.device_count() == 1
+  manual = not mesh.empty and mesh.are_all_axes_manual
+  return (alone or manual) and tpu.is_supported(z, table)

@@ -1,21 +1,19 @@
 """The soft embedding of hidden states, for training: logits in pieces only.
 
-The vocabulary is cut into chunks.  The forward pass runs the online softmax
+The vocabulary is cut into chunks. The forward pass runs the online softmax
 over them; the backward pass makes each chunk's logits again from the hidden
-states and log-sum-exp.  At most a few [tokens, chunk] arrays live at once.
+states and log-sum-exp. At most a few [tokens, chunk] arrays live at once.
 """
 
 import functools
 
 import jax
-from jax import Array
 import jax.numpy as jnp
+from jax import Array
 
-from latent_kernels.soft.definition import SoftEmbedding
-from latent_kernels.soft.definition import scaled_logits_gradient
-from latent_kernels.soft.online import absorb
-from latent_kernels.soft.online import empty
-from latent_kernels.soft.online import normalised
+from latent_kernels.soft.definition import SoftEmbedding, scaled_logits_gradient
+from latent_kernels.soft.online import absorb, empty, normalised
+from latent_kernels.soft.varying import alike
 
 
 def soft_embedding_from_hidden(
@@ -33,34 +31,39 @@ def soft_embedding_from_hidden(
     head: [v d], the unembedding; may be `table` itself (tied), whose gradient
       is then the sum of both.
     table: [v e], the embedding whose rows are mixed; e is d as a rule.
-    temperature: positive scalar, may be traced.  A constant to
+    temperature: positive scalar, may be traced. A constant to
       differentiation: its gradient is zero.
-    chunk: tokens of the vocabulary per step, 1 or more.  Memory is about
-      `3 * b * t * chunk * 4` bytes.  The vocabulary axis of head and table
+    chunk: tokens of the vocabulary per step, 1 or more. Memory is about
+      `3 * b * t * chunk * 4` bytes. The vocabulary axis of head and table
       must not be sharded: a chunk would be gathered from all its holders.
 
   Returns:
     SoftEmbedding(mixture [*b t e], log_sum_exp [*b t], l2 [*b t]), float32
-    (float64 where an input is).  Reverse-mode gradients of the first order.
+    (float64 where an input is). Reverse-mode gradients of the first order.
 
   Raises:
     ValueError: for shapes that do not match, or a chunk below 1.
   """
-  shapes = hidden.shape[-1:] == head.shape[1:], head.shape[:1] == table.shape[:1]
-  if not all(shapes) or head.ndim != 2 or table.ndim != 2:
+  if (
+    (head.ndim, table.ndim, jnp.ndim(temperature)) != (2, 2, 0)
+    or hidden.shape[-1:] != head.shape[1:]
+    or head.shape[:1] != table.shape[:1]
+  ):
     raise ValueError(
-      f"soft_embedding_from_hidden: hidden {hidden.shape}, head {head.shape}"
-      f" and table {table.shape} do not match; expected hidden [..., d], head"
-      " [v, d] and table [v, e]."
+      f'soft_embedding_from_hidden: hidden {hidden.shape}, head {head.shape},'
+      f' table {table.shape} and temperature {jnp.shape(temperature)} do not'
+      ' match; expected hidden [..., d], head [v, d], table [v, e] and a scalar'
+      ' temperature.'
     )
   if chunk < 1:
     raise ValueError(
-      f"soft_embedding_from_hidden: chunk={chunk}; expected 1 or more tokens."
+      f'soft_embedding_from_hidden: chunk={chunk}; expected 1 or more tokens.'
     )
   dtype = jnp.result_type(hidden.dtype, head.dtype, table.dtype, jnp.float32)
   temperature = jax.lax.stop_gradient(jnp.asarray(temperature, dtype))
   rows = hidden.reshape(-1, hidden.shape[-1])
-  out = _from_rows(rows, head, table, temperature, min(chunk, head.shape[0]))
+  arrays = alike(rows, head, table, temperature)
+  out = _from_rows(*arrays, min(chunk, head.shape[0]))
   batch = hidden.shape[:-1]
   return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
@@ -72,7 +75,7 @@ def _from_rows(hidden, head, table, temperature, chunk):
     z = _scaled_logits(hidden, _rows(head, start, chunk), temperature, is_new)
     return absorb(state, z, _rows(table, start, chunk)), None
 
-  state = empty(hidden.shape[0], table.shape[1], temperature.dtype)
+  state = empty(hidden, table.shape[1], temperature.dtype)
   state, _ = jax.lax.scan(step, state, _indices(head.shape[0], chunk))
   return normalised(state)
 
@@ -90,28 +93,27 @@ def _backward(chunk, residuals, cotangent):
   def step(gradients, index):
     d_hidden, d_head, d_table = gradients
     start, is_new = _chunk(index, chunk, head.shape[0])
-    head_rows, table_rows = _rows(head, start, chunk), _rows(table, start, chunk)
+    head_rows = _rows(head, start, chunk)
     z = _scaled_logits(hidden, head_rows, temperature, is_new)
     p = jnp.exp(z - out.log_sum_exp[:, None])
-    projected = _dot("ne,ve->nv", g, table_rows, dtype)
+    projected = _dot('ne,ve->nv', g, _rows(table, start, chunk), dtype)
     dz = scaled_logits_gradient(p, projected, out, cotangent)
     d_logits = (dz / temperature).astype(head.dtype)
     return (
-      d_hidden + _dot("nv,vd->nd", d_logits, head_rows, dtype),
-      _add(d_head, _dot("nv,nd->vd", d_logits, hidden, dtype), start),
-      _add(d_table, _dot("nv,ne->ve", p.astype(g.dtype), g, dtype), start),
+      d_hidden + _dot('nv,vd->nd', d_logits, head_rows, dtype),
+      _add(d_head, _dot('nv,nd->vd', d_logits, hidden, dtype), start),
+      _add(d_table, _dot('nv,ne->ve', p.astype(g.dtype), g, dtype), start),
     ), None
 
-  zeros = jnp.zeros(hidden.shape, dtype), jnp.zeros_like(head)
-  (d_hidden, d_head, d_table), _ = jax.lax.scan(
-    step, (*zeros, jnp.zeros_like(table)), _indices(head.shape[0], chunk)
+  zeros = (
+    jnp.zeros_like(hidden, dtype),
+    jnp.zeros_like(head),
+    jnp.zeros_like(table),
   )
-  return (
-    d_hidden.astype(hidden.dtype),
-    d_head,
-    d_table,
-    jnp.zeros_like(temperature),
-  )
+  gradients, _ = jax.lax.scan(step, zeros, _indices(head.shape[0], chunk))
+  d_hidden, d_head, d_table = gradients
+  d_temperature = jnp.zeros_like(temperature)
+  return d_hidden.astype(hidden.dtype), d_head, d_table, d_temperature
 
 
 _from_rows.defvjp(_forward, _backward)
@@ -133,7 +135,7 @@ def _chunk(index, chunk, vocab):
 
 
 def _scaled_logits(hidden, head_rows, temperature, is_new):
-  logits = _dot("nd,vd->nv", hidden, head_rows, temperature.dtype)
+  logits = _dot('nd,vd->nv', hidden, head_rows, temperature.dtype)
   return jnp.where(is_new[None], logits / temperature, -jnp.inf)
 
 
@@ -146,6 +148,6 @@ def _rows(table, start, chunk):
 
 
 def _add(total, rows, start):
-  """Adds rows to their place.  All but zeros are added once: no rounding."""
+  """Adds rows to their place. All but zeros are added once: no rounding."""
   rows = rows.astype(total.dtype) + _rows(total, start, rows.shape[0])
   return jax.lax.dynamic_update_slice_in_dim(total, rows, start, axis=0)

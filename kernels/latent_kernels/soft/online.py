@@ -1,15 +1,15 @@
 """Softmax over a vocabulary that arrives in pieces, mixing a table's rows.
 
-The state holds sums of w = exp(z - peak), not yet normalised.  A new piece may
-raise the peak: the old sums then shrink by exp(old peak - new peak).  One piece
+The state holds sums of w = exp(z - peak), not yet normalised. A new piece may
+raise the peak: the old sums then shrink by exp(old peak - new peak). One piece
 is the XLA form, a scan over pieces the training form, and a grid over pieces
-the TPU kernel.  Milakov and Gimelshein, arXiv 1805.02867.
+the TPU kernel. Milakov and Gimelshein, arXiv 1805.02867.
 """
 
 from typing import NamedTuple
 
-from jax import Array
 import jax.numpy as jnp
+from jax import Array
 from jax.typing import DTypeLike
 
 from latent_kernels.soft.definition import SoftEmbedding
@@ -18,17 +18,25 @@ from latent_kernels.soft.definition import SoftEmbedding
 class OnlineSoftmax(NamedTuple):
   """Sums over the tokens seen so far, one row per distribution."""
 
-  mixture: Array  # f32[n d]: sum of w * table.
-  peak: Array  # f32[n 1]: the largest z, or the lowest finite number.
-  total: Array  # f32[n 1]: sum of w.
-  squares: Array  # f32[n 1]: sum of w**2.
+  mixture: Array  # f32[n d]: sum of w * table
+  peak: Array  # f32[n 1]: the largest z, or the lowest finite number
+  total: Array  # f32[n 1]: sum of w
+  squares: Array  # f32[n 1]: sum of w**2
 
 
-def empty(n: int, d: int, dtype: DTypeLike) -> OnlineSoftmax:
-  """The state before any token.  A finite peak keeps pieces of -inf at w = 0."""
-  zero = jnp.zeros((n, 1), dtype)
-  peak = jnp.full((n, 1), jnp.finfo(dtype).min, dtype)
-  return OnlineSoftmax(jnp.zeros((n, d), dtype), peak, zero, zero)
+def empty(rows: Array, d: int, dtype: DTypeLike) -> OnlineSoftmax:
+  """The state before any token, one for each of `rows` and sharded like them.
+
+  The peak is finite, so that pieces of nothing but -inf keep w = 0.
+  """
+  n = rows.shape[0]
+  zero = jnp.zeros_like(rows, dtype, shape=(n, 1))
+  return OnlineSoftmax(
+    mixture=jnp.zeros_like(rows, dtype, shape=(n, d)),
+    peak=jnp.full_like(zero, jnp.finfo(dtype).min),
+    total=zero,
+    squares=zero,
+  )
 
 
 def absorb(state: OnlineSoftmax, z: Array, table: Array) -> OnlineSoftmax:

@@ -1,6 +1,6 @@
 """The soft embedding on a TPU: one pass over the table, softmax on the way.
 
-The grid runs over blocks of rows, then over blocks of the vocabulary.  The
+The grid runs over blocks of rows, then over blocks of the vocabulary. The
 state of the online softmax is the kernel's output: its blocks do not move with
 the vocabulary, so they stay in VMEM until their rows are done.
 """
@@ -8,20 +8,19 @@ the vocabulary, so they stay in VMEM until their rows are done.
 import functools
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-import jax.numpy as jnp
 
 from latent_kernels.soft.definition import SoftEmbedding
-from latent_kernels.soft.online import OnlineSoftmax
-from latent_kernels.soft.online import absorb
-from latent_kernels.soft.online import empty
-from latent_kernels.soft.online import normalised
+from latent_kernels.soft.online import OnlineSoftmax, absorb, empty, normalised
 
-LANES = 128  # width of a TPU vector register; blocks are multiples of it.
-BLOCK_BYTES = 2 << 20  # of table, and of state: each is double-buffered in the
-# 16 MiB of VMEM that a kernel is given unless it asks for more.
+LANES = 128  # width of a TPU vector register; blocks are multiples of it
+
+# Of table, and of state. Each is double-buffered in the 16 MiB of VMEM that a
+# kernel is given unless it asks for more.
+BLOCK_BYTES = 2 << 20
 
 
 def pallas(
@@ -35,7 +34,8 @@ def pallas(
   """The soft embedding of scaled logits z f32[n v] in a table [v d].
 
   Blocks default to what fits VMEM: `block_rows` a multiple of 8 (or n),
-  `block_vocab` a multiple of 128 (or v).  `interpret` runs on any device.
+  `block_vocab` a multiple of 128 (or v). `interpret` runs on any device, but
+  inside `jax.shard_map` only with check_vma=False.
   """
   (n, vocab), d = z.shape, table.shape[1]
   rows = min(n, block_rows or _largest_block(4 * d, 8, 256))
@@ -53,12 +53,12 @@ def pallas(
       pl.BlockSpec((columns, d), lambda i, j: (j, 0)),
     ],
     out_specs=OnlineSoftmax(*map(state_block, (d, 1, 1, 1))),
-    out_shape=jax.eval_shape(lambda: empty(n, d, z.dtype)),
+    out_shape=jax.eval_shape(lambda z: empty(z, d, z.dtype), z),
     compiler_params=pltpu.CompilerParams(
-      dimension_semantics=("parallel", "arbitrary")
+      dimension_semantics=('parallel', 'arbitrary')
     ),
     interpret=interpret,
-    name="soft_embedding",
+    name='soft_embedding',
   )(z, table)
   return normalised(state)
 
@@ -73,26 +73,26 @@ def is_supported(z: Array, table: Array) -> bool:
 
 
 def _absorb_block(z_ref, table_ref, *state_refs, vocab):
-  state_refs = OnlineSoftmax(*state_refs)
+  refs = OnlineSoftmax(*state_refs)
   block = pl.program_id(1)
 
   @pl.when(block == 0)
   def _():
-    start = empty(*state_refs.mixture.shape, state_refs.mixture.dtype)
-    jax.tree.map(_store, state_refs, start)
+    _store(refs, empty(z_ref[...], table_ref.shape[1], z_ref.dtype))
 
   z, table = z_ref[...], table_ref[...]
   columns = z.shape[1]
-  if vocab % columns:  # What lies past the table is not zero: NaN, perhaps.
+  if vocab % columns:  # what lies past the table is not zero: NaN, perhaps
     left = vocab - block * columns
     z = jnp.where(_index(z, axis=1) < left, z, -jnp.inf)
     table = jnp.where(_index(table, axis=0) < left, table, 0)
-  state = OnlineSoftmax(*(ref[...] for ref in state_refs))
-  jax.tree.map(_store, state_refs, absorb(state, z, table))
+  state = OnlineSoftmax(*(ref[...] for ref in refs))
+  _store(refs, absorb(state, z, table))
 
 
-def _store(ref, value):
-  ref[...] = value
+def _store(refs, state):
+  for ref, value in zip(refs, state, strict=True):
+    ref[...] = value
 
 
 def _index(x, axis):

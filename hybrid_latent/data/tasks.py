@@ -1,0 +1,135 @@
+"""One table: where each benchmark keeps its question and its answer.
+
+A row as its authors publish it becomes the row every other part reads,
+`{'question': user message, 'answer': gold, ...}`; the other fields a task
+names (`solution`, `choices`, ...) come along under our names.
+"""
+
+from collections.abc import Callable, Mapping
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+from hybrid_latent.rewards.latex import boxed
+
+
+def _question(row: dict) -> str:
+  return row['question'].strip()
+
+
+def _answer(row: dict) -> str:
+  return str(row['answer']).strip()
+
+
+class Task(NamedTuple):
+  """How to read one data set. `user` and `answer` see the renamed row."""
+
+  splits: Mapping[str, str]  # split -> file in the data set's folder
+  fields: Mapping[str, str]  # our field -> field in the file, 'a.b' for nested
+  user: Callable[[dict], str] = _question  # renamed row -> user message
+  answer: Callable[[dict], str] = _answer  # renamed row -> gold answer
+  tfds: str | None = None  # its builder in tensorflow-datasets
+
+
+def problem(task: Task, raw: Mapping[str, Any]) -> dict:
+  """The row of `task` that the file's row `raw` stands for."""
+  row = {ours: _at(raw, path) for ours, path in task.fields.items()}
+  return row | {'question': task.user(row), 'answer': task.answer(row)}
+
+
+def _at(raw: Mapping[str, Any], path: str) -> Any:
+  value = raw
+  for key in path.split('.'):
+    if not isinstance(value, Mapping) or key not in value:
+      raise ValueError(
+        f'no field {path!r} in a row that has {sorted(raw)}; say where it is '
+        "in the task's `fields`"
+      )
+    value = value[key]
+  return value
+
+
+def _number(row: dict) -> str:
+  """27.0, as several files write 27."""
+  return f'{row["answer"]:.12g}'
+
+
+def _after_hashes(row: dict) -> str:
+  return row['solution'].split('####')[1].strip()
+
+
+def _options(row: dict) -> str:
+  """The multiple-choice message of HRPO's release, which LSAT's passage
+  precedes."""
+  passage = f'{row["passage"].strip()}\n\n' if row.get('passage') else ''
+  choices = zip(ascii_uppercase, row['choices'], strict=False)
+  lines = [f'{a}. {text.removeprefix(f"({a})")}' for a, text in choices]
+  question = f'Question: {row["question"]}\nOptions:\n' + '\n'.join(lines)
+  return f'{passage}{question}'.strip()
+
+
+def _letter(row: dict) -> str:
+  return ascii_uppercase[row['answer']]
+
+
+def _lsat(section: str) -> Task:
+  return Task(
+    {'test': f'lsat-{section}.jsonl'},
+    {
+      'passage': 'passage',
+      'question': 'question',
+      'choices': 'options',
+      'answer': 'label',
+    },
+    user=_options,
+  )
+
+
+TASKS = {
+  # `<<a*b=c>>` marks and '#### n' are in the solution.
+  'gsm8k': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'question', 'solution': 'answer'},
+    answer=_after_hashes,
+    tfds='gsm8k',
+  ),
+  'math500': Task(
+    {'test': 'test.jsonl'}, {'question': 'problem', 'answer': 'answer'}
+  ),
+  'math_agieval': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'question', 'answer': 'answer', 'solution': 'other.solution'},
+  ),
+  'amc23': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'problem', 'answer': 'answer'},
+    answer=_number,
+  ),
+  'minerva_math': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'problem', 'solution': 'solution'},
+    answer=lambda row: boxed(row['solution']),
+  ),
+  'olympiadbench': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'question', 'answer': 'final_answer'},
+    answer=lambda row: ', '.join(row['answer']),
+  ),
+  'mmlu_stem': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'question', 'choices': 'choices', 'answer': 'answer'},
+    user=_options,
+    answer=_letter,
+  ),
+  'mawps': Task(
+    {'test': 'test.jsonl'},
+    {'question': 'input', 'answer': 'target'},
+    answer=_number,
+  ),
+  'lsat_ar': _lsat('ar'),
+  'lsat_lr': _lsat('lr'),
+  'lsat_rc': _lsat('rc'),
+  'prosqa': Task(
+    {'valid': 'prosqa_valid.json', 'test': 'prosqa_test.json'},
+    {'question': 'question', 'steps': 'steps', 'answer': 'answer'},
+  ),
+}

@@ -1,0 +1,23 @@
+"""Plain decoding: the model reads the token that was drawn.
+
+With it the engine is the GRPO baseline, and with the adapters off as well it
+is the base model, bit for bit: the KL reference.
+"""
+
+import jax.numpy as jnp
+
+from hybrid_latent.feedback.base import stateless, token_log_prob
+from hybrid_latent.types import Fed, Feedback
+
+
+def discrete() -> Feedback:
+  """The feedback that feeds nothing back but the token."""
+
+  def step(model, state, keys, out):
+    latent = jnp.zeros(out.token.shape, jnp.float32)
+    return Fed(model.embed(out.token), (), latent, state)
+
+  def replay(model, record, tokens):
+    return model.embed(tokens)
+
+  return Feedback(stateless, step, replay, token_log_prob)

@@ -1,0 +1,140 @@
+"""Named tensors <-> the decoder's parameters, through a family's key table.
+
+A checkpoint is a mapping from Hugging Face's names to tensors that are read
+when they are asked for, whatever the file behind it. Ours holds all layers of
+a kind in one array, so the host never holds more than one kind at a time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hybrid_latent.models.families import family
+from hybrid_latent.models.transformer import Transformer, TransformerConfig
+from hybrid_latent.trees import map_named, named_leaves
+
+LISTED = 20  # names an error lists of each sort; it counts the others
+
+
+class Tensor(NamedTuple):
+  """One tensor of a checkpoint."""
+
+  shape: tuple[int, ...]
+  dtype: str  # as the file calls it, for messages
+  read: Callable[[], np.ndarray]
+
+
+Place = Callable[[str, np.ndarray], jax.Array]
+
+
+def model_from(
+  config: TransformerConfig,
+  tensors: Mapping[str, Tensor],
+  param_dtype: str = 'float32',
+  place: Place | None = None,
+) -> Transformer:
+  """The model of a checkpoint.
+
+  `place(name, array)` puts one parameter where it belongs; its names are
+  those of `trees.named_leaves`, and `array` holds all layers of the kind.
+  Raises ValueError that lists the missing, extra and misshapen tensors.
+  """
+  place = place or (lambda name, array: jnp.array(array))
+  abstract = jax.eval_shape(lambda: Transformer(config, jax.random.key(0)))
+  tensors = _named_as_released(tensors)
+  _check(config, abstract, tensors)
+
+  def parameter(name, leaf):
+    sources = [tensors[key] for key in _keys(config, name)]
+    array = np.empty(leaf.shape, jnp.dtype(param_dtype))
+    rows = array if name.startswith('layers.') else array[None]
+    for row, source in zip(rows, sources, strict=True):
+      row[...] = source.read()
+    return place(name, array)
+
+  return map_named(parameter, abstract)
+
+
+def tensors_of(model: Transformer) -> Iterator[tuple[str, jax.Array]]:
+  """Every parameter under Hugging Face's name, one layer at a time."""
+  for name, leaf in named_leaves(model).items():
+    rows = leaf if name.startswith('layers.') else leaf[None]
+    for i, key in enumerate(_keys(model.config, name)):
+      yield key, rows[i]
+
+
+def _keys(config: TransformerConfig, name: str) -> list[str]:
+  """Hugging Face's names of one of our parameters, layer by layer."""
+  keys = family(config.family).KEYS
+  if name not in keys:
+    raise ValueError(
+      f'parameter {name!r} has no place in a {config.family} checkpoint: '
+      f'accepted are {sorted(keys)} (merge adapters before the export)'
+    )
+  layers = config.layers if '{}' in keys[name] else 1
+  return [keys[name].format(i) for i in range(layers)]
+
+
+def _named_as_released(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+  """Without buffers; with 'model.' where the headless class was saved, as for
+  Qwen3-Embedding."""
+  tensors = {
+    name: tensor
+    for name, tensor in tensors.items()
+    if not name.endswith('.rotary_emb.inv_freq')
+  }
+  if 'embed_tokens.weight' in tensors:
+    return {f'model.{name}': tensor for name, tensor in tensors.items()}
+  return tensors
+
+
+def _check(config, abstract, tensors):
+  """Every tensor is there, with its shape, and there is no other."""
+  expected = {
+    key: leaf.shape[1:] if name.startswith('layers.') else leaf.shape
+    for name, leaf in named_leaves(abstract).items()
+    for key in _keys(config, name)
+  }
+  extra = sorted(tensors.keys() - expected.keys())
+  if config.tied and 'lm_head.weight' in extra:
+    extra.remove('lm_head.weight')
+    _check_tied(tensors)
+  shape = lambda s: str(list(s))
+  problems = {
+    'missing': [f'{k} {shape(s)}' for k, s in expected.items()
+                if k not in tensors],
+    'extra': [f'{k} {shape(tensors[k].shape)}' for k in extra],
+    'misshapen': [
+      f'{k}: got {shape(tensors[k].shape)}, expected {shape(s)}'
+      for k, s in expected.items()
+      if k in tensors and tuple(tensors[k].shape) != tuple(s)
+    ],
+  }
+  if any(problems.values()):
+    raise ValueError(
+      f'the tensors do not fit the config ({config.family}, '
+      f'{config.layers} layers):' + ''.join(map(_listing, *zip(*problems.items(), strict=True)))
+    )
+
+
+def _listing(sort: str, lines: list[str]) -> str:
+  if not lines:
+    return ''
+  rest = len(lines) - LISTED
+  more = [f'and {rest} more'] if rest > 0 else []
+  return ''.join(
+    f'\n  {sort}: {line}' for line in [*lines[:LISTED], *more]
+  )
+
+
+def _check_tied(tensors: Mapping[str, Tensor]) -> None:
+  """A tied file may repeat the embedding as its head, but not contradict it."""
+  head, table = tensors['lm_head.weight'], tensors['model.embed_tokens.weight']
+  if head.shape != table.shape or not np.array_equal(head.read(), table.read()):
+    raise ValueError(
+      'config.json: tie_word_embeddings = True, but lm_head.weight differs '
+      'from model.embed_tokens.weight: write false to use it'
+    )

@@ -1,0 +1,69 @@
+"""LoRA (arXiv 2106.09685) as transformations of a model's parameters.
+
+y = W x + alpha / rank * B A x, with A uniform in +-1/sqrt(in) as in the peft
+package and B zero, so that a new adapter changes no bit of the model.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Key
+
+from hybrid_latent.models.transformer import Linear, LoRA, Transformer
+
+TARGETS = ('q', 'k', 'v', 'o', 'gate', 'up', 'down')
+
+
+def add(
+  model: Transformer,
+  key: Key[Array, ''],
+  *,
+  rank: int,
+  alpha: float,
+  targets: tuple[str, ...] = TARGETS,
+) -> Transformer:
+  """The model with float32 adapters beside the targets of every layer."""
+  unknown = sorted(set(targets) - set(TARGETS))
+  if unknown or rank < 1:
+    raise ValueError(
+      f'lora: rank {rank}, targets {targets}: rank must be at least 1 and '
+      f'targets some of {TARGETS}'
+    )
+  model = _fresh(model)
+  for name, k in zip(targets, jax.random.split(key, len(targets)), strict=True):
+    linear = getattr(model.layers, name)
+    *stack, out, width = linear.weight.shape
+    bound = width**-0.5
+    a = jax.random.uniform(k, (*stack, rank, width), minval=-bound, maxval=bound)
+    b = jnp.zeros((*stack, out, rank))
+    linear.lora = nnx.data(LoRA(a, b, alpha / rank))
+  return model
+
+
+def off(model: Transformer) -> Transformer:
+  """The model without its adapters; the weights are shared, not copied."""
+  model = _fresh(model)
+  for linear in _adapted(model):
+    linear.lora = nnx.data(None)
+  return model
+
+
+def merge(model: Transformer) -> Transformer:
+  """The same function with the adapters added into the weights."""
+  model = _fresh(model)
+  for linear in _adapted(model):
+    a, b = linear.lora.a[...], linear.lora.b[...]
+    change = linear.lora.scale * jnp.einsum('...or,...ri->...oi', b, a)
+    weight = linear.weight[...]
+    linear.weight = nnx.Param((weight + change).astype(weight.dtype))
+    linear.lora = nnx.data(None)
+  return model
+
+
+def _fresh(model):
+  return jax.tree.map(lambda x: x, model)
+
+
+def _adapted(model) -> list[Linear]:
+  linears = [getattr(model.layers, name) for name in TARGETS]
+  return [linear for linear in linears if linear.lora is not None]

@@ -1,0 +1,225 @@
+"""Sampling with latent feedback: prefill once a prompt, then one jitted loop.
+
+Nothing here knows a model or a paper: a model is embed / forward / unembed /
+init_cache (types.LanguageModel), a paper is a Feedback. Everything a user
+sweeps (temperature, filters, limits, stop ids, delimiter) is traced, so that
+one compilation serves training and evaluation.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from hybrid_latent.ops import automaton
+from hybrid_latent.ops.logprobs import token_scores
+from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.sampling import draw, filtered_logits
+from hybrid_latent.types import (
+  Feedback,
+  LanguageModel,
+  Prompt,
+  PyTree,
+  Sampling,
+  StepOut,
+  Stop,
+  Trajectory,
+)
+
+
+def rollout(
+  model: LanguageModel,
+  feedback: Feedback,
+  prompt: Prompt,
+  key: Key[Array, ''],
+  *,
+  sampling: Sampling,
+  stop: Stop,
+  max_steps: int,
+  group: int = 1,
+  stages: int = 1,
+) -> Trajectory:
+  """`group` completions of every prompt, of at most `max_steps` tokens.
+
+  Row u * group + g of the result is completion g of prompt u. Its randomness
+  depends on (key, prompt.ids[u], g, position) alone: not on its batch, nor on
+  where its row lies. To be jitted by the caller with `group`, `max_steps` and
+  `stages` static. With models.transformer.Transformer, pass `unstack(model)`.
+
+  `stages` cuts the loop into that many, each with a cache just long enough:
+  a long rollout then reads few empty slots, for `stages` times the compile
+  time. It changes no result.
+  """
+  return decode(
+    model,
+    feedback,
+    prompt,
+    prefill(model, prompt),
+    key,
+    sampling=sampling,
+    stop=stop,
+    max_steps=max_steps,
+    group=group,
+    stages=stages,
+  )
+
+
+class Prefilled(NamedTuple):
+  """Prompts as the model has read them."""
+
+  cache: PyTree  # p slots, all filled
+  hidden: Float[Array, 'u d']  # at the last prompt position
+
+
+def prefill(model: LanguageModel, prompt: Prompt) -> Prefilled:
+  """One pass over the prompts; every row must hold at least one token."""
+  u, p = prompt.tokens.shape
+  hidden, cache = model.forward(
+    model.embed(prompt.tokens),
+    model.init_cache(u, p),
+    positions(prompt.mask),
+    causal_mask(prompt.mask),
+  )
+  return Prefilled(cache, hidden[:, -1])
+
+
+class _State(NamedTuple):
+  """The carry of the decoding loop."""
+
+  step: Int[Array, '']  # tokens drawn so far
+  hidden: Float[Array, 'b d']  # the next token is drawn from here
+  cache: PyTree
+  readable: Bool[Array, 'b s']  # filled slots of the cache, without padding
+  delimiter: Int[Array, 'b']  # state of the automaton
+  ended: Bool[Array, 'b']  # a stop token came
+  feedback: PyTree  # the feedback's own state
+  columns: dict[str, PyTree]  # the trajectory's [b t ...] fields, up to `step`
+
+
+def decode(
+  model: LanguageModel,
+  feedback: Feedback,
+  prompt: Prompt,
+  prefilled: Prefilled,
+  key: Key[Array, ''],
+  *,
+  sampling: Sampling,
+  stop: Stop,
+  max_steps: int,
+  group: int = 1,
+  stages: int = 1,
+) -> Trajectory:
+  """The second half of `rollout`, for callers that time or reuse the first."""
+  prompt_mask = jnp.repeat(prompt.mask, group, axis=0)
+  prompt_length = prompt_mask.sum(-1, dtype=jnp.int32)
+  row_keys = _row_keys(key, prompt.ids, group)
+  b, p = prompt_mask.shape
+
+  def draw_token(state: _State):
+    """One column of the trajectory and what the model reads next."""
+    keys = jax.vmap(partial(jax.random.fold_in, data=state.step))(row_keys)
+    draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    logits = model.unembed(state.hidden)
+    filtered = filtered_logits(logits, sampling)
+    token = draw(draw_keys, filtered, sampling.greedy)
+    alive = ~state.ended
+    delimiter = automaton.step(stop.delimiter, state.delimiter, token)
+    thinking = alive & (delimiter < stop.delimiter.shape[0] - 1)
+    out = StepOut(token, filtered, state.hidden, thinking)
+    fed = feedback.step(model, state.feedback, feed_keys, out)
+    score = lambda x: jnp.where(alive, token_scores(x, token).log_probs, 0)
+    column = {
+      'tokens': jnp.where(alive, token, stop.pad),
+      'mask': alive,
+      'log_probs': score(logits / sampling.score_temperature),
+      'behaviour': score(filtered),
+      'thinking': thinking,
+      'latent': jnp.where(alive, fed.latent, 0),
+      'record': fed.record,
+    }
+    stopped = jnp.any(token[:, None] == stop.tokens[None], axis=-1)
+    return column, fed, delimiter, state.ended | stopped
+
+  def advance(state: _State) -> _State:
+    column, fed, delimiter, ended = draw_token(state)
+    readable = state.readable.at[:, p + state.step].set(True)
+    position = prompt_length + state.step
+    hidden, cache = model.forward(
+      fed.x[:, None], state.cache, position[:, None], readable[:, None]
+    )
+    return _State(
+      step=state.step + 1,
+      hidden=hidden[:, 0],
+      cache=cache,
+      readable=readable,
+      delimiter=delimiter,
+      ended=ended,
+      feedback=fed.state,
+      columns=_with_column(state.columns, column, state.step),
+    )
+
+  def unfinished(bound: int, state: _State) -> Bool[Array, '']:
+    return (
+      (state.step < bound)  # room in this stage's cache
+      & (state.step < stop.limit)  # the user's budget
+      & ~jnp.all(state.ended)  # someone is still speaking
+    )
+
+  state = _State(
+    step=jnp.int32(0),
+    hidden=jnp.repeat(prefilled.hidden, group, axis=0),
+    cache=prefilled.cache,
+    readable=prompt_mask,
+    delimiter=jnp.zeros(b, jnp.int32),
+    ended=jnp.zeros(b, bool),
+    feedback=feedback.init(b),
+    columns={},
+  )
+  column, *_ = jax.eval_shape(draw_token, state)
+  state = state._replace(columns=_empty_columns(column, max_steps, stop.pad))
+  for stage in range(1, stages + 1):
+    bound = -(-max_steps * stage // stages)
+    state = _with_room(model, state, p + bound)
+    state = jax.lax.while_loop(partial(unfinished, bound), advance, state)
+  return Trajectory(**state.columns, ended=state.ended, steps=state.step)
+
+
+def _row_keys(key, ids, group) -> Key[Array, 'b']:
+  """A key for every completion: of its prompt's number, then its own."""
+  prompt_keys = jax.vmap(partial(jax.random.fold_in, key))(ids)
+  members = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+  return jax.vmap(members, (0, None))(prompt_keys, jnp.arange(group)).reshape(-1)
+
+
+def _empty_columns(column, max_steps, pad):
+  """Buffers [b max_steps ...] for columns like this one."""
+  columns = jax.tree.map(
+    lambda x: jnp.zeros((x.shape[0], max_steps, *x.shape[1:]), x.dtype), column
+  )
+  columns['tokens'] += pad
+  return columns
+
+
+def _with_column(columns, column, step):
+  """The buffers with one more position written, in place."""
+  write = jax.lax.dynamic_update_index_in_dim
+  return jax.tree.map(lambda old, new: write(old, new, step, 1), columns, column)
+
+
+def _with_room(model, state, slots):
+  """The state with a cache of `slots` for every row: prompts repeated for
+  their group, new slots empty."""
+  b, filled = state.readable.shape
+
+  def place(new, old):
+    if old.ndim == 0:
+      return old
+    old = jnp.repeat(old, new.shape[0] // old.shape[0], axis=0)
+    return jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim)
+
+  return state._replace(
+    cache=jax.tree.map(place, model.init_cache(b, slots), state.cache),
+    readable=jnp.pad(state.readable, ((0, 0), (0, slots - filled))),
+  )

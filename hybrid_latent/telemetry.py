@@ -1,0 +1,265 @@
+"""Where a run leaves its trace: numbers, samples, and where the time went.
+
+    metrics.jsonl      one JSON object a step, null where a number is not finite
+    completions.jsonl  sampled completions, one JSON object each
+    events.out.*       the same numbers for TensorBoard
+
+The working directory may be anything that fsspec knows (`gs://...`). An object
+store cannot append, so there the files grow locally and are uploaded whole, at
+most once a minute and at the end.
+"""
+
+import contextlib
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import fsspec
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tqdm import tqdm
+
+_ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
+_UPLOAD_EVERY_S = 60.0
+
+
+class Telemetry:
+  """Writes the metrics and completions of one run; a context manager.
+
+  A run that starts at `resume_step` drops what an earlier one of the same
+  directory wrote at that step or later, so its curves have no double points.
+  Only process 0 writes; on the others every method does nothing.
+  """
+
+  def __init__(
+    self,
+    workdir: str | Path,
+    *,
+    total: int | None = None,
+    tensorboard: bool = True,
+    process: int = 0,
+    resume_step: int = 0,
+  ):
+    self._stack = contextlib.ExitStack()
+    self._files = None
+    if process:
+      return
+    folder = self._stack.enter_context(_local(str(workdir)))
+    self._files = {
+      name: self._stack.enter_context(_reopened(folder.path / name, resume_step))
+      for name in ('metrics.jsonl', 'completions.jsonl')
+    }
+    self._folder = folder
+    self._events = (
+      self._stack.enter_context(_Events(folder.path, resume_step))
+      if tensorboard
+      else None
+    )
+    # A log file gets a line every half minute, a terminal a live bar.
+    self._bar = self._stack.enter_context(
+      tqdm(
+        total=total,
+        initial=resume_step,
+        disable=total is None,
+        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        dynamic_ncols=True,
+      )
+    )
+
+  def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Writes one step's metrics: anything that `float` takes."""
+    if self._files is None:
+      return
+    metrics = {name: float(value) for name, value in metrics.items()}
+    self._write('metrics.jsonl', {'step': int(step), **metrics})
+    if self._events:
+      self._events.write(step, metrics)
+    shown = {k: f'{metrics[k]:.4g}' for k in _ON_THE_BAR if k in metrics}
+    self._bar.set_postfix(shown, refresh=False)
+    self._bar.update(step + 1 - self._bar.n)
+    self._folder.upload()
+
+  def completions(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes sampled completions.
+
+    A row has prompt, completion, answer (text), reward (number), and per
+    generated token its text in `tokens` and in `latent` how much of the input
+    that the model read in its place was latent, 0 to 1.
+    """
+    if self._files is None:
+      return
+    for row in rows:
+      self._write('completions.jsonl', {'step': int(step), **row})
+
+  def close(self) -> None:
+    """Closes the files; the last upload of a remote directory."""
+    self._stack.close()
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self.close()
+
+  def _write(self, name: str, row: Mapping[str, Any]) -> None:
+    file = self._files[name]
+    file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
+    file.flush()
+
+
+class StepClock:
+  """Splits the wall time of a step over named sections, in seconds.
+
+      with clock('decode'):
+        trajectory = jax.block_until_ready(sample(...))
+
+  jax returns before the device is done: a section that does not wait for its
+  result charges the next one that does.
+  """
+
+  def __init__(self):
+    self._parts: dict[str, int] = {}  # integers: the parts must sum up
+    self._open: str | None = None
+    self._start = time.perf_counter_ns()
+
+  @contextlib.contextmanager
+  def __call__(self, part: str) -> Iterator[None]:
+    """Adds the time inside to `part`. Sections follow each other."""
+    if part in ('idle', 'step'):
+      raise ValueError(
+        f'part {part!r} is the name of a sum: choose another, such as '
+        "'prefill', 'decode', 'reward', 'log_probs', 'update'"
+      )
+    self._refuse_open(f'clock({part!r})')
+    self._open, start = part, time.perf_counter_ns()
+    try:
+      yield
+    finally:
+      spent = time.perf_counter_ns() - start
+      self._parts[part] = self._parts.get(part, 0) + spent
+      self._open = None
+
+  def metrics(self) -> dict[str, float]:
+    """{'time/<part>': s, ..., 'time/idle': s, 'time/step': s}; starts anew.
+
+    `idle` is what no section covered. A part that was seen in an earlier step
+    and not in this one is 0.
+    """
+    self._refuse_open('clock.metrics()')
+    now = time.perf_counter_ns()
+    step, self._start = now - self._start, now
+    parts = {**self._parts, 'idle': step - sum(self._parts.values())}
+    self._parts = dict.fromkeys(self._parts, 0)
+    parts['step'] = step
+    return {f'time/{name}': ns * 1e-9 for name, ns in parts.items()}
+
+  def _refuse_open(self, call: str) -> None:
+    if self._open is not None:
+      raise RuntimeError(
+        f'{call} inside the section {self._open!r}: a second counts once, so '
+        'end that section first'
+      )
+
+
+class _Events:
+  """A TensorBoard event file, written without TensorFlow."""
+
+  def __init__(self, folder: Path, resume_step: int):
+    # TensorBoard reads the files of a folder in the order of their names.
+    name = f'events.out.tfevents.{time.time():017.6f}.{os.getpid()}'
+    self._writer = RecordWriter((folder / name).open('wb'))
+    self._add(file_version='brain.Event:2')
+    # Tells TensorBoard to forget the points of an earlier run from here on.
+    restart = SessionLog(status=SessionLog.START)
+    self._add(step=resume_step, session_log=restart)
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    values = [Summary.Value(tag=k, simple_value=v) for k, v in metrics.items()]
+    self._add(step=step, summary=Summary(value=values))
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._writer.close()
+
+  def _add(self, **fields: Any) -> None:
+    event = Event(wall_time=time.time(), **fields)
+    self._writer.write(event.SerializeToString())
+    self._writer.flush()
+
+
+class _Folder:
+  """A local folder, and the remote one that it is a copy of, if any."""
+
+  def __init__(self, path: Path, remote: str | None = None):
+    self.path = path
+    self._remote = remote
+    self._uploaded = time.monotonic()
+
+  def upload(self, every_s: float = _UPLOAD_EVERY_S) -> None:
+    if self._remote is None or time.monotonic() - self._uploaded < every_s:
+      return
+    files, root = fsspec.url_to_fs(self._remote)
+    for path in sorted(self.path.iterdir()):
+      files.put_file(str(path), f'{root}/{path.name}')
+    self._uploaded = time.monotonic()
+
+
+@contextlib.contextmanager
+def _local(workdir: str) -> Iterator[_Folder]:
+  """`workdir` itself, or a copy of a remote one that is uploaded at the end."""
+  if '://' not in workdir:
+    path = Path(workdir).expanduser()
+    path.mkdir(parents=True, exist_ok=True)
+    yield _Folder(path)
+    return
+  files, root = fsspec.url_to_fs(workdir)
+  files.makedirs(root, exist_ok=True)
+  with tempfile.TemporaryDirectory() as path:
+    for name in ('metrics.jsonl', 'completions.jsonl'):
+      if files.exists(f'{root}/{name}'):
+        files.get_file(f'{root}/{name}', f'{path}/{name}')
+    folder = _Folder(Path(path), workdir)
+    yield folder
+    folder.upload(every_s=0)
+
+
+def _reopened(path: Path, resume_step: int):
+  """`path` for appending, without the rows of `resume_step` and later."""
+  kept = []
+  if path.exists():
+    with path.open(encoding='utf-8') as file:
+      kept = [line for line in file if _step(line) < resume_step]
+  part = path.with_name(path.name + '.part')
+  part.write_text(''.join(kept), encoding='utf-8')
+  part.replace(path)
+  return path.open('a', encoding='utf-8')
+
+
+def _step(line: str) -> float:
+  """The step of a row; infinite for a line that a crash cut short."""
+  try:
+    return json.loads(line)['step']
+  except ValueError:
+    return math.inf
+
+
+def _plain(value: Any) -> Any:
+  """`value` in JSON's types: arrays become lists, NaN and infinities null."""
+  if hasattr(value, 'tolist'):
+    value = value.tolist()
+  if isinstance(value, Mapping):
+    return {str(name): _plain(item) for name, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value

@@ -1,0 +1,38 @@
+"""What every test runs under: eight CPU devices, strict ranks, cached programs.
+
+Warnings are errors as well, see pyproject.toml.
+"""
+
+import os
+
+# Both are read when jax is first imported.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+if 'xla_force_host_platform_device_count' not in os.environ.get(
+  'XLA_FLAGS', ''
+):
+  os.environ['XLA_FLAGS'] = ' '.join(
+    [
+      os.environ.get('XLA_FLAGS', ''),
+      '--xla_force_host_platform_device_count=8',
+    ]
+  ).strip()
+
+import jax
+import pytest
+
+
+def pytest_configure(config):
+  """Compiled programs outlive the run, in pytest's own cache folder."""
+  cache = config.cache.mkdir('jax')
+  jax.config.update('jax_compilation_cache_dir', str(cache))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+  # A bound also makes jax lock the folder: two runs may share it.
+  jax.config.update('jax_compilation_cache_max_size', 512 * 2**20)
+  # Catches [b] * [b t], which would broadcast along the wrong dimension.
+  jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture
+def key():
+  """The root of a test's randomness."""
+  return jax.random.key(0)
