@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hybrid_latent.trees import map_named
@@ -91,3 +92,27 @@ def rows(tree: PyTree, mesh: Mesh) -> PyTree:
     return NamedSharding(mesh, spec(letters, leaf.shape, mesh))
 
   return jax.tree.map(place, tree)
+
+
+def from_host(tree: PyTree, mesh: Mesh) -> PyTree:
+  """This host's rows as its part of arrays over all hosts."""
+  spread = jax.make_array_from_process_local_data
+  return jax.tree.map(spread, rows(tree, mesh), tree)
+
+
+def to_host(tree: PyTree) -> PyTree:
+  """This host's rows of every array, as numpy; the inverse of `from_host`."""
+
+  def local(x):
+    if x.is_fully_addressable:
+      return np.asarray(x)
+    parts = {s.index[0].start or 0: s.data for s in x.addressable_shards}
+    return np.concatenate([np.asarray(parts[at]) for at in sorted(parts)])
+
+  return jax.tree.map(local, tree)
+
+
+def over_hosts(reduce: Callable, value) -> int:
+  """`reduce` of every host's value, the same on all of them."""
+  gathered = multihost_utils.process_allgather(np.int32(value))
+  return int(reduce(gathered))

@@ -18,13 +18,17 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import fsspec
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tqdm import tqdm
+
+# Protobuf makes these classes at import, where no type checker sees them.
+_Event: Any = vars(event_pb2)['Event']
+_SessionLog: Any = vars(event_pb2)['SessionLog']
+_Summary: Any = vars(summary_pb2)['Summary']
 
 _ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
 _UPLOAD_EVERY_S = 60.0
@@ -48,12 +52,14 @@ class Telemetry:
     resume_step: int = 0,
   ):
     self._stack = contextlib.ExitStack()
-    self._files = None
+    self._files: dict[str, TextIO] = {}
     if process:
       return
     folder = self._stack.enter_context(_local(str(workdir)))
     self._files = {
-      name: self._stack.enter_context(_reopened(folder.path / name, resume_step))
+      name: self._stack.enter_context(
+        _reopened(folder.path / name, resume_step)
+      )
       for name in ('metrics.jsonl', 'completions.jsonl')
     }
     self._folder = folder
@@ -75,7 +81,7 @@ class Telemetry:
 
   def log(self, step: int, metrics: Mapping[str, Any]) -> None:
     """Writes one step's metrics: anything that `float` takes."""
-    if self._files is None:
+    if not self._files:
       return
     metrics = {name: float(value) for name, value in metrics.items()}
     self._write('metrics.jsonl', {'step': int(step), **metrics})
@@ -93,7 +99,7 @@ class Telemetry:
     generated token its text in `tokens` and in `latent` how much of the input
     that the model read in its place was latent, 0 to 1.
     """
-    if self._files is None:
+    if not self._files:
       return
     for row in rows:
       self._write('completions.jsonl', {'step': int(step), **row})
@@ -177,12 +183,12 @@ class _Events:
     self._writer = RecordWriter((folder / name).open('wb'))
     self._add(file_version='brain.Event:2')
     # Tells TensorBoard to forget the points of an earlier run from here on.
-    restart = SessionLog(status=SessionLog.START)
+    restart = _SessionLog(status=_SessionLog.START)
     self._add(step=resume_step, session_log=restart)
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
-    values = [Summary.Value(tag=k, simple_value=v) for k, v in metrics.items()]
-    self._add(step=step, summary=Summary(value=values))
+    values = [_Summary.Value(tag=k, simple_value=v) for k, v in metrics.items()]
+    self._add(step=step, summary=_Summary(value=values))
 
   def __enter__(self) -> Self:
     return self
@@ -191,7 +197,7 @@ class _Events:
     self._writer.close()
 
   def _add(self, **fields: Any) -> None:
-    event = Event(wall_time=time.time(), **fields)
+    event = _Event(wall_time=time.time(), **fields)
     self._writer.write(event.SerializeToString())
     self._writer.flush()
 
@@ -232,7 +238,7 @@ def _local(workdir: str) -> Iterator[_Folder]:
     folder.upload(every_s=0)
 
 
-def _reopened(path: Path, resume_step: int):
+def _reopened(path: Path, resume_step: int) -> TextIO:
   """`path` for appending, without the rows of `resume_step` and later."""
   kept = []
   if path.exists():
@@ -247,7 +253,7 @@ def _reopened(path: Path, resume_step: int):
 def _step(line: str) -> float:
   """The step of a row; infinite for a line that a crash cut short."""
   try:
-    return json.loads(line)['step']
+    return json.loads(line)['step'] if line.endswith('\n') else math.inf
   except ValueError:
     return math.inf
 

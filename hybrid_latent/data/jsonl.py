@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -30,7 +29,8 @@ class Problems:
     return len(self._source)
 
   def __getitem__(self, index: SupportsIndex) -> dict:
-    return problem(self._task, _decoded(self._source[index]))
+    number = range(len(self))[index]  # an IndexError where it should be one
+    return problem(self._task, _decoded(self._source[number]))
 
 
 def problems(
@@ -53,17 +53,15 @@ def problems(
   """
   row = _task(task)
   if split not in row.splits:
-    raise ValueError(
-      f'split={split!r}: this task has {sorted(row.splits)}'
-    )
+    raise ValueError(f'split={split!r}: this task has {sorted(row.splits)}')
   data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
   data_dir = os.path.expanduser(data_dir or '~/.cache/hybrid_latent')
   if path is None:
-    builder, split = _released(task, row, data_dir), split
+    builder, part = _released(task, row, data_dir), split
   else:
-    builder, split = _local(_file(Path(path), row, split), data_dir), 'all'
+    builder, part = _local(_file(Path(path), row, split), data_dir), 'rows'
   _prepare(builder)
-  return Problems(row, builder.as_data_source(split))
+  return Problems(row, builder.as_data_source(part))
 
 
 def _task(task: str | Task) -> Task:
@@ -95,15 +93,16 @@ def _released(name: str | Task, task: Task, data_dir: str):
       f'path=None: tensorflow-datasets has no builder for task={name!r} (only '
       f'for {known}); give the path of its folder or file'
     )
-  return tfds.builder(
-    task.tfds, data_dir=data_dir, file_format='array_record'
-  )
+  return tfds.builder(task.tfds, data_dir=data_dir, file_format='array_record')
 
 
 def _local(file: Path, data_dir: str):
   digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-  config = _File(name=f'{file.stem}-{digest}', file=str(file))
-  return Lines(config=config, data_dir=data_dir, file_format='array_record')
+  return Lines(
+    file,
+    data_dir=f'{data_dir}/{file.stem}-{digest}',
+    file_format='array_record',
+  )
 
 
 def _prepare(builder: tfds.core.DatasetBuilder) -> None:
@@ -118,15 +117,14 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     builder.info.read_from_directory(builder.data_path)
 
 
-@dataclass
-class _File(tfds.core.BuilderConfig):
-  file: str = ''
-
-
 class Lines(tfds.core.GeneratorBasedBuilder):
   """The rows of one JSON file, each as its own JSON text, in order."""
 
   VERSION = tfds.core.Version('1.0.0')
+
+  def __init__(self, file: Path, **kwargs):
+    self._file = file
+    super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
@@ -137,7 +135,7 @@ class Lines(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     del dl_manager  # the file is here
-    return {'all': self._generate_examples(Path(self.builder_config.file))}
+    return {'rows': self._generate_examples(self._file)}
 
   def _generate_examples(self, file: Path) -> Iterator[tuple[int, dict]]:
     for i, row in enumerate(_rows(file)):

@@ -107,7 +107,7 @@ TASKS = {
   'minerva_math': Task(
     {'test': 'test.jsonl'},
     {'question': 'problem', 'solution': 'solution'},
-    answer=lambda row: boxed(row['solution']),
+    answer=lambda row: boxed(row['solution']).strip(),
   ),
   'olympiadbench': Task(
     {'test': 'test.jsonl'},

@@ -31,7 +31,6 @@ from hybrid_latent.types import Fed, Feedback
 
 C = 8.0
 FORMS = ('stable', 'published')
-LETTERS = {'w_r': '? d', 'w_i': '? d'}  # of the gate's matrices, for sharding
 
 
 class Gate(nnx.Module):

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
+from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -19,13 +21,7 @@ from hybrid_latent.models.transformer import Transformer
 
 FILE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
-DTYPES = {
-  'F64': 'float64',
-  'F32': 'float32',
-  'F16': 'float16',
-  'BF16': 'bfloat16',
-}
-SHARD_BYTES = 5 * 10**9
+DTYPES = ('F64', 'F32', 'F16', 'BF16')
 
 
 def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
@@ -51,35 +47,98 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
 
 
 def write_model(
-  model: Transformer, folder: str | Path, shard_bytes: int = SHARD_BYTES
+  model: Transformer, folder: str | Path, shard_bytes: int = 5 * 10**9
 ) -> None:
-  """Writes config.json and the parameters in the dtype they have, in shards
-  of at most `shard_bytes` (a larger tensor gets one of its own)."""
+  """Writes config.json and the parameters, in the dtype they have and in
+  shards of at most `shard_bytes` (a larger tensor gets one of its own)."""
   folder = Path(folder)
-  shards, size = [[]], 0
-  for name, tensor in _sizes(model):
-    if size and size + tensor > shard_bytes:
-      shards.append([])
-      size = 0
-    shards[-1].append(name)
-    size += tensor
-  names = [
-    FILE if len(shards) == 1 else f'model-{i:05}-of-{len(shards):05}.safetensors'
-    for i in range(1, len(shards) + 1)
-  ]
-  arrays = tensors_of(model)
-  for file, shard in zip(names, shards, strict=True):
-    part = dict(next(arrays) for _ in shard)
-    part = {name: np.asarray(array) for name, array in part.items()}
-    save_file(part, folder / file, metadata={'format': 'pt'})
-  if len(shards) > 1:
-    placed = {n: f for f, shard in zip(names, shards, strict=True) for n in shard}
-    total = sum(size for _, size in _sizes(model))
-    write_json(
-      folder / INDEX,
-      {'metadata': {'total_size': total}, 'weight_map': placed},
+  tensors = tensors_of(model)
+  shards = split_state_dict_into_shards_factory(
+    tensors,
+    get_storage_size=lambda t: prod(t.shape) * jnp.dtype(t.dtype).itemsize,
+    filename_pattern='model{suffix}.safetensors',
+    max_shard_size=shard_bytes,
+  )
+  dtype = {'torch_dtype': str(model.table.dtype)}
+  write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
+  for file, names in shards.filename_to_tensors.items():
+    shard = {name: tensors[name].read() for name in names}
+    save_file(shard, folder / file, metadata={'format': 'pt'})
+    # safetensors writes for the owner alone; a model folder is shared.
+    shutil.copymode(folder / 'config.json', folder / file)
+  if shards.is_sharded:
+    index = {
+      'metadata': shards.metadata,
+      'weight_map': shards.tensor_to_filename,
+    }
+    write_json(folder / INDEX, index)
+
+
+@contextmanager
+def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+  """An empty folder that takes the place of `path` once the block is done.
+  After an error there is nothing at `path`, or what was there before."""
+  path = Path(path).resolve()
+  if path.exists() and not overwrite:
+    raise FileExistsError(f'{path} exists: write elsewhere, or pass overwrite')
+  if path.exists() and not (path / 'config.json').is_file():
+    raise FileExistsError(
+      f'{path} exists and is no model (it has no config.json): only a folder '
+      'that holds a model is overwritten; write elsewhere'
     )
-  dtype = str(model.table.dtype)
-  write_json(
-    folder / 'config.json', to_huggingface(model.config) | {'dtype': dtype}
+  draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
+  draft.mkdir(parents=True)
+  try:
+    yield draft
+    if path.exists():
+      old = path.with_name(f'.{path.name}.{os.getpid()}.old')
+      path.rename(old)
+      draft.rename(path)
+      shutil.rmtree(old)
+    else:
+      draft.rename(path)
+  finally:
+    shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+  """A JSON object from a file; ValueError where it is something else."""
+  value = json.loads(Path(path).read_text(encoding='utf-8'))
+  if not isinstance(value, dict):
+    raise ValueError(f'{path}: accepted is a JSON object, not {value!r:.40}')
+  return value
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+  """The object as an indented file, as transformers writes it."""
+  text = json.dumps(value, indent=2, ensure_ascii=False) + '\n'
+  Path(path).write_text(text, encoding='utf-8')
+
+
+def _file_tensors(path: Path) -> dict[str, Tensor]:
+  file = safe_open(path, framework='numpy')
+  tensors = {}
+  for name in file.offset_keys():
+    part = file.get_slice(name)
+    if part.get_dtype() not in DTYPES:
+      raise ValueError(
+        f'{path}: tensor {name} has dtype {part.get_dtype()}: accepted is one '
+        f'of {DTYPES} (quantised folders are not read; GGUF files are)'
+      )
+    read = partial(file.get_tensor, name)
+    tensors[name] = Tensor(tuple(part.get_shape()), part.get_dtype(), read)
+  return tensors
+
+
+def _no_weights(folder: Path) -> ValueError:
+  pickled = sorted(p.name for p in folder.glob('*.bin'))
+  if pickled:
+    return ValueError(
+      f'{folder} holds {pickled}: pickled weights run code when they are read '
+      'and are refused; save them as .safetensors '
+      '(transformers: save_pretrained) and point here again'
+    )
+  return ValueError(
+    f'{folder}: accepted is a folder with {FILE} or {INDEX}; it holds '
+    f'{sorted(p.name for p in folder.iterdir())[:20]}'
   )

@@ -5,7 +5,8 @@ when they are asked for, whatever the file behind it. Ours holds all layers of
 a kind in one array, so the host never holds more than one kind at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -58,12 +59,20 @@ def model_from(
   return map_named(parameter, abstract)
 
 
-def tensors_of(model: Transformer) -> Iterator[tuple[str, jax.Array]]:
-  """Every parameter under Hugging Face's name, one layer at a time."""
+def tensors_of(model: Transformer) -> dict[str, Tensor]:
+  """The parameters as a checkpoint: read one layer at a time."""
+  tensors = {}
   for name, leaf in named_leaves(model).items():
-    rows = leaf if name.startswith('layers.') else leaf[None]
+    stacked = name.startswith('layers.')
+    shape = leaf.shape[1:] if stacked else leaf.shape
     for i, key in enumerate(_keys(model.config, name)):
-      yield key, rows[i]
+      read = partial(_host, leaf, i if stacked else ...)
+      tensors[key] = Tensor(shape, str(leaf.dtype), read)
+  return tensors
+
+
+def _host(leaf: jax.Array, index) -> np.ndarray:
+  return np.asarray(leaf[index])
 
 
 def _keys(config: TransformerConfig, name: str) -> list[str]:
@@ -102,32 +111,32 @@ def _check(config, abstract, tensors):
   if config.tied and 'lm_head.weight' in extra:
     extra.remove('lm_head.weight')
     _check_tied(tensors)
-  shape = lambda s: str(list(s))
-  problems = {
-    'missing': [f'{k} {shape(s)}' for k, s in expected.items()
-                if k not in tensors],
-    'extra': [f'{k} {shape(tensors[k].shape)}' for k in extra],
-    'misshapen': [
-      f'{k}: got {shape(tensors[k].shape)}, expected {shape(s)}'
-      for k, s in expected.items()
-      if k in tensors and tuple(tensors[k].shape) != tuple(s)
-    ],
-  }
-  if any(problems.values()):
+  got = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+  lines = [
+    *_listing(
+      'missing', [f'{k} {[*s]}' for k, s in expected.items() if k not in got]
+    ),
+    *_listing('extra', [f'{k} {[*got[k]]}' for k in extra]),
+    *_listing(
+      'misshapen',
+      [
+        f'{k}: got {[*got[k]]}, expected {[*s]}'
+        for k, s in expected.items()
+        if k in got and got[k] != s
+      ],
+    ),
+  ]
+  if lines:
+    model = f'{config.family}, {config.layers} layers'
     raise ValueError(
-      f'the tensors do not fit the config ({config.family}, '
-      f'{config.layers} layers):' + ''.join(map(_listing, *zip(*problems.items(), strict=True)))
+      '\n  '.join([f'the tensors do not fit the config ({model}):', *lines])
     )
 
 
-def _listing(sort: str, lines: list[str]) -> str:
-  if not lines:
-    return ''
-  rest = len(lines) - LISTED
-  more = [f'and {rest} more'] if rest > 0 else []
-  return ''.join(
-    f'\n  {sort}: {line}' for line in [*lines[:LISTED], *more]
-  )
+def _listing(sort: str, entries: list[str]) -> list[str]:
+  rest = len(entries) - LISTED
+  more = [f'{sort}: and {rest} more'] if rest > 0 else []
+  return [f'{sort}: {entry}' for entry in entries[:LISTED]] + more
 
 
 def _check_tied(tensors: Mapping[str, Tensor]) -> None:

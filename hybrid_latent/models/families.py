@@ -35,7 +35,9 @@ def family(name: str | None) -> ModuleType:
 
 def size(name: str) -> TransformerConfig:
   """The config of a released size, such as 'qwen2.5-1.5b'."""
-  sizes = {k: c for module in FAMILIES.values() for k, c in module.SIZES.items()}
+  sizes = {
+    k: c for module in FAMILIES.values() for k, c in module.SIZES.items()
+  }
   if name not in sizes:
     raise ValueError(f'size {name!r}: write one of {sorted(sizes)}')
   return sizes[name]

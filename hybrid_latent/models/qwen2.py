@@ -57,9 +57,7 @@ SIZES: dict[str, TransformerConfig] = {
   'qwen2.5-7b': _7b(),
   'qwen2.5-14b': _14b(),
   'qwen2.5-32b': _32b(),
-  'qwen2.5-72b': _large(
-    width=8192, layers=80, heads=64, kv_heads=8, mlp=29568
-  ),
+  'qwen2.5-72b': _large(width=8192, layers=80, heads=64, kv_heads=8, mlp=29568),
   'r1-distill-qwen-1.5b': _1_5b(rope_theta=10_000.0, **_distill),
   'r1-distill-qwen-7b': _7b(rope_theta=10_000.0, **_distill),
   'r1-distill-qwen-14b': _14b(norm_eps=1e-5, **_distill),

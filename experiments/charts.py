@@ -1,0 +1,190 @@
+"""Line charts as SVG text: no script, colours from the page's style sheet.
+
+A chart is crisp at any size, follows the page into the dark, and shows the
+values of a step while the pointer is over it (by CSS alone).
+"""
+
+import html
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+Series = tuple[np.ndarray, np.ndarray]  # steps, values (NaN: none)
+
+_WIDTH, _HEIGHT = 400, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 24
+_POINTS = 240  # a line needs no more: every second pixel has one
+_BANDS = 40  # places that answer to the pointer
+
+
+def line_chart(series: Mapping[str, Series], label: str) -> str:
+  """One line a run, its own average over it where there are enough points.
+
+  Args:
+    series: run -> (steps [t], values [t]).
+    label: what the values are, for readers who hear the page.
+  """
+  frame = _Frame(series)
+  lines = [
+    _line(frame, index, steps, values)
+    for index, (steps, values) in enumerate(series.values())
+  ]
+  return (
+    f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+    f'aria-label="{html.escape(label)}">'
+    f'{frame.axes()}{"".join(lines)}{_bands(frame, series)}</svg>'
+  )
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+  """The average around each point under a Gaussian, a thirtieth of the curve
+  wide: centred, so that it does not lag. NaN stays NaN and weighs nothing."""
+  width = max(len(values) / 30, 1e-3)
+  distance = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
+  kernel = np.exp(-0.5 * (distance / width) ** 2)
+  finite = np.isfinite(values)
+  total = kernel @ np.where(finite, values, 0)
+  return np.divide(
+    total, kernel @ finite, np.full_like(total, np.nan), where=finite
+  )
+
+
+def binned(steps: np.ndarray, values: np.ndarray) -> Series:
+  """At most `_POINTS` points: the mean of each stretch of the curve."""
+  if len(steps) <= _POINTS:
+    return steps, values
+  parts = np.array_split(np.arange(len(steps)), _POINTS)
+  mean = [
+    np.nanmean(values[i]) if np.isfinite(values[i]).any() else np.nan
+    for i in parts
+  ]
+  return np.array([steps[i[-1]] for i in parts]), np.array(mean)
+
+
+class _Frame:
+  """Maps data to the chart's pixels."""
+
+  def __init__(self, series: Mapping[str, Series]):
+    steps = np.concatenate([line[0] for line in series.values()])
+    values = np.concatenate([line[1] for line in series.values()])
+    values = values[np.isfinite(values)]
+    self.x = _padded(steps.min(), steps.max())
+    low, high = values.min(), values.max()
+    # A scale that starts near zero had better start there.
+    low = 0.0 if 0 < low < high / 2 else low
+    self.y_ticks = MaxNLocator(4).tick_values(*_padded(low, high))
+    self.y = self.y_ticks[0], self.y_ticks[-1]
+
+  def at(self, step: float, value: float) -> tuple[float, float]:
+    inner = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+    x = (step - self.x[0]) / (self.x[1] - self.x[0])
+    y = (value - self.y[0]) / (self.y[1] - self.y[0])
+    return _LEFT + x * inner[0], _TOP + (1 - y) * inner[1]
+
+  def axes(self) -> str:
+    parts = []
+    for tick in self.y_ticks:
+      _, y = self.at(self.x[0], tick)
+      parts.append(
+        f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
+        f'<text x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">'
+        f'{tick:.6g}</text>'
+      )
+    ticks = np.array(MaxNLocator(5, integer=True).tick_values(*self.x))
+    for tick in ticks[(ticks >= self.x[0]) & (ticks <= self.x[1])]:
+      x, _ = self.at(tick, self.y[0])
+      parts.append(
+        f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
+        f'{tick:.6g}</text>'
+      )
+    return ''.join(parts)
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+  """A range that is not empty."""
+  room = 0.0 if high > low else (abs(high) or 1.0) / 2
+  return low - room, high + room
+
+
+def _line(frame, index, steps, values) -> str:
+  if np.isfinite(values).sum() < 20:  # few points: show each
+    dots = ''.join(
+      '<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>'.format(*frame.at(s, v))
+      for s, v in zip(steps, values, strict=True)
+      if np.isfinite(v)
+    )
+    raw, average = '', f'{_path(frame, steps, values)}{dots}'
+  else:
+    raw = _path(frame, steps, values)
+    average = _path(frame, steps, smooth(values))
+  return f'<g class="c{index % 8}"><g class="raw">{raw}</g>{average}</g>'
+
+
+def _path(frame, steps, values) -> str:
+  parts, pen = [], 'M'
+  for step, value in zip(steps, values, strict=True):
+    if np.isfinite(value):
+      parts.append('{}{:.1f} {:.1f}'.format(pen, *frame.at(step, value)))
+    pen = 'L' if np.isfinite(value) else 'M'
+  return f'<path class="line" d="{"".join(parts)}"/>'
+
+
+def _bands(frame: _Frame, series: Mapping[str, Series]) -> str:
+  """Invisible strips over the chart; each shows its values when pointed at."""
+  edges = np.linspace(_LEFT, _WIDTH - _RIGHT, _BANDS + 1)
+  width = edges[1] - edges[0]
+  parts = []
+  for left in edges[:-1]:
+    middle = left + width / 2
+    rows = [
+      (index, name, *near)
+      for index, (name, (steps, values)) in enumerate(series.items())
+      if (near := _nearest(frame, steps, values, middle)) is not None
+    ]
+    if rows:
+      parts.append(
+        f'<g class="band"><rect x="{left:.1f}" y="{_TOP}" '
+        f'width="{width:.1f}" height="{_HEIGHT - _TOP - _BOTTOM}"/>'
+        f'{_readout(frame, rows)}</g>'
+      )
+  return ''.join(parts)
+
+
+def _nearest(frame, steps, values, x) -> tuple[float, float] | None:
+  """The line's (step, value) next to the pixel column `x`, if it has one."""
+  finite = np.isfinite(values)
+  if not finite.any():
+    return None
+  steps, values = steps[finite], values[finite]
+  distance = np.abs(frame.at(steps, 0)[0] - x)
+  i = distance.argmin()
+  near = distance[i] < (_WIDTH - _LEFT - _RIGHT) / 20
+  return (steps[i], values[i]) if near else None
+
+
+def _readout(frame, rows) -> str:
+  """A rule, a dot on each line, and a box with the numbers."""
+  x = frame.at(rows[0][2], 0)[0]
+  dots = ''.join(
+    '<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="3"/>'.format(
+      index % 8, *frame.at(step, value)
+    )
+    for index, _, step, value in rows
+  )
+  texts = [f'step {rows[0][2]:g}'] + [
+    f'{name[:28]} {value:.4g}' for _, name, _, value in rows
+  ]
+  width, height = 6.1 * max(map(len, texts)) + 12, 14 * len(texts) + 8
+  left = x - width - 8 if x > _WIDTH / 2 else x + 8
+  classes = ['', *(f' class="c{index % 8}"' for index, *_ in rows)]
+  lines = ''.join(
+    f'<text x="{left + 6:.1f}" y="{_TOP + 14 * (i + 1):.1f}"{klass}>'
+    f'{html.escape(text)}</text>'
+    for i, (text, klass) in enumerate(zip(texts, classes, strict=True))
+  )
+  return (
+    f'<g><path class="rule" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>{dots}'
+    f'<rect class="box" x="{left:.1f}" y="{_TOP}" width="{width:.1f}" '
+    f'height="{height}" rx="3"/>{lines}</g>'
+  )

@@ -1,0 +1,131 @@
+"""From a config to what an experiment trains: a policy on the mesh, its
+tokenizer, and how its completions end."""
+
+import json
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from transformers import PreTrainedTokenizerBase
+
+from experiments.named import named
+from hybrid_latent import sharding
+from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
+from hybrid_latent.models import lora
+from hybrid_latent.models.transformer import letters
+from hybrid_latent.ops.automaton import delimiter_automaton
+from hybrid_latent.policy import Policy
+from hybrid_latent.trees import map_named
+from hybrid_latent.types import PyTree, Stop
+
+STOP_IDS = 8  # room for as many, so that other ids do not recompile
+
+
+class Subject(NamedTuple):
+  """What an experiment trains."""
+
+  policy: Policy
+  base: Any  # the model as loaded: the KL reference
+  tokenizer: PreTrainedTokenizerBase
+  stop: Stop
+
+
+def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
+  """The policy of `config.model`, `.lora` and `.feedback`.
+
+  With adapters the base shares every weight with the policy; without, it is a
+  copy of its own where `config.objective` has a KL term.
+  """
+  lora_key, feedback_key = jax.random.split(key)
+  source = pretrained(
+    config.model.source,
+    dtype=config.model.dtype,
+    param_dtype=config.model.param_dtype,
+    place=lambda name, x: jax.device_put(x, _sharding(name, x, mesh)),
+    remat=config.model.remat,
+  )
+  if source.tokenizer is None:
+    raise ValueError(
+      f'config.model.source {config.model.source!r} has no tokenizer: put '
+      'tokenizer.json beside the weights'
+    )
+  model = source.model
+  base = model
+  if config.lora.rank:
+    model = lora.add(
+      model, lora_key, rank=config.lora.rank, alpha=config.lora.alpha
+    )
+  elif config.objective.kwargs.get('beta'):
+    base = jax.tree.map(jnp.copy, model)
+  parameters = None
+  if config.feedback.parameters:
+    owned = named(config.feedback.parameters, 'hybrid_latent.feedback')
+    parameters = owned(
+      feedback_key, model.config.width, **config.feedback.initial
+    )
+  policy = placed(Policy(model, parameters), mesh)
+  stop = stop_rule(
+    source.tokenizer,
+    model.config.vocab,
+    config.rollout.delimiter,
+    config.rollout.max_tokens,
+    source.generation,
+  )
+  return Subject(policy, base, source.tokenizer, stop)
+
+
+def stop_rule(tokenizer, vocab: int, delimiter: str, limit: int, generation={}):
+  """Where completions of this tokenizer end, and where their thinking does."""
+  ids = stop_ids(tokenizer, generation)
+  if len(ids) > STOP_IDS:
+    raise ValueError(f'{len(ids)} stop ids: at most {STOP_IDS}')
+  pad = tokenizer.pad_token_id
+  table = delimiter_automaton(delimiter.encode(), token_bytes(tokenizer), vocab)
+  return Stop(
+    tokens=jnp.array(ids + [-1] * (STOP_IDS - len(ids)), jnp.int32),
+    limit=jnp.int32(limit),
+    pad=jnp.int32(ids[0] if pad is None else pad),
+    delimiter=jnp.asarray(table),
+  )
+
+
+def placed(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
+  """Parameters, or an optimizer's state of them, at their place."""
+  return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
+
+
+def chat_ids(tokenizer, system: str, user: str) -> list[int]:
+  """A prompt in the model's chat template, up to where it answers."""
+  messages = [{'role': 'user', 'content': user}]
+  if system:
+    messages.insert(0, {'role': 'system', 'content': system})
+  text = tokenizer.apply_chat_template(
+    messages, tokenize=False, add_generation_prompt=True
+  )
+  return tokenizer(text, add_special_tokens=False)['input_ids']
+
+
+def _sharding(name: str, x: np.ndarray, mesh):
+  return sharding.shardings({name: x}, letters, mesh)[name]
+
+
+def checked_resume(notes: dict, config: ConfigDict, workdir: str) -> dict:
+  """A checkpoint's notes, if its run is the one that `config` describes."""
+  old, new = json.loads(notes['config']), json.loads(config.to_json())
+  free = {'steps', 'eval', 'completions', 'checkpoint_every', 'grader', 'mesh',
+          'micro_batches'}  # fmt: skip
+  wrong = [
+    f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
+    for name in sorted((old.keys() | new.keys()) - free)
+    if old.get(name) != new.get(name)
+  ]
+  if wrong:
+    raise ValueError(
+      f'{workdir} holds a run of another configuration:\n'
+      + '\n'.join(wrong)
+      + '\nWrite these as they were to resume it, or choose another --workdir.'
+    )
+  return notes

@@ -1,0 +1,138 @@
+"""Convert a model and prove that it came through.
+
+    python -m experiments.port --from=smollm2-135m --to=DIR --check
+
+--from is a .gguf file, a Hugging Face folder, a name on the hub or a preset;
+--to becomes a Hugging Face folder: safetensors, config, tokenizer, chat
+template. The folder appears whole or not at all, and only once the parameters
+read back from it are bit-equal. --check prints how far our logits are from
+those of transformers' torch model, of the source and of the new folder.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from hybrid_latent.formats.huggingface import (
+  folder_tensors,
+  new_folder,
+  write_json,
+  write_model,
+)
+from hybrid_latent.formats.pretrained import Pretrained, local_path, pretrained
+from hybrid_latent.formats.weights import tensors_of
+from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.ops.masking import causal_mask, positions
+
+PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command; see the top of this file."""
+  args = _arguments(argv)
+  ported = pretrained(args.source, param_dtype=args.dtype)
+  with new_folder(args.to, overwrite=args.overwrite) as folder:
+    write_folder(ported, folder)
+    different = unequal_tensors(ported.model, folder)
+    if different:
+      raise RuntimeError(
+        f'parity: {len(different)} tensors read back from {folder} differ, '
+        f'among them {different[:5]}: nothing was written to {args.to}'
+      )
+    print('parity: the re-imported export is bit-equal')
+    if args.check:
+      for name, path in [
+        (args.source, local_path(args.source)),
+        ('the export', folder),
+      ]:
+        gap = logit_gap(ported, path)
+        print(f'parity: max |logit difference| to torch, {name}: {gap:.2e}')
+  print(f'wrote {args.to}')
+
+
+def write_folder(ported: Pretrained, folder: Path) -> None:
+  """Parameters, configs, tokenizer and chat template."""
+  write_model(ported.model, folder)
+  if ported.generation:
+    write_json(folder / 'generation_config.json', ported.generation)
+  if ported.tokenizer is not None:
+    ported.tokenizer.save_pretrained(folder)
+
+
+def unequal_tensors(model: Transformer, folder: Path) -> list[str]:
+  """Names of the tensors whose bits in `folder` are not the model's."""
+  ours, theirs = tensors_of(model), folder_tensors(folder)
+  bits = lambda tensor: tensor.read().tobytes()
+  return sorted(ours.keys() ^ theirs.keys()) + [
+    name
+    for name in ours.keys() & theirs.keys()
+    if bits(ours[name]) != bits(theirs[name])
+  ]
+
+
+def logit_gap(ported: Pretrained, path: Path) -> float:
+  """The largest |difference| of a logit between our model and the torch model
+  that transformers builds from a folder or a GGUF file, both in float32."""
+  tokens = _prompt_tokens(ported)
+  ours = _logits(ported.model, jnp.asarray(tokens))
+  theirs = _torch_logits(path, tokens)
+  return float(np.abs(np.asarray(ours) - theirs).max())
+
+
+def _prompt_tokens(ported: Pretrained) -> np.ndarray:
+  if ported.tokenizer is None:
+    return np.arange(32)[None] % ported.model.config.vocab
+  return np.asarray(ported.tokenizer.encode(PROMPT))[None]
+
+
+@jax.jit
+def _logits(model: Transformer, tokens) -> Float[jax.Array, 'b t v']:
+  mask = jnp.ones(tokens.shape, bool)
+  x, _ = model.forward(
+    model.embed(tokens), None, positions(mask), causal_mask(mask)
+  )
+  return model.unembed(x)
+
+
+def _torch_logits(path: Path, tokens: np.ndarray) -> np.ndarray:
+  import torch
+  from transformers import AutoModelForCausalLM
+
+  gguf = {'gguf_file': path.name} if path.is_file() else {}
+  model = AutoModelForCausalLM.from_pretrained(
+    path.parent if gguf else path,
+    dtype=torch.float32,
+    attn_implementation='eager',
+    local_files_only=True,
+    trust_remote_code=False,
+    **gguf,
+  )
+  with torch.no_grad():
+    return model(torch.from_numpy(tokens)).logits.numpy()
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+  parser = argparse.ArgumentParser('experiments.port', description=__doc__)
+  parser.formatter_class = argparse.RawDescriptionHelpFormatter
+  parser.add_argument('--from', dest='source', required=True)
+  parser.add_argument('--to', required=True)
+  dtypes = ('float32', 'bfloat16', 'float16')
+  parser.add_argument('--dtype', default='float32', choices=dtypes)
+  parser.add_argument('--overwrite', action='store_true')
+  parser.add_argument('--check', action='store_true')
+  args = parser.parse_args(argv)
+  if args.check:
+    try:
+      import torch  # noqa: F401
+    except ImportError:
+      parser.error('--check compares with torch: pip install torch')
+  return args
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,61 @@
+"""Completions as HTML, every token shaded by how latent its input was."""
+
+import html
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+_SAMPLES = 4  # completions shown of one step
+
+
+def samples_html(name: str, rows: list[dict], top: float) -> str:
+  """The completions of a run's first, middle and last sampled step.
+
+  Args:
+    name: the run.
+    rows: of its completions.jsonl.
+    top: the latent share that has the deepest shade, above 0.
+  """
+  steps = sorted({row['step'] for row in rows})
+  chosen = {steps[i] for i in (0, len(steps) // 2, -1)} if steps else ()
+  parts = [f'<h3>{html.escape(name)}</h3>'] if steps else []
+  for step in sorted(chosen):
+    shown = [row for row in rows if row['step'] == step][:_SAMPLES]
+    groups = itertools.groupby(shown, lambda row: row['prompt'])
+    articles = ''.join(
+      f'<article><blockquote>{html.escape(prompt)}</blockquote>'
+      f'{"".join(_completion(row, top) for row in group)}</article>'
+      for prompt, group in groups
+    )
+    state = ' open' if step == steps[-1] else ''
+    parts.append(
+      f'<details{state}><summary>Step {step}</summary>{articles}</details>'
+    )
+  return ''.join(parts)
+
+
+def _completion(row: Mapping, top: float) -> str:
+  reward = '–' if row['reward'] is None else f'{row["reward"]:.3g}'
+  share = np.mean(row['latent']) if row['latent'] else 0.0
+  pairs = zip(row['tokens'], row['latent'], strict=True)
+  tokens = ''.join(_token(text, latent, top) for text, latent in pairs)
+  return (
+    f'<header><span>reward <b>{reward}</b></span>'
+    f'<span>answer <b>{html.escape(str(row["answer"]))}</b></span>'
+    f'<span>{len(row["tokens"])} tokens</span>'
+    f'<span>latent {share:.1%}</span></header>'
+    f'<div class="tokens">{tokens}</div>'
+  )
+
+
+def _token(text: str, latent: float, top: float) -> str:
+  return (
+    f'<i style="--l:{latent / top:.2f}" data-tip="latent {latent:.3f}">'
+    f'{_visible(text)}</i>'
+  )
+
+
+def _visible(token: str) -> str:
+  """A token's text; one that would take no room becomes a middle dot."""
+  return html.escape(token) if token else '·'

@@ -1,0 +1,204 @@
+"""Word problems small enough for a model of a million parameters.
+
+  Tom has 12 apples. He buys 7 more. He gives away 5. How many apples does he
+  have?                                        ->  12+7=19 19-5=14 #### 14
+
+Rows are functions of (seed, split, number): nothing is stored or downloaded.
+`tokenizer()` belongs to them, so that the small model takes the very path of a
+large one.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from typing import SupportsIndex
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+_PEOPLE = (
+  ('Tom', 'He'),
+  ('Ben', 'He'),
+  ('Sam', 'He'),
+  ('Max', 'He'),
+  ('Ann', 'She'),
+  ('Mia', 'She'),
+  ('Eve', 'She'),
+  ('Zoe', 'She'),
+)
+_THINGS = ('apples', 'cards', 'coins', 'shells', 'stamps', 'pens', 'nuts')
+_EVENTS = {
+  '+': ('buys {} more', 'finds {} more', 'is given {} more'),
+  '-': ('gives away {}', 'loses {}', 'sells {}'),
+  '*': ('then has {} times as many',),
+}
+_TEST_SHARE = 8  # one equation in eight is for 'test'
+
+
+class Problems:
+  """Rows `{'question': str, 'solution': str, 'answer': str}` by number."""
+
+  def __init__(
+    self,
+    split: str,
+    count: int,
+    seed: int,
+    steps: tuple[int, int],
+    largest: int,
+    operations: str,
+  ):
+    self._key = f'{seed}/{split}'
+    self._count = count
+    self._test = split == 'test'
+    self._steps = steps
+    self._largest = largest
+    self._operations = operations
+
+  def __len__(self) -> int:
+    return self._count
+
+  def __getitem__(self, index: SupportsIndex) -> dict[str, str]:
+    number = range(self._count)[index]
+    rng = random.Random(f'{self._key}/{number}')
+    for _ in range(1000):
+      chain = _chain(rng, self._steps, self._largest, self._operations)
+      enough = len(chain[1]) >= self._steps[0]
+      if enough and _for_test(chain) == self._test:
+        return _row(rng, chain)
+    raise ValueError(
+      f'steps={self._steps} with largest={self._largest} and operations='
+      f'{self._operations!r} leave hardly a problem for one of the splits; '
+      'make `largest` larger'
+    )
+
+
+def problems(
+  split: str,
+  *,
+  count: int,
+  seed: int = 0,
+  steps: tuple[int, int] = (2, 3),
+  largest: int = 99,
+  operations: str = '+-',
+) -> Problems:
+  """`count` problems by number.
+
+  An equation such as 12+7-5 belongs to 'train' or to 'test', by its hash and
+  whatever the seed: no test problem is a training problem under other names.
+
+  Args:
+    split: 'train' or 'test'.
+    count: rows. They are drawn, so an easy setting repeats itself.
+    seed: another one gives other rows, of the same splits.
+    steps: fewest and most operations in a problem.
+    largest: no number and no result is larger, and none is below 1.
+    operations: some of '+-*'.
+  """
+  if split not in ('train', 'test'):
+    raise ValueError(f"split={split!r}: there is 'train' and 'test'")
+  if not 1 <= steps[0] <= steps[1]:
+    raise ValueError(f'steps={steps}: fewest and most, 1 at least')
+  if not operations or set(operations) - set(_EVENTS):
+    raise ValueError(f'operations={operations!r}: some of {"".join(_EVENTS)!r}')
+  return Problems(split, count, seed, (steps[0], steps[1]), largest, operations)
+
+
+_Chain = tuple[int, tuple[tuple[str, int], ...]]  # start, then what happens
+
+
+def _chain(
+  rng: random.Random, steps: tuple[int, int], largest: int, operations: str
+) -> _Chain:
+  start = value = rng.randint(2, largest)
+  events = []
+  for _ in range(rng.randint(*steps)):
+    choices = {
+      '+': range(1, largest - value + 1),
+      '-': range(1, value),
+      '*': range(2, largest // value + 1),
+    }
+    possible = [o for o in operations if choices[o]]
+    if not possible:
+      break
+    operation = rng.choice(possible)
+    events.append((operation, rng.choice(choices[operation])))
+    value = _result(value, *events[-1])
+  return start, tuple(events)
+
+
+def _result(value: int, operation: str, by: int) -> int:
+  if operation == '*':
+    return value * by
+  return value + by if operation == '+' else value - by
+
+
+def _for_test(chain: _Chain) -> bool:
+  return hashlib.sha256(repr(chain).encode()).digest()[0] % _TEST_SHARE == 0
+
+
+def _row(rng: random.Random, chain: _Chain) -> dict[str, str]:
+  (name, he), thing = rng.choice(_PEOPLE), rng.choice(_THINGS)
+  value, events = chain
+  story, work = [f'{name} has {value} {thing}.'], []
+  for operation, by in events:
+    event = rng.choice(_EVENTS[operation]).format(by)
+    story.append(f'{he} {event}.')
+    after = _result(value, operation, by)
+    work.append(f'{value}{operation}{by}={after}')
+    value = after
+  story.append(f'How many {thing} does {he.lower()} have?')
+  return {
+    'question': ' '.join(story),
+    'solution': ' '.join([*work, f'#### {value}']),
+    'answer': str(value),
+  }
+
+
+_CHAT = (
+  "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
+  "{% if m['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
+  '{% if add_generation_prompt %}<|assistant|>{% endif %}'
+)
+
+
+def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
+  """A byte-level BPE of these texts, every digit a token of its own.
+
+  It reads any text. ' ####' is one token, '####' is '##' '##', and '#' is a
+  token as well: a model can write the delimiter in many ways.
+  """
+  bpe = Tokenizer(models.BPE())
+  bpe.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+      pre_tokenizers.Digits(individual_digits=True),
+      pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ]
+  )
+  bpe.decoder = decoders.ByteLevel()
+  trainer = trainers.BpeTrainer(
+    vocab_size=vocabulary,
+    special_tokens=[
+      '<|pad|>',
+      '<|end|>',
+      '<|system|>',
+      '<|user|>',
+      '<|assistant|>',
+    ],
+    initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    show_progress=False,
+  )
+  bpe.train_from_iterator(_texts(), trainer)
+  return PreTrainedTokenizerFast(
+    tokenizer_object=bpe,
+    pad_token='<|pad|>',
+    eos_token='<|end|>',
+    chat_template=_CHAT,
+    clean_up_tokenization_spaces=False,
+  )
+
+
+def _texts() -> Iterator[str]:
+  rows = problems('train', count=1000, steps=(1, 4), operations='+-*')
+  for row in map(rows.__getitem__, range(len(rows))):
+    yield row['question']
+    yield row['solution']

@@ -1,0 +1,164 @@
+"""A GGUF file (llama.cpp), read as if it were a Hugging Face folder.
+
+The `gguf` package maps the file and dequantises: F32, F16, BF16, Q8_0, Q4_0,
+Q4_1, the K-quants and most others. Here its metadata becomes a `config.json`
+and its tensors take Hugging Face's names, so that the families know nothing
+of GGUF. Two habits of llama.cpp are undone: the rows of q and k of a `llama`
+file are ordered for rotations of neighbouring pairs, and Llama 3's frequency
+scaling is a tensor of factors instead of four numbers.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import (
+  MODEL_ARCH_NAMES,
+  GGUFReader,
+  dequantize,
+  get_tensor_name_map,
+)
+
+from hybrid_latent.formats.weights import Tensor
+from hybrid_latent.models.families import family, from_huggingface
+from hybrid_latent.models.transformer import TransformerConfig
+from hybrid_latent.ops.rope import Llama3Scaling, rope_frequencies
+
+# GGUF key, after the architecture's name -> field of config.json.
+FIELDS = {
+  'embedding_length': 'hidden_size',
+  'block_count': 'num_hidden_layers',
+  'attention.head_count': 'num_attention_heads',
+  'attention.head_count_kv': 'num_key_value_heads',
+  'attention.key_length': 'head_dim',
+  'feed_forward_length': 'intermediate_size',
+  'context_length': 'max_position_embeddings',
+  'rope.freq_base': 'rope_theta',
+  'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
+}
+ROPE_FACTORS = 'rope_freqs.weight'
+
+
+def open_gguf(path: str | Path) -> GGUFReader:
+  """The file, memory mapped, its metadata parsed."""
+  try:
+    return GGUFReader(path)
+  except (IndexError, ValueError) as error:
+    raise ValueError(f'{path} is no GGUF file: {error}') from error
+
+
+def value(reader: GGUFReader, key: str, default: Any = None) -> Any:
+  """One entry of the metadata as a Python value."""
+  field = reader.get_field(key)
+  return default if field is None else field.contents()
+
+
+def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
+  """The metadata as a `config.json`."""
+  arch = value(reader, 'general.architecture')
+  family(arch)  # an unknown one is refused here, by its name
+  shapes = {t.name: tuple(map(int, t.shape)) for t in reader.tensors}
+  fields = {
+    ours: value(reader, f'{arch}.{key}') for key, ours in FIELDS.items()
+  }
+  fields = {name: v for name, v in fields.items() if v is not None}
+  if 'token_embd.weight' in shapes:
+    fields['vocab_size'] = shapes['token_embd.weight'][1]
+  turned = value(reader, f'{arch}.rope.dimension_count')
+  if turned and 'num_attention_heads' in fields:
+    whole = fields['hidden_size'] // fields['num_attention_heads']
+    fields['partial_rotary_factor'] = turned / fields.get('head_dim', whole)
+  if 'rms_norm_eps' in fields:  # the shortest decimal of the stored float32
+    fields['rms_norm_eps'] = float(str(np.float32(fields['rms_norm_eps'])))
+  fields['model_type'] = arch
+  fields['tie_word_embeddings'] = 'output.weight' not in shapes
+  kind = value(reader, f'{arch}.rope.scaling.type', 'none')
+  if kind != 'none':
+    fields['rope_scaling'] = {'rope_type': kind}
+  elif ROPE_FACTORS in shapes:
+    fields['rope_scaling'] = _llama3_scaling(reader, fields)
+  return fields
+
+
+def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
+  """The tensors under Hugging Face's names, float32 once they are read."""
+  config = from_huggingface(gguf_fields(reader))
+  names = _huggingface_names(config)
+  tensors = {}
+  for tensor in reader.tensors:
+    if tensor.name == ROPE_FACTORS:
+      continue
+    base, dot, suffix = tensor.name.rpartition('.')
+    base = names.get(base, base)
+    tensors[base + dot + suffix] = Tensor(
+      shape=tuple(int(n) for n in reversed(tensor.shape)),
+      dtype=tensor.tensor_type.name,
+      read=partial(_read, tensor, _interleaved_heads(config, base)),
+    )
+  return tensors
+
+
+def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
+  """The ids that begin, end and pad, as a `generation_config.json`."""
+  token = lambda name: value(reader, f'tokenizer.ggml.{name}_token_id')
+  ends = {token('eos'), token('eot'), token('eom')} - {None}
+  generation = {
+    'bos_token_id': token('bos'),
+    'eos_token_id': sorted(ends) or None,
+    'pad_token_id': token('padding'),
+  }
+  return {name: ids for name, ids in generation.items() if ids is not None}
+
+
+def _read(tensor, heads: int) -> np.ndarray:
+  """The values, with the rows of each of `heads` heads in halves again."""
+  try:
+    array = dequantize(tensor.data, tensor.tensor_type)
+  except NotImplementedError as error:
+    raise ValueError(
+      f'tensor {tensor.name} is stored as {tensor.tensor_type.name}, which the '
+      'gguf package cannot dequantise: convert the file to Q8_0 or a K-quant'
+    ) from error
+  if not heads:
+    return array
+  pairs = array.reshape(heads, -1, 2, *array.shape[1:])
+  return pairs.swapaxes(1, 2).reshape(array.shape)
+
+
+def _interleaved_heads(config: TransformerConfig, name: str) -> int:
+  """How many heads' rows llama.cpp has reordered in this tensor."""
+  if config.family != 'llama':
+    return 0
+  heads = {'q_proj': config.heads, 'k_proj': config.kv_heads}
+  return heads.get(name.rpartition('.')[2], 0)
+
+
+def _huggingface_names(config: TransformerConfig) -> dict[str, str]:
+  """'blk.0.attn_q' -> 'model.layers.0.self_attn.q_proj', for every tensor of
+  the family; the gguf package knows the way back."""
+  arch = next(a for a, n in MODEL_ARCH_NAMES.items() if n == config.family)
+  theirs = get_tensor_name_map(arch, config.layers)
+  names = {}
+  for key in family(config.family).KEYS.values():
+    for i in range(config.layers if '{}' in key else 1):
+      base = key.format(i).rpartition('.')[0]
+      names[theirs.get_name(base)] = base
+  return names
+
+
+def _llama3_scaling(reader: GGUFReader, fields) -> dict[str, Any]:
+  """The four numbers behind the factors. Every release has 1, 4 and 8192 for
+  the last three; a file for which that is not so is refused."""
+  tensor = next(t for t in reader.tensors if t.name == ROPE_FACTORS)
+  factors = dequantize(tensor.data, tensor.tensor_type)
+  scaling = Llama3Scaling(float(factors.max()), 1.0, 4.0, 8192)
+  theta = float(fields.get('rope_theta', 10_000.0))
+  frequency = rope_frequencies(2 * len(factors), theta, None)
+  scaled = rope_frequencies(2 * len(factors), theta, scaling)
+  if not np.allclose(frequency / factors, scaled, rtol=1e-4):
+    raise ValueError(
+      f'{ROPE_FACTORS} is not the scaling of a Llama 3 release (factor, low 1, '
+      'high 4, original 8192): load the Hugging Face folder instead'
+    )
+  return {'rope_type': 'llama3', **scaling._asdict()}

@@ -1,0 +1,122 @@
+"""AdamW with parameter groups, and gradients of sums over micro-batches."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hybrid_latent.objectives.base import Mean, Peak
+from hybrid_latent.trees import map_named, named_leaves
+from hybrid_latent.types import PyTree
+
+
+def adamw(
+  params: PyTree,
+  groups: Mapping[str, Mapping[str, Any]],
+  *,
+  steps: int,
+  warmup: float = 0.1,
+  schedule: str = 'cosine',
+  b1: float = 0.9,
+  b2: float = 0.99,
+  clip: float = 0.1,
+) -> optax.GradientTransformation:
+  """AdamW in groups under one joint gradient clip.
+
+  Each group is name: {pattern, lr, weight_decay}; a leaf belongs to the one
+  whose regular expression is found in its name ('model.layers.q.lora.a'). The
+  rates share one schedule: linear warmup over `warmup * steps`, then cosine to zero or
+  constant. `clip` bounds the global norm over all groups together.
+  """
+  shape = _schedule(schedule, steps, warmup)
+  labels = map_named(lambda name, _: _group(name, groups), params)
+  transforms = {
+    label: optax.adamw(
+      lambda step, lr=group['lr']: lr * shape(step),
+      b1=b1,
+      b2=b2,
+      weight_decay=group['weight_decay'],
+    )
+    for label, group in groups.items()
+  }
+  return optax.chain(
+    optax.clip_by_global_norm(clip), optax.partition(transforms, labels)
+  )
+
+
+def _schedule(schedule, steps, warmup):
+  rise = round(warmup * steps)
+  if schedule == 'cosine':
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, rise, max(steps, 1))
+  if schedule == 'constant':
+    return optax.linear_schedule(0.0 if rise else 1.0, 1.0, rise)
+  raise ValueError(f"schedule {schedule!r}: write 'cosine' or 'constant'")
+
+
+def _group(name, groups) -> str:
+  found = [g for g in groups if re.search(groups[g]['pattern'], name)]
+  if len(found) != 1:
+    patterns = {label: group['pattern'] for label, group in groups.items()}
+    raise ValueError(
+      f'parameter {name!r} is in the optimizer groups {found} of {patterns}: '
+      'write patterns of which exactly one is found in its name'
+    )
+  return found[0]
+
+
+def is_trained(
+  params: PyTree, groups: Mapping[str, Mapping[str, Any]]
+) -> Callable[[str], bool]:
+  """Whether any group's pattern is found in a name. Each must find one."""
+  names = list(named_leaves(params))
+  for label, group in groups.items():
+    if not any(re.search(group['pattern'], name) for name in names):
+      raise ValueError(
+        f'optimizer group {label!r}: pattern {group["pattern"]!r} is found in '
+        f'no parameter; names look like {names[:2] + names[-2:]}'
+      )
+  patterns = [group['pattern'] for group in groups.values()]
+  return lambda name: any(re.search(pattern, name) for pattern in patterns)
+
+
+def mean_gradient(
+  loss: Callable[[PyTree, PyTree], tuple[Mean, dict[str, Mean | Peak]]],
+  params: PyTree,
+  batch: PyTree,
+  *,
+  micro_batches: int,
+) -> tuple[PyTree, dict[str, jax.Array]]:
+  """The gradient of the mean loss over a batch, and the value of each part.
+
+  The batch is read in `micro_batches` slices of its first dimension. Totals,
+  counts and gradients of totals are summed over them and divided once, so
+  that the slicing changes nothing but the memory.
+  """
+  rows = jax.tree.leaves(batch)[0].shape[0]
+  if rows % micro_batches:
+    raise ValueError(
+      f'micro_batches {micro_batches} does not divide the {rows} rows of a '
+      'batch (prompts * group)'
+    )
+
+  def total(params, part):
+    mean, others = loss(params, part)
+    return mean.total, {'loss': mean, **others}
+
+  def add(gradient, part):
+    more, parts = jax.grad(total, has_aux=True)(params, part)
+    return jax.tree.map(jnp.add, gradient, more), parts
+
+  # Strided slices: each holds a share of every device's rows.
+  slices = jax.tree.map(
+    lambda x: jnp.moveaxis(x.reshape(-1, micro_batches, *x.shape[1:]), 1, 0),
+    batch,
+  )
+  zero = jax.tree.map(jnp.zeros_like, params)
+  gradient, parts = jax.lax.scan(add, zero, slices)
+  count = jnp.maximum(parts['loss'].count.sum(), 1)
+  gradient = jax.tree.map(lambda g: g / count, gradient)
+  return gradient, {name: part.value for name, part in parts.items()}

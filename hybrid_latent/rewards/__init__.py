@@ -1,0 +1,1 @@
+"""Rewards: texts in, numbers out; nothing here imports jax."""

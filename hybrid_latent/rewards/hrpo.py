@@ -1,0 +1,229 @@
+r"""HRPO's reward: the answer after `####`, compared as a string.
+
+The paper (Yue et al., arXiv 2505.18454, section 3.3) says: reward 1 if the
+answer after the delimiter is right, else 0. Its release asks, besides, for
+exactly one `####` in the completion.
+
+We do what the release does (`parser='official'`), and offer it without its
+parsing mistakes (`parser='fixed'`). The official ones, reproduced:
+
+  numbers  Thousands are cut at their comma, in gold answers too: '1,000' reads
+           '0' and '2,125' reads '125', so '#### 1000' is wrong for 1,000 and
+           '#### 2,000' is right. 93 of the 8792 answers of GSM8K have commas.
+           Numbers pass through float64: 10**20 reads 100, 2**53 + 1 is 2**53.
+           A minus sign may be a subtraction: '9-5' reads '-5'.
+  letters  The text is upper-cased first: 'B, as a rule' reads 'A'.
+  LaTeX    Without \boxed or dollars only the last number counts: '1/2' reads
+           '2', which is not \frac{1}{2}. '10,000' is not '10000'.
+  all      An answer that cannot be read is '', and '' equals ''.
+
+Where the release calls `eval` on a fraction, we divide: same value, and no
+text of a model is ever run.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from hybrid_latent.rewards.latex import boxed, last_span, spelled
+
+DELIMITER = '####'
+SYSTEM_PROMPT = (
+  'A conversation between User and Assistant. The user asks a question, and '
+  'the assistant solves it. The assistant first thinks about the reasoning '
+  'process in the mind and then provides the user with the answer. The final '
+  'answer is provided after the #### tag, i.e., {reasoning process} #### '
+  '{answer}.'
+)
+
+
+def gsm8k(
+  completions: Sequence[str],
+  *,
+  answer: Sequence[str],
+  parser: str = 'official',
+  **_,
+) -> list[float | None]:
+  """1 where the last number of the answer is the gold one, else 0."""
+  return _rewards(completions, answer, 'number', parser)
+
+
+def choice(
+  completions: Sequence[str],
+  *,
+  answer: Sequence[str],
+  parser: str = 'official',
+  **_,
+) -> list[float | None]:
+  """1 where the last letter A-J of the answer is the gold one, else 0."""
+  return _rewards(completions, answer, 'letter', parser)
+
+
+def boxed_math(
+  completions: Sequence[str],
+  *,
+  answer: Sequence[str],
+  parser: str = 'official',
+  **_,
+) -> list[float | None]:
+  r"""1 where the answer (boxed, else the last LaTeX span, else the last number)
+  is spelled as the gold one is, by MATH's rules of spelling, else 0.
+
+  A gold answer is LaTeX, or a solution with the answer in \boxed{}.
+  """
+  return _rewards(completions, answer, 'latex', parser)
+
+
+def correct(
+  completions: Sequence[str],
+  *,
+  answer: Sequence[str],
+  kind: str = 'number',
+  parser: str = 'official',
+  **_,
+) -> list[float | None]:
+  """As the three above, without the condition on `####`: for evaluation."""
+  return _matches(completions, answer, kind, parser)
+
+
+def parsed_answer(
+  text: str, parser: str = 'official', kind: str = 'number'
+) -> str:
+  """What the parser reads after the last `####`, or in all of `text` if there
+  is none; '' where it finds nothing. `kind`: 'number', 'letter' or 'latex'."""
+  if (kind, parser) not in _READERS:
+    raise ValueError(
+      f'kind={kind!r} with parser={parser!r}: there is {sorted(_READERS)}'
+    )
+  answer = text.split(DELIMITER)[-1].strip()
+  if answer.endswith('.'):
+    answer = answer[:-1].strip()
+  return _READERS[kind, parser](_bare(answer))
+
+
+def _rewards(
+  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+) -> list[float | None]:
+  return [
+    right if right is None or text.count(DELIMITER) == 1 else 0.0
+    for text, right in zip(
+      completions, _matches(completions, golds, kind, parser), strict=True
+    )
+  ]
+
+
+def _matches(
+  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+) -> list[float | None]:
+  """None where 'fixed' cannot read the gold answer."""
+  read = [parsed_answer(text, parser, kind) for text in completions]
+  want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
+  return [
+    None if parser == 'fixed' and not b else float(a == b)
+    for a, b in zip(read, want, strict=True)
+  ]
+
+
+def _gold(answer: str, kind: str) -> str:
+  if kind != 'latex':
+    return answer
+  latex = boxed(answer) if 'boxed' in answer else answer
+  return rf'\boxed{{{latex.strip()}}}'
+
+
+def _bare(answer: str) -> str:
+  return answer.strip('\n').rstrip('.').rstrip('/').strip(' ')
+
+
+def _official_number(answer: str) -> str:
+  found = re.findall(r'-?\d+/?\.?\d*', answer)
+  return _through_float(found[-1]).rstrip('.').rstrip('/') if found else ''
+
+
+def _through_float(number: str) -> str:
+  """float64 as Python prints it, trailing zeros dropped: '7.50' is '7.5'."""
+  try:
+    digits = str(_quotient(number)).rstrip('0')
+  except (ValueError, ArithmeticError):
+    return number
+  if digits.endswith('.'):
+    return str(int(digits[:-1]))
+  return str(float(digits))
+
+
+def _quotient(number: str) -> float:
+  """The value of '3', '3.5', or, as Python source would have it, '3/4'."""
+  above, slash, below = number.partition('/')
+  if not slash:
+    return float(number)
+  if not re.fullmatch(r'-?(0+|[1-9][0-9]*)/(0+|[1-9][0-9]*|\.[0-9]+)', number):
+    raise ValueError(number)
+  return int(above) / (float(below) if '.' in below else int(below))
+
+
+def _fixed_number(answer: str) -> str:
+  """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
+  whole = r'(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)'
+  number = rf'(?:(?<![\w)])-)?(?:{whole}(?:\.\d+)?|\.\d+)(?:/\d+)?'
+  found = re.findall(number, answer, re.ASCII)
+  if not found:
+    return ''
+  above, _, below = found[-1].replace(',', '').partition('/')
+  try:
+    return str(Fraction(above) / Fraction(below or 1))
+  except (ValueError, ArithmeticError):
+    return ''  # a division by zero, or more digits than Python converts
+
+
+def _official_letter(answer: str) -> str:
+  found = re.findall(r'\b[A-J]\b', answer.upper())
+  return (
+    found[-1] if found else answer.strip().strip('.').rstrip('.').rstrip('/')
+  )
+
+
+def _fixed_letter(answer: str) -> str:
+  """The last capital that stands alone, or a small letter that is all."""
+  found = re.findall(r'\b[A-J]\b', answer)
+  alone = re.fullmatch(r'\W*([a-j])\W*', answer)
+  return found[-1] if found else alone[1].upper() if alone else ''
+
+
+def _official_latex(answer: str) -> str:
+  if 'boxed' in answer:
+    answer = boxed(answer)
+  else:
+    answer = last_span(answer) or _last(r'-?\d*\.?\d+', answer)
+  return _lower(answer)
+
+
+def _fixed_latex(answer: str) -> str:
+  """Also reads a bare fraction, and drops the commas of thousands."""
+  if 'boxed' in answer:
+    answer = boxed(answer)
+  else:
+    number = r'(?:(?<![\w)])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+'
+    answer = last_span(answer) or _last(number, answer)
+  spelling = _lower(answer)
+  if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
+    spelling = spelling.replace(',', '')
+  return spelling
+
+
+def _last(pattern: str, text: str) -> str:
+  return (re.findall(pattern, text) or [''])[-1]
+
+
+def _lower(answer: str) -> str:
+  spelling = spelled(answer).rstrip('.').rstrip('/')
+  return re.sub(r'\\text\{([^}]*)\}', r'\1', spelling).lower()
+
+
+_READERS: dict[tuple[str, str], Callable[[str], str]] = {
+  ('number', 'official'): _official_number,
+  ('number', 'fixed'): _fixed_number,
+  ('letter', 'official'): _official_letter,
+  ('letter', 'fixed'): _fixed_letter,
+  ('latex', 'official'): _official_latex,
+  ('latex', 'fixed'): _fixed_latex,
+}

@@ -1,0 +1,95 @@
+r"""Answers in LaTeX as strings: the last \boxed{}, the last span, one spelling.
+
+The spelling rules are those of the MATH benchmark's graders (Hendrycks et al.,
+arXiv 2103.03874), which compare strings.
+"""
+
+import re
+
+_SPAN = re.compile(
+  r'\\\[(?P<display>.+?)\\\]'
+  r'|\\\((?P<inline>.+?)\\\)'
+  r'|(?P<dollars>\$\$?)(?P<dollar>.+?)(?P=dollars)',
+  re.DOTALL,
+)
+_BRACE = re.compile('[{}]')
+_SPELLINGS = (
+  ('\n', ''),
+  (r'\!', ''),
+  (r'\\', '\\'),
+  ('tfrac', 'frac'),
+  ('dfrac', 'frac'),
+  (r'\left', ''),
+  (r'\right', ''),
+  (r'^{\circ}', ''),
+  (r'^\circ', ''),
+)
+
+
+def boxed(text: str, mark: str = 'boxed') -> str:
+  r"""What the last \boxed{} holds; of one that never closes, all that follows;
+  of `\boxed 5$` without a brace, up to the dollar. '' without any.
+
+  `mark` is what the box begins with; the graders of MATH do not ask for the
+  backslash.
+  """
+  _, found, rest = text.rpartition(mark)
+  if not found:
+    return ''
+  if not rest.startswith('{'):
+    return rest.split('$')[0].strip()
+  depth = 0
+  for brace in _BRACE.finditer(rest):
+    depth += 1 if brace.group() == '{' else -1
+    if depth == 0:
+      return rest[1 : brace.start()]
+  return rest[1:]
+
+
+def last_span(text: str) -> str:
+  r"""What the last `\[..\]`, `\(..\)`, `$..$` or `$$..$$` holds, or ''."""
+  spans = list(_SPAN.finditer(text))
+  if not spans:
+    return ''
+  span = spans[-1]
+  return (span['display'] or span['inline'] or span['dollar']).strip()
+
+
+def spelled(text: str) -> str:
+  r"""One spelling of many: no spaces, \left, degrees, units or `x=`;
+  \frac12, \tfrac{1}{2} and 1/2 as \frac{1}{2}; \sqrt3 as \sqrt{3}."""
+  for old, new in _SPELLINGS:
+    text = text.replace(old, new)
+  text = text.strip('$').replace(r'\$', '')
+  text = text.split(r'\text{ ')[0]  # a unit
+  text = text.replace(r'\%', '').replace(' .', ' 0.').replace('{.', '{0.')
+  if text.startswith('.'):
+    text = '0' + text
+  name, *value = text.split('=')
+  if len(value) == 1 and len(name) <= 2:
+    text = value[0]
+  text = re.sub(r'\\sqrt(?!\\sqrt)([^{])', r'\\sqrt{\1}', text)
+  return _slash(_fractions(text.replace(' ', '')))
+
+
+def _fractions(text: str) -> str:
+  """Braces around one-character numerators and denominators."""
+  head, *tails = text.split(r'\frac')
+  if any(len(tail) == 1 and tail != '{' for tail in tails):
+    return text  # a fraction without a denominator: not ours to repair
+  return r'\frac'.join([head, *map(_braced, tails)])
+
+
+def _braced(tail: str) -> str:
+  if not tail or tail[0] == '{':
+    return tail
+  above, below = tail[0], tail[1:]
+  if below[0] != '{':
+    below = f'{{{below[0]}}}{below[1:]}'
+  return f'{{{above}}}{below}'
+
+
+def _slash(text: str) -> str:
+  r"""3/4 as \frac{3}{4}, when both are plain integers."""
+  both = re.fullmatch(r'(-?[1-9][0-9]*|0)/(-?[1-9][0-9]*|0)', text)
+  return rf'\frac{{{both[1]}}}{{{both[2]}}}' if both else text

@@ -1,0 +1,52 @@
+import time
+
+import pytest
+
+from hybrid_latent.rewards import math
+
+
+@pytest.mark.parametrize(
+  ('completion', 'gold', 'reward'),
+  [
+    (r'so \boxed{1/2}', r'\frac{1}{2}', 1),
+    ('The answer is 0.5.', r'$\frac{1}{2}$', 1),
+    (r'\boxed{x^2+2x+1}', '(x+1)^2', 1),
+    (r'\boxed{(3,4]}', '(3,4]', 1),
+    ('#### 1,000', '1000', 1),
+    (r'\boxed{2}. No, it is \boxed{3}.', '3', 1),
+    (r'\boxed{2, 3}', r'$3$, $2$', 1),
+    (r'\boxed{3} is the boxed answer, not 2', '3', 1),
+    (r'\boxed{2}, not 3', '3', 0),
+    ('nothing', '3', 0),
+    ('', '3', 0),
+    ('3', '', None),  # no gold answer
+  ],
+)
+def test_values_are_compared_not_strings(completion, gold, reward):
+  assert math.accuracy([completion], answer=[gold]) == [reward]
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    r'\boxed{9^{9^{9^{9}}}}',
+    r'\boxed{((99!)!)!}',
+    r'\boxed{' + r'\sqrt{' * 5000 + '2' + '}' * 5001,
+    '\\[' * 20_000,
+    '(' * 100_000,
+    '\x00\ud800' * 1000,
+  ],
+)
+def test_hostile_mathematics_is_wrong_in_time_and_not_logged(text, caplog):
+  start = time.monotonic()
+  assert math.accuracy([text], answer=['14']) == [0]
+  assert time.monotonic() - start < 4
+  assert not caplog.records
+
+
+def test_format_matches_the_whole_completion():
+  texts = ['so\n\\boxed{3}.', '3', '<think>a</think>b', 'a<think>b</think>']
+  boxed = math.format(texts, pattern=r'.*\\boxed\{.+\}.*')
+  assert boxed == [1, 0, 0, 0]
+  thought = math.format(texts, pattern=r'<think>(?!.*<think>).*?</think>.*')
+  assert thought == [0, 0, 1, 0]

@@ -1,0 +1,200 @@
+"""The rules of CONTRIBUTING.md that a machine can check."""
+
+import ast
+import fnmatch
+import graphlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# Imports point to the left, or stay within a layer.
+LAYERS = (
+  ('types', 'trees'),
+  ('ops',),
+  (
+    *('models', 'formats', 'sharding', 'policy'),
+    *('metrics', 'checkpoint', 'telemetry'),
+  ),
+  ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
+  ('rollout', 'replay', 'optim'),
+  ('experiments',),
+)
+# Mathematics that papers share and that carries no paper's name.
+SHARED = {
+  'hybrid_latent.feedback.base',
+  'hybrid_latent.objectives.advantages',
+  'hybrid_latent.objectives.base',
+  'hybrid_latent.objectives.kl',
+}
+TRAINERS = ('sft.py', 'grpo.py', 'lrt.py')
+NOT_FOR_ROLLOUT = (
+  *('optax', 'orbax', 'transformers', 'tensorflow_datasets', 'grain'),
+  'ml_collections',
+)
+
+
+def source_files() -> dict[str, Path]:
+  """Module name -> file, of everything that is installed."""
+  roots = ROOT, ROOT, ROOT / 'kernels'
+  packages = 'hybrid_latent', 'experiments', 'latent_kernels'
+  return {
+    '.'.join(path.relative_to(root).with_suffix('').parts).removesuffix(
+      '.__init__'
+    ): path
+    for root, package in zip(roots, packages, strict=True)
+    for path in sorted((root / package).rglob('*.py'))
+  }
+
+
+FILES = source_files()
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+
+
+def imported(name: str) -> set[str]:
+  """Full names of what a module imports, modules of the project as such."""
+  names = set()
+  for node in ast.walk(TREES[name]):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{name}: write relative imports out'
+      for alias in node.names:
+        inner = f'{node.module}.{alias.name}'
+        names.add(inner if inner in FILES else node.module)
+  return names
+
+
+IMPORTS = {name: imported(name) for name in FILES}
+
+
+def test_imports_point_one_way():
+  level = {part: i for i, layer in enumerate(LAYERS) for part in layer}
+
+  def layer(name):
+    parts = name.split('.')
+    part = parts[1] if parts[0] == 'hybrid_latent' else parts[0]
+    assert part in level, f'{name}: give {part!r} a place in LAYERS'
+    return level[part]
+
+  ours = [n for n in FILES if n.split('.')[0] != 'latent_kernels']
+  ours.remove('hybrid_latent')
+  assert not [
+    f'{name} imports {other}'
+    for name in ours
+    for other in IMPORTS[name] & set(ours)
+    if layer(other) > layer(name)
+  ]
+
+
+def test_imports_have_no_cycle():
+  graph = {name: IMPORTS[name] & FILES.keys() - {name} for name in FILES}
+  graphlib.TopologicalSorter(graph).prepare()  # raises and names the cycle
+
+
+def test_only_ops_import_the_kernels():
+  assert not [
+    name
+    for name in FILES
+    if any(other.split('.')[0] == 'latent_kernels' for other in IMPORTS[name])
+    and not name.startswith(('latent_kernels', 'hybrid_latent.ops.'))
+  ]
+
+
+def test_the_kernels_know_nothing_of_the_project():
+  assert not [
+    f'{name} imports {other}'
+    for name in FILES
+    if name.startswith('latent_kernels')
+    for other in IMPORTS[name]
+    if other.split('.')[0] in ('hybrid_latent', 'experiments')
+  ]
+
+
+def test_a_paper_knows_no_other_paper():
+  folders = 'hybrid_latent.feedback.', 'hybrid_latent.objectives.'
+  assert not [
+    f'{name} imports {other}'
+    for folder in folders
+    for name in FILES
+    if name.startswith(folder)
+    for other in IMPORTS[name]
+    if other.startswith(folder) and other not in SHARED
+  ]
+
+
+def test_files_are_short():
+  files = [*FILES.values(), *(ROOT / 'tests').rglob('*.py')]
+  lengths = {
+    str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+    for path in files
+  }
+  limits = {f'experiments/{name}': 450 for name in TRAINERS}
+  assert not {n: k for n, k in lengths.items() if k > limits.get(n, 300)}
+
+
+def test_no_file_is_named_after_nothing():
+  vague = {'common', 'helper', 'helpers', 'misc', 'util', 'utils'}
+  assert not [name for name in FILES if vague & set(name.split('.'))]
+
+
+def test_nothing_runs_code_from_data():
+  """No pickle in any of its forms, no eval, no exec."""
+  modules = {'cloudpickle', 'dill', 'joblib', 'marshal', 'pickle', 'shelve'}
+  found = [
+    f'{name} imports {other}'
+    for name in FILES
+    for other in IMPORTS[name]
+    if other.split('.')[0] in modules
+  ]
+  for name, tree in TREES.items():
+    for node in ast.walk(tree):
+      called = node.func if isinstance(node, ast.Call) else None
+      if getattr(called, 'id', '') in ('eval', 'exec', '__import__'):
+        found.append(f'{name}:{node.lineno} calls {called.id}')
+      if isinstance(node, ast.keyword) and node.arg == 'allow_pickle':
+        found.append(f'{name}:{node.value.lineno} passes allow_pickle')
+  assert not found
+
+
+def test_a_trainer_can_be_read():
+  """All that experiments/grpo.py reaches: at most 40 files, 5,000 lines."""
+  reached, new = set(), {'experiments.grpo'}
+  while new:
+    reached |= new
+    new = {n for name in new for n in IMPORTS[name] & FILES.keys()} - reached
+  lines = sum(len(FILES[n].read_text().splitlines()) for n in reached)
+  assert len(reached) <= 40, sorted(reached)
+  assert lines <= 5000
+
+
+def test_the_rollout_needs_only_jax_and_flax():
+  code = (
+    'import sys, flax.nnx\n'  # which brings optax along, its own dependency
+    'before = set(sys.modules)\n'
+    'import hybrid_latent.rollout, hybrid_latent.replay\n'
+    'import hybrid_latent.feedback.gated, hybrid_latent.models.transformer\n'
+    f'print(*set({NOT_FOR_ROLLOUT}) & (set(sys.modules) - before))'
+  )
+  path = os.pathsep.join([str(ROOT), str(ROOT / 'kernels')])
+  result = subprocess.run(
+    [sys.executable, '-c', code],
+    env={**os.environ, 'PYTHONPATH': path},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert result.stdout.split() == []
+
+
+def test_no_package_is_named_kernels():
+  """That name belongs to a package of Hugging Face's."""
+  spec = importlib.util.find_spec('kernels')
+  assert spec is None or not str(spec.origin).startswith(str(ROOT))
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+  packages = project['tool']['setuptools']['packages']['find']['include']
+  assert not [p for p in packages if fnmatch.fnmatch('kernels', p)]
