@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from experiments import command
 from experiments.named import named
 from experiments.policies import chat_ids, checked_resume, placed, subject
 from hybrid_latent import metrics, optim, sharding
@@ -64,8 +64,11 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
   actor = subject(config, mesh, init_key)
   tokenizer = actor.tokenizer
   encode = lambda row: chat_ids(tokenizer, config.data.system, row['question'])
-  of = {**config.data.of, 'path': config.data.path or None}
-  problems = partial(named(config.data.source, 'hybrid_latent.data'), **of)
+  problems = partial(
+    named(config.data.source, 'hybrid_latent.data'), **config.data.of
+  )
+  if 'path' in config.data:
+    problems = partial(problems, path=config.data.path or None)
   shape = {
     'length': config.rollout.prompt_length,
     'pad': int(actor.stop.pad),
@@ -367,16 +370,5 @@ def _completions(tokenizer, out, rows, reward, group):
   return shown
 
 
-def main(argv):
-  """Trains what the flags say."""
-  del argv
-  logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
-  train(_CONFIG.value, _WORKDIR.value)
-
-
-_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  command.run(train)

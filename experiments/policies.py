@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 from transformers import PreTrainedTokenizerBase
 
@@ -44,7 +43,7 @@ def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
     config.model.source,
     dtype=config.model.dtype,
     param_dtype=config.model.param_dtype,
-    place=lambda name, x: jax.device_put(x, _sharding(name, x, mesh)),
+    place=stored_on(mesh),
     remat=config.model.remat,
   )
   if source.tokenizer is None:
@@ -108,8 +107,9 @@ def chat_ids(tokenizer, system: str, user: str) -> list[int]:
   return tokenizer(text, add_special_tokens=False)['input_ids']
 
 
-def _sharding(name: str, x: np.ndarray, mesh):
-  return sharding.shardings({name: x}, letters, mesh)[name]
+def stored_on(mesh: jax.sharding.Mesh):
+  """Puts one tensor of a checkpoint straight to its place."""
+  return lambda name, x: placed({name: x}, mesh)[name]
 
 
 def checked_resume(notes: dict, config: ConfigDict, workdir: str) -> dict:

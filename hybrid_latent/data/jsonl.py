@@ -61,7 +61,7 @@ def problems(
   else:
     builder, part = _local(_file(Path(path), row, split), data_dir), 'rows'
   _prepare(builder)
-  return Problems(row, builder.as_data_source(part))
+  return Problems(row, builder.as_data_source(split=part))
 
 
 def _task(task: str | Task) -> Task:
@@ -86,7 +86,7 @@ def _file(path: Path, task: Task, split: str) -> Path:
   return file
 
 
-def _released(name: str | Task, task: Task, data_dir: str):
+def _released(name: str | Task, task: Task, data_dir: str) -> Any:
   if task.tfds is None:
     known = sorted(k for k, v in TASKS.items() if v.tfds)
     raise ValueError(
@@ -96,7 +96,7 @@ def _released(name: str | Task, task: Task, data_dir: str):
   return tfds.builder(task.tfds, data_dir=data_dir, file_format='array_record')
 
 
-def _local(file: Path, data_dir: str):
+def _local(file: Path, data_dir: str) -> Any:
   digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
   return Lines(
     file,

@@ -131,14 +131,9 @@ def _file_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _no_weights(folder: Path) -> ValueError:
-  pickled = sorted(p.name for p in folder.glob('*.bin'))
-  if pickled:
-    return ValueError(
-      f'{folder} holds {pickled}: pickled weights run code when they are read '
-      'and are refused; save them as .safetensors '
-      '(transformers: save_pretrained) and point here again'
-    )
   return ValueError(
-    f'{folder}: accepted is a folder with {FILE} or {INDEX}; it holds '
-    f'{sorted(p.name for p in folder.iterdir())[:20]}'
+    f'{folder} holds {sorted(p.name for p in folder.iterdir())[:20]}: accepted '
+    f'is a folder with {FILE} or {INDEX}. Pickled weights (.bin) run code when '
+    'they are read and are refused: load them where you trust them and save '
+    'them as safetensors (transformers: save_pretrained)'
   )

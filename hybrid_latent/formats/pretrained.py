@@ -77,13 +77,13 @@ def local_path(source: str | Path) -> Path:
   path = Path(source).expanduser()
   if path.is_dir() or (path.suffix == '.gguf' and path.is_file()):
     return path
-  if path.exists() or not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)):
+  if path.exists() or not re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', str(source)):
     raise FileNotFoundError(
       f'model {str(source)!r}: accepted is a preset ({sorted(PRESETS)}), a '
       '.gguf file, a Hugging Face folder, or a name on the hub such as '
       "'Qwen/Qwen2.5-1.5B-Instruct'"
     )
-  patterns = ['*.json', '*.safetensors', '*.jinja', 'merges.txt']
+  patterns = ['*.json', 'model*.safetensors', '*.jinja', 'merges.txt']
   return Path(snapshot_download(str(source), allow_patterns=patterns))
 
 

@@ -104,7 +104,8 @@ def stop_ids(
   and the tokenizer's own."""
   ends = generation.get('eos_token_id')
   ends = ends if isinstance(ends, list) else [ends]
-  return sorted({*ends, tokenizer.eos_token_id} - {None})
+  ends = [*ends, tokenizer.eos_token_id]
+  return sorted({i for i in ends if isinstance(i, int)})
 
 
 def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:

@@ -118,8 +118,14 @@ def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
   missing = [name for name in Llama3Scaling._fields if name not in rope]
   if missing:
     raise _refusal('rope_scaling', dict(rope), f'one that has {missing} too')
-  *factors, original = (rope[name] for name in Llama3Scaling._fields)
-  return theta, Llama3Scaling(*map(float, factors), int(original))
+  return theta, Llama3Scaling(
+    factor=float(rope['factor']),
+    low_freq_factor=float(rope['low_freq_factor']),
+    high_freq_factor=float(rope['high_freq_factor']),
+    original_max_position_embeddings=int(
+      rope['original_max_position_embeddings']
+    ),
+  )
 
 
 def _size(fields: Mapping, name: str, default: int | None = None) -> int:

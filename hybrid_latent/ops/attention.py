@@ -22,11 +22,11 @@ def attention(
   `implementation='cudnn'` takes cuDNN's fused kernel (GPU, 16-bit only).
   """
   if implementation == 'cudnn':
-    swap = lambda x: jnp.swapaxes(x, 1, 2)
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
     out = jax.nn.dot_product_attention(
-      swap(q), swap(k), swap(v), mask=mask[:, None], implementation='cudnn'
+      q, k, v, mask=mask[:, None], implementation='cudnn'
     )
-    return swap(out)
+    return jnp.swapaxes(out, 1, 2)
   if implementation != 'xla':
     raise ValueError(
       f"attention implementation {implementation!r}: write 'xla' or 'cudnn'"

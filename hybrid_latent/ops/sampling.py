@@ -18,12 +18,12 @@ def sampling(
   score_temperature: float = 1.0,
 ) -> Sampling:
   """Checked settings, as arrays."""
-  for name, value, good, accepted in (
-    ('temperature', temperature, temperature > 0, '> 0 (greedy=True for argmax)'),
-    ('top_k', top_k, top_k >= 0, '>= 0 (0 keeps all)'),
-    ('top_p', top_p, 0 < top_p <= 1, 'in (0, 1] (1 keeps all)'),
-    ('min_p', min_p, 0 <= min_p < 1, 'in [0, 1) (0 keeps all)'),
-    ('score_temperature', score_temperature, score_temperature > 0, '> 0'),
+  for good, name, value, accepted in (
+    (temperature > 0, 'temperature', temperature, '> 0, or greedy=True'),
+    (top_k >= 0, 'top_k', top_k, '>= 0 (0 keeps all)'),
+    (0 < top_p <= 1, 'top_p', top_p, 'in (0, 1] (1 keeps all)'),
+    (0 <= min_p < 1, 'min_p', min_p, 'in [0, 1) (0 keeps all)'),
+    (score_temperature > 0, 'score_temperature', score_temperature, '> 0'),
   ):
     if not good:
       raise ValueError(f'sampling.{name} is {value}: write a value {accepted}')
@@ -57,10 +57,16 @@ def _filter(logits, how):
   mass = jnp.exp(logits - logits.max(-1, keepdims=True))
   vocab = mass.shape[-1]
   k = jnp.where(how.top_k > 0, how.top_k, vocab)
-  count = lambda kept: kept.sum(-1, dtype=jnp.int32)
+
+  def count(kept):
+    return kept.sum(-1, dtype=jnp.int32)
+
   floor = _threshold(mass, count, jnp.minimum(k, vocab))
   mass = jnp.where(mass >= floor, mass, 0)
-  total = lambda kept: jnp.where(kept, mass, 0).sum(-1)
+
+  def total(kept):
+    return jnp.where(kept, mass, 0).sum(-1)
+
   share = how.top_p * mass.sum(-1)
   wanted = jnp.where(how.top_p < 1, share, -1.0)  # -1: satisfied by anything
   floor = jnp.where(
@@ -83,7 +89,10 @@ def _threshold(mass, measure, wanted):
     enough = measure(bits >= middle[:, None]) >= wanted
     return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-  unsettled = lambda carry: jnp.any(carry[1] - carry[0] > 1)
+  def unsettled(carry):
+    low, high = carry
+    return jnp.any(high - low > 1)
+
   low, _ = jax.lax.while_loop(unsettled, halve, (low, high))
   return jax.lax.bitcast_convert_type(low, jnp.float32)[:, None]
 
@@ -110,8 +119,10 @@ def draw(
 
 def _invert(mass, u):
   """Index i of each row with probability mass[i] / sum(mass); never one of
-  mass zero, whatever the rounding of the sums."""
+  mass zero, whatever the rounding of the sums: where they are made in parallel
+  (GPU, TPU) they may move at a mass of zero, and even fall."""
   cumulative = jnp.cumsum(mass, axis=-1)
-  below = cumulative <= (u * cumulative[:, -1])[:, None]
+  reached = cumulative > (u * cumulative[:, -1])[:, None]
+  reached &= mass > 0
   last = mass.shape[-1] - 1 - jnp.argmax(mass[:, ::-1] > 0, axis=-1)
-  return jnp.minimum(below.sum(-1), last)
+  return jnp.where(reached.any(-1), jnp.argmax(reached, -1), last)

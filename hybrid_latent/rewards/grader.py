@@ -155,7 +155,8 @@ class Grader:
     finally:
       self._idle.put(worker)
     if answer is None:
-      self._log('every reward', f'no answer within {self._timeout_s} s')
+      why = f'its worker crashed or took more than {self._timeout_s} s'
+      self._log('every reward', why)
       return {name: [np.nan] * group for name in self.weights}
     for name, error in answer['errors'].items():
       self._log(f'reward {name!r}', error)

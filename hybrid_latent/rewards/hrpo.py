@@ -1,8 +1,8 @@
 r"""HRPO's reward: the answer after `####`, compared as a string.
 
-The paper (Yue et al., arXiv 2505.18454, section 3.3) says: reward 1 if the
-answer after the delimiter is right, else 0. Its release asks, besides, for
-exactly one `####` in the completion.
+The paper (Yue et al., arXiv 2505.18454) says: reward 1 if the answer after the
+delimiter is right, else 0. Its release asks, besides, for exactly one `####`
+in the completion.
 
 We do what the release does (`parser='official'`), and offer it without its
 parsing mistakes (`parser='fixed'`). The official ones, reproduced:
@@ -10,7 +10,8 @@ parsing mistakes (`parser='fixed'`). The official ones, reproduced:
   numbers  Thousands are cut at their comma, in gold answers too: '1,000' reads
            '0' and '2,125' reads '125', so '#### 1000' is wrong for 1,000 and
            '#### 2,000' is right. 93 of the 8792 answers of GSM8K have commas.
-           Numbers pass through float64: 10**20 reads 100, 2**53 + 1 is 2**53.
+           Numbers pass through float64: 10**20 reads '100.0', and 2**53 + 1
+           equals 2**53.
            A minus sign may be a subtraction: '9-5' reads '-5'.
   letters  The text is upper-cased first: 'B, as a rule' reads 'A'.
   LaTeX    Without \boxed or dollars only the last number counts: '1/2' reads

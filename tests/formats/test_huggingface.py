@@ -37,7 +37,9 @@ def test_integer_weights_are_refused(tmp_path):
     folder_tensors(tmp_path)
 
 
-@pytest.mark.parametrize('file', ['../x.safetensors', '/x.safetensors', 'x.bin'])
+@pytest.mark.parametrize(
+  'file', ['../x.safetensors', '/x.safetensors', 'x.bin']
+)
 def test_an_index_cannot_leave_its_folder(tmp_path, file):
   index = json.dumps({'weight_map': {'a': file}})
   (tmp_path / 'model.safetensors.index.json').write_text(index)

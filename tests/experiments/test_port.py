@@ -1,0 +1,82 @@
+"""The command, from folder to folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+from experiments import port
+from hybrid_latent.data.arithmetic import tokenizer
+from hybrid_latent.formats.pretrained import pretrained
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+  """A random Qwen2 with a real tokenizer and padding rows."""
+  folder = tmp_path_factory.mktemp('source')
+  torch.manual_seed(0)
+  words = tokenizer()
+  model = AutoModelForCausalLM.from_config(
+    Qwen2Config(
+      vocab_size=len(words) + 9,
+      hidden_size=32,
+      intermediate_size=48,
+      num_hidden_layers=2,
+      num_attention_heads=4,
+      num_key_value_heads=2,
+      eos_token_id=words.eos_token_id,
+    )
+  )
+  model.save_pretrained(folder)
+  words.save_pretrained(folder)
+  return folder
+
+
+def test_port_writes_a_checked_folder(source, tmp_path, capsys):
+  out = tmp_path / 'out'
+  port.main([f'--from={source}', f'--to={out}', '--check'])
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0] == 'parity: the re-imported export is bit-equal'
+  gaps = [float(line.rpartition(' ')[2]) for line in lines[1:3]]
+  assert all(line.startswith('parity: max |logit') for line in lines[1:3])
+  assert max(gaps) < 1e-5
+  before, after = pretrained(source), pretrained(out)
+  text = 'Tom has 12 apples.'
+  assert before.tokenizer.encode(text) == after.tokenizer.encode(text)
+  assert after.tokenizer.chat_template == before.tokenizer.chat_template
+  assert after.generation['eos_token_id'] == before.generation['eos_token_id']
+  np.testing.assert_array_equal(before.model.table, after.model.table)
+
+
+def test_port_changes_the_dtype_and_overwrites_only_when_told(source, tmp_path):
+  command = [f'--from={source}', f'--to={tmp_path / "out"}', '--dtype=bfloat16']
+  port.main(command)
+  with pytest.raises(FileExistsError, match='overwrite'):
+    port.main(command)
+  port.main([*command, '--overwrite'])
+  fields = json.loads((tmp_path / 'out' / 'config.json').read_text())
+  assert fields['torch_dtype'] == 'bfloat16'
+  loaded = AutoModelForCausalLM.from_pretrained(tmp_path / 'out')
+  assert loaded.dtype == torch.bfloat16
+  assert [p.name for p in tmp_path.iterdir()] == ['out']
+
+
+def test_nothing_is_written_unless_the_export_reads_back(
+  source, tmp_path, monkeypatch
+):
+  """A parameter that the disk changed."""
+  write = port.write_folder
+
+  def damage(ported, folder):
+    write(ported, folder)
+    file = folder / 'model.safetensors'
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+  monkeypatch.setattr(port, 'write_folder', damage)
+  with pytest.raises(RuntimeError, match='1 tensors read back'):
+    port.main([f'--from={source}', f'--to={tmp_path / "out"}'])
+  assert list(tmp_path.iterdir()) == []
