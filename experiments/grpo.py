@@ -38,6 +38,13 @@ from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
 
+EVALUATED = (
+  'completions/mean_length',
+  'completions/clipped_ratio',
+  'hidden_ratio',
+)
+
+
 class Batch(NamedTuple):
   """One update's data, one row a completion."""
 
@@ -48,9 +55,9 @@ class Batch(NamedTuple):
   graded: jax.Array  # bool[b]: rows without a grade train nothing
 
 
-def train(config: ConfigDict, workdir: str) -> dict[str, float]:
+def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
-  Returns the metrics of the last evaluation."""
+  Returns the evaluations it made."""
   _check(config)
   group, max_tokens = config.rollout.group, config.rollout.max_tokens
   init_key, rollout_key, eval_key = jax.random.split(
@@ -205,9 +212,12 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
         | {name: float(np.nanmean(g[valid])) for name, g in grades.items()}
       )
       counts.append(valid.sum())
+    names = [*grader.weights, *EVALUATED]
     return {
-      f'eval/{name}': np.average([f[name] for f in figures], weights=counts)
-      for name in figures[0]
+      f'eval/{name}': float(
+        np.average([f[name] for f in figures], weights=counts)
+      )
+      for name in names
     }
 
   def finish(step, figures, host_figures, ids):
@@ -237,7 +247,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
     num_tokens = notes['num_tokens']
 
   # --------------------------------------------------------------------- loop
-  pending, scores = None, {}
+  pending, evaluations = None, []
   with (
     Grader(config.rewards.to_dict(), **config.grader) as grader,
     Telemetry(
@@ -260,8 +270,8 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
                  'num_tokens': num_tokens}  # fmt: skip
         checkpoints.save(step, (trainable, opt_state), notes)
       if tests and (last or step % config.eval.every == 0):
-        scores = evaluate(step)
-        telemetry.log(step, scores)
+        evaluations.append(evaluate(step))
+        telemetry.log(step, evaluations[-1])
         clock.metrics()  # an evaluation is part of no step
       if last:
         break
@@ -316,7 +326,7 @@ def train(config: ConfigDict, workdir: str) -> dict[str, float]:
       shown = _completions(tokenizer, out, batch['rows'], reward, group)
       telemetry.completions(step, shown[: config.completions])
     checkpoints.close()
-  return scores
+  return evaluations
 
 
 def _check(config):

@@ -33,7 +33,7 @@ def get_config(argument: str) -> ConfigDict:
     system='',
   )
   config.rollout.update(
-    prompts=16, group=8, prompt_length=40, max_tokens=32, buckets=1
+    prompts=8, group=8, prompt_length=32, max_tokens=32, buckets=1
   )
   config.rollout.sampling.update(temperature=1.0, top_k=0)
   rate = dict(lr=2e-4, weight_decay=0.0)
@@ -49,6 +49,6 @@ def get_config(argument: str) -> ConfigDict:
     )
   config.optimizer.update(schedule='constant', clip=1.0)
   config.rewards.gsm8k.kwargs.parser = 'fixed'
-  config.eval = dict(prompts=256, every=40, greedy=True)
+  config.eval = dict(prompts=512, every=20, greedy=True)
   config.checkpoint_every = 1000
   return config.lock()

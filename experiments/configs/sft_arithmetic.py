@@ -16,8 +16,8 @@ def get_config(argument: str) -> ConfigDict:
   config.steps = 250
   config.batch = 64
   config.micro_batches = 1
-  config.prompt_length = 72
-  config.max_tokens = 40
+  config.prompt_length = 32
+  config.max_tokens = 24
   config.model = dict(source=argument, dtype='float32', remat='none')
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.data = dict(

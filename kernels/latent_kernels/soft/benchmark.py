@@ -1,5 +1,7 @@
-"""Time and memory of each form, as a Markdown table: hidden states in, tied
-table, median of the repeats. `python -m latent_kernels.soft.benchmark --help`"""
+"""Time and memory of each form: `python -m latent_kernels.soft.benchmark`.
+
+From hidden states, with one table as both head and embedding, as Markdown.
+"""
 
 import argparse
 import functools
