@@ -37,7 +37,6 @@ from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
-
 EVALUATED = (
   'completions/mean_length',
   'completions/clipped_ratio',
@@ -175,7 +174,7 @@ def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
     **{**config.rollout.sampling, 'greedy': config.eval.greedy}
   )
 
-  def begin(batch):
+  def begin(weights, batch):
     """Dispatches the reading of a batch's prompts."""
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = _bucket(longest, config.rollout.prompt_length, buckets)
@@ -183,8 +182,7 @@ def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
       batch['tokens'][:, -width:], batch['mask'][:, -width:], batch['ids']
     )
     prompt = sharding.from_host(prompt, mesh)
-    weights = sampler(trainable, frozen)
-    return weights, prompt, read(weights, prompt)
+    return prompt, read(weights, prompt)
 
   def text_of(out):
     ids = [row[keep] for row, keep in zip(out.tokens, out.mask, strict=True)]
@@ -199,11 +197,19 @@ def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
   def evaluate(step):
     """The test prompts, a completion each."""
     figures, counts = [], []
+    weights = sampler(trainable, frozen)
     key = jax.random.fold_in(eval_key, step)
     for batch in eval_batches(tests, encode, batch=prompts * group, **shape):
-      weights, prompt, ready = begin(batch)
-      out = sample(weights, prompt=prompt, prefilled=ready, key=key,
-                   sampling=eval_sampling, stop=actor.stop, group=1)  # fmt: skip
+      prompt, ready = begin(weights, batch)
+      out = sample(
+        weights,
+        prompt=prompt,
+        prefilled=ready,
+        key=key,
+        sampling=eval_sampling,
+        stop=actor.stop,
+        group=1,
+      )
       out = sharding.to_host(_seen(out))
       grades = grade(out, batch['rows'], 1).result()
       valid = batch['valid']
@@ -261,7 +267,8 @@ def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
       if step < config.steps:
         batch = next(batches)
         with clock('prefill'):
-          weights, prompt, ready = begin(batch)
+          weights = sampler(trainable, frozen)
+          prompt, ready = begin(weights, batch)
       if pending:
         finish(*pending)
       last = step == config.steps

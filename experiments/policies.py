@@ -2,6 +2,8 @@
 tokenizer, and how its completions end."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +19,6 @@ from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import letters
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.policy import Policy
-from hybrid_latent.trees import map_named
 from hybrid_latent.types import PyTree, Stop
 
 STOP_IDS = 8  # room for as many, so that other ids do not recompile
@@ -76,7 +77,13 @@ def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
   return Subject(policy, base, source.tokenizer, stop)
 
 
-def stop_rule(tokenizer, vocab: int, delimiter: str, limit: int, generation={}):
+def stop_rule(
+  tokenizer: PreTrainedTokenizerBase,
+  vocab: int,
+  delimiter: str,
+  limit: int,
+  generation: Mapping[str, Any] = MappingProxyType({}),
+) -> Stop:
   """Where completions of this tokenizer end, and where their thinking does."""
   ids = stop_ids(tokenizer, generation)
   if len(ids) > STOP_IDS:

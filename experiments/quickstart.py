@@ -55,9 +55,7 @@ def main() -> None:
       shutil.rmtree(folder)
   print('1. Supervised fine-tuning of a new model', flush=True)
   start = new_model(workdir / 'start')
-  warm = sft.train(
-    sft_arithmetic.get_config(str(start)), str(workdir / 'sft')
-  )
+  warm = sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
   runs, rows = {}, []
   for seed in range(flags.seeds):
     round_began = time.monotonic()
@@ -135,9 +133,9 @@ def conclusion(rows: list[dict], seconds: float) -> str:
     )
     # Two binomial proportions over the same test problems, taken as if they
     # were independent: an upper bound for the error of their difference.
-    error = math.sqrt(
-      np.sum(old * (1 - old) + new * (1 - new)) / count
-    ) / len(mine)
+    error = math.sqrt(np.sum(old * (1 - old) + new * (1 - new)) / count) / len(
+      mine
+    )
     gain = float(np.mean(new - old))
     verdict = 'beyond' if gain > 2 * error else 'within'
     lines.append(

@@ -10,7 +10,6 @@ end of text included. Ends by writing a Hugging Face folder, `WORKDIR/model`.
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict

@@ -57,10 +57,12 @@ class Checkpoints:
     have = {name: shape(x) for name, x in saved.items()}
     want = {name: shape(x) for name, x in wanted.items()}
     if have != want:
-      wrong = sorted(n for n in have.keys() | want.keys()
-                     if have.get(n) != want.get(n))
-      lines = [f'  {n}: saved {have.get(n)}, expected {want.get(n)}'
-               for n in wrong[:8]]
+      wrong = sorted(
+        n for n in have.keys() | want.keys() if have.get(n) != want.get(n)
+      )
+      lines = [
+        f'  {n}: saved {have.get(n)}, expected {want.get(n)}' for n in wrong[:8]
+      ]
       raise ValueError(
         f'checkpoint {step} does not fit this configuration '
         f'({len(wrong)} arrays differ):\n' + '\n'.join(lines) + '\n'

@@ -28,8 +28,8 @@ def adamw(
 
   Each group is name: {pattern, lr, weight_decay}; a leaf belongs to the one
   whose regular expression is found in its name ('model.layers.q.lora.a'). The
-  rates share one schedule: linear warmup over `warmup * steps`, then cosine to zero or
-  constant. `clip` bounds the global norm over all groups together.
+  rates share one schedule: linear warmup over `warmup * steps`, then 'cosine'
+  to zero or 'constant'. `clip` bounds the global norm over all groups together.
   """
   shape = _schedule(schedule, steps, warmup)
   labels = map_named(lambda name, _: _group(name, groups), params)

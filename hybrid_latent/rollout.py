@@ -190,7 +190,9 @@ def _row_keys(key, ids, group) -> Key[Array, 'b']:
   """A key for every completion: of its prompt's number, then its own."""
   prompt_keys = jax.vmap(partial(jax.random.fold_in, key))(ids)
   members = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-  return jax.vmap(members, (0, None))(prompt_keys, jnp.arange(group)).reshape(-1)
+  return jax.vmap(members, (0, None))(prompt_keys, jnp.arange(group)).reshape(
+    -1
+  )
 
 
 def _empty_columns(column, max_steps, pad):
@@ -205,7 +207,9 @@ def _empty_columns(column, max_steps, pad):
 def _with_column(columns, column, step):
   """The buffers with one more position written, in place."""
   write = jax.lax.dynamic_update_index_in_dim
-  return jax.tree.map(lambda old, new: write(old, new, step, 1), columns, column)
+  return jax.tree.map(
+    lambda old, new: write(old, new, step, 1), columns, column
+  )
 
 
 def _with_room(model, state, slots):

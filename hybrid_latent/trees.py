@@ -9,8 +9,10 @@ from hybrid_latent.types import PyTree
 
 def _name(path: tuple) -> str:
   """'layers.q.weight' for a key path; NNX's trailing `.value` is dropped."""
-  parts = [str(getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))))
-           for k in path]
+  parts = [
+    str(getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))))
+    for k in path
+  ]
   return '.'.join(parts[:-1] if parts[-1:] == ['value'] else parts)
 
 

@@ -74,7 +74,9 @@ class Sampling(NamedTuple):
 class Stop(NamedTuple):
   """When a row ends and where its thinking ends. All traced."""
 
-  tokens: Int[Array, 'k']  # ids that end a row (the id itself is kept); -1: none
+  tokens: Int[
+    Array, 'k'
+  ]  # ids that end a row (the id itself is kept); -1: none
   limit: Int[Array, '']  # tokens a row may have, at most `max_steps`
   pad: Int[Array, '']  # id written after a row has ended
   delimiter: Int[Array, 'a v']  # automaton over token ids, see ops/automaton.py

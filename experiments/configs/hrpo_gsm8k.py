@@ -89,9 +89,7 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config.optimizer = dict(
     groups=dict(
       lora=dict(pattern=r'\.lora\.', lr=5e-6, weight_decay=0.1),
-      gate=dict(
-        pattern=r'^feedback\.[wb]_', lr=1e-4, weight_decay=0.1
-      ),
+      gate=dict(pattern=r'^feedback\.[wb]_', lr=1e-4, weight_decay=0.1),
       decay=dict(pattern=r'^feedback\.decay', lr=1e-3, weight_decay=0.1),
     ),
     schedule='cosine',

@@ -46,6 +46,7 @@ class Problems:
     steps: tuple[int, int],
     largest: int,
     operations: str,
+    worked: float,
   ):
     self._key = f'{seed}/{split}'
     self._count = count
@@ -53,6 +54,7 @@ class Problems:
     self._steps = steps
     self._largest = largest
     self._operations = operations
+    self._worked = worked
 
   def __len__(self) -> int:
     return self._count
@@ -64,7 +66,7 @@ class Problems:
       chain = _chain(rng, self._steps, self._largest, self._operations)
       enough = len(chain[1]) >= self._steps[0]
       if enough and _for_test(chain) == self._test:
-        return _row(rng, chain)
+        return _row(rng, chain, rng.random() < self._worked)
     raise ValueError(
       f'steps={self._steps} with largest={self._largest} and operations='
       f'{self._operations!r} leave hardly a problem for one of the splits; '
@@ -80,6 +82,7 @@ def problems(
   steps: tuple[int, int] = (2, 3),
   largest: int = 99,
   operations: str = '+-',
+  worked: float = 1.0,
 ) -> Problems:
   """`count` problems by number.
 
@@ -93,6 +96,8 @@ def problems(
     steps: fewest and most operations in a problem.
     largest: no number and no result is larger, and none is below 1.
     operations: some of '+-*'.
+    worked: the share of solutions that show their work; the others give the
+      answer alone, which is hard to learn.
   """
   if split not in ('train', 'test'):
     raise ValueError(f"split={split!r}: there is 'train' and 'test'")
@@ -100,7 +105,10 @@ def problems(
     raise ValueError(f'steps={steps}: fewest and most, 1 at least')
   if not operations or set(operations) - set(_EVENTS):
     raise ValueError(f'operations={operations!r}: some of {"".join(_EVENTS)!r}')
-  return Problems(split, count, seed, (steps[0], steps[1]), largest, operations)
+  if not 0 <= worked <= 1:
+    raise ValueError(f'worked={worked}: a share, 0 to 1')
+  steps = (steps[0], steps[1])
+  return Problems(split, count, seed, steps, largest, operations, worked)
 
 
 _Chain = tuple[int, tuple[tuple[str, int], ...]]  # start, then what happens
@@ -136,7 +144,9 @@ def _for_test(chain: _Chain) -> bool:
   return hashlib.sha256(repr(chain).encode()).digest()[0] % _TEST_SHARE == 0
 
 
-def _row(rng: random.Random, chain: _Chain) -> dict[str, str]:
+def _row(
+  rng: random.Random, chain: _Chain, worked: bool
+) -> dict[str, str]:
   (name, he), thing = rng.choice(_PEOPLE), rng.choice(_THINGS)
   value, events = chain
   story, work = [f'{name} has {value} {thing}.'], []
@@ -144,7 +154,8 @@ def _row(rng: random.Random, chain: _Chain) -> dict[str, str]:
     event = rng.choice(_EVENTS[operation]).format(by)
     story.append(f'{he} {event}.')
     after = _result(value, operation, by)
-    work.append(f'{value}{operation}{by}={after}')
+    if worked:
+      work.append(f'{value}{operation}{by}={after}')
     value = after
   story.append(f'How many {thing} does {he.lower()} have?')
   return {

@@ -4,10 +4,11 @@ arXiv 2505.18454, equations 3-5.
 
 The paper: while the answer delimiter has not appeared, the next input is
   x = a * e + sqrt(1 - a^2) * (i * h)
-with e the token's embedding, r = sigmoid(W_r e + b_r), i = sigmoid(W_i e + b_i),
-a = exp(-c softplus(-Lambda) r), c = 8, and h = p @ E / ||p||_2 the projected
-distribution (the very one that was sampled, filters included). Once the
-delimiter is complete the input is e alone, for good.
+with e the token's embedding, r = sigmoid(W_r e + b_r) and
+i = sigmoid(W_i e + b_i), a = exp(-c softplus(-Lambda) r), c = 8, and
+h = p @ E / ||p||_2 the projected distribution (the very one that was sampled,
+filters included). Once the delimiter is complete the input is e alone, for
+good.
 
 We follow the released code where it differs from the text: softplus(-Lambda)
 where the paper prints softplus(Lambda); W ~ N(0, 0.02^2) and zero biases where
@@ -64,7 +65,10 @@ class Gate(nnx.Module):
       else jax.random.uniform(k, shape, minval=-bound, maxval=bound)
     )
     self.w_r, self.w_i = weight(k_r), weight(k_i)
-    self.b_r, self.b_i = nnx.Param(jnp.zeros(width)), nnx.Param(jnp.zeros(width))
+    self.b_r, self.b_i = (
+      nnx.Param(jnp.zeros(width)),
+      nnx.Param(jnp.zeros(width)),
+    )
     u = jax.random.uniform(k_decay, (width,), minval=r_min, maxval=r_max)
     self.decay = nnx.Param(-jnp.log(jnp.expm1(-jnp.log(u) / C)))
 

@@ -34,7 +34,9 @@ def add(
     linear = getattr(model.layers, name)
     *stack, out, width = linear.weight.shape
     bound = width**-0.5
-    a = jax.random.uniform(k, (*stack, rank, width), minval=-bound, maxval=bound)
+    a = jax.random.uniform(
+      k, (*stack, rank, width), minval=-bound, maxval=bound
+    )
     b = jnp.zeros((*stack, out, rank))
     linear.lora = nnx.data(LoRA(a, b, alpha / rank))
   return model

@@ -35,7 +35,7 @@ class Peak(NamedTuple):
 
 
 def token_mean(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
-  """Every masked-in position counts the same (TRL 'dapo', verl 'token-mean')."""
+  """Every position counts the same (TRL 'dapo', verl 'token-mean')."""
   return Mean(jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32))
 
 

@@ -18,6 +18,7 @@ SHAPES = {  # tokens, vocab, d, dtype
   'SmolLM2-135M': (7, 49152, 576, 'bfloat16'),
   'Qwen2.5-1.5B': (8, 151936, 1536, 'bfloat16'),
   'widest float32': (264, 32001, 8192, 'float32'),
+  'widest bfloat16': (264, 32001, 16384, 'bfloat16'),
 }
 
 

@@ -1,7 +1,4 @@
-"""Time and memory of each form: `python -m latent_kernels.soft.benchmark`.
-
-From hidden states, with one table as both head and embedding, as Markdown.
-"""
+"""Time and memory of each form, from hidden states and a tied table."""
 
 import argparse
 import functools
@@ -21,19 +18,16 @@ def main():
   parser.add_argument('--vocab', type=int, default=49152)
   parser.add_argument('--width', type=int, default=576)
   parser.add_argument('--dtype', default='float32')
-  parser.add_argument('--repeats', type=int, default=7)
   flags = parser.parse_args()
   rows = (flags.tokens, flags.width), (flags.vocab, flags.width)
   inputs = [jax.random.normal(jax.random.key(0), x, flags.dtype) for x in rows]
   names = ['reference', 'xla', 'pallas'][: 2 + (jax.default_backend() == 'tpu')]
-  forms = {name: functools.partial(_from_logits, name) for name in names}
-  forms['from_hidden'] = lambda h, w: soft_embedding_from_hidden(h, w, w)
-  print(
-    '| form | forward ms | MiB | with gradient ms | MiB |\n' + 5 * '|---' + '|'
-  )
-  for name, form in forms.items():
+  forms = [(name, functools.partial(_from_logits, name)) for name in names]
+  print('| form | forward ms | MiB | with gradient ms | MiB |')
+  print('|---' * 5 + '|')
+  for name, form in [*forms, ('from_hidden', _from_hidden)]:
     gradient = jax.grad(lambda *x, f=form: sum(map(jnp.sum, f(*x))), (0, 1))
-    cells = *_cost(form, inputs, flags), *_cost(gradient, inputs, flags)
+    cells = *_cost(form, inputs), *_cost(gradient, inputs)
     print(f'| {name} |' + ''.join(f' {cell:.0f} |' for cell in cells))
 
 
@@ -42,16 +36,21 @@ def _from_logits(implementation, hidden, table):
   return soft_embedding(logits, table, implementation=implementation)
 
 
-def _cost(f, inputs, flags):
-  """Median milliseconds of a call, and MiB of temporaries."""
+def _from_hidden(hidden, table):
+  return soft_embedding_from_hidden(hidden, table, table)
+
+
+def _cost(f, inputs):
+  """Median milliseconds of seven calls, and MiB of temporaries."""
   program = jax.jit(f).lower(*inputs).compile()
   seconds = []
-  for _ in range(flags.repeats + 1):  # the first warms up
+  for _ in range(8):  # the first warms up
     start = time.perf_counter()
     jax.block_until_ready(program(*inputs))
     seconds.append(time.perf_counter() - start)
-  memory = program.memory_analysis().temp_size_in_bytes
-  return 1e3 * statistics.median(seconds[1:]), memory / 2**20
+  memory = program.memory_analysis()
+  mib = memory.temp_size_in_bytes / 2**20 if memory else float('nan')
+  return 1e3 * statistics.median(seconds[1:]), mib
 
 
 if __name__ == '__main__':

@@ -41,9 +41,10 @@ def pallas(
   rows = min(n, block_rows or _largest_block(4 * d, 8, 256))
   row_bytes = table.dtype.itemsize * d
   columns = min(vocab, block_vocab or _largest_block(row_bytes, LANES, 2048))
+  shapes = jax.eval_shape(lambda z: empty(z, d, z.dtype), z)
 
-  def state_block(width):
-    return pl.BlockSpec((rows, width), lambda i, j: (i, 0))
+  def state_block(x):
+    return pl.BlockSpec((rows, x.shape[1]), lambda i, j: (i, 0))
 
   state = pl.pallas_call(
     functools.partial(_absorb_block, vocab=vocab),
@@ -52,8 +53,8 @@ def pallas(
       pl.BlockSpec((rows, columns), lambda i, j: (i, j)),
       pl.BlockSpec((columns, d), lambda i, j: (j, 0)),
     ],
-    out_specs=OnlineSoftmax(*map(state_block, (d, 1, 1, 1))),
-    out_shape=jax.eval_shape(lambda z: empty(z, d, z.dtype), z),
+    out_specs=jax.tree.map(state_block, shapes),
+    out_shape=shapes,
     compiler_params=pltpu.CompilerParams(
       dimension_semantics=('parallel', 'arbitrary')
     ),

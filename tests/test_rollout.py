@@ -1,0 +1,305 @@
+"""Invariants of sampling, each over every feedback."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.rollout import rollout
+from hybrid_latent.trees import named_leaves
+from tests import tiny
+from tests.models.test_parity import CASES, left_padded, torch_model
+from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, stop
+
+DISCRETE = FEEDBACKS['discrete']
+FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
+
+
+@pytest.fixture(scope='module')
+def actor():
+  return tiny.policy()
+
+
+@pytest.fixture(params=FEEDBACKS)
+def feedback(request):
+  return FEEDBACKS[request.param]
+
+
+@pytest.fixture
+def rolled(actor, feedback, key):
+  """Completions of `tiny.prompts()`, by one program for all settings."""
+
+  def rolled(stop=stop(), policy=actor, prompt=tiny.prompts(), **how):
+    out = sample(
+      policy, feedback, prompt, key, sampling=sampling(**how), stop=stop
+    )
+    return jax.tree.map(np.asarray, out)
+
+  return rolled
+
+
+def test_rows_end_at_a_stop_id_or_the_limit(rolled, feedback):
+  limit = STEPS - 2
+  out = rolled(stop(STOPS, limit))
+  assert out.ended.any() and not out.ended.all()  # both kinds are judged
+  assert len(set(out.lengths.tolist())) > 2
+  for i, n in enumerate(out.lengths):
+    drawn, rest = np.split(out.tokens[i], [n])
+    assert out.mask[i].tolist() == [True] * n + [False] * (STEPS - n)
+    assert (rest == PAD).all()
+    assert not set(drawn[:-1]) & set(STOPS)
+    assert out.ended[i] == (drawn[-1] in STOPS)
+    assert out.ended[i] or n == limit
+    assert not out.log_probs[i, n:].any() and not out.behaviour[i, n:].any()
+    assert (out.log_probs[i, :n] < 0).all()
+  assert out.steps == limit
+
+
+def test_thinking_lasts_until_the_text_holds_the_delimiter(rolled, feedback):
+  out = rolled(stop(STOPS))
+  spelled = [*tiny.TEXTS, *[b''] * (tiny.CONFIG.vocab - len(tiny.TEXTS))]
+  expected = np.zeros_like(out.mask)
+  for i, n in enumerate(out.lengths):
+    text = b''
+    for j, token in enumerate(out.tokens[i, :n]):
+      text += spelled[token]
+      expected[i, j] = tiny.DELIMITER not in text
+  np.testing.assert_array_equal(out.thinking, expected)
+  assert (out.mask & ~expected).any() and expected.any()
+  hybrid = np.zeros_like(expected) if feedback is DISCRETE else expected
+  np.testing.assert_array_equal(out.latent > 0, hybrid)
+  assert (out.latent < 1).all()
+
+
+def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
+  first = rolled()
+  programs = sample._cache_size()
+  assert (rolled(temperature=0.1).tokens != first.tokens).any()
+  assert (rolled(temperature=2.0, top_p=0.5).tokens != first.tokens).any()
+  assert (rolled(top_k=3, min_p=0.1).tokens != first.tokens).any()
+  assert (rolled(greedy=True).tokens != first.tokens).any()
+  assert rolled(stop(limit=5)).lengths.tolist() == [5] * len(first.mask)
+  assert rolled(stop(limit=0)).steps == 0
+  assert rolled(stop(limit=STEPS + 1)).steps == STEPS
+  assert rolled(stop(first.tokens[:1, 0])).lengths[0] == 1
+  assert (rolled(stop(delimiter=b'dd')).thinking != first.thinking).any()
+  assert sample._cache_size() == programs
+
+
+def test_an_early_stop_changes_no_token(rolled):
+  whole = rolled()
+  assert whole.mask.all() and not whole.ended.any()
+  out = rolled(stop(whole.tokens[:, 7]))
+  last = np.isin(whole.tokens, whole.tokens[:, 7]).argmax(axis=1)
+  mask = np.arange(STEPS) <= last[:, None]
+  np.testing.assert_array_equal(out.mask, mask)
+  assert out.ended.all()
+  assert out.steps == last.max() + 1 < STEPS
+  same_where(mask, out, whole)
+
+
+def test_a_limit_changes_no_token(rolled):
+  out, whole = rolled(stop(limit=4)), rolled()
+  same_where(np.arange(STEPS)[None] < 4, out, whole)
+
+
+def test_a_row_depends_on_no_other_row(rolled):
+  """Nor on its place in the batch."""
+  before = rolled()
+  lengths = np.array(tiny.LENGTHS)
+  after = rolled(prompt=tiny.prompts(lengths[[2, 0, 1]], ids=[2, 0, 1]))
+  close(rows(after, [2, 3, 4, 5, 0, 1]), before)
+  # The same texts under other numbers are other samples.
+  prompt = tiny.prompts()._replace(ids=jnp.array([3, 4, 5]))
+  assert (rolled(prompt=prompt).tokens != before.tokens).any(axis=1).all()
+
+
+def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled, key):
+  """With more siblings, too."""
+  how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}
+  prompt = tiny.prompts(tiny.LENGTHS[1:2], ids=[1])
+  assert prompt.mask.all()
+  alone = sample(actor, feedback, prompt, key, group=GROUP + 1, **how)
+  together = rolled(stop(STOPS), **FILTERED)
+  close(rows(alone, [0, 1]), rows(together, [2, 3]))
+
+
+def test_stages_change_nothing(actor, key):
+  how = {'sampling': sampling(), 'stop': stop(STOPS[:3])}
+  args = actor, FEEDBACKS['gated'], tiny.prompts(), key
+  once, cut = sample(*args, **how), sample(*args, stages=3, **how)
+  assert once.lengths.max() == STEPS
+  close(cut, once)
+  assert cut.steps == once.steps
+
+
+@pytest.mark.parametrize('decay', [1e4, np.inf])
+def test_a_closed_gate_is_discrete_decoding(actor, rolled, key, decay):
+  gate = jax.tree.map(lambda x: x, actor.feedback)
+  gate.decay[...] = jnp.full_like(gate.decay[...], decay)
+  out = rolled(stop(STOPS), Policy(actor.model, gate), **FILTERED)
+  same_as_discrete(out, actor, key, atol=2e-3)  # published: sqrt(1e-8) of h
+
+
+def test_thought_that_is_over_is_discrete_decoding(actor, rolled, key):
+  over = stop(STOPS)
+  over = over._replace(delimiter=jnp.full_like(over.delimiter, 2))
+  out = rolled(over, **FILTERED)
+  assert not out.thinking.any() and not out.latent.any()
+  same_as_discrete(out, actor, key, atol=1e-5)
+
+
+def same_as_discrete(out, actor, key, atol):
+  how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}
+  plain = sample(actor, DISCRETE, tiny.prompts(), key, **how)
+  np.testing.assert_array_equal(out.tokens, plain.tokens)
+  np.testing.assert_array_equal(out.mask, plain.mask)
+  np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=atol)
+
+
+def test_behaviour_is_the_filtered_distribution(actor, feedback, rolled):
+  """Drawn at its own temperature, whatever that of the scores is."""
+  out = rolled(score_temperature=1.7, **FILTERED)
+  logits = tiny.logits(actor, feedback, tiny.prompts(), out)
+  expected = token_log_probs(filtered(np.float64(logits), **FILTERED), out)
+  np.testing.assert_allclose(out.behaviour, expected, rtol=0, atol=1e-4)
+  expected = token_log_probs(np.float64(logits) / 1.7, out)
+  np.testing.assert_allclose(out.log_probs, expected, rtol=0, atol=1e-4)
+  other = rolled(score_temperature=0.6, **FILTERED)
+  np.testing.assert_array_equal(other.tokens, out.tokens)
+  np.testing.assert_array_equal(other.behaviour, out.behaviour)
+  assert (np.abs(other.log_probs - out.log_probs) > 1e-3).any()
+
+
+def filtered(logits, *, temperature, top_k, top_p, min_p):
+  """By sorting, in Hugging Face's order."""
+  x = logits / temperature
+  x[x < np.sort(x, axis=-1)[..., -top_k, None]] = -np.inf
+  p = softmax(x)
+  order = np.argsort(-p, axis=-1)
+  p = np.take_along_axis(p, order, axis=-1)
+  kept = np.cumsum(p, axis=-1) - p < top_p
+  kept = np.take_along_axis(kept, np.argsort(order, axis=-1), axis=-1)
+  p = softmax(np.where(kept, x, -np.inf))
+  return np.where(p >= min_p * p.max(-1, keepdims=True), x, -np.inf)
+
+
+def softmax(x):
+  mass = np.exp(x - x.max(-1, keepdims=True))
+  return mass / mass.sum(-1, keepdims=True)
+
+
+def token_log_probs(logits, out):
+  p = np.take_along_axis(softmax(logits), out.tokens[..., None], axis=-1)
+  return np.where(out.mask, np.log(p[..., 0]), 0)
+
+
+@pytest.mark.parametrize('case', ['llama-gqa-untied-llama3', 'qwen3-gqa-tied'])
+def test_greedy_equals_generate(case, tmp_path, key):
+  theirs = torch_model(*CASES[case])
+  theirs.save_pretrained(tmp_path)
+  model = pretrained(tmp_path).model
+  texts, tokens, mask = left_padded(9, 3, 7)
+  prompt = tiny.Prompt(tokens, mask, jnp.arange(3))
+
+  def ours(stops):
+    return sample(
+      Policy(model),
+      DISCRETE,
+      prompt,
+      key,
+      group=1,
+      sampling=sampling(greedy=True),
+      stop=stop(stops, vocab=model.config.vocab),
+    )
+
+  eos = np.asarray(ours([]).tokens[:2, 6]).tolist()
+  out = ours(eos)
+  assert out.ended[:2].all()
+  for text, tokens, n in zip(texts, out.tokens, out.lengths, strict=True):
+    expected = theirs.generate(
+      torch.from_numpy(text)[None],
+      attention_mask=torch.ones(1, len(text), dtype=torch.long),
+      max_new_tokens=STEPS,
+      do_sample=False,
+      pad_token_id=PAD,
+      eos_token_id=eos,
+    )
+    np.testing.assert_array_equal(tokens[:n], expected[0, len(text) :])
+
+
+def test_the_loop_copies_no_cache_and_slices_no_stacked_weight(actor, key):
+  c = tiny.CONFIG
+  b, slots = GROUP * len(tiny.LENGTHS), max(tiny.LENGTHS) + STEPS
+  cache = f'f32[{b},{c.kv_heads},{slots},{c.head_dim}]'
+  record = f'f32[{b},{STEPS},{c.width}]'
+  weights = named_leaves(actor.model.layers).values()
+  stacked = {f'f32[{",".join(map(str, w.shape))}]' for w in weights}
+  body = loop_body(program(sample, actor, key), cache)
+  written = re.findall(rf'= {re.escape(cache)}\S* dynamic-update-slice\(', body)
+  assert len(written) == 2 * c.layers
+  assert not re.findall(rf'= {re.escape(cache)}\S* copy\(.*', body)
+  assert not re.findall(rf'= {re.escape(record)}\S* copy\(.*', body)
+  assert not [shape for shape in stacked if shape in body]
+  # What this looks for exists: without `unstack` the loop slices.
+  plain = jax.jit(
+    partial(rollout, group=GROUP, max_steps=STEPS),
+    static_argnums=1,
+    compiler_options=tiny.QUICK,
+  )
+  body = loop_body(program(plain, actor, key), cache)
+  assert [shape for shape in stacked if shape in body]
+
+
+def program(sample, actor, key):
+  """What the compiler makes of it."""
+  how = {'sampling': sampling(), 'stop': stop(STOPS)}
+  args = actor, FEEDBACKS['gated'], tiny.prompts(), key
+  return sample.lower(*args, **how).compile().as_text()
+
+
+def loop_body(hlo, cache):
+  """The text of the decoding loop's body and of all that it calls."""
+  blocks = {
+    block.split(' ')[0]: block
+    for block in re.findall(r'^%\S+ \(.*?^}', hlo, re.M | re.S)
+  }
+  (body,) = [
+    re.search(r'body=(%[\w.-]+)', line)[1]
+    for line in hlo.splitlines()
+    if ' while(' in line and cache in line
+  ]
+  reached, new = set(), {body}
+  while new:
+    reached |= new
+    names = {n for b in new for n in re.findall(r'%[\w.-]+', blocks[b])}
+    new = (names & blocks.keys()) - reached
+  return '\n'.join(blocks[name] for name in reached)
+
+
+def rows(out, index):
+  """Those of a trajectory."""
+  take = lambda x: np.asarray(x)[np.array(index)]
+  return jax.tree.map(take, out._replace(steps=None))
+
+
+def close(a, b):
+  """Equal but for the rounding of floats."""
+  a, b = a._replace(steps=None), b._replace(steps=None)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5), a, b
+  )
+
+
+def same_where(mask, a, b):
+  """Equal to the last bit at these positions."""
+  for name in ('tokens', 'log_probs', 'behaviour', 'thinking', 'latent'):
+    x, y = getattr(a, name), getattr(b, name)
+    np.testing.assert_array_equal(np.where(mask, x, 0), np.where(mask, y, 0))
