@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.policies import stop_rule
+from experiments.policies import stop_rule, with_tokenizer
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
@@ -39,7 +39,8 @@ def main() -> None:
   size = {'prompt': flags.prompt, 'tokens': flags.tokens}
   for dtype in flags.dtypes.split(','):
     source = pretrained(flags.model, dtype=dtype)
-    stop = stop_rule(source.tokenizer, source.model.config.vocab, '####', 10**6)
+    tokenizer = with_tokenizer(source, flags.model)
+    stop = stop_rule(tokenizer, source.model.config.vocab, '####', 10**6)
     stop = stop._replace(tokens=jnp.full_like(stop.tokens, -1))  # never
     gate = Gate(jax.random.key(0), source.model.config.width)
     policy = Policy(source.model, gate)
@@ -117,7 +118,7 @@ def _theirs(model, dtype, batch, *, prompt, tokens):
 
   @torch.inference_mode()
   def run():
-    return network.generate(
+    return network.generate(  # pyright: ignore
       data,
       attention_mask=torch.ones_like(data),
       max_new_tokens=tokens,
@@ -134,7 +135,7 @@ def _tokens(batch, prompt):
 
 
 def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description='Decoding speed.')
   parser.add_argument('--model', default='smollm2-135m')
   parser.add_argument('--dtypes', default='float32,bfloat16')
   parser.add_argument('--batches', default='1,8,32')

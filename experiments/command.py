@@ -1,12 +1,15 @@
 """The command line of the trainers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
+
+Config = Any  # a ConfigDict: its fields are those of the config file
 
 
-def run(train: Callable[[ConfigDict, str], object]) -> None:
+def run(train: Callable[[Config, str], object]) -> None:
   """`train(config, workdir)` with `--config=FILE.py[:ARGUMENT]`, any number of
   `--config.field=value`, and `--workdir=FOLDER`."""
   config = config_flags.DEFINE_config_file('config', lock_config=True)
@@ -17,6 +20,6 @@ def run(train: Callable[[ConfigDict, str], object]) -> None:
     if argv[1:]:
       raise app.UsageError(f'{argv[1:]}: options begin with --')
     logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
-    train(config.value, workdir.value)
+    train(config.value, str(workdir.value))
 
   app.run(main)

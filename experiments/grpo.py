@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 
 from experiments import command
+from experiments.command import Config
 from experiments.named import named
 from experiments.policies import chat_ids, checked_resume, placed, subject
 from hybrid_latent import metrics, optim, sharding
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
   graded: jax.Array  # bool[b]: rows without a grade train nothing
 
 
-def train(config: ConfigDict, workdir: str) -> list[dict[str, float]]:
+def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
   _check(config)

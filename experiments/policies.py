@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 from transformers import PreTrainedTokenizerBase
 
+from experiments.command import Config
 from experiments.named import named
 from hybrid_latent import sharding
-from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.pretrained import Pretrained, pretrained
 from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import letters
@@ -33,7 +33,7 @@ class Subject(NamedTuple):
   stop: Stop
 
 
-def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
+def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora` and `.feedback`.
 
   With adapters the base shares every weight with the policy; without, it is a
@@ -47,11 +47,7 @@ def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
     place=stored_on(mesh),
     remat=config.model.remat,
   )
-  if source.tokenizer is None:
-    raise ValueError(
-      f'config.model.source {config.model.source!r} has no tokenizer: put '
-      'tokenizer.json beside the weights'
-    )
+  tokenizer = with_tokenizer(source, config.model.source)
   model = source.model
   base = model
   if config.lora.rank:
@@ -68,13 +64,13 @@ def subject(config: ConfigDict, mesh: jax.sharding.Mesh, key) -> Subject:
     )
   policy = placed(Policy(model, parameters), mesh)
   stop = stop_rule(
-    source.tokenizer,
+    tokenizer,
     model.config.vocab,
     config.rollout.delimiter,
     config.rollout.max_tokens,
     source.generation,
   )
-  return Subject(policy, base, source.tokenizer, stop)
+  return Subject(policy, base, tokenizer, stop)
 
 
 def stop_rule(
@@ -88,12 +84,11 @@ def stop_rule(
   ids = stop_ids(tokenizer, generation)
   if len(ids) > STOP_IDS:
     raise ValueError(f'{len(ids)} stop ids: at most {STOP_IDS}')
-  pad = tokenizer.pad_token_id
   table = delimiter_automaton(delimiter.encode(), token_bytes(tokenizer), vocab)
   return Stop(
     tokens=jnp.array(ids + [-1] * (STOP_IDS - len(ids)), jnp.int32),
     limit=jnp.int32(limit),
-    pad=jnp.int32(ids[0] if pad is None else pad),
+    pad=jnp.int32(pad_id(tokenizer)),
     delimiter=jnp.asarray(table),
   )
 
@@ -114,12 +109,27 @@ def chat_ids(tokenizer, system: str, user: str) -> list[int]:
   return tokenizer(text, add_special_tokens=False)['input_ids']
 
 
+def with_tokenizer(source: Pretrained, name: str) -> PreTrainedTokenizerBase:
+  """The tokenizer of a loaded model, which must have one."""
+  if source.tokenizer is None:
+    raise ValueError(
+      f'model {name!r} has no tokenizer: put tokenizer.json beside the weights'
+    )
+  return source.tokenizer
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+  """What fills a row; never read, so the end of text will do."""
+  ids = tokenizer.pad_token_id, tokenizer.eos_token_id
+  return next(i for i in ids if isinstance(i, int))
+
+
 def stored_on(mesh: jax.sharding.Mesh):
   """Puts one tensor of a checkpoint straight to its place."""
   return lambda name, x: placed({name: x}, mesh)[name]
 
 
-def checked_resume(notes: dict, config: ConfigDict, workdir: str) -> dict:
+def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes."""
   old, new = json.loads(notes['config']), json.loads(config.to_json())
   free = {'steps', 'eval', 'completions', 'checkpoint_every', 'grader', 'mesh',

@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 
 from experiments import grpo, sft
+from experiments.command import Config
 from experiments.configs import rl_arithmetic, sft_arithmetic
 from experiments.port import write_folder
 from experiments.report import curves_png, html_report
@@ -29,12 +30,12 @@ from hybrid_latent.models.transformer import Transformer, TransformerConfig
 MODEL = TransformerConfig(
   family='qwen3',
   vocab=384,
-  width=128,
-  layers=4,
-  heads=4,
-  kv_heads=2,
+  width=96,
+  layers=3,
+  heads=3,
+  kv_heads=1,
   head_dim=32,
-  mlp=384,
+  mlp=288,
   rope_theta=10_000.0,
   qk_norm=True,
   max_positions=256,
@@ -123,7 +124,8 @@ def outcome(rows: list[dict]) -> list[dict]:
 
 def conclusion(rows: list[dict], seconds: float) -> str:
   """What the numbers say, and how sure they are."""
-  count = rl_arithmetic.get_config('x,grpo').eval.prompts
+  config: Config = rl_arithmetic.get_config('x,grpo')
+  count = config.eval.prompts
   lines = []
   for method in METHODS:
     mine = [row for row in rows if row['method'] == method]
@@ -158,7 +160,7 @@ def as_text(table: list[dict]) -> str:
 
 
 def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description='The demonstration.')
   parser.add_argument('--workdir', default='runs/quickstart')
   parser.add_argument('--seeds', type=int, default=2, help='at most')
   parser.add_argument('--minutes', type=float, default=5.0)

@@ -7,16 +7,24 @@ The loss is the mean negative log-probability of the solutions' tokens, the
 end of text included. Ends by writing a Hugging Face folder, `WORKDIR/model`.
 """
 
+import itertools
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 
 from experiments import command
+from experiments.command import Config
 from experiments.named import named
-from experiments.policies import chat_ids, placed, stored_on
+from experiments.policies import (
+  chat_ids,
+  pad_id,
+  placed,
+  stored_on,
+  with_tokenizer,
+)
 from experiments.port import write_folder
 from hybrid_latent import optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
@@ -24,12 +32,12 @@ from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.objectives.base import token_mean
-from hybrid_latent.replay import replay
+from hybrid_latent.replay import given, replay
 from hybrid_latent.telemetry import StepClock, Telemetry
-from hybrid_latent.types import Prompt, Trajectory
+from hybrid_latent.types import Prompt
 
 
-def train(config: ConfigDict, workdir: str) -> str:
+def train(config: Config, workdir: str) -> str:
   """Runs `config`; returns the folder of the trained model."""
   # -------------------------------------------------- mesh, model, optimizer
   mesh = sharding.mesh(**config.mesh)
@@ -41,7 +49,8 @@ def train(config: ConfigDict, workdir: str) -> str:
     place=stored_on(mesh),
     remat=config.model.remat,
   )
-  model, tokenizer = source.model, source.tokenizer
+  model = source.model
+  tokenizer = with_tokenizer(source, config.model.source)
   tx = optim.adamw(model, steps=config.steps, **config.optimizer.to_dict())
   opt_state = placed(jax.jit(tx.init)(model), mesh)
   where = jax.tree.map(lambda x: x.sharding, (model, opt_state))
@@ -49,7 +58,7 @@ def train(config: ConfigDict, workdir: str) -> str:
   # --------------------------------------------------------------------- data
   problems = named(config.data.source, 'hybrid_latent.data')
   rows = problems(split=config.data.train, **config.data.of)
-  end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+  end, pad = tokenizer.eos_token_id, pad_id(tokenizer)
   batches = prompt_batches(
     rows,
     lambda row: chat_ids(tokenizer, config.data.system, row['question']),
@@ -68,8 +77,7 @@ def train(config: ConfigDict, workdir: str) -> str:
       ids = tokenizer(row['solution'], add_special_tokens=False)['input_ids']
       ids = [*ids, end][: config.max_tokens]
       tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
-    unknown = dict.fromkeys(Trajectory._fields)
-    return Trajectory(**unknown | {'tokens': tokens, 'mask': mask})
+    return given(jnp.asarray(tokens), jnp.asarray(mask))
 
   # ------------------------------------------------------------------- update
   @partial(jax.jit, donate_argnums=(0, 1), out_shardings=(*where, None))
@@ -92,7 +100,7 @@ def train(config: ConfigDict, workdir: str) -> str:
     workdir, total=config.steps, process=jax.process_index()
   ) as telemetry:
     clock, pending = StepClock(), None
-    for step, batch in zip(range(config.steps + 1), batches, strict=False):
+    for step, batch in enumerate(itertools.islice(batches, config.steps + 1)):
       last = pending
       if step < config.steps:
         prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])

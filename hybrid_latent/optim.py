@@ -33,7 +33,7 @@ def adamw(
   """
   shape = _schedule(schedule, steps, warmup)
   labels = map_named(lambda name, _: _group(name, groups), params)
-  transforms = {
+  transforms: dict = {
     label: optax.adamw(
       lambda step, lr=group['lr']: lr * shape(step),
       b1=b1,
@@ -83,7 +83,7 @@ def is_trained(
 
 
 def mean_gradient(
-  loss: Callable[[PyTree, PyTree], tuple[Mean, dict[str, Mean | Peak]]],
+  loss: Callable[..., tuple[Mean, Mapping[str, Mean | Peak]]],
   params: PyTree,
   batch: PyTree,
   *,

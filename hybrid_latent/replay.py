@@ -3,7 +3,7 @@ differentiates."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.ops.logprobs import TokenScores, chunked_token_scores
 from hybrid_latent.ops.masking import causal_mask, positions
@@ -51,6 +51,13 @@ def replay(
   )
   zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)
   return jax.tree.map(zero_padding, TokenScores(log_probs, scores.entropy))
+
+
+def given(tokens: Int[Array, 'b t'], mask: Bool[Array, 'b t']) -> Trajectory:
+  """A trajectory that nobody sampled, such as a worked solution: `replay` with
+  the discrete feedback scores it."""
+  unknown: dict = dict.fromkeys(Trajectory._fields)
+  return Trajectory(**unknown | {'tokens': tokens, 'mask': mask, 'record': ()})
 
 
 def trimmed(trajectory: Trajectory, length: int) -> Trajectory:

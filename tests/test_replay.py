@@ -1,5 +1,7 @@
 """Invariants of re-scoring, each over every feedback."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,9 +55,7 @@ def test_log_probs_are_those_of_the_rollout(actor, feedback, how):
   again = scores(
     actor, feedback, PROMPT, out, how.get('score_temperature', 1.0)
   )
-  np.testing.assert_allclose(
-    again.log_probs, out.log_probs, rtol=0, atol=1e-4
-  )
+  np.testing.assert_allclose(again.log_probs, out.log_probs, rtol=0, atol=1e-4)
   assert not np.asarray(again.log_probs)[~out.mask].any()
   assert not np.asarray(again.entropy)[~out.mask].any()
 
@@ -94,7 +94,7 @@ def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
   """What the discrete feedback does not read gets no gradient."""
   out = rolled(actor, feedback)
 
-  @jax.jit
+  @partial(jax.jit, compiler_options=tiny.QUICK)
   @jax.grad
   def gradient(actor, prompt):
     return replay(actor, feedback, prompt, out).log_probs.sum()

@@ -1,6 +1,6 @@
 """A tiny random policy and the programs that the tests of the core share."""
 
-from functools import partial
+from functools import cache, partial
 from itertools import product
 
 import jax
@@ -51,6 +51,7 @@ QUICK = {'xla_backend_optimization_level': 0}
 STOPS = [5, 17, 29, 41, 53, 65, 77, 90]
 
 
+@cache
 def policy(seed: int = 0) -> Policy:
   """Every parameter random, and a gate that lets much of the latents in."""
   rng = np.random.default_rng(seed)
@@ -119,9 +120,7 @@ def sample(
   )
 
 
-@partial(
-  jax.jit, static_argnames=('feedback', 'chunk'), compiler_options=QUICK
-)
+@partial(jax.jit, static_argnames=('feedback', 'chunk'), compiler_options=QUICK)
 def scores(policy, feedback, prompt, trajectory, temperature=1.0, chunk=128):
   """Its replay."""
   return replay(

@@ -144,9 +144,7 @@ def _for_test(chain: _Chain) -> bool:
   return hashlib.sha256(repr(chain).encode()).digest()[0] % _TEST_SHARE == 0
 
 
-def _row(
-  rng: random.Random, chain: _Chain, worked: bool
-) -> dict[str, str]:
+def _row(rng: random.Random, chain: _Chain, worked: bool) -> dict[str, str]:
   (name, he), thing = rng.choice(_PEOPLE), rng.choice(_THINGS)
   value, events = chain
   story, work = [f'{name} has {value} {thing}.'], []

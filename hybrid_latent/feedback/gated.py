@@ -18,7 +18,7 @@ and replayed as a constant; the gates are computed again, with gradient.
 We differ from the release in three places: the gate is float32 throughout
 (a bfloat16 `a` cannot express the hidden ratios training starts from); 1 - a^2
 has a stable form beside the published 1 - a*a + 1e-8, which is off by up to
-1e-4 near a = 1; padding is masked.
+2e-4 near a = 1; padding is masked.
 """
 
 import jax

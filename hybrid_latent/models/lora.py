@@ -45,7 +45,7 @@ def add(
 def off(model: Transformer) -> Transformer:
   """The model without its adapters; the weights are shared, not copied."""
   model = _fresh(model)
-  for linear in _adapted(model):
+  for linear, _ in _adapted(model):
     linear.lora = nnx.data(None)
   return model
 
@@ -53,9 +53,9 @@ def off(model: Transformer) -> Transformer:
 def merge(model: Transformer) -> Transformer:
   """The same function with the adapters added into the weights."""
   model = _fresh(model)
-  for linear in _adapted(model):
-    a, b = linear.lora.a[...], linear.lora.b[...]
-    change = linear.lora.scale * jnp.einsum('...or,...ri->...oi', b, a)
+  for linear, lora in _adapted(model):
+    a, b = lora.a[...], lora.b[...]
+    change = lora.scale * jnp.einsum('...or,...ri->...oi', b, a)
     weight = linear.weight[...]
     linear.weight = nnx.Param((weight + change).astype(weight.dtype))
     linear.lora = nnx.data(None)
@@ -66,6 +66,6 @@ def _fresh(model):
   return jax.tree.map(lambda x: x, model)
 
 
-def _adapted(model) -> list[Linear]:
+def _adapted(model) -> list[tuple[Linear, LoRA]]:
   linears = [getattr(model.layers, name) for name in TARGETS]
-  return [linear for linear in linears if linear.lora is not None]
+  return [(linear, linear.lora) for linear in linears if linear.lora]

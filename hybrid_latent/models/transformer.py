@@ -8,7 +8,7 @@ the same program and before the loop.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +109,7 @@ class Layer(nnx.Module):
     self.up = Linear(next(keys), (*stack, c.mlp, c.width))
     self.down = Linear(next(keys), (*stack, c.width, c.mlp))
 
-  def __call__(self, x, rope, mask, kv=None, at=None):
+  def __call__(self, x, rope, mask, kv=None, at: Int[Array, ''] | int = 0):
     """The block's output and, where `kv` is given, that cache with x's keys
     and values written from slot `at` on."""
     c = self.config
@@ -157,7 +157,7 @@ class Transformer(nnx.Module):
     table = lambda k: nnx.Param(0.02 * jax.random.normal(k, (c.vocab, c.width)))
     self.config = config
     self.embedding = table(embed_key)
-    self.layers = nnx.data(Layer(c, layer_key, (c.layers,)))
+    self.layers: Any = nnx.data(Layer(c, layer_key, (c.layers,)))
     self.norm = nnx.Param(jnp.ones(c.width))
     self.head = nnx.data(None if c.tied else table(head_key))
 

@@ -21,6 +21,8 @@ def group_advantages(
     )
   r = rewards.reshape(-1, group)
   graded = ~jnp.isnan(r)
+  # So that equal rewards have advantage 0, however their sum is rounded.
+  r -= jnp.nanmin(r, axis=-1, keepdims=True)
   n = graded.sum(-1, keepdims=True)
   total = lambda x: jnp.sum(jnp.where(graded, x, 0), -1, keepdims=True)
   centred = r - total(r) / jnp.maximum(n, 1)

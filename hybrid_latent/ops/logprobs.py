@@ -31,7 +31,7 @@ def chunked_token_scores(
   unembed: Callable[[Array], Array],
   hidden: Float[Array, 'b t d'],
   tokens: Int[Array, 'b t'],
-  temperature: Float[Array, ''],
+  temperature: Float[Array, ''] | float,
   *,
   chunk: int = 128,
 ) -> TokenScores:

@@ -6,7 +6,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from hybrid_latent.types import Sampling
 
-_BLOCK = 256
+_BLOCK = 256  # tokens that `draw` looks at one by one
+_FEW = 64  # a top-k of at most this many is found by a partial sort
 
 
 def sampling(
@@ -44,8 +45,8 @@ def filtered_logits(
   Hugging Face's order: top-k, then top-p of what is left, then min-p.
 
   Each filter is a threshold on the probability, so ties at the threshold all
-  stay. The thresholds are found by bisection: exact for traced settings, no
-  sort of the vocabulary, and only reductions where the vocabulary is sharded.
+  stay. The thresholds are found by bisection (a top-k of at most 64 by a
+  partial sort): exact for traced settings, without sorting the vocabulary.
   """
   logits = logits / how.temperature
   on = (how.top_k > 0) | (how.top_p < 1) | (how.min_p > 0)
@@ -55,25 +56,44 @@ def filtered_logits(
 def _filter(logits, how):
   # exp(l - max) lies in [0, 1], where float32 bit patterns are ordered.
   mass = jnp.exp(logits - logits.max(-1, keepdims=True))
-  vocab = mass.shape[-1]
-  k = jnp.where(how.top_k > 0, how.top_k, vocab)
 
-  def count(kept):
-    return kept.sum(-1, dtype=jnp.int32)
+  def nothing(mass):
+    return jnp.zeros((mass.shape[0], 1))
 
-  floor = _threshold(mass, count, jnp.minimum(k, vocab))
+  floor = jax.lax.cond(
+    how.top_k > 0, lambda m: _kth_largest(m, how.top_k), nothing, mass
+  )
   mass = jnp.where(mass >= floor, mass, 0)
+  nucleus = jax.lax.cond(
+    how.top_p < 1, lambda m: _nucleus_floor(m, how.top_p), nothing, mass
+  )
+  floor = jnp.maximum(jnp.maximum(floor, nucleus), how.min_p)
+  return jnp.where(mass >= jnp.maximum(floor, 1e-45), logits, -jnp.inf)
+
+
+def _kth_largest(mass, k):
+  """The k-th largest of each row, [b 1]; the usual few by a partial sort."""
+  few, vocab = min(_FEW, mass.shape[-1]), mass.shape[-1]
+
+  def by_sorting(mass):
+    return jax.lax.top_k(mass, few)[0][:, k - 1, None]
+
+  def by_bisection(mass):
+    def count(kept):
+      return kept.sum(-1, dtype=jnp.int32)
+
+    return _threshold(mass, count, jnp.minimum(k, vocab))
+
+  return jax.lax.cond(k <= few, by_sorting, by_bisection, mass)
+
+
+def _nucleus_floor(mass, top_p):
+  """The smallest mass in the smallest set that holds `top_p` of it, [b 1]."""
 
   def total(kept):
     return jnp.where(kept, mass, 0).sum(-1)
 
-  share = how.top_p * mass.sum(-1)
-  wanted = jnp.where(how.top_p < 1, share, -1.0)  # -1: satisfied by anything
-  floor = jnp.where(
-    how.top_p < 1, jnp.maximum(floor, _threshold(mass, total, wanted)), floor
-  )
-  floor = jnp.maximum(floor, how.min_p)
-  return jnp.where(mass >= jnp.maximum(floor, 1e-45), logits, -jnp.inf)
+  return _threshold(mass, total, top_p * mass.sum(-1))
 
 
 def _threshold(mass, measure, wanted):

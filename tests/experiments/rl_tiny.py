@@ -1,0 +1,35 @@
+"""The smallest run that shows everything: a config, and a reward that a random
+model earns. The argument is that of rl_arithmetic.py."""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import hrpo_gsm8k, rl_arithmetic
+
+
+def get_config(argument: str) -> ConfigDict:
+  config = rl_arithmetic.get_config(argument).unlock()
+  config.steps = 4
+  config.mesh.update(fsdp=2, tensor=2)
+  config.lora.update(rank=4, alpha=8.0)
+  config.data.of.count = 16
+  config.rollout.update(prompts=2, group=4, max_tokens=8)
+  config.rewards = dict(
+    digits=dict(
+      function='tests.experiments.rl_tiny:digits', weight=2.0, kwargs={}
+    )
+  )
+  config.grader.workers = 1
+  groups = hrpo_gsm8k.get_config().optimizer.groups
+  config.optimizer.groups = {
+    name: dict(pattern=groups[name].pattern, lr=1e-2, weight_decay=0.1)
+    for name in ('lora', 'gate', 'decay')
+    if name == 'lora' or argument.endswith('hrpo')
+  }
+  config.eval.update(prompts=3, every=2)
+  config.checkpoint_every = 1
+  return config.lock()
+
+
+def digits(completions, **_):
+  """The share of a completion that is digits."""
+  return [sum(map(str.isdigit, c)) / max(len(c), 1) for c in completions]
