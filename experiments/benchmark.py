@@ -48,7 +48,7 @@ def main() -> None:
     print(f'\n{flags.model}, {dtype}: prompt {flags.prompt}, then '
           f'{flags.tokens} tokens a row', flush=True)  # fmt: skip
     if importlib.util.find_spec('torch'):
-      theirs = partial(_theirs, flags.model, dtype, **size)
+      theirs = partial(_theirs, _torch_model(flags.model, dtype), **size)
       print('| batch | ours, tokens/s | transformers, tokens/s | ratio |')
       print('|---:|---:|---:|---:|')
       for b in batches:
@@ -105,15 +105,20 @@ def _ours(policy, stop, feedback, batch, how, *, prompt, tokens):
   return lambda: jax.block_until_ready(run(policy, data, jax.random.key(0)))
 
 
-def _theirs(model, dtype, batch, *, prompt, tokens):
+def _torch_model(model, dtype):
   import torch
   from transformers import AutoModelForCausalLM
 
   path = local_path(model)
   folder, file = (path.parent, path.name) if path.is_file() else (path, None)
-  network = AutoModelForCausalLM.from_pretrained(
+  return AutoModelForCausalLM.from_pretrained(
     folder, gguf_file=file, dtype=getattr(torch, dtype)
   ).eval()
+
+
+def _theirs(network, batch, *, prompt, tokens):
+  import torch
+
   data = torch.tensor(_tokens(batch, prompt)).long()
 
   @torch.inference_mode()

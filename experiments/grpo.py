@@ -9,6 +9,7 @@ processes, scores them under the base model meanwhile, and makes one update on
 exactly what was sampled. The same command resumes a run that was stopped.
 """
 
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -65,7 +66,6 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   # ------------------------------------------------------------ mesh and data
   mesh = sharding.mesh(**config.mesh)
-  jax.set_mesh(mesh)
   host, hosts = jax.process_index(), jax.process_count()
   actor = subject(config, mesh, init_key)
   tokenizer = actor.tokenizer
@@ -163,7 +163,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       loss, trainable, batch, micro_batches=config.micro_batches
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
-    figures['grad_norm'] = optax.global_norm(gradient)
+    figures['grad_norm'] = optax.tree.norm(gradient)
     updates, opt_state = tx.update(gradient, opt_state, trainable)
     return optax.apply_updates(trainable, updates), opt_state, figures
 
@@ -255,6 +255,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   # --------------------------------------------------------------------- loop
   pending, evaluations = None, []
   with (
+    jax.set_mesh(mesh),
+    closing(checkpoints),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
     Telemetry(
       workdir, total=config.steps, process=host, resume_step=start
@@ -332,7 +334,6 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       pending = (step, figures, host_figures, batch['ids'].tolist())
       shown = _completions(tokenizer, out, batch['rows'], reward, group)
       telemetry.completions(step, shown[: config.completions])
-    checkpoints.close()
   return evaluations
 
 

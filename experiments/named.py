@@ -1,7 +1,6 @@
 """A config names the function it wants: 'module:function'."""
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable
 
@@ -17,19 +16,20 @@ def named(spec: str, package: str) -> Callable:
   try:
     module = importlib.import_module(full)
   except ModuleNotFoundError as error:
-    if error.name and not full.startswith(error.name):
-      raise
+    if not f'{full}.'.startswith(f'{error.name}.'):
+      raise  # it is there, and misses something itself
     raise ValueError(
       f'{spec!r}: no module {full}; {_choices(package)}'
     ) from None
-  if not hasattr(module, name):
-    public = [
-      n
-      for n, f in vars(module).items()
-      if inspect.isroutine(f) and f.__module__ == full and n[0] != '_'
-    ]
-    raise ValueError(f'{spec!r}: {full} has {public}')
-  return getattr(module, name)
+  public = {
+    n: f
+    for n, f in vars(module).items()
+    if callable(f) and f.__module__ == full and n[0] != '_'
+  }
+  found = getattr(module, name, None)
+  if not callable(found):
+    raise ValueError(f'{spec!r}: {full} has {list(public)}')
+  return found
 
 
 def _choices(package: str) -> str:

@@ -19,6 +19,7 @@ from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import letters
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.policy import Policy
+from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import PyTree, Stop
 
 STOP_IDS = 8  # room for as many, so that other ids do not recompile
@@ -131,13 +132,14 @@ def stored_on(mesh: jax.sharding.Mesh):
 
 def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes."""
-  old, new = json.loads(notes['config']), json.loads(config.to_json())
+  fields = lambda text: named_leaves(json.loads(text))
+  old, new = fields(notes['config']), fields(config.to_json())
   free = {'steps', 'eval', 'completions', 'checkpoint_every', 'grader', 'mesh',
           'micro_batches'}  # fmt: skip
   wrong = [
     f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in sorted((old.keys() | new.keys()) - free)
-    if old.get(name) != new.get(name)
+    for name in sorted(old.keys() | new.keys())
+    if name.partition('.')[0] not in free and old.get(name) != new.get(name)
   ]
   if wrong:
     raise ValueError(

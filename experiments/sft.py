@@ -41,7 +41,6 @@ def train(config: Config, workdir: str) -> str:
   """Runs `config`; returns the folder of the trained model."""
   # -------------------------------------------------- mesh, model, optimizer
   mesh = sharding.mesh(**config.mesh)
-  jax.set_mesh(mesh)
   source = pretrained(
     config.model.source,
     dtype=config.model.dtype,
@@ -91,14 +90,17 @@ def train(config: Config, workdir: str) -> str:
     gradient, figures = optim.mean_gradient(
       loss, model, batch, micro_batches=config.micro_batches
     )
-    figures['grad_norm'] = optax.global_norm(gradient)
+    figures['grad_norm'] = optax.tree.norm(gradient)
     updates, opt_state = tx.update(gradient, opt_state, model)
     return optax.apply_updates(model, updates), opt_state, figures
 
   # --------------------------------------------------------------------- loop
-  with Telemetry(
-    workdir, total=config.steps, process=jax.process_index()
-  ) as telemetry:
+  with (
+    jax.set_mesh(mesh),
+    Telemetry(
+      workdir, total=config.steps, process=jax.process_index()
+    ) as telemetry,
+  ):
     clock, pending = StepClock(), None
     for step, batch in enumerate(itertools.islice(batches, config.steps + 1)):
       last = pending

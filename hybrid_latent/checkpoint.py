@@ -17,8 +17,14 @@ class Checkpoints:
 
   def __init__(self, directory: str, *, keep: int = 2):
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-    path = epath.Path(directory).resolve()
-    self._manager = ocp.CheckpointManager(path, options=options)
+    # Named here, so that a new process can read what it has not written.
+    handlers = {
+      'state': ocp.StandardCheckpointHandler(),
+      'notes': ocp.JsonCheckpointHandler(),
+    }
+    self._manager = ocp.CheckpointManager(
+      epath.Path(directory).resolve(), options=options, item_handlers=handlers
+    )
 
   @property
   def latest(self) -> int | None:

@@ -40,12 +40,14 @@ def reward_metrics(
     for name, values in grades.items()
     for what, f in (('mean', np.nanmean), ('std', np.nanstd))
   }
-  groups = reward.reshape(-1, group)
-  stds = np.array([g[~np.isnan(g)].std(ddof=1) for g in groups if _many(g)])
+  groups = [g[~np.isnan(g)] for g in reward.reshape(-1, group)]
+  stds = [g.std(ddof=1) for g in groups if g.size > 1]
+  # Not std == 0, which rounding hides: float32 0.3 seven times has 3e-8.
+  flat = [g.size < 2 or np.ptp(g) == 0 for g in groups]
   return each | {
     'reward': float(np.nanmean(reward)) if _some(reward) else 0.0,
-    'reward_std': float(stds.mean()) if stds.size else 0.0,
-    'frac_reward_zero_std': float((stds == 0).mean()) if stds.size else 1.0,
+    'reward_std': float(np.mean(stds)) if stds else 0.0,
+    'frac_reward_zero_std': float(np.mean(flat)),
     'rewards/ungraded': float(np.isnan(reward).mean()),
   }
 
@@ -60,7 +62,3 @@ def _spread(name, values):
 
 def _some(values):
   return not np.isnan(values).all()
-
-
-def _many(values):
-  return (~np.isnan(values)).sum() > 1

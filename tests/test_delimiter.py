@@ -14,9 +14,11 @@ DELIMITERS = '####', '</think>', 'The final answer is:'
 LENGTH = 32
 # Whole texts, and pieces that a model could put together as it likes.
 pieces = st.sampled_from(
-  ['#', '##', '###', '####', ' #', '# ', '\n', '12', 'naïve', '🙂', ' The']
-  + ['The', ' final', ' answer', ' is', 'is:', ':', ' is:', 'final answer']
-  + ['<', '</', 'think', '>', '</th', 'ink>', '<|im_end|>', '</think>.']
+  [
+    *('#', '##', '###', '####', ' #', '# ', '\n', '12', 'naïve', '🙂'),
+    *('The', ' The', ' final', ' answer', ' is', 'is:', ':', ' is:'),
+    *('<', '</', 'think', '>', '</th', 'ink>', '</think>.', '<|im_end|>'),
+  ]
 )
 program = jax.jit(unfinished)
 

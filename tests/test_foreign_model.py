@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import QUICK
+
 ROOT = Path(__file__).parents[1]
 TRAINING_STACK = {
   *('absl', 'array_record', 'datasets', 'experiments', 'gguf', 'grain'),
@@ -25,7 +27,7 @@ def report():
     env={
       **os.environ,
       'PYTHONPATH': path,
-      'XLA_FLAGS': '--xla_backend_optimization_level=0',
+      'XLA_FLAGS': ' '.join(f'--{name}={x}' for name, x in QUICK.items()),
     },
     capture_output=True,
     text=True,

@@ -1,8 +1,5 @@
 """Invariants of sampling, each over every feedback."""
 
-import re
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +9,11 @@ import torch
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.rollout import rollout
-from hybrid_latent.trees import named_leaves
 from tests import tiny
 from tests.models.test_parity import CASES, left_padded, torch_model
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, stop
 
+PROMPT, NO_STOP = tiny.prompts(), stop()
 DISCRETE = FEEDBACKS['discrete']
 FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
 
@@ -36,7 +32,7 @@ def feedback(request):
 def rolled(actor, feedback, key):
   """Completions of `tiny.prompts()`, by one program for all settings."""
 
-  def rolled(stop=stop(), policy=actor, prompt=tiny.prompts(), **how):
+  def rolled(stop=NO_STOP, policy=actor, prompt=PROMPT, **how):
     out = sample(
       policy, feedback, prompt, key, sampling=sampling(**how), stop=stop
     )
@@ -117,7 +113,7 @@ def test_a_row_depends_on_no_other_row(rolled):
   after = rolled(prompt=tiny.prompts(lengths[[2, 0, 1]], ids=[2, 0, 1]))
   close(rows(after, [2, 3, 4, 5, 0, 1]), before)
   # The same texts under other numbers are other samples.
-  prompt = tiny.prompts()._replace(ids=jnp.array([3, 4, 5]))
+  prompt = PROMPT._replace(ids=jnp.array([3, 4, 5]))
   assert (rolled(prompt=prompt).tokens != before.tokens).any(axis=1).all()
 
 
@@ -133,7 +129,7 @@ def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled, key):
 
 def test_stages_change_nothing(actor, key):
   how = {'sampling': sampling(), 'stop': stop(STOPS[:3])}
-  args = actor, FEEDBACKS['gated'], tiny.prompts(), key
+  args = actor, FEEDBACKS['gated'], PROMPT, key
   once, cut = sample(*args, **how), sample(*args, stages=3, **how)
   assert once.lengths.max() == STEPS
   close(cut, once)
@@ -158,7 +154,7 @@ def test_thought_that_is_over_is_discrete_decoding(actor, rolled, key):
 
 def same_as_discrete(out, actor, key, atol):
   how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}
-  plain = sample(actor, DISCRETE, tiny.prompts(), key, **how)
+  plain = sample(actor, DISCRETE, PROMPT, key, **how)
   np.testing.assert_array_equal(out.tokens, plain.tokens)
   np.testing.assert_array_equal(out.mask, plain.mask)
   np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=atol)
@@ -167,7 +163,7 @@ def same_as_discrete(out, actor, key, atol):
 def test_behaviour_is_the_filtered_distribution(actor, feedback, rolled):
   """Drawn at its own temperature, whatever that of the scores is."""
   out = rolled(score_temperature=1.7, **FILTERED)
-  logits = tiny.logits(actor, feedback, tiny.prompts(), out)
+  logits = tiny.logits(actor, feedback, PROMPT, out)
   expected = token_log_probs(filtered(np.float64(logits), **FILTERED), out)
   np.testing.assert_allclose(out.behaviour, expected, rtol=0, atol=1e-4)
   expected = token_log_probs(np.float64(logits) / 1.7, out)
@@ -233,55 +229,6 @@ def test_greedy_equals_generate(case, tmp_path, key):
       eos_token_id=eos,
     )
     np.testing.assert_array_equal(tokens[:n], expected[0, len(text) :])
-
-
-def test_the_loop_copies_no_cache_and_slices_no_stacked_weight(actor, key):
-  c = tiny.CONFIG
-  b, slots = GROUP * len(tiny.LENGTHS), max(tiny.LENGTHS) + STEPS
-  cache = f'f32[{b},{c.kv_heads},{slots},{c.head_dim}]'
-  record = f'f32[{b},{STEPS},{c.width}]'
-  weights = named_leaves(actor.model.layers).values()
-  stacked = {f'f32[{",".join(map(str, w.shape))}]' for w in weights}
-  body = loop_body(program(sample, actor, key), cache)
-  written = re.findall(rf'= {re.escape(cache)}\S* dynamic-update-slice\(', body)
-  assert len(written) == 2 * c.layers
-  assert not re.findall(rf'= {re.escape(cache)}\S* copy\(.*', body)
-  assert not re.findall(rf'= {re.escape(record)}\S* copy\(.*', body)
-  assert not [shape for shape in stacked if shape in body]
-  # What this looks for exists: without `unstack` the loop slices.
-  plain = jax.jit(
-    partial(rollout, group=GROUP, max_steps=STEPS),
-    static_argnums=1,
-    compiler_options=tiny.QUICK,
-  )
-  body = loop_body(program(plain, actor, key), cache)
-  assert [shape for shape in stacked if shape in body]
-
-
-def program(sample, actor, key):
-  """What the compiler makes of it."""
-  how = {'sampling': sampling(), 'stop': stop(STOPS)}
-  args = actor, FEEDBACKS['gated'], tiny.prompts(), key
-  return sample.lower(*args, **how).compile().as_text()
-
-
-def loop_body(hlo, cache):
-  """The text of the decoding loop's body and of all that it calls."""
-  blocks = {
-    block.split(' ')[0]: block
-    for block in re.findall(r'^%\S+ \(.*?^}', hlo, re.M | re.S)
-  }
-  (body,) = [
-    re.search(r'body=(%[\w.-]+)', line)[1]
-    for line in hlo.splitlines()
-    if ' while(' in line and cache in line
-  ]
-  reached, new = set(), {body}
-  while new:
-    reached |= new
-    names = {n for b in new for n in re.findall(r'%[\w.-]+', blocks[b])}
-    new = (names & blocks.keys()) - reached
-  return '\n'.join(blocks[name] for name in reached)
 
 
 def rows(out, index):

@@ -103,7 +103,8 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config.completions = 8  # written down each step
 
   if small:  # two CPU cores
-    config.rollout.update(prompt_length=256, max_tokens=128)
+    config.rollout.update(prompts=4, prompt_length=256, max_tokens=128)
+    config.micro_batches = 2
     config.checkpoint_every = 1
   if variant:
     config.steps = 2

@@ -6,8 +6,8 @@
 The argument is FOLDER,hrpo or FOLDER,grpo. The method is that of
 hrpo_gsm8k.py; model, data and rates are smaller, faster and larger: a third of
 a million parameters are trained whole, without adapters, and the gate starts
-wider open (r_min 0.95), so that a short run shows it. Part of `make quickstart`;
-half a minute on two CPU cores. For the numbers to expect see RESULTS.md.
+wider open (r_min 0.95), so that a short run shows it. Part of `make
+quickstart`; half a minute on two CPU cores. Numbers to expect: RESULTS.md.
 """
 
 from ml_collections import ConfigDict
@@ -45,7 +45,7 @@ def get_config(argument: str) -> ConfigDict:
     config.optimizer.groups.gate = dict(
       pattern=r'^feedback\.[wb]_', lr=1e-3, weight_decay=0.0
     )
-    config.optimizer.groups['lambda'] = dict(
+    config.optimizer.groups.decay = dict(
       pattern=r'^feedback\.decay', lr=1e-2, weight_decay=0.0
     )
   config.optimizer.update(schedule='constant', clip=1.0)

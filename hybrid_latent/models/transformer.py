@@ -23,6 +23,7 @@ from hybrid_latent.ops.rope import (
   rope_tables,
   rotate,
 )
+from hybrid_latent.sharding import constrain
 
 REMAT = {
   'none': None,
@@ -182,6 +183,7 @@ class Transformer(nnx.Module):
     mask: Bool[Array, 'b t s'],
   ) -> tuple[Float[Array, 'b t d'], KVCache | None]:
     c = self.config
+    x = constrain(x, 'b t d')
     frequencies = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
     rope = rope_tables(positions, frequencies)
     if cache is None:
@@ -203,18 +205,19 @@ class Transformer(nnx.Module):
     return rms_norm(x, self.norm[...], c.norm_eps), cache
 
   def unembed(self, hidden: Float[Array, '*b d']) -> Float[Array, '*b v']:
-    return jnp.einsum(
+    logits = jnp.einsum(
       '...d,vd->...v',
       hidden,
       self.unembedding.astype(hidden.dtype),
       preferred_element_type=jnp.float32,
     )
+    return constrain(logits, ' '.join([*'bt'[: logits.ndim - 1], 'v']))
 
   def init_cache(self, batch: int, length: int) -> KVCache:
     c = self.config
+    shape = (batch, c.kv_heads, length, c.head_dim)
     zeros = lambda: tuple(
-      jnp.zeros((batch, c.kv_heads, length, c.head_dim), c.dtype)
-      for _ in range(c.layers)
+      constrain(jnp.zeros(shape, c.dtype), 'b k s h') for _ in range(c.layers)
     )
     return KVCache(zeros(), zeros(), jnp.zeros((), jnp.int32))
 

@@ -1,4 +1,4 @@
-"""A random model of a few thousand parameters, as a folder."""
+"""A random model as a folder, and one run that many tests look at."""
 
 import jax
 import pytest
@@ -8,6 +8,8 @@ from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
+from tests.experiments import rl_tiny
+from tests.experiments.runs import trained
 
 MODEL = TransformerConfig(
   family='qwen3',
@@ -22,17 +24,23 @@ MODEL = TransformerConfig(
   qk_norm=True,
   max_positions=128,
 )
-EIGHT_ENDS = [1, *range(20, 160, 20)]  # so that a random model ends some rows
+ENDS = [1, *range(20, 160, 20)]  # as many as fit: a random model meets some
 
 
 @pytest.fixture(scope='session')
 def model_folder(tmp_path_factory):
-  """What `experiments.quickstart` makes, narrower."""
+  """What `experiments.quickstart` makes, narrower and less indifferent."""
   folder = tmp_path_factory.mktemp('models') / 'tiny'
   model = Transformer(MODEL, jax.random.key(0))
   model = jax.tree.map(lambda x: 5 * x if x.ndim > 1 else x, model)
   tokenizer = arithmetic.tokenizer()
   with new_folder(folder) as draft:
-    ends = {'eos_token_id': EIGHT_ENDS}
-    write_folder(Pretrained(model, tokenizer, ends), draft)
+    write_folder(Pretrained(model, tokenizer, {'eos_token_id': ENDS}), draft)
   return folder
+
+
+@pytest.fixture(scope='session')
+def hrpo(model_folder, tmp_path_factory):
+  """Four steps with adapters on a mesh of 2 x 2 x 2, never stopped."""
+  config = rl_tiny.get_config(f'{model_folder},hrpo')
+  return trained(config, tmp_path_factory.mktemp('hrpo'))

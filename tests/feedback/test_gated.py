@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hybrid_latent.feedback.gated import C, FORMS, Gate, gated, mixture
+from hybrid_latent.feedback.gated import FORMS, C, Gate, gated, mixture
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.replay import replay
 from hybrid_latent.types import StepOut

@@ -60,9 +60,11 @@ def test_in_expectation_it_climbs_the_reward():
   def weighted_loss(logits):
     log_probs = jax.nn.log_softmax(logits)
     p = jax.lax.stop_gradient(jnp.exp(log_probs))
-    one = lambda a: reinforce(
-      log_probs[a].reshape(1, 1), None, rewards[a][None], everything[:1]
-    )[0].value
+    one = lambda a: (
+      reinforce(
+        log_probs[a].reshape(1, 1), None, rewards[a][None], everything[:1]
+      )[0].value
+    )
     return sum(p[a] * one(a) for a in range(5))
 
   expected = jax.grad(lambda x: -(jax.nn.softmax(x) * rewards).sum())(logits)

@@ -1,0 +1,94 @@
+"""Runs of the trainer, watched, and what they leave behind."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from experiments import grpo
+from experiments.policies import Subject, subject
+from hybrid_latent.trees import named_leaves
+
+COMPILED = '/jax/core/compile/backend_compile_duration'
+
+
+class Run(NamedTuple):
+  """A run that is over."""
+
+  folder: Path
+  evaluations: list[dict[str, float]]
+  actor: Subject  # what it trained; the trained arrays are gone
+  before: dict[str, np.ndarray]  # the policy's parameters at the start
+  compiled: list[tuple[int, str]]  # steps written down by then, and what
+
+
+def trained(config, folder: Path, edit=lambda actor: actor) -> Run:
+  """A run to its end; `edit` may change what is trained."""
+  actors, before, compiled = [], {}, []
+  metrics = folder / 'metrics.jsonl'
+
+  def watched(*args):
+    actors.append(edit(subject(*args)))
+    before.update(arrays(actors[-1].policy))
+    return actors[-1]
+
+  def listen(event, seconds, **details):
+    if event == COMPILED:
+      written = metrics.read_text() if metrics.exists() else ''
+      compiled.append((written.count('"loss"'), details['fun_name']))
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    with pytest.MonkeyPatch.context() as patch, quick_compiler():
+      patch.setattr(grpo, 'subject', watched)
+      evaluations = grpo.train(config, str(folder))
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  return Run(folder, evaluations, actors[0], before, compiled)
+
+
+@contextmanager
+def quick_compiler() -> Iterator[None]:
+  """Half the time to compile; programs of this size run as fast."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  try:
+    yield
+  finally:
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
+def lines(path: Path) -> list[dict]:
+  """The rows of a JSONL file."""
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def steps(folder: Path) -> list[dict]:
+  """The metrics of each training step."""
+  return [row for row in lines(folder / 'metrics.jsonl') if 'loss' in row]
+
+
+def timeless(rows: list[dict]) -> list[dict]:
+  """Metrics without those that measure time."""
+  timed = 'time/', 'tokens_per_second'
+  return [
+    {name: x for name, x in row.items() if not name.startswith(timed)}
+    for row in rows
+  ]
+
+
+def arrays(tree) -> dict[str, np.ndarray]:
+  """Copies of the leaves, by name."""
+  return {name: np.array(x) for name, x in named_leaves(tree).items()}
+
+
+def saved(folder: Path, step: int) -> dict[str, np.ndarray]:
+  """What a checkpoint holds: '0.' and a parameter, '1.' and its optimizer."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    path = folder.resolve() / 'checkpoints' / str(step) / 'state'
+    return arrays(checkpointer.restore(path))

@@ -1,0 +1,94 @@
+"""Figures of small batches, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from hybrid_latent.metrics import completion_metrics, reward_metrics
+from hybrid_latent.types import Trajectory
+
+LENGTHS = np.array([4, 2, 1])
+MASK = np.arange(4) < LENGTHS[:, None]
+LATENT = np.array([[0.1, 0.3, 0, 0], [0.5, 0, 0, 0], [0.9, 0, 0, 0]])
+OUT = Trajectory(
+  tokens=np.zeros((3, 4), np.int32),
+  mask=MASK,
+  log_probs=np.zeros((3, 4)),
+  behaviour=np.zeros((3, 4)),
+  thinking=LATENT > 0,
+  latent=LATENT,
+  record=(),
+  ended=np.array([False, True, True]),
+  steps=np.int32(4),
+)
+
+
+def test_completions():
+  assert completion_metrics(OUT) == pytest.approx(
+    {
+      'completions/mean_length': 7 / 3,
+      'completions/min_length': 1,
+      'completions/max_length': 4,
+      'completions/mean_terminated_length': 1.5,
+      'completions/min_terminated_length': 1,
+      'completions/max_terminated_length': 2,
+      'completions/tokens': 7,
+      'completions/clipped_ratio': 1 / 3,
+      'hidden_ratio': (0.1 + 0.3 + 0.5 + 0.9) / 4,
+    }
+  )
+
+
+def test_only_the_rows_that_count():
+  found = completion_metrics(OUT, np.array([True, False, False]))
+  assert found['completions/tokens'] == found['completions/mean_length'] == 4
+  assert found['completions/clipped_ratio'] == 1
+  assert found['completions/max_terminated_length'] == 0
+  assert found['hidden_ratio'] == pytest.approx(0.2)
+
+
+def test_no_thought_has_no_hidden_ratio():
+  thinking = np.zeros_like(MASK)
+  out = OUT._replace(thinking=thinking, latent=np.zeros(MASK.shape))
+  assert completion_metrics(out)['hidden_ratio'] == 0
+
+
+def test_rewards():
+  grades = {
+    'right': np.array([1, 0, 0, 0, 1, 1], np.float32),
+    'short': np.array([0.5, 0.5, np.nan, 0.5, 0.5, 0.5], np.float32),
+  }
+  total = np.array([1, 0, 0, 0, 1, 1], np.float32)
+  assert reward_metrics(grades, total, 2) == pytest.approx(
+    {
+      'rewards/right/mean': 0.5,
+      'rewards/right/std': 0.5,
+      'rewards/short/mean': 0.5,
+      'rewards/short/std': 0,
+      'reward': 0.5,
+      'reward_std': 0.5**0.5 / 3,
+      'frac_reward_zero_std': 2 / 3,
+      'rewards/ungraded': 0,
+    }
+  )
+
+
+def test_groups_that_teach_nothing_have_no_spread():
+  """Equal ones, whatever their sum is rounded to, and hardly graded ones."""
+  nan = np.nan
+  total = np.array([*[0.3] * 7, 1, *[nan] * 6, *[0, 1] + [nan] * 5])
+  found = reward_metrics({'r': total}, np.float32(total), 7)
+  assert found['frac_reward_zero_std'] == pytest.approx(2 / 3)
+  assert found['reward_std'] == pytest.approx(0.5**0.5 / 2)
+  assert found['rewards/ungraded'] == pytest.approx(11 / 21)
+
+
+def test_a_batch_without_any_grade():
+  nothing = np.full(4, np.nan, np.float32)
+  assert reward_metrics({'r': nothing}, nothing, 2) == {
+    'rewards/r/mean': 0,
+    'rewards/r/std': 0,
+    'reward': 0,
+    'reward_std': 0,
+    'frac_reward_zero_std': 1,
+    'rewards/ungraded': 1,
+  }
