@@ -196,7 +196,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   def evaluate(step):
     """The test prompts, a completion each."""
-    figures, counts = [], []
+    outs, gradings, valid = [], [], []
     weights = sampler(trainable, frozen)
     key = jax.random.fold_in(eval_key, step)
     for batch in eval_batches(tests, encode, batch=prompts * group, **shape):
@@ -210,21 +210,19 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         stop=actor.stop,
         group=1,
       )
-      out = sharding.to_host(_seen(out))
-      grades = grade(out, batch['rows'], 1).result()
-      valid = batch['valid']
-      figures.append(
-        metrics.completion_metrics(out, valid)
-        | {name: float(np.nanmean(g[valid])) for name, g in grades.items()}
-      )
-      counts.append(valid.sum())
-    names = [*grader.weights, *EVALUATED]
+      outs.append(sharding.to_host(_seen(out)))
+      gradings.append(grade(outs[-1], batch['rows'], 1))
+      valid.append(batch['valid'])
+    whole = lambda *parts: np.concatenate(parts)
+    out, valid = jax.tree.map(whole, *outs), whole(*valid)
+    grades = jax.tree.map(whole, *[grading.result() for grading in gradings])
+    grades = {name: values[valid] for name, values in grades.items()}
+    reward = total(grades, grader.weights)
+    figures = metrics.completion_metrics(out, valid)
+    graded = metrics.reward_metrics(grades, reward, group=1)
     return {
-      f'eval/{name}': float(
-        np.average([f[name] for f in figures], weights=counts)
-      )
-      for name in names
-    }
+      f'eval/{name}': graded[f'rewards/{name}/mean'] for name in grader.weights
+    } | {f'eval/{name}': figures[name] for name in EVALUATED}
 
   def finish(step, figures, host_figures, ids):
     """Waits for an update, checks it and writes it down."""

@@ -20,13 +20,16 @@ TRAINING_STACK = {
 
 
 @pytest.fixture(scope='module')
-def report():
+def report(pytestconfig):
   path = os.pathsep.join([str(ROOT), str(ROOT / 'kernels')])
   result = subprocess.run(
     [sys.executable, '-W', 'error', ROOT / 'tests' / 'foreign_models.py'],
     env={
       **os.environ,
       'PYTHONPATH': path,
+      # A folder of its own: that of conftest.py is bounded, hence locked.
+      'JAX_COMPILATION_CACHE_DIR': str(pytestconfig.cache.mkdir('jax-foreign')),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
       'XLA_FLAGS': ' '.join(f'--{name}={x}' for name, x in QUICK.items()),
     },
     capture_output=True,

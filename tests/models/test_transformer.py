@@ -1,4 +1,4 @@
-"""What the decoder promises beside parity: compile time does not grow with it."""
+"""What the decoder promises beside parity: its depth costs no compile time."""
 
 import dataclasses
 

@@ -1,0 +1,51 @@
+"""What the trainer refuses before it has computed anything."""
+
+import pytest
+
+from experiments import grpo
+from tests.experiments import rl_tiny
+
+
+@pytest.mark.parametrize(
+  ('changes', 'told'),
+  [
+    ({'epochs': 2}, 'config.epochs is 2: write 1.*trained on once.*latents'),
+    ({'rollout.group': 1}, 'config.rollout.group is 1.*at least 2'),
+    (
+      {'feedback.function': 'gate:gated'},
+      "'gate:gated': no module .*has .*'discrete', 'gated'",
+    ),
+    (
+      {'feedback.parameters': 'gated:Gat'},
+      "'gated:Gat': hybrid_latent.feedback.gated has .*'Gate', 'gated'",
+    ),
+    (
+      {'objective.function': 'reinforce:grpo'},
+      "'reinforce:grpo': .* has .'reinforce'.",
+    ),
+    ({'data.source': 'arithmetic'}, "'arithmetic': write 'module:function'"),
+    ({'data.train': 'dev'}, "split='dev': there is 'train' and 'test'"),
+    (
+      {'optimizer.groups.gate.pattern': 'wrong'},
+      "optimizer group 'gate': pattern 'wrong' is found in no parameter",
+    ),
+    (
+      {'optimizer.groups.gate.pattern': '^feedback'},
+      r"parameter 'feedback.decay' is in .*\['decay', 'gate'\]",
+    ),
+    ({'optimizer.schedule': 'linear'}, "write 'cosine' or 'constant'"),
+    ({'rollout.prompts': 17}, 'batch=17 prompts .* only 16 prompts'),
+    ({'mesh.tensor': 3}, 'mesh .* does not match the 8 devices'),
+    (
+      {'rewards.digits.function': 'hybrid_latent.rewards.hrpo:gsm9k'},
+      "gsm9k.*'gsm8k'",
+    ),
+    ({'model.source': 'nowhere'}, "model 'nowhere': accepted is a preset"),
+  ],
+)
+def test_a_mistake_is_explained(changes, told, model_folder, tmp_path):
+  config = rl_tiny.get_config(f'{model_folder},hrpo')
+  config.update_from_flattened_dict(changes)
+  with pytest.raises((ValueError, FileNotFoundError), match=told):
+    grpo.train(config, str(tmp_path))
+  assert not (tmp_path / 'metrics.jsonl').exists()
