@@ -311,18 +311,19 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         grades = grading.result()
         reward = total(grades, grader.weights)
       # ------ learn
-      advantages = np.asarray(advantages_of(jnp.asarray(reward), group))
-      trainable, opt_state, figures = update(
-        trainable,
-        frozen,
-        opt_state,
-        Batch(
-          jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt),
-          trajectory,
-          reference,
-          *sharding.from_host((advantages, ~np.isnan(reward)), mesh),
-        ),
-      )
+      with clock('update'):
+        advantages = np.asarray(advantages_of(jnp.asarray(reward), group))
+        trainable, opt_state, figures = update(
+          trainable,
+          frozen,
+          opt_state,
+          Batch(
+            jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt),
+            trajectory,
+            reference,
+            *sharding.from_host((advantages, ~np.isnan(reward)), mesh),
+          ),
+        )
       num_tokens += int(out.mask.sum())
       host_figures = {
         **metrics.completion_metrics(out),

@@ -26,6 +26,7 @@ from experiments.samples import samples_html
 # What a page shows first: metric, title, what it means. A metric that no run
 # has is left out; all the others follow under "More metrics".
 _CURVES = (
+  ('eval/accuracy', 'Accuracy', 'share of test problems'),
   ('reward', 'Reward', 'mean over completions'),
   ('reward/mean', 'Reward', 'mean over completions'),
   ('hidden_ratio', 'Latent share', 'of what the model reads, 0 to 1'),
@@ -65,7 +66,7 @@ def html_report(
     intro=''.join(f'<p>{html.escape(p)}</p>' for p in intro.split('\n\n')),
     table=_table(table),
     legend=_legend(list(runs)),
-    curves=_charts(metrics, _first(metrics)),
+    curves=_charts(metrics, _CURVES),
     more=_charts(metrics, _others(metrics)),
     times=_times(metrics),
     scale=f'{top:.2g}',
@@ -77,7 +78,7 @@ def html_report(
 def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   """The first curves of the page as a picture, for a README."""
   metrics = {name: _rows(run, 'metrics') for name, run in runs.items()}
-  shown = [c for c in _first(metrics) if _series(metrics, c[0])][:6]
+  shown = [c for c in _CURVES if _series(metrics, c[0])][:6]
   columns = min(3, max(len(shown), 1))
   rows = max(math.ceil(len(shown) / columns), 1)
   figure = Figure(figsize=(4 * columns, 2.7 * rows), layout='constrained')
@@ -111,7 +112,7 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
   for name, rows in metrics.items():
     steps = max((row['step'] + 1 for row in rows), default=0)
     table.append({'run': name, 'steps': steps})
-    for metric, *_ in _first(metrics):
+    for metric, *_ in _CURVES:
       last = [r.get(metric) for r in rows if r['step'] >= 0.9 * steps]
       if values := [value for value in last if value is not None]:
         table[-1][metric] = float(np.mean(values))
@@ -145,17 +146,10 @@ def _series(metrics: Mapping[str, Run], metric: str) -> dict[str, Series]:
   return series if found else {}
 
 
-def _first(metrics: Mapping[str, Run]) -> list[tuple[str, str, str]]:
-  """What a page shows first: the evaluations, then `_CURVES`."""
-  names = dict.fromkeys(n for rows in metrics.values() for r in rows for n in r)
-  evals = [(n, n[5:], 'evaluation') for n in names if n.startswith('eval/')]
-  return [*evals, *_CURVES]
-
-
 def _others(metrics: Mapping[str, Run]) -> list[tuple[str, str, str]]:
   """All other metrics but the times, under their own names."""
   names = {n for rows in metrics.values() for r in rows for n in r}
-  names -= {'step', *(metric for metric, *_ in _first(metrics))}
+  names -= {'step', *(metric for metric, *_ in _CURVES)}
   return [(n, n, '') for n in sorted(names) if not n.startswith('time/')]
 
 
@@ -216,7 +210,8 @@ def _times(metrics: Mapping[str, Run]) -> str:
 
 def _mean_times(rows: Run) -> dict[str, float]:
   """Seconds a step spends in each part, without the step that compiles."""
-  rows = [r for r in rows[len(rows) > 1 :] if 'time/step' in r]
+  rows = [r for r in rows if 'time/step' in r]
+  rows = rows[len(rows) > 1 :]
   parts = dict.fromkeys(k for r in rows for k in r if k.startswith('time/'))
   parts.pop('time/step', None)
   return {k[5:]: float(np.mean([r.get(k) or 0 for r in rows])) for k in parts}

@@ -11,13 +11,14 @@ from hybrid_latent.types import Trajectory
 def completion_metrics(
   out: Trajectory, rows: Bool[np.ndarray, 'b'] | None = None
 ) -> dict[str, float]:
-  """Lengths in tokens, and the hidden ratio: the mean, over drawn tokens of
-  the thinking, of how latent the input after them was. `out` holds numpy
-  arrays; `rows` picks those that count."""
+  """Lengths in tokens, and the hidden ratio: the mean, over the thinking's
+  tokens that the model read on from, of how latent that input was. `out` holds
+  numpy arrays; `rows` picks those that count."""
   rows = np.ones(len(out.mask), bool) if rows is None else rows
   mask, ended = out.mask[rows], out.ended[rows]
   lengths, thinking = mask.sum(-1), out.thinking[rows]
-  latent = out.latent[rows][thinking]
+  read = thinking[:, :-1] & mask[:, 1:]  # a row's last token is never read
+  latent = out.latent[rows][:, :-1][read]
   return {
     **_spread('completions/{}_length', lengths),
     **_spread('completions/{}_terminated_length', lengths[ended]),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,66 +50,69 @@ def same(got, want):
 
 
 @pytest.fixture
-def checkpoints(tmp_path):
-  manager = Checkpoints(str(tmp_path / 'run'))
-  yield manager
-  manager.close()
+def folder(tmp_path):
+  return tmp_path / 'run'
 
 
-def reopened(manager, folder):
-  manager.close()
-  return Checkpoints(str(folder / 'run'))
+@contextmanager
+def opened(folder):
+  """A run that begins, and ends."""
+  with closing(Checkpoints(str(folder))) as checkpoints:
+    yield checkpoints
 
 
-def test_what_was_saved_comes_back(checkpoints, tmp_path):
-  assert checkpoints.latest is None
-  checkpoints.save(5, state(), NOTES)
-  again = reopened(checkpoints, tmp_path)
-  assert again.latest == 5
-  assert again.notes(5) == NOTES
-  same(again.restore(5, state(0)), state())
-  again.close()
+def test_what_was_saved_comes_back(folder):
+  with opened(folder) as checkpoints:
+    assert checkpoints.latest is None
+    checkpoints.save(5, state(), NOTES)
+  with opened(folder) as checkpoints:
+    assert checkpoints.latest == 5
+    assert checkpoints.notes(5) == NOTES
+    same(checkpoints.restore(5, state(0)), state())
 
 
-def test_it_comes_back_to_where_it_is_wanted(checkpoints):
-  checkpoints.save(1, state(), {})
-  other = (None, ('tensor', 'data'))
-  same(checkpoints.restore(1, state(0, other)), state(1, other))
-  device = jax.devices()[3]
-  alone = jax.device_put(state(0), device)
-  same(checkpoints.restore(1, alone), jax.device_put(state(), device))
+def test_it_comes_back_to_where_it_is_wanted(folder):
+  with opened(folder) as checkpoints:
+    checkpoints.save(1, state(), {})
+  with opened(folder) as checkpoints:
+    other = None, ('tensor', 'data')
+    same(checkpoints.restore(1, state(0, other)), state(1, other))
+    device = jax.devices()[3]
+    alone = checkpoints.restore(1, jax.device_put(state(0), device))
+    same(alone, jax.device_put(state(), device))
 
 
-def test_a_save_is_of_its_moment(checkpoints):
+def test_a_save_is_of_its_moment(folder):
   """The next update takes the arrays over while they are being written."""
   saved = state()
-  checkpoints.save(1, saved, {})
   step = jax.jit(
     lambda tree: jax.tree.map(lambda x: x - 100, tree), donate_argnums=0
   )
-  jax.block_until_ready(step(saved))
-  assert saved[0]['layers']['w'].is_deleted()
-  same(checkpoints.restore(1, state(0)), state())
+  with opened(folder) as checkpoints:
+    checkpoints.save(1, saved, {})
+    jax.block_until_ready(step(saved))
+    assert saved[0]['layers']['w'].is_deleted()
+  with opened(folder) as checkpoints:
+    same(checkpoints.restore(1, state(0)), state())
 
 
-def test_only_the_newest_are_kept(checkpoints, tmp_path):
-  for step in (1, 2, 5):
-    checkpoints.save(step, state(step), {'step': step})
-  again = reopened(checkpoints, tmp_path)
-  folders = sorted(path.name for path in (tmp_path / 'run').iterdir())
-  assert folders == ['2', '5']
-  for step in (2, 5):
-    assert again.notes(step) == {'step': step}
-    same(again.restore(step, state(0)), state(step))
-  again.close()
+def test_only_the_newest_are_kept(folder):
+  with opened(folder) as checkpoints:
+    for step in (1, 2, 5):
+      checkpoints.save(step, state(step), {'step': step})
+  assert sorted(path.name for path in folder.iterdir()) == ['2', '5']
+  with opened(folder) as checkpoints:
+    for step in (2, 5):
+      assert checkpoints.notes(step) == {'step': step}
+      same(checkpoints.restore(step, state(0)), state(step))
 
 
-def test_a_misfit_lists_the_arrays(checkpoints):
-  checkpoints.save(3, state(), {})
+def test_a_misfit_lists_the_arrays(folder):
+  with opened(folder) as checkpoints:
+    checkpoints.save(3, state(), {})
   parameters, moments = state()
-  parameters['layers']['w'] = jnp.zeros((8, 5))
-  parameters['layers']['bias'] = jnp.zeros(2)
-  with pytest.raises(ValueError) as error:
+  parameters['layers'] = {'w': jnp.zeros((8, 5)), 'bias': jnp.zeros(2)}
+  with opened(folder) as checkpoints, pytest.raises(ValueError) as error:
     checkpoints.restore(3, (parameters, moments._replace(mu={})))
   head, *arrays, advice = str(error.value).splitlines()
   assert head == (
@@ -128,14 +132,14 @@ import jax.numpy as jnp
 from hybrid_latent.checkpoint import Checkpoints
 manager = Checkpoints(sys.argv[1])
 manager.save(1, {'x': jnp.arange(4)}, {'step': 1})
-manager._manager.wait_until_finished()
+manager.close()
+manager = Checkpoints(sys.argv[1])
 manager.save(2, {'x': jnp.ones(2**25)}, {'step': 2})  # 128 MiB
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_save_that_was_killed_leaves_the_one_before(tmp_path):
-  folder = tmp_path / 'run'
+def test_a_save_that_was_killed_leaves_the_one_before(folder):
   path = os.pathsep.join([str(ROOT), str(ROOT / 'kernels')])
   killed = subprocess.run(
     [sys.executable, '-c', KILLED, str(folder)],
@@ -146,11 +150,10 @@ def test_a_save_that_was_killed_leaves_the_one_before(tmp_path):
   assert killed.returncode == -9, killed.stderr
   begun = {path.name for path in folder.iterdir()} - {'1'}
   assert len(begun) == 1 and '2' not in begun  # it had begun, and not ended
-  manager = Checkpoints(str(folder))
-  assert manager.latest == 1
-  assert manager.notes(1) == {'step': 1}
-  like = {'x': jnp.zeros(4, jnp.int32)}
-  np.testing.assert_array_equal(manager.restore(1, like)['x'], [0, 1, 2, 3])
-  manager.save(2, {'x': jnp.full(4, 2)}, {'step': 2})
-  manager.close()
+  with opened(folder) as checkpoints:
+    assert checkpoints.latest == 1
+    assert checkpoints.notes(1) == {'step': 1}
+    like = {'x': jnp.zeros(4, jnp.int32)}
+    same(checkpoints.restore(1, like), {'x': jnp.arange(4)})
+    checkpoints.save(2, {'x': jnp.full(4, 2)}, {'step': 2})
   assert sorted(path.name for path in folder.iterdir()) == ['1', '2']

@@ -33,7 +33,7 @@ def test_completions():
       'completions/max_terminated_length': 2,
       'completions/tokens': 7,
       'completions/clipped_ratio': 1 / 3,
-      'hidden_ratio': (0.1 + 0.3 + 0.5 + 0.9) / 4,
+      'hidden_ratio': (0.1 + 0.3 + 0.5) / 3,
     }
   )
 

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from hybrid_latent.feedback.gated import gated
 from hybrid_latent.objectives.base import Mean, Peak
 from hybrid_latent.objectives.reinforce import reinforce
 from hybrid_latent.ops.sampling import sampling
@@ -41,18 +40,20 @@ def test_groups_have_their_own_rate_and_decay_under_one_clip():
   rng = np.random.default_rng(0)
   scales = [3.0, 0.01, 1.0, 0.2, 2.0]  # of the gradients: some are clipped
   gradients = [
-    jax.tree.map(lambda x, s=s: s * rng.normal(size=x.shape), PARAMS)
+    jax.tree.map(
+      lambda x, s=s: jnp.asarray(s * rng.normal(size=x.shape), jnp.float32),
+      PARAMS,
+    )
     for s in scales
   ]
   after = updates(
-    *(GROUPS, gradients),
-    **{'steps': 5, 'schedule': 'constant', 'warmup': 0.4, 'clip': 0.5},
+    GROUPS, gradients, steps=5, schedule='constant', warmup=0.4, clip=0.5
   )
   leaves = [np.asarray(x, float) for x in jax.tree.leaves(PARAMS)]
   rates, decays = (0.1, 1e-3), (0.0, 0.1)  # the gate comes first
   m, v, clipped = [0.0, 0.0], [0.0, 0.0], []
   for t, shape in enumerate([0.0, 0.5, 1.0, 1.0, 1.0]):
-    gs = jax.tree.leaves(gradients[t])
+    gs = [np.asarray(g, float) for g in jax.tree.leaves(gradients[t])]
     norm = np.sqrt(sum((g**2).sum() for g in gs))
     clipped.append(norm > 0.5)
     for i, g in enumerate(gs):
@@ -91,16 +92,22 @@ def shape(steps, count, **settings):
   """The schedule: under a constant gradient Adam's step is the rate."""
   params = {'x': jnp.zeros(1)}
   groups = {'all': {'pattern': '', 'lr': 2.0, 'weight_decay': 0.0}}
-  after = updates(
-    *(groups, [{'x': jnp.ones(1)}] * count, params),
-    **{'steps': steps, 'clip': 10.0, **settings},
-  )
+  gradients = [{'x': jnp.ones(1)}] * count
+  after = updates(groups, gradients, params, steps=steps, clip=10.0, **settings)
   path = np.concatenate([[0], *(p['x'] for p in after)])
   return -np.diff(path) / 2.0
 
 
 def test_cosine_rises_for_a_tenth_and_falls_to_zero():
-  expected = {0: 0.0, 1: 0.5, 2: 1.0, 5: 0.933013, 8: 0.75, 11: 0.5, 17: 0.066987}
+  expected = {
+    0: 0.0,
+    1: 0.5,
+    2: 1.0,
+    5: 0.933013,
+    8: 0.75,
+    11: 0.5,
+    17: 0.066987,
+  }
   got = shape(20, 22)
   for step, value in expected.items():
     assert got[step] == pytest.approx(value, abs=2e-5), step
@@ -130,7 +137,10 @@ def test_an_unknown_schedule_is_refused():
   ],
 )
 def test_a_parameter_belongs_to_one_group(pattern, told):
-  groups = {'slow': GROUPS['slow'], 'fast': GROUPS['fast'] | {'pattern': pattern}}
+  groups = {
+    'slow': GROUPS['slow'],
+    'fast': GROUPS['fast'] | {'pattern': pattern},
+  }
   if pattern:
     groups['slow'] = groups['slow'] | {'pattern': 'gate_of_nothing'}
   with pytest.raises(ValueError, match=told):
@@ -193,11 +203,8 @@ def test_slicing_changes_no_update_of_a_policy(key):
   """HRPO's, with rows of unequal lengths."""
   actor, feedback = tiny.policy(), tiny.FEEDBACKS['gated']
   prompt = tiny.prompts((6, 3, 1, 5))
-  out = tiny.sample(
-    *(actor, feedback, prompt, key),
-    sampling=sampling(),
-    stop=tiny.stop(tiny.STOPS),
-  )
+  how = {'sampling': sampling(), 'stop': tiny.stop(tiny.STOPS)}
+  out = tiny.sample(actor, feedback, prompt, key, **how)
   assert len(set(np.asarray(out.lengths).tolist())) > 2
   rng = np.random.default_rng(0)
   noise = rng.normal(size=out.mask.shape).astype(np.float32)
@@ -230,4 +237,6 @@ def test_slicing_changes_no_update_of_a_policy(key):
     difference = jax.tree.map(jnp.subtract, sliced, whole)
     assert optax.tree.norm(difference) < 1e-6 * norm
     for name, value in figures.items():
-      assert others[name] == pytest.approx(value, rel=1e-6, abs=1e-7)
+      assert float(others[name]) == pytest.approx(
+        float(value), rel=1e-6, abs=1e-7
+      )

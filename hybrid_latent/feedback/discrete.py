@@ -4,12 +4,15 @@ With it the engine is the GRPO baseline, and with the adapters off as well it
 is the base model, bit for bit: the KL reference.
 """
 
+import functools
+
 import jax.numpy as jnp
 
 from hybrid_latent.feedback.base import stateless, token_log_prob
 from hybrid_latent.types import Fed, Feedback
 
 
+@functools.cache  # one object, so that a jit that takes it compiles once
 def discrete() -> Feedback:
   """The feedback that feeds nothing back but the token."""
 

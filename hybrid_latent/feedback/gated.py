@@ -21,6 +21,8 @@ has a stable form beside the published 1 - a*a + 1e-8, which is off by up to
 2e-4 near a = 1; padding is masked.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -73,6 +75,7 @@ class Gate(nnx.Module):
     self.decay = nnx.Param(-jnp.log(jnp.expm1(-jnp.log(u) / C)))
 
 
+@functools.cache  # one object, so that a jit that takes it compiles once
 def gated(form: str = 'stable', width: int = 64) -> Feedback:
   """HRPO's feedback for a `Policy(model, Gate(...))`.
 

@@ -3,6 +3,7 @@
 import math
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -167,6 +168,11 @@ def test_nothing_compiles_after_the_first_step(hrpo):
   assert late <= {'jit(slice)'}
 
 
+def test_a_run_leaves_no_mesh_behind(hrpo):
+  assert len(hrpo.actor.base.table.sharding.device_set) == 8
+  assert jax.sharding.get_abstract_mesh().empty
+
+
 def test_grpo_is_the_same_trainer_without_latents(plain):
   assert (column(plain, 'hidden_ratio') == 0).all()
   assert not [name for name in plain.before if name.startswith('feedback')]
@@ -208,3 +214,4 @@ def test_a_loss_that_is_not_finite_stops_the_run(model_folder, tmp_path):
     row['prompt'] for row in lines(tmp_path / 'completions.jsonl')
   ]
   assert steps(tmp_path) == []
+  assert list((tmp_path / 'checkpoints').iterdir()) == []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -104,6 +105,8 @@ def command(*options):
       'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'kernels')]),
       'XLA_FLAGS': '--xla_force_host_platform_device_count=1',
       'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
     },
     capture_output=True,
     text=True,
@@ -116,7 +119,9 @@ def same(ours, theirs):
   [ours], [theirs] = timeless([ours]), timeless([theirs])
   assert ours.keys() == theirs.keys()
   for name, x in theirs.items():
-    if name == 'latent' or isinstance(x, float) and not name.startswith(NOISE):
+    if name == 'latent' or (
+      isinstance(x, float) and not name.startswith(NOISE)
+    ):
       np.testing.assert_allclose(ours[name], x, rtol=1e-4, atol=1e-6)
     elif not name.startswith(NOISE):
       assert ours[name] == x, name
