@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 TRAINER = (
   'from experiments import command\n'
   'def train(config, workdir):\n'
-  '  print(config.steps, config.optimizer.groups.gate.lr, workdir)\n'
+  '  print("trained", config.steps, config.optimizer.groups.gate.lr, workdir)\n'
   'command.run(train)\n'
 )
 CONFIG = '--config=experiments/configs/rl_arithmetic.py:FOLDER,hrpo'
@@ -33,7 +33,7 @@ def test_fields_are_set_by_their_names():
     '--workdir=runs/x',
   )
   assert result.returncode == 0, result.stderr
-  assert result.stdout == '7 0.5 runs/x\n'
+  assert result.stdout == 'trained 7 0.5 runs/x\n'
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_mistake_is_told_and_nothing_runs(options, told):
   result = run(*options)
   assert result.returncode != 0
   assert told in result.stderr + result.stdout
-  assert 'runs' not in result.stdout
+  assert 'trained' not in result.stdout
