@@ -2,6 +2,7 @@
 tokenizer, and how its completions end."""
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -37,8 +38,9 @@ class Subject(NamedTuple):
 def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora` and `.feedback`.
 
-  With adapters the base shares every weight with the policy; without, it is a
-  copy of its own where `config.objective` has a KL term.
+  The base shares its weights with the policy, which is all that adapters need.
+  Where an optimizer group trains some of them and the objective has a KL term,
+  it is a copy.
   """
   lora_key, feedback_key = jax.random.split(key)
   source = pretrained(
@@ -51,12 +53,12 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   tokenizer = with_tokenizer(source, config.model.source)
   model = source.model
   base = model
+  if config.objective.kwargs.get('beta') and _trains_any_of(base, config):
+    base = jax.tree.map(jnp.copy, model)
   if config.lora.rank:
     model = lora.add(
       model, lora_key, rank=config.lora.rank, alpha=config.lora.alpha
     )
-  elif config.objective.kwargs.get('beta'):
-    base = jax.tree.map(jnp.copy, model)
   parameters = None
   if config.feedback.parameters:
     owned = named(config.feedback.parameters, 'hybrid_latent.feedback')
@@ -72,6 +74,12 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
     source.generation,
   )
   return Subject(policy, base, tokenizer, stop)
+
+
+def _trains_any_of(model, config) -> bool:
+  names = [f'model.{name}' for name in named_leaves(model)]
+  patterns = [group.pattern for group in config.optimizer.groups.values()]
+  return any(re.search(p, name) for p in patterns for name in names)
 
 
 def stop_rule(

@@ -43,7 +43,7 @@ def shared(ours):
 
 def test_the_base_is_a_copy_only_where_it_must_be(model_folder, key):
   assert shared(actor(model_folder, key)) == {True}
-  whole = {'lora.rank': 0}
+  whole = {'lora.rank': 0, 'optimizer.groups.lora.pattern': '^model'}
   assert shared(actor(model_folder, key, **whole)) == {False}
   no_kl = whole | {'objective.kwargs.beta': 0.0}
   assert shared(actor(model_folder, key, **no_kl)) == {True}

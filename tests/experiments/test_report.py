@@ -81,7 +81,7 @@ def test_the_page_opens_with_what_was_run_and_how_it_went(page):
 
 def test_every_metric_has_a_chart_and_unknown_ones_come_last(page):
   titles = re.findall('<figcaption><b>(.*?)</b>', page)
-  assert titles == ['accuracy', 'Reward', 'Latent share', 'grad_norm']
+  assert titles == ['Accuracy', 'Reward', 'Latent share', 'grad_norm']
   for svg in re.findall('<svg.*?</svg>', page, re.DOTALL):
     ET.fromstring(svg)
 
