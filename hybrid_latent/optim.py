@@ -1,6 +1,5 @@
 """AdamW with parameter groups, and gradients of sums over micro-batches."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -49,7 +48,7 @@ def adamw(
 
 
 def _schedule(schedule, steps, warmup):
-  rise = math.ceil(warmup * steps)  # as transformers rounds it
+  rise = round(warmup * steps)
   if schedule == 'cosine':
     return optax.warmup_cosine_decay_schedule(0.0, 1.0, rise, max(steps, 1))
   if schedule == 'constant':

@@ -26,8 +26,8 @@ def equation(row):
 def test_the_first_row_stays_what_it_is():
   assert arithmetic.problems('train', count=1)[0] == {
     'question': (
-      'Ann has 37 stamps. She gives away 15. She finds 29 more. She loses 32. '
-      'How many stamps does she have?'
+      'Tom has 37 coins. He loses 15. He finds 29 more. He gives away 32. '
+      'How many coins does he have?'
     ),
     'solution': '37-15=22 22+29=51 51-32=19 #### 19',
     'answer': '19',
