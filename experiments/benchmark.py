@@ -85,14 +85,14 @@ def interleaved(
 
 def _ours(policy, stop, feedback, batch, how, *, prompt, tokens):
   @jax.jit
-  def run(policy, prompt, key):
+  def run(policy, prompt, key, sampling):
     ready = Policy(unstack(policy.model), policy.feedback)
     return rollout(
       ready,
       feedback,
       prompt,
       key,
-      sampling=sampling(**how),
+      sampling=sampling,
       stop=stop,
       max_steps=tokens,
     )
@@ -102,7 +102,8 @@ def _ours(policy, stop, feedback, batch, how, *, prompt, tokens):
     jnp.ones((batch, prompt), bool),
     jnp.arange(batch),
   )
-  return lambda: jax.block_until_ready(run(policy, data, jax.random.key(0)))
+  rest = data, jax.random.key(0), sampling(**how)
+  return lambda: jax.block_until_ready(run(policy, *rest))
 
 
 def _torch_model(model, dtype):
