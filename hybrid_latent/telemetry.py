@@ -89,7 +89,9 @@ class Telemetry:
       self._events.write(step, metrics)
     shown = {k: f'{metrics[k]:.4g}' for k in _ON_THE_BAR if k in metrics}
     self._bar.set_postfix(shown, refresh=False)
-    self._bar.update(step + 1 - self._bar.n)
+    # An evaluation after the last step is no step more.
+    done = min(step + 1, self._bar.total or step + 1)
+    self._bar.update(done - self._bar.n)
     self._folder.upload()
 
   def completions(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
