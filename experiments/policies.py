@@ -76,12 +76,6 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   return Subject(policy, base, tokenizer, stop)
 
 
-def _trains_any_of(model, config) -> bool:
-  names = [f'model.{name}' for name in named_leaves(model)]
-  patterns = [group.pattern for group in config.optimizer.groups.values()]
-  return any(re.search(p, name) for p in patterns for name in names)
-
-
 def stop_rule(
   tokenizer: PreTrainedTokenizerBase,
   vocab: int,
@@ -156,3 +150,9 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
       + '\nWrite these as they were to resume it, or choose another --workdir.'
     )
   return notes
+
+
+def _trains_any_of(model, config) -> bool:
+  names = [f'model.{name}' for name in named_leaves(model)]
+  patterns = [group.pattern for group in config.optimizer.groups.values()]
+  return any(re.search(p, name) for p in patterns for name in names)
