@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.policies import stop_rule, with_tokenizer
+from experiments.port import torch_model
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
@@ -40,7 +41,9 @@ def main() -> None:
   for dtype in flags.dtypes.split(','):
     source = pretrained(flags.model, dtype=dtype)
     tokenizer = with_tokenizer(source, flags.model)
-    stop = stop_rule(tokenizer, source.model.config.vocab, '####', 10**6)
+    stop = stop_rule(
+      tokenizer, source.model.config.vocab, '####', 10**6, source.generation
+    )
     stop = stop._replace(tokens=jnp.full_like(stop.tokens, -1))  # never
     gate = Gate(jax.random.key(0), source.model.config.width)
     policy = Policy(source.model, gate)
@@ -48,7 +51,9 @@ def main() -> None:
     print(f'\n{flags.model}, {dtype}: prompt {flags.prompt}, then '
           f'{flags.tokens} tokens a row', flush=True)  # fmt: skip
     if importlib.util.find_spec('torch'):
-      theirs = partial(_theirs, _torch_model(flags.model, dtype), **size)
+      theirs = partial(
+        _theirs, torch_model(local_path(flags.model), dtype), **size
+      )
       print('| batch | ours, tokens/s | transformers, tokens/s | ratio |')
       print('|---:|---:|---:|---:|')
       for b in batches:
@@ -104,17 +109,6 @@ def _ours(policy, stop, feedback, batch, how, *, prompt, tokens):
   )
   rest = data, jax.random.key(0), sampling(**how)
   return lambda: jax.block_until_ready(run(policy, *rest))
-
-
-def _torch_model(model, dtype):
-  import torch
-  from transformers import AutoModelForCausalLM
-
-  path = local_path(model)
-  folder, file = (path.parent, path.name) if path.is_file() else (path, None)
-  return AutoModelForCausalLM.from_pretrained(
-    folder, gguf_file=file, dtype=getattr(torch, dtype)
-  ).eval()
 
 
 def _theirs(network, batch, *, prompt, tokens):

@@ -9,6 +9,7 @@ processes, scores them under the base model meanwhile, and makes one update on
 exactly what was sampled. The same command resumes a run that was stopped.
 """
 
+import itertools
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -92,6 +93,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   )
   tests = problems(split=config.data.test)
   tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
+  test_batches = [*eval_batches(tests, encode, batch=prompts * group, **shape)]
 
   # --------------------------- what is trained, what is not, and the optimizer
   feedback = named(config.feedback.function, 'hybrid_latent.feedback')(
@@ -184,22 +186,21 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     prompt = sharding.from_host(prompt, mesh)
     return prompt, read(weights, prompt)
 
-  def text_of(out):
+  def texts_of(out):
     ids = [row[keep] for row, keep in zip(out.tokens, out.mask, strict=True)]
     return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
-  def grade(out, rows, group):
+  def grade(texts, rows, group):
     """Starts to grade completions; columns are those of the data's rows."""
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
-    return grader.submit(text_of(out), columns, group)
+    return grader.submit(texts, columns, group)
 
-  def evaluate(step):
+  def evaluate(step, weights):
     """The test prompts, a completion each."""
     outs, gradings, valid = [], [], []
-    weights = sampler(trainable, frozen)
     key = jax.random.fold_in(eval_key, step)
-    for batch in eval_batches(tests, encode, batch=prompts * group, **shape):
+    for batch in test_batches:
       prompt, ready = begin(weights, batch)
       out = sample(
         weights,
@@ -211,7 +212,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         group=1,
       )
       outs.append(sharding.to_host(_seen(out)))
-      gradings.append(grade(outs[-1], batch['rows'], 1))
+      gradings.append(grade(texts_of(outs[-1]), batch['rows'], 1))
       valid.append(batch['valid'])
     whole = lambda *parts: np.concatenate(parts)
     out, valid = jax.tree.map(whole, *outs), whole(*valid)
@@ -263,21 +264,20 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     clock = StepClock()
     for step in range(start, config.steps + 1):
       # ------ dispatch this step, then look at the last one
-      position = batches.get_state()
-      if step < config.steps:
-        batch = next(batches)
-        with clock('prefill'):
-          weights = sampler(trainable, frozen)
+      last, position = step == config.steps, batches.get_state()
+      with clock('prefill'):
+        weights = sampler(trainable, frozen)
+        if not last:
+          batch = next(batches)
           prompt, ready = begin(weights, batch)
       if pending:
         finish(*pending)
-      last = step == config.steps
       if step > start and (last or step % config.checkpoint_every == 0):
         notes = {'config': config.to_json(), 'data': position,
                  'num_tokens': num_tokens}  # fmt: skip
         checkpoints.save(step, (trainable, opt_state), notes)
       if tests and (last or step % config.eval.every == 0):
-        evaluations.append(evaluate(step))
+        evaluations.append(evaluate(step, weights))
         telemetry.log(step, evaluations[-1])
         clock.metrics()  # an evaluation is part of no step
       if last:
@@ -299,7 +299,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       del weights, ready
       # ------ grade, and score under the base model meanwhile
       with clock('reward'):
-        grading = grade(out, batch['rows'], group)
+        texts = texts_of(out)
+        grading = grade(texts, batch['rows'], group)
       with clock('log_probs'):
         longest = _bucket(int(trajectory.steps), max_tokens, buckets)
         trajectory = trimmed(trajectory, longest)._replace(steps=None)
@@ -331,8 +332,10 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         'num_tokens': num_tokens,
       }
       pending = (step, figures, host_figures, batch['ids'].tolist())
-      shown = _completions(tokenizer, out, batch['rows'], reward, group)
-      telemetry.completions(step, shown[: config.completions])
+      some = batch['rows'][: config.completions]
+      telemetry.completions(
+        step, _completions(tokenizer, out, texts, some, reward, group)
+      )
   return evaluations
 
 
@@ -369,15 +372,15 @@ def _seen(trajectory):
   return trajectory._replace(record=(), steps=())
 
 
-def _completions(tokenizer, out, rows, reward, group):
-  """One completion a prompt, for people to read."""
+def _completions(tokenizer, out, texts, rows, reward, group):
+  """The first completion of each row's prompt, for people to read."""
   shown = []
-  for i, row in zip(range(0, len(reward), group), rows, strict=True):
+  for i, row in zip(itertools.count(0, group), rows, strict=False):
     ids = out.tokens[i][out.mask[i]].tolist()
     shown.append(
       {
         'prompt': row['question'],
-        'completion': tokenizer.decode(ids, skip_special_tokens=True),
+        'completion': texts[i],
         'tokens': [tokenizer.decode([token]) for token in ids],
         'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
         'reward': float(reward[i]),

@@ -2,9 +2,7 @@
 tokenizer, and how its completions end."""
 
 import json
-import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config
 from experiments.named import named
-from hybrid_latent import sharding
+from hybrid_latent import optim, sharding
 from hybrid_latent.formats.pretrained import Pretrained, pretrained
 from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 from hybrid_latent.models import lora
@@ -51,10 +49,7 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
     remat=config.model.remat,
   )
   tokenizer = with_tokenizer(source, config.model.source)
-  model = source.model
-  base = model
-  if config.objective.kwargs.get('beta') and _trains_any_of(base, config):
-    base = jax.tree.map(jnp.copy, model)
+  model = base = source.model
   if config.lora.rank:
     model = lora.add(
       model, lora_key, rank=config.lora.rank, alpha=config.lora.alpha
@@ -66,6 +61,10 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
       feedback_key, model.config.width, **config.feedback.initial
     )
   policy = placed(Policy(model, parameters), mesh)
+  is_trained = optim.is_trained(policy, config.optimizer.groups)
+  names = [f'model.{name}' for name in named_leaves(base)]
+  if config.objective.kwargs.get('beta') and any(map(is_trained, names)):
+    base = jax.tree.map(jnp.copy, base)
   stop = stop_rule(
     tokenizer,
     model.config.vocab,
@@ -81,7 +80,7 @@ def stop_rule(
   vocab: int,
   delimiter: str,
   limit: int,
-  generation: Mapping[str, Any] = MappingProxyType({}),
+  generation: Mapping[str, Any],
 ) -> Stop:
   """Where completions of this tokenizer end, and where their thinking does."""
   ids = stop_ids(tokenizer, generation)
@@ -150,9 +149,3 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
       + '\nWrite these as they were to resume it, or choose another --workdir.'
     )
   return notes
-
-
-def _trains_any_of(model, config) -> bool:
-  names = [f'model.{name}' for name in named_leaves(model)]
-  patterns = [group.pattern for group in config.optimizer.groups.values()]
-  return any(re.search(p, name) for p in patterns for name in names)

@@ -21,10 +21,13 @@ from jaxtyping import Float
 from hybrid_latent.formats.huggingface import (
   folder_tensors,
   new_folder,
-  write_json,
-  write_model,
 )
-from hybrid_latent.formats.pretrained import Pretrained, local_path, pretrained
+from hybrid_latent.formats.pretrained import (
+  Pretrained,
+  local_path,
+  pretrained,
+  write_folder,
+)
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.masking import causal_mask, positions
@@ -53,15 +56,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         gap = logit_gap(ported, path)
         print(f'parity: max |logit difference| to torch, {name}: {gap:.2e}')
   print(f'wrote {args.to}')
-
-
-def write_folder(ported: Pretrained, folder: Path) -> None:
-  """Parameters, configs, tokenizer and chat template."""
-  write_model(ported.model, folder)
-  if ported.generation:
-    write_json(folder / 'generation_config.json', ported.generation)
-  if ported.tokenizer is not None:
-    ported.tokenizer.save_pretrained(folder)
 
 
 def unequal_tensors(model: Transformer, folder: Path) -> list[str]:
@@ -101,19 +95,26 @@ def _logits(model: Transformer, tokens) -> Float[jax.Array, 'b t v']:
 
 def _torch_logits(path: Path, tokens: np.ndarray) -> np.ndarray:
   import torch
+
+  model = torch_model(path, 'float32', attn_implementation='eager')
+  with torch.no_grad():
+    return model(torch.from_numpy(tokens)).logits.numpy()
+
+
+def torch_model(path: Path, dtype: str, **options):
+  """What transformers builds from a folder or a GGUF file, with torch."""
+  import torch
   from transformers import AutoModelForCausalLM
 
   gguf = {'gguf_file': path.name} if path.is_file() else {}
-  model = AutoModelForCausalLM.from_pretrained(
+  return AutoModelForCausalLM.from_pretrained(
     path.parent if gguf else path,
-    dtype=torch.float32,
-    attn_implementation='eager',
+    dtype=getattr(torch, dtype),
     local_files_only=True,
     trust_remote_code=False,
     **gguf,
+    **options,
   )
-  with torch.no_grad():
-    return model(torch.from_numpy(tokens)).logits.numpy()
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -20,11 +20,10 @@ from absl import logging
 from experiments import grpo, sft
 from experiments.command import Config
 from experiments.configs import rl_arithmetic, sft_arithmetic
-from experiments.port import write_folder
 from experiments.report import curves_png, html_report
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.formats.pretrained import Pretrained, write_folder
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 MODEL = TransformerConfig(
@@ -73,16 +72,17 @@ def main() -> None:
       break
 
   table = outcome(rows)
+  verdict = conclusion(rows, time.monotonic() - began)
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
     title='Quickstart: GRPO and HRPO on arithmetic word problems',
-    intro=conclusion(rows, time.monotonic() - began),
+    intro=verdict,
     table=table,
     runs=runs,
   )
   print('\n' + as_text(table))
-  print('\n' + conclusion(rows, time.monotonic() - began))
+  print('\n' + verdict)
   print(f'\nCurves: {workdir / "curves.png"}')
   print(f'Report: {(workdir / "report.html").resolve()}')
 

@@ -25,12 +25,11 @@ from experiments.policies import (
   stored_on,
   with_tokenizer,
 )
-from experiments.port import write_folder
 from hybrid_latent import optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.pretrained import pretrained, write_folder
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.replay import given, replay
 from hybrid_latent.telemetry import StepClock, Telemetry

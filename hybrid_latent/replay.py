@@ -65,10 +65,3 @@ def trimmed(trajectory: Trajectory, length: int) -> Trajectory:
   per_position = trajectory._replace(ended=None, steps=None)
   cut = jax.tree.map(lambda x: x[:, :length], per_position)
   return cut._replace(ended=trajectory.ended, steps=trajectory.steps)
-
-
-def row_slice(trajectory: Trajectory, start: int, size: int) -> Trajectory:
-  """`size` rows from `start` on (traced)."""
-  take = lambda x: jax.lax.dynamic_slice_in_dim(x, start, size)
-  rows = jax.tree.map(take, trajectory._replace(steps=None))
-  return rows._replace(steps=trajectory.steps)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.replay import replay, row_slice, trimmed
+from hybrid_latent.replay import replay, trimmed
 from hybrid_latent.trees import named_leaves
 from tests import tiny
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, scores
@@ -128,9 +128,10 @@ def test_rows_and_columns_score_as_in_the_whole(actor):
   out = rolled(actor, feedback)
   longest, (start, size) = int(out.lengths.max()) - 1, (2, 3)
   expected = scores(actor, feedback, PROMPT, out).log_probs
-  part = row_slice(trimmed(out, longest), jnp.int32(start), size)
   prompt = jax.tree.map(lambda x: jnp.repeat(x, GROUP, axis=0), PROMPT)
   rows = slice(start, start + size)
+  part = trimmed(out, longest)._replace(steps=None)
+  part = jax.tree.map(lambda x: x[rows], part)._replace(steps=out.steps)
   prompt = jax.tree.map(lambda x: x[rows], prompt)
   actual = scores(actor, feedback, prompt, part).log_probs
   np.testing.assert_allclose(

@@ -16,7 +16,12 @@ from hybrid_latent.formats.gguf import (
   gguf_tensors,
   open_gguf,
 )
-from hybrid_latent.formats.huggingface import folder_tensors, read_json
+from hybrid_latent.formats.huggingface import (
+  folder_tensors,
+  read_json,
+  write_json,
+  write_model,
+)
 from hybrid_latent.formats.tokenizer import gguf_tokenizer
 from hybrid_latent.formats.weights import Place, model_from
 from hybrid_latent.models.families import from_huggingface
@@ -85,6 +90,15 @@ def local_path(source: str | Path) -> Path:
     )
   patterns = ['*.json', 'model*.safetensors', '*.jinja', 'merges.txt']
   return Path(snapshot_download(str(source), allow_patterns=patterns))
+
+
+def write_folder(ported: Pretrained, folder: Path) -> None:
+  """Parameters, configs, tokenizer and chat template."""
+  write_model(ported.model, folder)
+  if ported.generation:
+    write_json(folder / 'generation_config.json', ported.generation)
+  if ported.tokenizer is not None:
+    ported.tokenizer.save_pretrained(folder)
 
 
 def _wheel_path(wheel: Wheel) -> Path:

@@ -12,8 +12,10 @@ from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from latent_kernels import soft_embedding, soft_embedding_from_hidden
+from tests.kernels.gradients import number_and_gradient
 
 VOCAB = 37
+_gradient = functools.partial(number_and_gradient, inputs=3)
 
 
 def _inputs(key, batch=(2, 3), vocab=VOCAB, d=5, e=4, dtype=jnp.float32):
@@ -33,20 +35,6 @@ def _reference(hidden, head, table, temperature=1.0):
   return soft_embedding(
     hidden @ head.T, table, temperature, implementation='reference'
   )
-
-
-def _gradient(f):
-  """Of a number that every result has a part in, each in its own way."""
-
-  def total(*inputs):
-    out = f(*inputs)
-    return (
-      jnp.sum(jnp.sin(out.mixture))
-      + jnp.sum(out.log_sum_exp**2)
-      + jnp.sum(jnp.cos(3 * out.l2))
-    )
-
-  return total, jax.jit(jax.grad(total, argnums=(0, 1, 2)))
 
 
 @pytest.mark.parametrize('chunk', [1, 8, 36, VOCAB, 4096])

@@ -13,6 +13,7 @@ from jax.test_util import check_grads
 
 from latent_kernels import soft_embedding
 from latent_kernels.soft import tpu
+from tests.kernels.gradients import number_and_gradient
 
 # 'pallas' itself needs a TPU; its program is compiled in test_tpu_compile.py.
 FAST = ('xla', 'pallas_interpret', None)
@@ -27,6 +28,7 @@ SHAPES = {  # batch, vocab, d
 
 # Compiled whole: op by op, the tests would be ten times slower.
 embedding = jax.jit(soft_embedding, static_argnames='implementation')
+_gradient = functools.partial(number_and_gradient, inputs=2)
 
 
 def _inputs(key, batch, vocab, d, dtype=jnp.float32):
@@ -36,20 +38,6 @@ def _inputs(key, batch, vocab, d, dtype=jnp.float32):
   dropped = jax.random.bernoulli(for_mask, 0.3, logits.shape)
   logits = jnp.where(dropped.at[..., 0].set(False), -jnp.inf, logits)
   return logits, jax.random.normal(for_table, (vocab, d), dtype)
-
-
-def _gradient(f):
-  """Of a number that every result has a part in, each in its own way."""
-
-  def total(*inputs):
-    out = f(*inputs)
-    return (
-      jnp.sum(jnp.sin(out.mixture))
-      + jnp.sum(out.log_sum_exp**2)
-      + jnp.sum(jnp.cos(3 * out.l2))
-    )
-
-  return total, jax.jit(jax.grad(total, argnums=(0, 1)))
 
 
 def test_the_definition_in_numpy(key):
