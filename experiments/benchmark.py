@@ -1,80 +1,198 @@
 r"""Decoding speed beside transformers' generate, and what latents cost.
 
     python -m experiments.benchmark [--model=smollm2-135m] [--batches=1,8,32]
+    python -m experiments.benchmark --what=feedbacks --batches=8 --train=lora
 
-Prints Markdown tables: tokens a second (prefill included) at each batch size,
-medians over interleaved repetitions in one process, so that a noisy machine is
-noisy for both; and the time of an HRPO rollout over that of a discrete one
-with the same sampling. torch is needed for the first table only.
+Prints Markdown tables, for each batch size. decode: tokens a second, prefill
+included (needs torch). hrpo: the time of an HRPO rollout over that of a
+discrete one with the same sampling. feedbacks: the same for every feedback, for
+the gradient of a policy-gradient loss on what it sampled as well, and the size
+of its record. All times are medians over interleaved repetitions in one
+process, so that a noisy machine is noisy for everyone.
 """
 
 import argparse
 import importlib.util
+import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.policies import stop_rule, with_tokenizer
 from experiments.port import torch_model
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.feedback.gated import Gate, gated
+from hybrid_latent.feedback.gated import Gate, gated, interpolated
+from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.soft import soft, soft_tokens
+from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
+from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.formats.pretrained import local_path, pretrained
+from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
+from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
+from hybrid_latent.replay import replay
 from hybrid_latent.rollout import rollout
-from hybrid_latent.types import Prompt
+from hybrid_latent.trees import combine, partition
+from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 
 HRPO_SAMPLING = {'temperature': 0.5, 'top_k': 50}
+GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, which is trained beside the model
+TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
+UNTRAINED = ('soft_thinking',)  # a method without a gradient
 
 
 def main() -> None:
-  """Both tables."""
+  """Every table asked for."""
   flags = _flags()
-  batches = [int(b) for b in flags.batches.split(',')]
-  size = {'prompt': flags.prompt, 'tokens': flags.tokens}
-  for dtype in flags.dtypes.split(','):
-    source = pretrained(flags.model, dtype=dtype)
-    tokenizer = with_tokenizer(source, flags.model)
-    stop = stop_rule(
-      tokenizer, source.model.config.vocab, '####', 10**6, source.generation
+  device = f'{jax.device_count()} x {jax.devices()[0].device_kind}'
+  print(f'{flags.model} on {device}: prompt {flags.prompt}, then '
+        f'{flags.tokens} tokens a row')  # fmt: skip
+  for dtype in flags.dtypes:
+    model = pretrained(flags.model, dtype=dtype).model
+    for what in flags.what:
+      print(f'\n{what}, {dtype}', flush=True)
+      TABLES[what](flags, model, dtype)
+
+
+def decode_table(flags, model, dtype) -> None:
+  """Greedy decoding beside transformers."""
+  if not importlib.util.find_spec('torch'):
+    print('transformers decodes with torch: pip install torch')
+    return
+  network = torch_model(local_path(flags.model), dtype)
+  _print_row('batch', 'ours, tokens/s', 'transformers, tokens/s', 'ratio')
+  _print_row(*['---:'] * 4)
+  for b in flags.batches:
+    ours = sampled(flags, b, Policy(model), discrete(), greedy=True)
+    theirs = _transformers(flags, b, network)
+    times = interleaved({'ours': ours, 'theirs': theirs}, flags.repeats)
+    us, them = (b * flags.tokens / seconds for seconds in times.values())
+    _print_row(b, f'{us:.0f}', f'{them:.0f}', f'{us / them:.2f}')
+
+
+def hrpo_table(flags, model, dtype) -> None:
+  """HRPO's rollout beside a discrete one."""
+  gate = Gate(jax.random.key(0), model.config.width)
+  _print_row('batch', 'discrete, s', 'HRPO, s', 'ratio')
+  _print_row(*['---:'] * 4)
+  for b in flags.batches:
+    run = partial(sampled, flags, b, Policy(model, gate), **HRPO_SAMPLING)
+    runs = {'discrete': run(discrete()), 'hrpo': run(gated())}
+    plain, latent = interleaved(runs, flags.repeats).values()
+    _print_row(b, f'{plain:.2f}', f'{latent:.2f}', f'{latent / plain:.3f}')
+
+
+def feedbacks_table(flags, model, dtype) -> None:
+  """Every feedback beside the discrete one, rollout and gradient."""
+  if flags.train == 'lora':
+    model = lora.add(model, jax.random.key(1), rank=32, alpha=64.0)
+  _print_row('batch', 'feedback', 'rollout, s', 'ratio', 'gradient, s',
+             'ratio', 'latent inputs', 'record, bytes/token')  # fmt: skip
+  _print_row('---:', '---', *['---:'] * 6)
+  for b in flags.batches:
+    sample = partial(sampled, flags, b, **HRPO_SAMPLING)
+    runs, latents, sizes = (
+      {'discrete': sample(Policy(model), discrete())},
+      {},
+      {},
     )
-    stop = stop._replace(tokens=jnp.full_like(stop.tokens, -1))  # never
-    gate = Gate(jax.random.key(0), source.model.config.width)
-    policy = Policy(source.model, gate)
-    ours = partial(_ours, policy, stop, **size)
-    print(f'\n{flags.model}, {dtype}: prompt {flags.prompt}, then '
-          f'{flags.tokens} tokens a row', flush=True)  # fmt: skip
-    if importlib.util.find_spec('torch'):
-      theirs = partial(
-        _theirs, torch_model(local_path(flags.model), dtype), **size
-      )
-      print('| batch | ours, tokens/s | transformers, tokens/s | ratio |')
-      print('|---:|---:|---:|---:|')
-      for b in batches:
-        runs = {'ours': ours(discrete(), b, {'greedy': True}),
-                'theirs': theirs(b)}  # fmt: skip
-        times = interleaved(runs, flags.repeats)
-        us, them = (b * flags.tokens / times[name] for name in runs)
-        print(f'| {b} | {us:.0f} | {them:.0f} | {us / them:.2f} |', flush=True)
-    print('\n| batch | discrete, s | HRPO, s | ratio |')
-    print('|---:|---:|---:|---:|')
-    for b in batches:
-      runs = {'discrete': ours(discrete(), b, HRPO_SAMPLING),
-              'hrpo': ours(gated(), b, HRPO_SAMPLING)}  # fmt: skip
-      times = interleaved(runs, flags.repeats)
-      plain, latent = times.values()
-      print(f'| {b} | {plain:.2f} | {latent:.2f} | {latent / plain:.3f} |',
-            flush=True)  # fmt: skip
+    often = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
+    for name, (feedback, owned) in subjects(flags, model, often).items():
+      policy = Policy(model, owned)
+      out = runs.setdefault(name, sample(policy, feedback))()
+      if name not in UNTRAINED:
+        runs[f'{name}, gradient'] = gradient(flags, policy, feedback, out)
+      latents[name] = float(jnp.mean(out.latent > 0))
+      record = sum(x.nbytes for x in jax.tree.leaves(out.record))
+      sizes[name] = record // out.tokens.size
+    times = interleaved(runs, flags.repeats)
+    for name in sizes:
+      cells = []
+      for of in ('', ', gradient'):
+        mine, plain = times.get(name + of), times[f'discrete{of}']
+        cells += [f'{mine:.3f}', f'{mine / plain:.3f}'] if mine else ['–'] * 2
+      _print_row(b, name, *cells, f'{latents[name]:.2f}', sizes[name])
+
+
+TABLES = {
+  'decode': decode_table,
+  'hrpo': hrpo_table,
+  'feedbacks': feedbacks_table,
+}
+
+
+def subjects(flags, model, often: int) -> dict[str, tuple[Feedback, PyTree]]:
+  """The feedbacks, with what each owns. All think to the end; the spans of
+  `switching` begin at the token `often`, which the model draws often."""
+  key, i = jax.random.key(0), jnp.int32
+  ids = [i((often + k) % model.config.vocab) for k in range(3)]
+  spans = Spans(*ids, slots=i(flags.slots), sampled=jnp.bool_(False))
+  never = ColdStop(i(0), threshold=jnp.float32(0), patience=i(1))
+  return {
+    'discrete': (discrete(), None),
+    'gated': (gated(), Gate(key, model.config.width)),
+    'interpolated': (interpolated(), None),
+    'hidden': (hidden(), None),
+    'soft': (soft(), soft_tokens(key, model)),
+    'soft_thinking': (soft_thinking(), never),
+    'switching': (switching(), spans),
+  }
+
+
+def sampled(
+  flags, batch: int, policy: Policy, feedback: Feedback, **how
+) -> Callable[[], Trajectory]:
+  """A rollout in which no row ends."""
+
+  @jax.jit
+  def run(policy, prompt, key, sampling, stop):
+    return rollout(
+      policy._replace(model=unstack(lora.merge(policy.model))),
+      feedback,
+      prompt,
+      key,
+      sampling=sampling,
+      stop=stop,
+      max_steps=flags.tokens,
+    )
+
+  vocab = policy.model.config.vocab
+  stop = stop_rule([], flags.tokens, 0, delimiter_automaton(b'', [], vocab))
+  rest = _prompt(flags, batch), jax.random.key(0), sampling(**how), stop
+  return lambda: jax.block_until_ready(run(policy, *rest))
+
+
+def gradient(
+  flags, policy: Policy, feedback: Feedback, trajectory: Trajectory
+) -> Callable[[], PyTree]:
+  """REINFORCE on a trajectory whose rows were good and bad by turns."""
+  pattern, batch = TRAINED[flags.train], len(trajectory.tokens)
+  is_trained = lambda name: bool(re.search(pattern, name))
+  advantages = jnp.where(jnp.arange(batch) % 2, 1.0, -1.0)[:, None]
+
+  @jax.jit
+  def run(trained, frozen, prompt, trajectory):
+    def loss(trained):
+      policy = combine(trained, frozen)
+      scores = replay(policy, feedback, prompt, trajectory)
+      return -jnp.mean(advantages * scores.log_probs)
+
+    return jax.value_and_grad(loss)(trained)
+
+  rest = _prompt(flags, batch), trajectory
+  halves = partition(policy, is_trained)
+  return lambda: jax.block_until_ready(run(*halves, *rest))
 
 
 def interleaved(
-  runs: dict[str, Callable[[], object]], repeats: int
+  runs: Mapping[str, Callable[[], object]], repeats: int
 ) -> dict[str, float]:
   """Median seconds of each, one after the other, `repeats` times."""
   seconds = {name: [] for name in runs}
@@ -88,41 +206,18 @@ def interleaved(
   return {name: statistics.median(some) for name, some in seconds.items()}
 
 
-def _ours(policy, stop, feedback, batch, how, *, prompt, tokens):
-  @jax.jit
-  def run(policy, prompt, key, sampling):
-    ready = Policy(unstack(policy.model), policy.feedback)
-    return rollout(
-      ready,
-      feedback,
-      prompt,
-      key,
-      sampling=sampling,
-      stop=stop,
-      max_steps=tokens,
-    )
-
-  data = Prompt(
-    jnp.asarray(_tokens(batch, prompt)),
-    jnp.ones((batch, prompt), bool),
-    jnp.arange(batch),
-  )
-  rest = data, jax.random.key(0), sampling(**how)
-  return lambda: jax.block_until_ready(run(policy, *rest))
-
-
-def _theirs(network, batch, *, prompt, tokens):
+def _transformers(flags, batch, network):
   import torch
 
-  data = torch.tensor(_tokens(batch, prompt)).long()
+  data = torch.tensor(_tokens(flags, batch)).long()
 
   @torch.inference_mode()
   def run():
     return network.generate(  # pyright: ignore
       data,
       attention_mask=torch.ones_like(data),
-      max_new_tokens=tokens,
-      min_new_tokens=tokens,
+      max_new_tokens=flags.tokens,
+      min_new_tokens=flags.tokens,
       do_sample=False,
       pad_token_id=0,
     )
@@ -130,19 +225,38 @@ def _theirs(network, batch, *, prompt, tokens):
   return run
 
 
-def _tokens(batch, prompt):
-  return np.random.default_rng(0).integers(100, 10_000, (batch, prompt))
+def _prompt(flags, batch) -> Prompt:
+  tokens = jnp.asarray(_tokens(flags, batch))
+  return Prompt(tokens, jnp.ones(tokens.shape, bool), jnp.arange(batch))
+
+
+def _tokens(flags, batch) -> np.ndarray:
+  shape = batch, flags.prompt
+  return np.random.default_rng(0).integers(100, 300, shape)  # all models have
+
+
+def _print_row(*cells) -> None:
+  print('|', ' | '.join(map(str, cells)), '|', flush=True)
 
 
 def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(description='Decoding speed.')
-  parser.add_argument('--model', default='smollm2-135m')
-  parser.add_argument('--dtypes', default='float32,bfloat16')
-  parser.add_argument('--batches', default='1,8,32')
-  parser.add_argument('--prompt', type=int, default=128, help='tokens')
-  parser.add_argument('--tokens', type=int, default=64, help='drawn a row')
-  parser.add_argument('--repeats', type=int, default=5)
-  return parser.parse_args()
+  words = lambda text: text.split(',')
+  counts = lambda text: [int(word) for word in words(text)]
+  parser = argparse.ArgumentParser(description='Speed, and what latents cost.')
+  add = parser.add_argument
+  add('--what', type=words, default='decode,hrpo', help=','.join(TABLES))
+  add('--model', default='smollm2-135m')
+  add('--dtypes', type=words, default='float32,bfloat16')
+  add('--batches', type=counts, default='1,8,32')
+  add('--prompt', type=int, default=128, help='tokens')
+  add('--tokens', type=int, default=64, help='drawn a row')
+  add('--repeats', type=int, default=5)
+  add('--train', choices=[*TRAINED], default='lora', help='for the gradient')
+  add('--slots', type=int, default=4, help='latents of a switched span')
+  flags = parser.parse_args()
+  if unknown := set(flags.what) - set(TABLES):
+    parser.error(f'--what: {sorted(unknown)}: write some of {list(TABLES)}')
+  return flags
 
 
 if __name__ == '__main__':

@@ -1,12 +1,13 @@
-r"""Trains a policy by reinforcement: HRPO with latent feedback, GRPO without.
+r"""Trains a policy by reinforcement, whatever it reads and whatever its loss.
 
     python -m experiments.grpo --workdir=runs/hrpo \
         --config=experiments/configs/hrpo_gsm8k.py:smollm2-135m \
         --config.data.path=../shared/data/gsm8k --config.steps=3
 
 A step samples a group of completions for each prompt, grades them in worker
-processes, scores them under the base model meanwhile, and makes one update on
-exactly what was sampled. The same command resumes a run that was stopped.
+processes, scores them under the reference meanwhile, and makes one update (or
+`epochs * mini_batches`) on exactly what was sampled. The same command resumes a
+run that was stopped.
 """
 
 import itertools
@@ -20,47 +21,57 @@ import numpy as np
 import optax
 
 from experiments import command
-from experiments.command import Config
-from experiments.named import named
-from experiments.policies import chat_ids, checked_resume, placed, subject
+from experiments.command import Config, configured, named
+from experiments.policies import (
+  checked_resume,
+  needs_reference,
+  placed,
+  prompt_ids,
+  subject,
+)
+from experiments.sampler import Sampler, dump, joined, stored
 from hybrid_latent import metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import eval_batches, prompt_batches
 from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.formats.huggingface import new_folder
+from hybrid_latent.formats.pretrained import Pretrained, write_folder
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
-from hybrid_latent.objectives.base import Peak, token_mean
+from hybrid_latent.objectives.base import (
+  Experience,
+  Judged,
+  Peak,
+  token_mean,
+)
+from hybrid_latent.objectives.kl import ESTIMATORS
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay, trimmed
+from hybrid_latent.replay import replay, state_values
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.rollout import decode, prefill
 from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
-EVALUATED = (
-  'completions/mean_length',
-  'completions/clipped_ratio',
-  'hidden_ratio',
-)
-
 
 class Batch(NamedTuple):
-  """One update's data, one row a completion."""
+  """What the updates of a step are made on, one row a completion."""
 
   prompt: Prompt
   trajectory: Trajectory  # without `steps`
-  reference: jax.Array | None  # f32[b t]: log-probs of the base model
-  advantages: jax.Array  # f32[b]
-  graded: jax.Array  # bool[b]: rows without a grade train nothing
+  reference: jax.Array | None  # f32[b t]: log-probs of the reference
+  mask: jax.Array  # bool[b t]: the tokens that count
+  advantages: jax.Array  # f32[b t]
+  old: jax.Array | None = None  # f32[b t]: log-probs before the first update
+  returns: jax.Array | None = None  # f32[b t]: what the critic learns
+  values: jax.Array | None = None  # f32[b t]: what it said before
 
 
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
   _check(config)
-  group, max_tokens = config.rollout.group, config.rollout.max_tokens
+  group, updates = config.rollout.group, config.epochs * config.mini_batches
   init_key, rollout_key, eval_key = jax.random.split(
     jax.random.key(config.seed), 3
   )
@@ -69,8 +80,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   mesh = sharding.mesh(**config.mesh)
   host, hosts = jax.process_index(), jax.process_count()
   actor = subject(config, mesh, init_key)
-  tokenizer = actor.tokenizer
-  encode = lambda row: chat_ids(tokenizer, config.data.system, row['question'])
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
   problems = partial(
     named(config.data.source, 'hybrid_latent.data'), **config.data.of
   )
@@ -91,28 +101,32 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       **shape,
     )
   )
-  tests = problems(split=config.data.test)
-  tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
-  test_batches = [*eval_batches(tests, encode, batch=prompts * group, **shape)]
+  tests = []
+  if config.eval.prompts:
+    tests = problems(split=config.data.test)
+    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
+  each = max(prompts * group // config.eval.samples, 1)
+  test_batches = [*eval_batches(tests, encode, batch=each, **shape)]
 
   # --------------------------- what is trained, what is not, and the optimizer
-  feedback = named(config.feedback.function, 'hybrid_latent.feedback')(
-    **config.feedback.kwargs
-  )
-  objective = partial(
-    named(config.objective.function, 'hybrid_latent.objectives'),
-    **config.objective.kwargs,
-  )
-  advantages_of = partial(
-    named(config.advantage.function, 'hybrid_latent.objectives'),
-    **config.advantage.kwargs,
-  )
+  feedback = configured(config.feedback, 'hybrid_latent.feedback')()
+  if updates > 1 and feedback is not discrete():
+    raise ValueError(
+      f'config.epochs * config.mini_batches is {updates}: write 1. A '
+      'trajectory with latents may be trained on once, by the weights that '
+      'sampled it: they made the latents, and no ratio corrects for others'
+    )
+  objective = configured(config.objective, 'hybrid_latent.objectives')
+  advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   hyper = config.optimizer.to_dict()
   is_trained = optim.is_trained(actor.policy, hyper['groups'])
   trainable, frozen = partition(actor.policy, is_trained)
-  tx = optim.adamw(trainable, steps=config.steps, **hyper)
+  tx = optim.adamw(trainable, steps=config.steps * updates, **hyper)
   opt_state = placed(jax.jit(tx.init)(trainable), mesh)
   where = jax.tree.map(lambda x: x.sharding, (trainable, opt_state))
+  # The policy of some steps ago, where the reference is to follow it.
+  follows = needs_reference(config) and config.reference.sync_every
+  anchors = [jax.tree.map(jnp.copy, trainable)] if follows else []
 
   # ----------------------------------------------------------------- programs
   @jax.jit
@@ -121,16 +135,6 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     policy = combine(trainable, frozen)
     return Policy(unstack(lora.merge(policy.model)), policy.feedback)
 
-  read = jax.jit(prefill)
-  sample = jax.jit(
-    partial(
-      decode,
-      feedback=feedback,
-      max_steps=max_tokens,
-      stages=config.rollout.stages,
-    ),
-    static_argnames='group',
-  )
   score = partial(
     replay,
     score_temperature=config.rollout.sampling.score_temperature,
@@ -139,96 +143,109 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   @jax.jit
   def reference_log_probs(base, prompt, trajectory):
-    """Under the model as it was loaded, which reads token ids only."""
+    """Under a model that reads token ids only."""
     return score(base, discrete(), prompt, trajectory).log_probs
 
+  @jax.jit
+  def judged(trainable, frozen, prompt, trajectory, reference, rewards):
+    """The batch with its advantages."""
+    policy, old, values, by_token = combine(trainable, frozen), None, None, None
+    mask = trajectory.mask & trajectory.free & ~jnp.isnan(rewards)[:, None]
+    if config.rollout.mask_truncated:
+      mask &= trajectory.ended[:, None]
+    if updates > 1:
+      old = score(policy, feedback, prompt, trajectory).log_probs
+    if policy.critic:
+      values = state_values(policy, feedback, prompt, trajectory)
+    if config.reward_kl.beta:
+      estimate = ESTIMATORS[config.reward_kl.estimator]
+      kl = estimate(trajectory.log_probs, reference)
+      by_token = -config.reward_kl.beta * kl
+    found = advantages_of(Judged(rewards, mask, by_token, values), group)
+    prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
+    return Batch(prompt, trajectory, reference, mask, found.values, old,
+                 found.returns, values)  # fmt: skip
+
   @partial(jax.jit, donate_argnums=(0, 2), out_shardings=(*where, None))
-  def update(trainable, frozen, opt_state, batch):
+  def update(trainable, frozen, opt_state, batch, part):
     """One step of the policy on what it sampled itself."""
 
     def loss(trainable, rows):
       policy = combine(trainable, frozen)
       scores = score(policy, feedback, rows.prompt, rows.trajectory)
-      mask = rows.trajectory.mask & rows.graded[:, None]
+      values = None
+      if policy.critic:
+        values = state_values(policy, feedback, rows.prompt, rows.trajectory)
       mean, parts = objective(
-        scores.log_probs, rows.reference, rows.advantages, mask
+        Experience(
+          log_probs=scores.log_probs,
+          entropy=scores.entropy,
+          values=values,
+          mask=rows.mask,
+          advantages=rows.advantages,
+          old=rows.old,
+          sampler=rows.trajectory.log_probs,
+          behaviour=rows.trajectory.behaviour,
+          reference=rows.reference,
+          returns=rows.returns,
+          old_values=rows.values,
+        )
       )
       gap = jnp.abs(scores.log_probs - rows.trajectory.log_probs)
       difference = 'sampling/sampling_logp_difference'
       return mean, parts | {
-        'entropy': token_mean(scores.entropy, mask),
-        f'{difference}/mean': token_mean(gap, mask),
+        'entropy': token_mean(scores.entropy, rows.mask),
+        f'{difference}/mean': token_mean(gap, rows.mask),
         f'{difference}/max': Peak(gap.max()),
       }
 
     gradient, figures = optim.mean_gradient(
-      loss, trainable, batch, micro_batches=config.micro_batches
+      loss,
+      trainable,
+      optim.slice_of(batch, config.mini_batches, part),
+      micro_batches=config.micro_batches,
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
     figures['grad_norm'] = optax.tree.norm(gradient)
-    updates, opt_state = tx.update(gradient, opt_state, trainable)
-    return optax.apply_updates(trainable, updates), opt_state, figures
+    changes, opt_state = tx.update(gradient, opt_state, trainable)
+    return optax.apply_updates(trainable, changes), opt_state, figures
 
-  # -------------------------------------------------------------------- parts
-  buckets = config.rollout.buckets
-  train_sampling = sampling(**config.rollout.sampling)
-  eval_sampling = sampling(
-    **{**config.rollout.sampling, 'greedy': config.eval.greedy}
-  )
+  @partial(jax.jit, donate_argnums=0, out_shardings=where[0])
+  def followed(anchor, trainable):
+    """The reference, moved toward the policy (TR-DPO, arXiv 2404.09656)."""
+    return optax.incremental_update(trainable, anchor, config.reference.mix)
 
-  def begin(weights, batch):
-    """Dispatches the reading of a batch's prompts."""
-    longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
-    width = _bucket(longest, config.rollout.prompt_length, buckets)
-    prompt = Prompt(
-      batch['tokens'][:, -width:], batch['mask'][:, -width:], batch['ids']
-    )
-    prompt = sharding.from_host(prompt, mesh)
-    return prompt, read(weights, prompt)
-
-  def texts_of(out):
-    ids = [row[keep] for row, keep in zip(out.tokens, out.mask, strict=True)]
-    return tokenizer.batch_decode(ids, skip_special_tokens=True)
-
-  def grade(texts, rows, group):
-    """Starts to grade completions; columns are those of the data's rows."""
-    columns = {name: [row[name] for row in rows for _ in range(group)]
-               for name in rows[0]}  # fmt: skip
-    return grader.submit(texts, columns, group)
-
-  def evaluate(step, weights):
-    """The test prompts, a completion each."""
-    outs, gradings, valid = [], [], []
-    key = jax.random.fold_in(eval_key, step)
-    for batch in test_batches:
-      prompt, ready = begin(weights, batch)
-      out = sample(
-        weights,
-        prompt=prompt,
-        prefilled=ready,
-        key=key,
-        sampling=eval_sampling,
-        stop=actor.stop,
-        group=1,
+  def roll(step, weights, batch, prompt, ready):
+    """Completions of a batch, which are being graded."""
+    with clock('prefill'):
+      jax.block_until_ready(ready)
+    with clock('decode'):
+      key = jax.random.fold_in(rollout_key, step)
+      trajectory = speaker.sample(
+        weights, prompt, ready, key, train_sampling, group
       )
-      outs.append(sharding.to_host(_seen(out)))
-      gradings.append(grade(texts_of(outs[-1]), batch['rows'], 1))
-      valid.append(batch['valid'])
-    whole = lambda *parts: np.concatenate(parts)
-    out, valid = jax.tree.map(whole, *outs), whole(*valid)
-    grades = jax.tree.map(whole, *[grading.result() for grading in gradings])
-    grades = {name: values[valid] for name, values in grades.items()}
-    reward = total(grades, grader.weights)
-    figures = metrics.completion_metrics(out, valid)
-    graded = metrics.reward_metrics(grades, reward, group=1)
-    return {
-      f'eval/{name}': graded[f'rewards/{name}/mean'] for name in grader.weights
-    } | {f'eval/{name}': figures[name] for name in EVALUATED}
+      return speaker.rolled(prompt, trajectory, batch['rows'])
+
+  def roll_until_uneven(step, weights, rolled):
+    """More prompts, until enough have completions of different reward."""
+    parts = [rolled]
+    while True:
+      rolled, uneven = joined(parts, grader.weights, group, mesh)
+      enough = sharding.over_hosts(np.min, uneven) >= prompts
+      if enough or len(parts) == config.rollout.attempts:
+        return rolled
+      batch = next(batches)
+      more = roll(step, weights, batch, *speaker.read(weights, batch))
+      parts.append(more)
 
   def finish(step, figures, host_figures, ids):
     """Waits for an update, checks it and writes it down."""
     with clock('update'):
-      figures = {k: float(v) for k, v in jax.device_get(figures).items()}
+      every = jax.device_get(figures)
+    figures = {name: float(np.max([x[name] for x in every])
+                           if name.endswith('/max')
+                           else np.mean([x[name] for x in every]))
+               for name in every[0]}  # fmt: skip
     if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
       raise FloatingPointError(
         f'step {step}: loss {figures["loss"]}, grad_norm '
@@ -247,11 +264,17 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   start, num_tokens = checkpoints.latest or 0, 0
   if start:
     notes = checked_resume(checkpoints.notes(start), config, workdir)
-    trainable, opt_state = checkpoints.restore(start, (trainable, opt_state))
+    kept = trainable, opt_state, *anchors
+    trainable, opt_state, *anchors = checkpoints.restore(start, kept)
     batches.set_state(notes['data'])
     num_tokens = notes['num_tokens']
+  source = config.rollout.source and stored(config.rollout.source, host, start)
 
   # --------------------------------------------------------------------- loop
+  train_sampling = sampling(**config.rollout.sampling)
+  eval_sampling = sampling(
+    **{**config.rollout.sampling, **config.eval.sampling}
+  )
   pending, evaluations = None, []
   with (
     jax.set_mesh(mesh),
@@ -262,125 +285,127 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     ) as telemetry,
   ):
     clock = StepClock()
+    speaker = Sampler(config, mesh, actor, feedback, grader)
     for step in range(start, config.steps + 1):
       # ------ dispatch this step, then look at the last one
       last, position = step == config.steps, batches.get_state()
       with clock('prefill'):
         weights = sampler(trainable, frozen)
-        if not last:
+        if not last and not source:
           batch = next(batches)
-          prompt, ready = begin(weights, batch)
+          prompt, ready = speaker.read(weights, batch)
       if pending:
         finish(*pending)
       if step > start and (last or step % config.checkpoint_every == 0):
         notes = {'config': config.to_json(), 'data': position,
                  'num_tokens': num_tokens}  # fmt: skip
-        checkpoints.save(step, (trainable, opt_state), notes)
+        checkpoints.save(step, (trainable, opt_state, *anchors), notes)
       if tests and (last or step % config.eval.every == 0):
-        evaluations.append(evaluate(step, weights))
+        evaluations.append(
+          speaker.evaluation(
+            weights,
+            test_batches,
+            jax.random.fold_in(eval_key, step),
+            eval_sampling,
+            config.eval.samples,
+          )
+        )
         telemetry.log(step, evaluations[-1])
         clock.metrics()  # an evaluation is part of no step
       if last:
         break
       # ------ sample
-      with clock('prefill'):
-        jax.block_until_ready(ready)
-      with clock('decode'):
-        trajectory = sample(
-          weights,
-          prompt=prompt,
-          prefilled=ready,
-          key=jax.random.fold_in(rollout_key, step),
-          sampling=train_sampling,
-          stop=actor.stop,
-          group=group,
-        )
-        out = sharding.to_host(_seen(trajectory))
-      del weights, ready
-      # ------ grade, and score under the base model meanwhile
-      with clock('reward'):
-        texts = texts_of(out)
-        grading = grade(texts, batch['rows'], group)
+      if source:
+        prompt, trajectory, rows = next(source)
+        on_mesh = sharding.from_host((prompt, trajectory), mesh)
+        rolled = speaker.rolled(*on_mesh, rows)
+      else:
+        rolled = roll(step, weights, batch, prompt, ready)
+        if config.rollout.attempts > 1:
+          rolled = roll_until_uneven(step, weights, rolled)
+        del ready
+      del weights
+      if config.dump_every and step % config.dump_every == 0:
+        dump(f'{workdir}/rollouts', step, host, rolled)
+      # ------ score under the reference, while the grades are made
+      prompt, out = rolled.prompt, rolled.out
       with clock('log_probs'):
-        longest = _bucket(int(trajectory.steps), max_tokens, buckets)
-        trajectory = trimmed(trajectory, longest)._replace(steps=None)
-        reference = None
-        if config.objective.kwargs.get('beta'):
-          reference = reference_log_probs(actor.base, prompt, trajectory)
+        trajectory, reference = speaker.cut(rolled.trajectory), None
+        if needs_reference(config):
+          base = combine(*anchors, frozen) if follows else actor.base
+          reference = reference_log_probs(base, prompt, trajectory)
           jax.block_until_ready(reference)
       with clock('reward'):
-        grades = grading.result()
+        grades = rolled.grades()
         reward = total(grades, grader.weights)
       # ------ learn
       with clock('update'):
-        advantages = np.asarray(advantages_of(jnp.asarray(reward), group))
-        trainable, opt_state, figures = update(
-          trainable,
-          frozen,
-          opt_state,
-          Batch(
-            jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt),
-            trajectory,
-            reference,
-            *sharding.from_host((advantages, ~np.isnan(reward)), mesh),
-          ),
-        )
+        figures = []
+        data = judged(trainable, frozen, prompt, trajectory, reference,
+                      sharding.from_host(reward, mesh))  # fmt: skip
+        for i in range(updates):
+          trainable, opt_state, some = update(
+            trainable, frozen, opt_state, data, i % config.mini_batches
+          )
+          figures.append(some)
+        if follows and (step + 1) % config.reference.sync_every == 0:
+          anchors = [followed(*anchors, trainable)]
       num_tokens += int(out.mask.sum())
       host_figures = {
         **metrics.completion_metrics(out),
         **metrics.reward_metrics(grades, reward, group),
         'num_tokens': num_tokens,
       }
-      pending = (step, figures, host_figures, batch['ids'].tolist())
-      some = batch['rows'][: config.completions]
+      pending = (step, figures, host_figures, rolled.ids())
       telemetry.completions(
-        step, _completions(tokenizer, out, texts, some, reward, group)
+        step, _completions(actor.tokenizer, rolled, reward, config.completions)
       )
+  if config.export:
+    model = lora.merge(combine(trainable, frozen).model)
+    with new_folder(f'{workdir}/model', overwrite=True) as draft:
+      write_folder(Pretrained(model, actor.tokenizer, actor.generation), draft)
   return evaluations
 
 
 def _check(config):
   """What no single part could refuse."""
-  if config.epochs != 1:
+  rollout = config.rollout
+  if rollout.group < 2 and not config.critic.enabled:
     raise ValueError(
-      f'config.epochs is {config.epochs}: write 1. A trajectory may be trained '
-      'on once, by the weights that sampled it: its recorded latents were made '
-      'by them, and the loss has no ratio that could correct for others. For '
-      'more updates sample more often: smaller rollout.prompts, more steps'
+      f'config.rollout.group is {rollout.group}: a completion is judged '
+      'against the others of its prompt, so write at least 2, or '
+      'critic.enabled=True and advantage.function=gae:gae'
     )
-  if config.rollout.group < 2:
+  if rollout.prompts % jax.process_count():
     raise ValueError(
-      f'config.rollout.group is {config.rollout.group}: a completion is judged '
-      'against the others of its prompt, so write at least 2'
-    )
-  if config.rollout.prompts % jax.process_count():
-    raise ValueError(
-      f'config.rollout.prompts is {config.rollout.prompts}: write a multiple '
+      f'config.rollout.prompts is {rollout.prompts}: write a multiple '
       f'of the {jax.process_count()} hosts'
     )
+  if rollout.attempts > 1 and rollout.buckets != 1:
+    raise ValueError(
+      f'config.rollout.attempts is {rollout.attempts} with buckets '
+      f'{rollout.buckets}: batches that are joined need one shape, so write '
+      'rollout.buckets=1'
+    )
+  if config.reward_kl.beta and config.reward_kl.estimator not in ESTIMATORS:
+    raise ValueError(
+      f'config.reward_kl.estimator is {config.reward_kl.estimator!r}: write '
+      f'one of {sorted(ESTIMATORS)}'
+    )
 
 
-def _bucket(longest: int, limit: int, buckets: int) -> int:
-  """The smallest of limit, limit / 2, limit / 4, ... (as many as `buckets`)
-  that holds `longest`: a run compiles a handful of shapes."""
-  sizes = [-(-limit // 2**i) for i in range(buckets)]
-  return min(size for size in sizes if size >= longest)
-
-
-def _seen(trajectory):
-  """Without the record, which stays on the device."""
-  return trajectory._replace(record=(), steps=())
-
-
-def _completions(tokenizer, out, texts, rows, reward, group):
-  """The first completion of each row's prompt, for people to read."""
-  shown = []
-  for i, row in zip(itertools.count(0, group), rows, strict=False):
+def _completions(tokenizer, rolled, reward, count):
+  """The first completion of each prompt, for people to read."""
+  shown, out = [], rolled.out
+  group = len(reward) // len(rolled.rows)
+  for i, row in zip(
+    itertools.count(0, group), rolled.rows[:count], strict=False
+  ):
     ids = out.tokens[i][out.mask[i]].tolist()
     shown.append(
       {
         'prompt': row['question'],
-        'completion': texts[i],
+        'completion': rolled.texts[i],
         'tokens': [tokenizer.decode([token]) for token in ids],
         'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
         'reward': float(reward[i]),

@@ -2,26 +2,24 @@
 tokenizer, and how its completions end."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from transformers import PreTrainedTokenizerBase
 
-from experiments.command import Config
-from experiments.named import named
+from experiments.command import Config, named
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.pretrained import Pretrained, pretrained
+from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import letters
 from hybrid_latent.ops.automaton import delimiter_automaton
-from hybrid_latent.policy import Policy
+from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import PyTree, Stop
-
-STOP_IDS = 8  # room for as many, so that other ids do not recompile
 
 
 class Subject(NamedTuple):
@@ -30,17 +28,18 @@ class Subject(NamedTuple):
   policy: Policy
   base: Any  # the model as loaded: the KL reference
   tokenizer: PreTrainedTokenizerBase
+  generation: dict[str, Any]  # generation_config.json
   stop: Stop
 
 
 def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
-  """The policy of `config.model`, `.lora` and `.feedback`.
+  """The policy of `config.model`, `.lora`, `.feedback` and `.critic`.
 
   The base shares its weights with the policy, which is all that adapters need.
-  Where an optimizer group trains some of them and the objective has a KL term,
-  it is a copy.
+  Where an optimizer group trains some of them and a KL term needs the base, it
+  is a copy; so is the critic's model where it has no adapters of its own.
   """
-  lora_key, feedback_key = jax.random.split(key)
+  lora_key, feedback_key, critic_key = jax.random.split(key, 3)
   source = pretrained(
     config.model.source,
     dtype=config.model.dtype,
@@ -48,50 +47,55 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
     place=stored_on(mesh),
     remat=config.model.remat,
   )
+  with_tokenizer(source, config.model.source)
+  for token, _, like in (x.partition('=') for x in config.model.new_tokens):
+    source = with_tokens(source, [token], like)
   tokenizer = with_tokenizer(source, config.model.source)
-  model = base = source.model
-  if config.lora.rank:
-    model = lora.add(
-      model, lora_key, rank=config.lora.rank, alpha=config.lora.alpha
-    )
-  parameters = None
+  base = source.model
+
+  def adapted(key):
+    how = config.lora
+    if not how.rank:
+      return base
+    return lora.add(base, key, rank=how.rank, alpha=how.alpha)
+
+  policy = Policy(adapted(lora_key))
   if config.feedback.parameters:
     owned = named(config.feedback.parameters, 'hybrid_latent.feedback')
-    parameters = owned(
-      feedback_key, model.config.width, **config.feedback.initial
-    )
-  policy = placed(Policy(model, parameters), mesh)
+    made = owned(feedback_key, policy, tokenizer, **config.feedback.initial)
+    policy = policy._replace(feedback=made)
+  if config.critic.enabled:
+    copied = lambda x: x if config.lora.rank else jax.tree.map(jnp.copy, x)
+    critic = Critic(copied(adapted(critic_key)), jnp.zeros(base.config.width))
+    policy = policy._replace(critic=critic)
+  policy = placed(policy, mesh)
   is_trained = optim.is_trained(policy, config.optimizer.groups)
   names = [f'model.{name}' for name in named_leaves(base)]
-  if config.objective.kwargs.get('beta') and any(map(is_trained, names)):
+  if needs_reference(config) and any(map(is_trained, names)):
     base = jax.tree.map(jnp.copy, base)
-  stop = stop_rule(
-    tokenizer,
-    model.config.vocab,
-    config.rollout.delimiter,
-    config.rollout.max_tokens,
-    source.generation,
-  )
-  return Subject(policy, base, tokenizer, stop)
+  stop = stop_of(config.rollout, source, tokenizer)
+  return Subject(policy, base, tokenizer, source.generation, stop)
 
 
-def stop_rule(
-  tokenizer: PreTrainedTokenizerBase,
-  vocab: int,
-  delimiter: str,
-  limit: int,
-  generation: Mapping[str, Any],
-) -> Stop:
-  """Where completions of this tokenizer end, and where their thinking does."""
-  ids = stop_ids(tokenizer, generation)
-  if len(ids) > STOP_IDS:
-    raise ValueError(f'{len(ids)} stop ids: at most {STOP_IDS}')
-  table = delimiter_automaton(delimiter.encode(), token_bytes(tokenizer), vocab)
-  return Stop(
-    tokens=jnp.array(ids + [-1] * (STOP_IDS - len(ids)), jnp.int32),
-    limit=jnp.int32(limit),
-    pad=jnp.int32(pad_id(tokenizer)),
-    delimiter=jnp.asarray(table),
+def needs_reference(config: Config) -> bool:
+  """Whether anything asks how far the policy is from where it began."""
+  return bool(config.objective.kwargs.get('beta') or config.reward_kl.beta)
+
+
+def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
+  """How completions of this model end under `config.rollout`."""
+  vocab = source.model.config.vocab
+  ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
+  delimiter = rollout.delimiter.encode()
+  return stop_rule(
+    stop_ids(tokenizer, source.generation),
+    rollout.max_tokens,
+    pad_id(tokenizer),
+    delimiter_automaton(delimiter, token_bytes(tokenizer), vocab),
+    thinking=rollout.thinking or rollout.max_tokens,
+    ended=ids(rollout.closing.ended),
+    cut=ids(rollout.closing.cut),
+    answer=rollout.answer or rollout.max_tokens,
   )
 
 
@@ -100,7 +104,17 @@ def placed(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
   return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
 
 
-def chat_ids(tokenizer, system: str, user: str) -> list[int]:
+def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
+  """A row's prompt: `data.template` with its {question}, or without one the
+  model's chat template up to where it answers, and what is put into its mouth
+  (`data.prefill`)."""
+  if not data.template:
+    return chat_ids(tokenizer, data.system, row['question'], data.prefill)
+  text = data.template.replace('{question}', row['question'])
+  return tokenizer(text + data.prefill)['input_ids']
+
+
+def chat_ids(tokenizer, system: str, user: str, prefill: str = '') -> list[int]:
   """A prompt in the model's chat template, up to where it answers."""
   messages = [{'role': 'user', 'content': user}]
   if system:
@@ -108,7 +122,7 @@ def chat_ids(tokenizer, system: str, user: str) -> list[int]:
   text = tokenizer.apply_chat_template(
     messages, tokenize=False, add_generation_prompt=True
   )
-  return tokenizer(text, add_special_tokens=False)['input_ids']
+  return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
 
 
 def with_tokenizer(source: Pretrained, name: str) -> PreTrainedTokenizerBase:
@@ -136,7 +150,7 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   fields = lambda text: named_leaves(json.loads(text))
   old, new = fields(notes['config']), fields(config.to_json())
   free = {'steps', 'eval', 'completions', 'checkpoint_every', 'grader', 'mesh',
-          'micro_batches'}  # fmt: skip
+          'micro_batches', 'dump_every'}  # fmt: skip
   wrong = [
     f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
     for name in sorted(old.keys() | new.keys())

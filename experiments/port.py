@@ -30,7 +30,7 @@ from hybrid_latent.formats.pretrained import (
 )
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import Transformer
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.attention import causal_mask, positions
 
 PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
 

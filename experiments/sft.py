@@ -16,8 +16,7 @@ import numpy as np
 import optax
 
 from experiments import command
-from experiments.command import Config
-from experiments.named import named
+from experiments.command import Config, named
 from experiments.policies import (
   chat_ids,
   pad_id,

@@ -95,13 +95,6 @@ def mean_gradient(
   counts and gradients of totals are summed over them and divided once, so
   that the slicing changes nothing but the memory.
   """
-  rows = jax.tree.leaves(batch)[0].shape[0]
-  if rows % micro_batches:
-    raise ValueError(
-      f'micro_batches {micro_batches} does not divide the {rows} rows of a '
-      'batch (prompts * group)'
-    )
-
   def total(params, part):
     mean, others = loss(params, part)
     return mean.total, {'loss': mean, **others}
@@ -110,13 +103,27 @@ def mean_gradient(
     more, parts = jax.grad(total, has_aux=True)(params, part)
     return jax.tree.map(jnp.add, gradient, more), parts
 
-  # Strided slices: each holds a share of every device's rows.
-  slices = jax.tree.map(
-    lambda x: jnp.moveaxis(x.reshape(-1, micro_batches, *x.shape[1:]), 1, 0),
-    batch,
-  )
   zero = jax.tree.map(jnp.zeros_like, params)
-  gradient, parts = jax.lax.scan(add, zero, slices)
+  gradient, parts = jax.lax.scan(add, zero, _sliced(batch, micro_batches))
   count = jnp.maximum(parts['loss'].count.sum(), 1)
   gradient = jax.tree.map(lambda g: g / count, gradient)
   return gradient, {name: part.value for name, part in parts.items()}
+
+
+def slice_of(batch: PyTree, count: int, which: jax.Array | int) -> PyTree:
+  """One of `count` slices of a batch's rows."""
+  return jax.tree.map(lambda x: x[which], _sliced(batch, count))
+
+
+def _sliced(batch, count):
+  """Leaves [count, rows / count, ...]: strided slices, so that each holds a
+  share of every device's rows."""
+  rows = jax.tree.leaves(batch)[0].shape[0]
+  if rows % count:
+    raise ValueError(
+      f'a batch of {rows} rows (prompts * group) cannot be cut into {count} '
+      'equal parts: change micro_batches or mini_batches'
+    )
+  return jax.tree.map(
+    lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), batch
+  )

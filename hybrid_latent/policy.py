@@ -1,4 +1,4 @@
-"""A model together with the parameters that its feedback owns."""
+"""A model together with what its feedback owns, and with its critic."""
 
 from typing import Any, NamedTuple
 
@@ -7,13 +7,21 @@ from jaxtyping import Array, Float
 from hybrid_latent.types import PyTree
 
 
+class Critic(NamedTuple):
+  """What a state is worth: a language model with one number for its head."""
+
+  model: Any  # a types.LanguageModel
+  value_head: Float[Array, 'd']
+
+
 class Policy(NamedTuple):
   """Itself a language model, so that whatever samples or scores a model does
   the same with a policy; one pytree, so that optimizer groups, checkpoints
-  and shardings see both halves under their names (`model.`, `feedback.`)."""
+  and shardings see every part under its name (`model.`, `feedback.`)."""
 
   model: Any  # a types.LanguageModel
   feedback: PyTree = None  # HRPO's gate, for example
+  critic: Critic | None = None  # PPO's
 
   def embed(self, tokens):
     return self.model.embed(tokens)

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hybrid_latent.ops.logprobs import TokenScores, chunked_token_scores
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
+from hybrid_latent.policy import Policy
 from hybrid_latent.types import Feedback, LanguageModel, Prompt, Trajectory
 
 
@@ -29,28 +30,53 @@ def replay(
   Prompts are those of the rollout; row u * group + g of the trajectory belongs
   to prompt u. At most `chunk` positions have logits at a time.
   """
+  hidden = hidden_states(model, feedback, prompt, trajectory)
+
+  def scores(part):
+    hidden, tokens, record = part
+    logits = model.unembed(hidden)
+    scores = token_scores(logits / score_temperature, tokens)
+    log_probs = feedback.log_prob(model, logits, record, scores.log_probs)
+    return scores._replace(log_probs=log_probs)
+
+  parts = hidden, trajectory.tokens, trajectory.record
+  zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)
+  return jax.tree.map(zero_padding, over_chunks(scores, parts, chunk))
+
+
+def hidden_states(
+  model: LanguageModel,
+  feedback: Feedback,
+  prompt: Prompt,
+  trajectory: Trajectory,
+) -> Float[Array, 'b t d']:
+  """What the model knew when it chose each position: its hidden state at the
+  position before."""
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
     raise ValueError(
       f'replay: {b} completions of {u} prompts: pass the prompts that the '
       'rollout was given, in its order'
     )
-  group = b // u
-  rows = lambda x: jnp.repeat(x, group, axis=0)
+  rows = lambda x: jnp.repeat(x, b // u, axis=0)
   fed = feedback.replay(model, trajectory.record, trajectory.tokens)
   # The last token is scored but never read.
   x = jnp.concatenate([rows(model.embed(prompt.tokens)), fed[:, :-1]], axis=1)
   mask = jnp.concatenate([rows(prompt.mask), trajectory.mask[:, :-1]], axis=1)
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
-  hidden = hidden[:, prompt.tokens.shape[1] - 1 :]
-  scores = chunked_token_scores(
-    model.unembed, hidden, trajectory.tokens, score_temperature, chunk=chunk
-  )
-  log_probs = feedback.log_prob(
-    model, hidden, trajectory.record, scores.log_probs
-  )
-  zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)
-  return jax.tree.map(zero_padding, TokenScores(log_probs, scores.entropy))
+  return hidden[:, prompt.tokens.shape[1] - 1 :]
+
+
+def state_values(
+  policy: Policy, feedback: Feedback, prompt: Prompt, trajectory: Trajectory
+) -> Float[Array, 'b t']:
+  """What the policy's critic expects before each position, float32; 0 where
+  `trajectory.mask` is False. It reads the same inputs as the policy."""
+  critic = policy.critic
+  reader = Policy(critic.model, policy.feedback)
+  hidden = hidden_states(reader, feedback, prompt, trajectory)
+  values = hidden.astype(jnp.float32) @ critic.value_head
+  return jnp.where(trajectory.mask, values, 0)
 
 
 def given(tokens: Int[Array, 'b t'], mask: Bool[Array, 'b t']) -> Trajectory:

@@ -13,10 +13,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from hybrid_latent.ops import automaton
+from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import token_scores
-from hybrid_latent.ops.masking import causal_mask, positions
 from hybrid_latent.ops.sampling import draw, filtered_logits
+from hybrid_latent.ops.thinking import (
+  Thinking,
+  after,
+  answering,
+  cut_at_limit,
+  forced_token,
+  unlimited,
+)
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,
@@ -88,11 +95,11 @@ def prefill(model: LanguageModel, prompt: Prompt) -> Prefilled:
 class _State(NamedTuple):
   """The carry of the decoding loop."""
 
-  step: Int[Array, '']  # tokens drawn so far
+  step: Int[Array, '']  # tokens written so far
   hidden: Float[Array, 'b d']  # the next token is drawn from here
   cache: PyTree
   readable: Bool[Array, 'b s']  # filled slots of the cache, without padding
-  delimiter: Int[Array, 'b']  # state of the automaton
+  thinking: Thinking
   ended: Bool[Array, 'b']  # a stop token came
   feedback: PyTree  # the feedback's own state
   columns: dict[str, PyTree]  # the trajectory's [b t ...] fields, up to `step`
@@ -117,33 +124,56 @@ def decode(
   row_keys = _row_keys(key, prompt.ids, group)
   b, p = prompt_mask.shape
 
-  def draw_token(state: _State):
+  def alive(state: _State) -> Bool[Array, 'b']:
+    return ~state.ended & answering(stop, state.thinking, state.step)
+
+  def write_token(state: _State):
     """One column of the trajectory and what the model reads next."""
     keys = jax.vmap(partial(jax.random.fold_in, data=state.step))(row_keys)
     draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     logits = model.unembed(state.hidden)
     filtered = filtered_logits(logits, sampling)
-    token = draw(draw_keys, filtered, sampling.greedy)
-    alive = ~state.ended
-    delimiter = automaton.step(stop.delimiter, state.delimiter, token)
-    thinking = alive & (delimiter < stop.delimiter.shape[0] - 1)
-    out = StepOut(token, filtered, state.hidden, thinking)
+    thinking = cut_at_limit(stop, state.thinking, state.step)
+    inside = state.step < thinking.end
+    greedy = sampling.greedy | (sampling.greedy_answer & ~inside)
+    out = StepOut(
+      draw(draw_keys, filtered, greedy),
+      logits,
+      filtered,
+      sampling.temperature,
+      greedy,
+      state.hidden,
+      inside,
+      inside,
+    )
+    token, free = feedback.choose(model, state.feedback, out)
+    forced = forced_token(stop, thinking, state.step)
+    token = jnp.where(forced < 0, token, forced)
+    thinking, stopped = after(stop, thinking, state.step, token)
+    living = alive(state)
+    going_on = living & (state.step + 1 < thinking.end)
+    out = out._replace(token=token, thinking=going_on, inside=living & inside)
     fed = feedback.step(model, state.feedback, feed_keys, out)
-    score = lambda x: jnp.where(alive, token_scores(x, token).log_probs, 0)
+
+    def score(given):
+      of_token = token_scores(given, token).log_probs
+      score = feedback.log_prob(model, logits, fed.record, of_token)
+      return jnp.where(living, score, 0)
+
     column = {
-      'tokens': jnp.where(alive, token, stop.pad),
-      'mask': alive,
+      'tokens': jnp.where(living, token, stop.pad),
+      'mask': living,
+      'free': living & free & (forced < 0),
       'log_probs': score(logits / sampling.score_temperature),
       'behaviour': score(filtered),
-      'thinking': thinking,
-      'latent': jnp.where(alive, fed.latent, 0),
+      'thinking': going_on,
+      'latent': jnp.where(living, fed.latent, 0),
       'record': fed.record,
     }
-    stopped = jnp.any(token[:, None] == stop.tokens[None], axis=-1)
-    return column, fed, delimiter, state.ended | stopped
+    return column, fed, thinking, state.ended | stopped
 
   def advance(state: _State) -> _State:
-    column, fed, delimiter, ended = draw_token(state)
+    column, fed, thinking, ended = write_token(state)
     readable = state.readable.at[:, p + state.step].set(True)
     position = prompt_length + state.step
     hidden, cache = model.forward(
@@ -154,7 +184,7 @@ def decode(
       hidden=hidden[:, 0],
       cache=cache,
       readable=readable,
-      delimiter=delimiter,
+      thinking=thinking,
       ended=ended,
       feedback=fed.state,
       columns=_with_column(state.columns, column, state.step),
@@ -164,7 +194,7 @@ def decode(
     return (
       (state.step < bound)  # room in this stage's cache
       & (state.step < stop.limit)  # the user's budget
-      & ~jnp.all(state.ended)  # someone is still speaking
+      & jnp.any(alive(state))  # someone is still speaking
     )
 
   state = _State(
@@ -172,12 +202,12 @@ def decode(
     hidden=jnp.repeat(prefilled.hidden, group, axis=0),
     cache=prefilled.cache,
     readable=prompt_mask,
-    delimiter=jnp.zeros(b, jnp.int32),
+    thinking=unlimited(b),
     ended=jnp.zeros(b, bool),
     feedback=feedback.init(b),
     columns={},
   )
-  column, *_ = jax.eval_shape(draw_token, state)
+  column, *_ = jax.eval_shape(write_token, state)
   state = state._replace(columns=_empty_columns(column, max_steps, stop.pad))
   for stage in range(1, stages + 1):
     bound = -(-max_steps * stage // stages)

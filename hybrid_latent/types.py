@@ -68,27 +68,35 @@ class Sampling(NamedTuple):
   top_p: Float[Array, '']  # then keep the smallest set with this mass; 1: all
   min_p: Float[Array, '']  # then drop what is rarer than min_p * max; 0: none
   greedy: Bool[Array, '']  # take the likeliest token instead of a draw
+  greedy_answer: Bool[Array, '']  # do so once the thinking has ended
   score_temperature: Float[Array, '']  # of the log-probs the learner compares
 
 
 class Stop(NamedTuple):
-  """When a row ends and where its thinking ends. All traced."""
+  """When a row ends, where its thinking ends, and what is written then. All
+  traced. The thinking ends by itself with the delimiter, or it is cut: by its
+  limit, or by a stop token where there is something to write after a cut."""
 
-  tokens: Int[
-    Array, 'k'
-  ]  # ids that end a row (the id itself is kept); -1: none
+  tokens: Int[Array, 'k']  # ids that end a row, itself included; -1: none
   limit: Int[Array, '']  # tokens a row may have, at most `max_steps`
   pad: Int[Array, '']  # id written after a row has ended
   delimiter: Int[Array, 'a v']  # automaton over token ids, see ops/automaton.py
+  thinking: Int[Array, '']  # tokens that the thinking may have
+  closing: Int[Array, '2 k']  # forced after it: [ended by itself, cut]; -1: no
+  answer: Int[Array, '']  # tokens that a row may have after those
 
 
 class StepOut(NamedTuple):
   """What one decoding step knows before it chooses the next input."""
 
-  token: Int[Array, 'b']  # the token just drawn
-  logits: Float[Array, 'b v']  # float32, of the distribution it was drawn from
+  token: Int[Array, 'b']  # the token at this position
+  logits: Float[Array, 'b v']  # float32, as the model gave them
+  filtered: Float[Array, 'b v']  # of the distribution that is drawn from
+  temperature: Float[Array, '']  # by which `filtered` was divided
+  greedy: Bool[Array, 'b']  # nothing is to be random
   hidden: Float[Array, 'b d']  # post-norm hidden state the logits came from
-  thinking: Bool[Array, 'b']  # delimiter not completed, this token included
+  thinking: Bool[Array, 'b']  # the thinking goes on after this token
+  inside: Bool[Array, 'b']  # this token is of the thinking, its last included
 
 
 class Fed(NamedTuple):
@@ -107,15 +115,18 @@ class Feedback(NamedTuple):
   init: Callable  # (batch) -> state
   step: Callable  # (model, state, keys [b], out: StepOut) -> Fed
   replay: Callable  # (model, record, tokens [b t]) -> inputs [b t d]
-  log_prob: Callable  # (model, hidden, record, token_log_probs) -> f32[b t]
+  log_prob: Callable  # (model, logits [*b v], record, token's [*b]) -> f32[*b]
+  choose: Callable  # (model, state, out with the drawn token) -> (token, free)
 
 
 class Trajectory(NamedTuple):
   """Completions as sampled, with all that re-scoring them needs."""
 
-  tokens: Int[Array, 'b t']  # drawn tokens, pad after the end
-  mask: Bool[Array, 'b t']  # True on drawn tokens, the stop token included
-  log_probs: Float[Array, 'b t']  # full vocabulary, at the score temperature
+  tokens: Int[Array, 'b t']  # pad after the end
+  mask: Bool[Array, 'b t']  # True up to the end, the stop token included
+  free: Bool[Array, 'b t']  # drawn, not forced: what a loss counts
+  log_probs: Float[Array, 'b t']  # full vocabulary, at the score temperature;
+  # where the random choice was a latent, its log-density
   behaviour: Float[Array, 'b t']  # log-probs of the distribution drawn from
   thinking: Bool[Array, 'b t']  # before the delimiter's last token
   latent: Float[Array, 'b t']  # how latent the input after this token was
@@ -125,5 +136,5 @@ class Trajectory(NamedTuple):
 
   @property
   def lengths(self) -> Int[Array, 'b']:
-    """Drawn tokens of each row."""
+    """Tokens of each row."""
     return self.mask.sum(-1)

@@ -19,11 +19,13 @@ THEIRS = set(sys.modules)  # jax, flax, and what these import
 
 from hybrid_latent.feedback.discrete import discrete  # noqa: E402
 from hybrid_latent.feedback.gated import Gate, gated  # noqa: E402
+from hybrid_latent.feedback.soft import soft, soft_tokens  # noqa: E402
 from hybrid_latent.ops.sampling import sampling  # noqa: E402
+from hybrid_latent.ops.thinking import stop_rule  # noqa: E402
 from hybrid_latent.policy import Policy  # noqa: E402
 from hybrid_latent.replay import replay  # noqa: E402
 from hybrid_latent.rollout import rollout  # noqa: E402
-from hybrid_latent.types import Prompt, Stop  # noqa: E402
+from hybrid_latent.types import Prompt  # noqa: E402
 
 VOCAB, WIDTH, STEPS, PAD = 24, 8, 6, 23
 
@@ -149,12 +151,7 @@ def findings(policy, feedback) -> dict:
     mask=jnp.array([[True, True, True], [False, False, True]]),
     ids=jnp.arange(2),
   )
-  stop = Stop(
-    tokens=jnp.array([-1]),
-    limit=jnp.int32(STEPS),
-    pad=jnp.int32(PAD),
-    delimiter=jnp.zeros((2, VOCAB), jnp.int8),
-  )
+  stop = stop_rule([], STEPS, PAD, np.zeros((2, VOCAB), np.int8), thinking=4)
 
   @jax.jit
   def sample(policy, how):
@@ -192,9 +189,11 @@ def main():
   report = {}
   for name, model in models.items():
     gate = Gate(jax.random.key(1), WIDTH, r_min=0.3, r_max=0.8)
+    settings = soft_tokens(None, Policy(model), noise=1.0)
     report[name] = {
       'discrete': findings(model, discrete()),
       'gated': findings(Policy(model, gate), gated()),
+      'soft': findings(Policy(model, settings), soft()),
       'by the book': [greedy(model, [4, 7, 1]), greedy(model, [9])],
     }
   brought = {name.split('.')[0] for name in set(sys.modules) - THEIRS}

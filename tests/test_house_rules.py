@@ -27,9 +27,11 @@ LAYERS = (
 # Mathematics that papers share and that carries no paper's name.
 SHARED = {
   'hybrid_latent.feedback.base',
+  'hybrid_latent.feedback.hidden',
   'hybrid_latent.objectives.advantages',
   'hybrid_latent.objectives.base',
   'hybrid_latent.objectives.kl',
+  'hybrid_latent.objectives.ratio',
 }
 TRAINERS = ('sft.py', 'grpo.py', 'lrt.py')
 NOT_FOR_ROLLOUT = (

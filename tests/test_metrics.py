@@ -1,9 +1,15 @@
 """Figures of small batches, worked out by hand."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from hybrid_latent.metrics import completion_metrics, reward_metrics
+from hybrid_latent.metrics import (
+  completion_metrics,
+  pass_at_k,
+  reward_metrics,
+)
 from hybrid_latent.types import Trajectory
 
 LENGTHS = np.array([4, 2, 1])
@@ -12,6 +18,7 @@ LATENT = np.array([[0.1, 0.3, 0, 0], [0.5, 0, 0, 0], [0.9, 0, 0, 0]])
 OUT = Trajectory(
   tokens=np.zeros((3, 4), np.int32),
   mask=MASK,
+  free=MASK & ~np.array([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], bool),
   log_probs=np.zeros((3, 4)),
   behaviour=np.zeros((3, 4)),
   thinking=LATENT > 0,
@@ -33,7 +40,10 @@ def test_completions():
       'completions/max_terminated_length': 2,
       'completions/tokens': 7,
       'completions/clipped_ratio': 1 / 3,
+      'completions/mean_forced': 2 / 3,
       'hidden_ratio': (0.1 + 0.3 + 0.5) / 3,
+      'latent_tokens': 1,
+      'switches': 2 / 3,
     }
   )
 
@@ -50,6 +60,47 @@ def test_no_thought_has_no_hidden_ratio():
   thinking = np.zeros_like(MASK)
   out = OUT._replace(thinking=thinking, latent=np.zeros(MASK.shape))
   assert completion_metrics(out)['hidden_ratio'] == 0
+
+
+def test_switches_are_runs_of_latent_inputs_that_were_read():
+  """Two runs; none; one, of which the last input was never read."""
+  latent = np.array(
+    [[1, 0, 0.5, 1, 1, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 1, 0]]
+  )
+  ones, lengths = np.ones(latent.shape, bool), np.array([[6], [6], [5]])
+  mask = np.arange(6) < lengths
+  out = OUT._replace(
+    mask=mask, free=mask, thinking=ones, latent=latent, ended=ones[:, 0]
+  )
+  found = completion_metrics(out)
+  assert found['switches'] == 1
+  assert found['latent_tokens'] == pytest.approx((4 + 0 + 1) / 3)
+  assert found['completions/mean_forced'] == 0
+  alone = completion_metrics(out, np.array([True, False, False]))
+  assert (alone['switches'], alone['latent_tokens']) == (2, 4)
+
+
+@pytest.mark.parametrize(
+  ('k', 'expected'),
+  [(1, 0.1562), (2, 0.2923), (4, 0.5120), (8, 0.7889), (16, 0.9783), (32, 1)],
+)
+def test_pass_at_k_of_five_in_thirty_two(k, expected):
+  found = pass_at_k(np.arange(32)[None] < 5, k)
+  assert found == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize('k', [1, 2, 3, 5])
+def test_pass_at_k_is_the_share_of_all_draws_with_a_correct_one(k):
+  correct = np.arange(5) < np.array([[0], [1], [3], [5]])
+  draws = list(combinations(range(5), k))
+  share = [np.mean([row[list(d)].any() for d in draws]) for row in correct]
+  assert pass_at_k(correct, k) == pytest.approx(np.mean(share))
+
+
+@pytest.mark.parametrize('k', [0, 5])
+def test_no_more_draws_than_samples(k):
+  with pytest.raises(ValueError, match=rf'k={k}: there are 4 .* 1 to 4'):
+    pass_at_k(np.ones((2, 4), bool), k)
 
 
 def test_rewards():

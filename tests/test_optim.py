@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from hybrid_latent.objectives.base import Mean, Peak
-from hybrid_latent.objectives.reinforce import reinforce
+from hybrid_latent.objectives.base import Experience, Mean, Peak
+from hybrid_latent.objectives.policy_gradient import policy_gradient
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.optim import adamw, is_trained, mean_gradient
+from hybrid_latent.optim import adamw, is_trained, mean_gradient, slice_of
 from hybrid_latent.replay import replay
 from tests import tiny
 
@@ -195,8 +195,19 @@ def test_a_batch_without_a_single_position_has_no_gradient():
 
 
 def test_slices_must_be_equal():
-  with pytest.raises(ValueError, match='micro_batches 3 does not divide the 8'):
+  told = r'8 rows \(prompts \* group\) cannot be cut into 3 equal parts'
+  with pytest.raises(ValueError, match=told):
     mean_gradient(lambda p, x: None, 1.0, jnp.zeros(8), micro_batches=3)
+  with pytest.raises(ValueError, match=told):
+    slice_of(jnp.zeros(8), 3, 0)
+
+
+def test_slices_share_out_the_rows():
+  batch = {'x': jnp.arange(12).reshape(6, 2), 'nothing': None}
+  parts = [jax.jit(slice_of, static_argnums=1)(batch, 3, i) for i in range(3)]
+  rows = [row for part in parts for row in part['x'].tolist()]
+  assert sorted(rows) == batch['x'].tolist()
+  assert {part['x'].shape for part in parts} == {(2, 2)}
 
 
 def test_slicing_changes_no_update_of_a_policy(key):
@@ -212,14 +223,25 @@ def test_slicing_changes_no_update_of_a_policy(key):
     jax.tree.map(lambda x: jnp.repeat(x, tiny.GROUP, axis=0), prompt),
     out._replace(steps=None),
     out.log_probs + 0.1 * noise,
-    jnp.asarray(rng.normal(size=len(out.mask)).astype(np.float32)),
+    jnp.asarray(rng.normal(size=out.mask.shape).astype(np.float32)),
   )
 
   def loss(policy, rows):
     prompt, trajectory, reference, advantages = rows
     scores = replay(policy, feedback, prompt, trajectory)
-    return reinforce(
-      scores.log_probs, reference, advantages, trajectory.mask, beta=0.1
+    experience = Experience(
+      log_probs=scores.log_probs,
+      entropy=scores.entropy,
+      values=None,
+      mask=trajectory.mask & trajectory.free,
+      advantages=advantages,
+      old=None,
+      sampler=trajectory.log_probs,
+      behaviour=trajectory.behaviour,
+      reference=reference,
+    )
+    return policy_gradient(
+      experience, aggregation='sequence', clip=None, beta=0.1
     )
 
   def update(micro_batches):

@@ -1,22 +1,26 @@
 """Invariants of re-scoring, each over every feedback."""
 
 from functools import partial
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hybrid_latent.feedback.gated import Gate
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.replay import replay, trimmed
-from hybrid_latent.trees import named_leaves
+from hybrid_latent.policy import Critic
+from hybrid_latent.replay import replay, state_values, trimmed
+from hybrid_latent.trees import combine, named_leaves, partition
 from tests import tiny
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, scores
 
 PROMPT = tiny.prompts()
+FORCED = {'thinking': 5, 'ended': [3], 'cut': [7, 8], 'answer': 4}
 SETTINGS = {
   'plain': {},
-  'scored-cold': {'score_temperature': 0.6},
+  'scored-cold-forced': {'score_temperature': 0.6, 'stop': FORCED},
   'filtered-scored-hot': {
     'temperature': 0.7,
     'top_k': 40,
@@ -27,31 +31,36 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope='module')
-def actor():
-  return tiny.policy()
+VARIANTS = 'gated-published', 'gated-width-0'
 
 
-@pytest.fixture(params=FEEDBACKS)
+@pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])
 def feedback(request):
   return FEEDBACKS[request.param]
 
 
-def rolled(actor, feedback, **how):
+@pytest.fixture
+def actor(feedback):
+  return tiny.policy(0, feedback)
+
+
+def rolled(actor, feedback, stop=MappingProxyType({}), **how):
   return sample(
     actor,
     feedback,
     PROMPT,
     jax.random.key(1),
     sampling=sampling(**how),
-    stop=tiny.stop(STOPS),
+    stop=tiny.stop(STOPS, **stop),
   )
 
 
+@pytest.mark.parametrize('feedback', FEEDBACKS, indirect=True)
 @pytest.mark.parametrize('how', SETTINGS.values(), ids=SETTINGS)
 def test_log_probs_are_those_of_the_rollout(actor, feedback, how):
   out = rolled(actor, feedback, **how)
   assert 0 < out.mask.mean() < 1
+  assert out.latent.any() or feedback is FEEDBACKS['discrete']
   again = scores(
     actor, feedback, PROMPT, out, how.get('score_temperature', 1.0)
   )
@@ -62,7 +71,7 @@ def test_log_probs_are_those_of_the_rollout(actor, feedback, how):
 
 def test_another_policy_scores_otherwise(actor, feedback):
   out = rolled(actor, feedback)
-  again = scores(tiny.policy(seed=1), feedback, PROMPT, out)
+  again = scores(tiny.policy(1, feedback), feedback, PROMPT, out)
   assert np.abs(again.log_probs - out.log_probs)[out.mask].mean() > 0.1
 
 
@@ -78,7 +87,7 @@ def test_entropy_is_that_of_the_scored_distribution(actor, feedback):
 def test_what_stands_after_the_end_changes_nothing(actor, feedback):
   out = rolled(actor, feedback)
   noise = lambda x: np.where(
-    np.expand_dims(out.mask, tuple(range(2, x.ndim))), x, x + 1
+    np.expand_dims(out.mask, tuple(range(2, x.ndim))), x, x + np.ones_like(x)
   )
   other = out._replace(
     tokens=np.where(out.mask, out.tokens, 7),
@@ -91,30 +100,32 @@ def test_what_stands_after_the_end_changes_nothing(actor, feedback):
 
 
 def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
-  """What the discrete feedback does not read gets no gradient."""
+  """What a feedback does not read when it scores gets no gradient."""
   out = rolled(actor, feedback)
+  gate = isinstance(actor.feedback, Gate)  # else: settings, not parameters
+  is_trained = lambda name: gate or name.startswith('model.')
+  trained, fixed = partition(actor, is_trained)
 
   @partial(jax.jit, compiler_options=tiny.QUICK)
   @jax.grad
-  def gradient(actor, prompt):
-    return replay(actor, feedback, prompt, out).log_probs.sum()
+  def gradient(trained, prompt):
+    policy = combine(trained, fixed)
+    return replay(policy, feedback, prompt, out).log_probs.sum()
 
-  mine = gradient(actor, PROMPT)
-  zero = {n for n, g in named_leaves(mine).items() if not np.any(g)}
-  assert zero == (
-    {n for n in named_leaves(actor) if n.startswith('feedback.')}
-    if feedback is FEEDBACKS['discrete']
-    else set()
-  )
-  assert all(np.isfinite(g).all() for g in jax.tree.leaves(mine))
+  mine = gradient(trained, PROMPT)
+  named = named_leaves(mine)
+  zero = {name for name, g in named.items() if not np.any(g)}
+  owned = {name for name in named if name.startswith('feedback.')}
+  assert zero == (set() if feedback is FEEDBACKS['gated'] else owned)
+  assert all(np.isfinite(g).all() for g in named.values())
   tokens = np.where(PROMPT.mask, PROMPT.tokens, 9)
-  other = gradient(actor, PROMPT._replace(tokens=tokens))
+  other = gradient(trained, PROMPT._replace(tokens=tokens))
   jax.tree.map(np.testing.assert_array_equal, other, mine)
 
 
+@pytest.mark.parametrize('feedback', ['gated', 'soft'], indirect=True)
 @pytest.mark.parametrize('chunk', [1, 5])
-def test_the_size_of_chunks_changes_nothing(actor, chunk):
-  feedback = FEEDBACKS['gated']
+def test_the_size_of_chunks_changes_nothing(actor, feedback, chunk):
   out = rolled(actor, feedback)
   expected = scores(actor, feedback, PROMPT, out)
   actual = scores(actor, feedback, PROMPT, out, chunk=chunk)
@@ -122,9 +133,9 @@ def test_the_size_of_chunks_changes_nothing(actor, chunk):
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 
 
-def test_rows_and_columns_score_as_in_the_whole(actor):
+@pytest.mark.parametrize('feedback', ['gated', 'soft'], indirect=True)
+def test_rows_and_columns_score_as_in_the_whole(actor, feedback):
   """A micro-batch has a prompt for every row."""
-  feedback = FEEDBACKS['gated']
   out = rolled(actor, feedback)
   longest, (start, size) = int(out.lengths.max()) - 1, (2, 3)
   expected = scores(actor, feedback, PROMPT, out).log_probs
@@ -141,8 +152,23 @@ def test_rows_and_columns_score_as_in_the_whole(actor):
   assert part.steps == out.steps <= STEPS
 
 
-def test_prompts_of_another_batch_are_refused(actor):
-  feedback = FEEDBACKS['discrete']
+@pytest.mark.parametrize('feedback', ['gated', 'soft'], indirect=True)
+def test_a_critic_reads_what_the_policy_read(actor, feedback):
+  """With an embedding for its head, its value is the logit of that token."""
+  out = rolled(actor, feedback)
+  judged = actor._replace(critic=Critic(actor.model, actor.table[7]))
+  values = jax.jit(state_values, static_argnums=1, compiler_options=tiny.QUICK)
+  expected = np.asarray(tiny.logits(actor, feedback, PROMPT, out))[..., 7]
+  np.testing.assert_allclose(
+    values(judged, feedback, PROMPT, out),
+    np.where(out.mask, expected, 0),
+    rtol=0,
+    atol=1e-4,
+  )
+
+
+@pytest.mark.parametrize('feedback', ['discrete'], indirect=True)
+def test_prompts_of_another_batch_are_refused(actor, feedback):
   out = rolled(actor, feedback)
   prompt = tiny.prompts((2, 2, 2, 2))
   with pytest.raises(ValueError, match='6 completions of 4 prompts'):

@@ -11,30 +11,32 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from tests import tiny
 from tests.models.test_parity import CASES, left_padded, torch_model
+from tests.roles import SPANS, forced, inside, latent_inputs, words
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, stop
 
-PROMPT, NO_STOP = tiny.prompts(), stop()
+PROMPT, NO_STOP, KEY = tiny.prompts(), stop(), jax.random.key(8)
 DISCRETE = FEEDBACKS['discrete']
+GATED = 'gated', 'gated-published', 'gated-width-0'
 FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
 
 
-@pytest.fixture(scope='module')
-def actor():
-  return tiny.policy()
-
-
-@pytest.fixture(params=FEEDBACKS)
+@pytest.fixture(params=[name for name in FEEDBACKS if name not in GATED[1:]])
 def feedback(request):
   return FEEDBACKS[request.param]
 
 
 @pytest.fixture
-def rolled(actor, feedback, key):
+def actor(feedback):
+  return tiny.policy(0, feedback)
+
+
+@pytest.fixture
+def rolled(actor, feedback):
   """Completions of `tiny.prompts()`, by one program for all settings."""
 
   def rolled(stop=NO_STOP, policy=actor, prompt=PROMPT, **how):
     out = sample(
-      policy, feedback, prompt, key, sampling=sampling(**how), stop=stop
+      policy, feedback, prompt, KEY, sampling=sampling(**how), stop=stop
     )
     return jax.tree.map(np.asarray, out)
 
@@ -54,7 +56,8 @@ def test_rows_end_at_a_stop_id_or_the_limit(rolled, feedback):
     assert out.ended[i] == (drawn[-1] in STOPS)
     assert out.ended[i] or n == limit
     assert not out.log_probs[i, n:].any() and not out.behaviour[i, n:].any()
-    assert (out.log_probs[i, :n] < 0).all()
+    assert (out.log_probs[i, :n] != 0).all()
+  assert (out.log_probs <= 0)[words(feedback, out)].all()
   assert out.steps == limit
 
 
@@ -69,9 +72,14 @@ def test_thinking_lasts_until_the_text_holds_the_delimiter(rolled, feedback):
       expected[i, j] = tiny.DELIMITER not in text
   np.testing.assert_array_equal(out.thinking, expected)
   assert (out.mask & ~expected).any() and expected.any()
-  hybrid = np.zeros_like(expected) if feedback is DISCRETE else expected
-  np.testing.assert_array_equal(out.latent > 0, hybrid)
-  assert (out.latent < 1).all()
+  latent = latent_inputs(feedback, out)
+  np.testing.assert_array_equal(out.latent > 0, latent)
+  assert latent.any() or feedback is DISCRETE
+  if feedback is FEEDBACKS['gated']:
+    assert (out.latent < 1).all()
+  else:
+    assert (out.latent[latent] == 1).all()
+  assert (out.free == out.mask & ~forced(feedback, out)).all()
 
 
 def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
@@ -81,11 +89,13 @@ def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
   assert (rolled(temperature=2.0, top_p=0.5).tokens != first.tokens).any()
   assert (rolled(top_k=3, min_p=0.1).tokens != first.tokens).any()
   assert (rolled(greedy=True).tokens != first.tokens).any()
+  assert (rolled(greedy_answer=True).tokens != first.tokens).any()
   assert rolled(stop(limit=5)).lengths.tolist() == [5] * len(first.mask)
-  assert rolled(stop(limit=0)).steps == 0
   assert rolled(stop(limit=STEPS + 1)).steps == STEPS
   assert rolled(stop(first.tokens[:1, 0])).lengths[0] == 1
   assert (rolled(stop(delimiter=b'dd')).thinking != first.thinking).any()
+  cut = rolled(stop(thinking=2, cut=[7, 8], answer=3))
+  assert (cut.lengths <= 7).all() and (cut.tokens == first.tokens)[:, :2].all()
   assert sample._cache_size() == programs
 
 
@@ -117,61 +127,83 @@ def test_a_row_depends_on_no_other_row(rolled):
   assert (rolled(prompt=prompt).tokens != before.tokens).any(axis=1).all()
 
 
-def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled, key):
+def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled):
   """With more siblings, too."""
   how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}
   prompt = tiny.prompts(tiny.LENGTHS[1:2], ids=[1])
   assert prompt.mask.all()
-  alone = sample(actor, feedback, prompt, key, group=GROUP + 1, **how)
+  alone = sample(actor, feedback, prompt, KEY, group=GROUP + 1, **how)
   together = rolled(stop(STOPS), **FILTERED)
   close(rows(alone, [0, 1]), rows(together, [2, 3]))
 
 
-def test_stages_change_nothing(actor, key):
+def test_stages_change_nothing():
   how = {'sampling': sampling(), 'stop': stop(STOPS[:3])}
-  args = actor, FEEDBACKS['gated'], PROMPT, key
+  args = tiny.policy(), FEEDBACKS['gated'], PROMPT, KEY
   once, cut = sample(*args, **how), sample(*args, stages=3, **how)
   assert once.lengths.max() == STEPS
   close(cut, once)
   assert cut.steps == once.steps
 
 
+@pytest.mark.parametrize('feedback', GATED, indirect=True)
 @pytest.mark.parametrize('decay', [1e4, np.inf])
-def test_a_closed_gate_is_discrete_decoding(actor, rolled, key, decay):
+def test_a_closed_gate_is_discrete_decoding(actor, rolled, decay):
   gate = jax.tree.map(lambda x: x, actor.feedback)
   gate.decay[...] = jnp.full_like(gate.decay[...], decay)
   out = rolled(stop(STOPS), Policy(actor.model, gate), **FILTERED)
-  same_as_discrete(out, actor, key, atol=2e-3)  # published: sqrt(1e-8) of h
+  same_as_discrete(out, actor, atol=2e-3)  # published: sqrt(1e-8) of h
 
 
-def test_thought_that_is_over_is_discrete_decoding(actor, rolled, key):
-  over = stop(STOPS)
-  over = over._replace(delimiter=jnp.full_like(over.delimiter, 2))
-  out = rolled(over, **FILTERED)
+def test_thought_that_is_over_is_discrete_decoding(actor, feedback, rolled):
+  """Where words and spans alternate: if none begins."""
+  over = stop(STOPS)._replace(thinking=jnp.int32(0))
+  if feedback in SPANS:
+    nobody = actor.feedback._replace(start=jnp.int32(-1))
+    actor = actor._replace(feedback=nobody)
+  out = rolled(over, actor, **FILTERED)
   assert not out.thinking.any() and not out.latent.any()
-  same_as_discrete(out, actor, key, atol=1e-5)
+  assert (out.free == out.mask).all()
+  same_as_discrete(out, actor, atol=1e-5)
 
 
-def same_as_discrete(out, actor, key, atol):
+def same_as_discrete(out, actor, atol):
   how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}
-  plain = sample(actor, DISCRETE, PROMPT, key, **how)
+  plain = sample(actor, DISCRETE, PROMPT, KEY, **how)
   np.testing.assert_array_equal(out.tokens, plain.tokens)
   np.testing.assert_array_equal(out.mask, plain.mask)
   np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=atol)
 
 
+def test_the_answer_can_be_greedy(actor, feedback, rolled):
+  """And nothing before it changes."""
+  out, first = rolled(greedy_answer=True), rolled()
+  before = inside(out)
+  likeliest = tiny.logits(actor, feedback, PROMPT, out).argmax(-1)
+  greedy = out.tokens == likeliest
+  answer = out.free & ~before
+  assert greedy[answer].all() and answer.any()
+  if feedback not in (FEEDBACKS['soft'], FEEDBACKS['soft-thinking']):
+    assert not greedy[before & out.free].all()
+  same_where(before, out, first)
+
+
 def test_behaviour_is_the_filtered_distribution(actor, feedback, rolled):
-  """Drawn at its own temperature, whatever that of the scores is."""
+  """Drawn at its own temperature, whatever that of the scores is; a density
+  knows neither."""
   out = rolled(score_temperature=1.7, **FILTERED)
-  logits = tiny.logits(actor, feedback, PROMPT, out)
-  expected = token_log_probs(filtered(np.float64(logits), **FILTERED), out)
-  np.testing.assert_allclose(out.behaviour, expected, rtol=0, atol=1e-4)
-  expected = token_log_probs(np.float64(logits) / 1.7, out)
-  np.testing.assert_allclose(out.log_probs, expected, rtol=0, atol=1e-4)
+  logits = np.float64(tiny.logits(actor, feedback, PROMPT, out))
+  scored = words(feedback, out)
+  close = lambda x, y: np.testing.assert_allclose(
+    x[scored], y[scored], rtol=0, atol=1e-4
+  )
+  close(out.behaviour, token_log_probs(filtered(logits, **FILTERED), out))
+  close(out.log_probs, token_log_probs(logits / 1.7, out))
+  np.testing.assert_array_equal(out.log_probs[~scored], out.behaviour[~scored])
   other = rolled(score_temperature=0.6, **FILTERED)
   np.testing.assert_array_equal(other.tokens, out.tokens)
   np.testing.assert_array_equal(other.behaviour, out.behaviour)
-  assert (np.abs(other.log_probs - out.log_probs) > 1e-3).any()
+  assert (np.abs(other.log_probs - out.log_probs) > 1e-3)[scored].any()
 
 
 def filtered(logits, *, temperature, top_k, top_p, min_p):
@@ -194,7 +226,8 @@ def softmax(x):
 
 def token_log_probs(logits, out):
   p = np.take_along_axis(softmax(logits), out.tokens[..., None], axis=-1)
-  return np.where(out.mask, np.log(p[..., 0]), 0)
+  with np.errstate(divide='ignore'):  # a forced token may be impossible
+    return np.where(out.mask, np.log(p[..., 0]), 0)
 
 
 @pytest.mark.parametrize('case', ['llama-gqa-untied-llama3', 'qwen3-gqa-tied'])
@@ -238,10 +271,18 @@ def rows(out, index):
 
 
 def close(a, b):
-  """Equal but for the rounding of floats."""
-  a, b = a._replace(steps=None), b._replace(steps=None)
+  """Equal but for the rounding of floats, and for records of what nobody read:
+  they go on until the last row has ended."""
+
+  def shown(out):
+    hide = lambda x: (np.asarray(x).T * np.asarray(out.mask).T).T
+    record = jax.tree.map(hide, out.record)
+    return out._replace(record=record, steps=None)
+
   jax.tree.map(
-    lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5), a, b
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5),
+    shown(a),
+    shown(b),
   )
 
 

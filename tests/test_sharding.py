@@ -13,7 +13,7 @@ from hybrid_latent import sharding
 from hybrid_latent.models.transformer import letters
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.replay import replay
-from hybrid_latent.trees import named_leaves
+from hybrid_latent.trees import combine, named_leaves, partition
 from tests import tiny
 from tests.tiny import FEEDBACKS, STOPS, sample
 
@@ -99,21 +99,26 @@ def test_one_host_reduces_to_its_own_value():
   assert sharding.over_hosts(np.max, 7) == 7
 
 
-def test_parameters_and_rollout_are_cut_and_nothing_else_changes(mesh):
+@pytest.mark.parametrize('name', ['gated', 'soft', 'switching'])
+def test_parameters_and_rollout_are_cut_and_nothing_else_changes(mesh, name):
   """Tokens are the same; log-probs and gradients but for rounding."""
-  policy, feedback = tiny.policy(), FEEDBACKS['gated']
+  feedback = FEEDBACKS[name]
+  policy = tiny.policy(0, feedback)
+  kinds = {n: x.dtype for n, x in named_leaves(policy).items()}
+  is_float = lambda name: jnp.issubdtype(kinds[name], jnp.floating)
   prompt = tiny.prompts((6, 3, 1, 4))
   how = {'sampling': sampling(top_k=40), 'stop': tiny.stop(STOPS)}
 
   @partial(jax.jit, compiler_options=tiny.QUICK)
   @partial(jax.value_and_grad, has_aux=True)
-  def score(policy, prompt, out):
+  def score(floats, ids, prompt, out):
+    policy = combine(floats, ids)
     log_probs = replay(policy, feedback, prompt, out).log_probs
     return log_probs.sum(), log_probs
 
   def run(policy, prompt):
     out = sample(policy, feedback, prompt, jax.random.key(0), **how)
-    return out, *score(policy, prompt, out)
+    return out, *score(*partition(policy, is_float), prompt, out)
 
   alone, (_, log_probs), gradient = run(policy, prompt)
   with jax.set_mesh(mesh):
@@ -125,13 +130,15 @@ def test_parameters_and_rollout_are_cut_and_nothing_else_changes(mesh):
   assert cut['model.embedding'] == P(('tensor',), ('fsdp',))
   assert cut['model.layers.q.weight'] == P(None, ('tensor',), ('fsdp',))
   assert cut['model.layers.down.weight'] == P(None, ('fsdp',), ('tensor',))
-  assert cut['model.norm'] == cut['feedback.decay'] == P()
+  whole = [spec for name, spec in cut.items() if name.startswith('feedback.')]
+  assert {cut['model.norm'], *whole} == {P()}
   assert len(out.tokens.sharding.device_set) == 8
   np.testing.assert_array_equal(out.tokens, alone.tokens)
   np.testing.assert_array_equal(out.mask, alone.mask)
   close = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
   close(out.log_probs, alone.log_probs)
-  close(out.record['h'], alone.record['h'])
+  assert out.latent.any()
+  jax.tree.map(close, out.record, alone.record)
   close(scores, log_probs)
   gradient, slopes = jax.device_get((gradient, slopes))
   scale = max(np.abs(x).max() for x in jax.tree.leaves(gradient))

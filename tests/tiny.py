@@ -8,25 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.feedback.gated import Gate, gated
+from hybrid_latent.feedback.gated import Gate, gated, interpolated
+from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.soft import SoftTokens, soft
+from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
+from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
   unstack,
 )
+from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.automaton import delimiter_automaton
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
 from hybrid_latent.replay import replay
 from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import map_named
-from hybrid_latent.types import Prompt, Stop
+from hybrid_latent.types import Feedback, Prompt, StepOut, Stop
 
 FEEDBACKS = {
   'discrete': discrete(),
   'gated': gated(),
   'gated-published': gated('published'),
   'gated-width-0': gated(width=0),
+  'hidden': hidden(),
+  'interpolated': interpolated(),
+  'soft': soft(),
+  'soft-thinking': soft_thinking(width=5),
+  'switching': switching(),
+  'switching-soft': switching(soft()),
 }
 CONFIG = TransformerConfig(
   vocab=96,  # above the gated feedback's `width`: both of its paths are taken
@@ -51,13 +62,33 @@ QUICK = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
 }
-STOPS = [5, 17, 29, 41, 53, 65, 77, 90]
+STOPS = [5, 16, 29, 39, 53, 66, 78, 90]
+START, SLOT, END = 88, 89, 91  # of a span; they spell nothing
+CLOSE = TEXTS.index(DELIMITER)
+
+SPANS = Spans(
+  *map(jnp.int32, (START, SLOT, END)),
+  slots=jnp.int32(2),
+  sampled=jnp.bool_(True),
+)
+SOFT = SoftTokens(jnp.float32(0.7), jnp.float32(0.5))
+PARAMETERS = {
+  FEEDBACKS['soft']: SOFT,
+  FEEDBACKS['soft-thinking']: ColdStop(
+    jnp.int32(CLOSE), jnp.float32(4.2), jnp.int32(3)
+  ),
+  FEEDBACKS['switching']: SPANS,
+  FEEDBACKS['switching-soft']: SPANS._replace(inner=SOFT),
+}
 
 
 @cache
-def policy(seed: int = 0) -> Policy:
-  """Every parameter random, and a gate that lets much of the latents in."""
+def policy(seed: int = 0, feedback: Feedback | None = None) -> Policy:
+  """Every parameter random, and a gate that lets much of the latents in; or
+  the settings of another feedback."""
   rng = np.random.default_rng(seed)
+  parameters = PARAMETERS.get(feedback)
+  spans = isinstance(parameters, Spans)
 
   def random(name, leaf):
     noise = rng.normal(size=leaf.shape).astype(np.float32)
@@ -66,10 +97,13 @@ def policy(seed: int = 0) -> Policy:
       shift = 1.0
     if name.endswith('decay'):
       shift = 2.5  # with r near 1/2 the token keeps about 70 %
+    if name == 'model.embedding' and spans:
+      noise[START] *= 3  # the head is tied: it is drawn often
     return jnp.asarray(scale * noise + shift)
 
   build = lambda key: Policy(Transformer(CONFIG, key), Gate(key, CONFIG.width))
-  return map_named(random, jax.eval_shape(build, jax.random.key(0)))
+  gated = map_named(random, jax.eval_shape(build, jax.random.key(0)))
+  return gated._replace(feedback=PARAMETERS.get(feedback, gated.feedback))
 
 
 def prompts(lengths=LENGTHS, ids=None, width: int | None = None) -> Prompt:
@@ -91,15 +125,28 @@ def stop(
   limit: int = STEPS,
   delimiter: bytes = DELIMITER,
   vocab: int = CONFIG.vocab,
+  **more,
 ) -> Stop:
-  """Up to eight stop ids, and a delimiter of two letters."""
+  """A delimiter of two letters, and whatever else ends things."""
   table = delimiter_automaton(delimiter, TEXTS, vocab)
-  return Stop(
-    jnp.array([*tokens, *[-1] * (8 - len(tokens))], jnp.int32),
-    jnp.int32(limit),
-    jnp.int32(PAD),
-    jnp.asarray(table),
-  )
+  return stop_rule(tokens, limit, PAD, table, **more)
+
+
+def step_out(logits, **more) -> StepOut:
+  """One step of rows that all think, go on, and say what is likeliest."""
+  logits = jnp.asarray(logits, jnp.float32)
+  b = len(logits)
+  step = {
+    'token': jnp.argmax(logits, axis=-1).astype(jnp.int32),
+    'logits': logits,
+    'filtered': logits,
+    'temperature': jnp.float32(1),
+    'greedy': jnp.zeros(b, bool),
+    'hidden': jnp.zeros((b, CONFIG.width)),
+    'thinking': jnp.ones(b, bool),
+    'inside': jnp.ones(b, bool),
+  }
+  return StepOut(**step | {name: jnp.asarray(x) for name, x in more.items()})
 
 
 @partial(

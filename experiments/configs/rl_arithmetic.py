@@ -1,29 +1,76 @@
-"""HRPO or GRPO on arithmetic word problems, small enough for two CPU cores.
+"""Any method on arithmetic word problems, small enough for two CPU cores.
 
     python -m experiments.grpo --workdir=runs/hrpo \
         --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo
 
-The argument is FOLDER,hrpo or FOLDER,grpo. The method is that of
-hrpo_gsm8k.py; model, data and rates are smaller, faster and larger: a third of
-a million parameters are trained whole, without adapters, and the gate starts
-wider open (r_min 0.95), so that a short run shows it. Part of `make
-quickstart`; half a minute on two CPU cores. Numbers to expect: RESULTS.md.
+The argument is FOLDER,METHOD. Each method is that of its own config; data,
+prompt, answers after `####`, lengths and rates are the same for all, so that
+they can be compared: 40 steps of 8 x 8 completions, a third of a million
+parameters trained whole. HRPO's gate starts wider open (r_min 0.95), so that a
+short run shows it. Part of `make quickstart`; half a minute on two CPU cores.
+Numbers to expect: RESULTS.md.
 """
+
+from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from experiments.configs import grpo_gsm8k, hrpo_gsm8k
+from experiments.configs import (
+  dapo_gsm8k,
+  grpo_gsm8k,
+  hrpo_gsm8k,
+  hyrea_rl_math,
+  lc_r1_gsm8k,
+  ppo_gsm8k,
+  rloo_gsm8k,
+  shorter_better_gsm8k,
+  soft_thinking_gsm8k,
+  soft_tokens_gsm8k,
+)
+
+METHODS: dict[str, tuple[Callable[[str], ConfigDict], str]] = {
+  'grpo': (grpo_gsm8k.get_config, ''),
+  'dr_grpo': (grpo_gsm8k.get_config, ',dr_grpo'),
+  'dapo': (dapo_gsm8k.get_config, ''),
+  'rloo': (rloo_gsm8k.get_config, ''),
+  'ppo': (ppo_gsm8k.get_config, ''),
+  'hrpo': (hrpo_gsm8k.get_config, ''),
+  'interpolated': (hrpo_gsm8k.get_config, ',interpolated'),
+  'direct': (hrpo_gsm8k.get_config, ',direct'),
+  'hard': (soft_tokens_gsm8k.get_config, ',hard'),
+  'fuzzy': (soft_tokens_gsm8k.get_config, ',fuzzy'),
+  'soft': (soft_tokens_gsm8k.get_config, ',soft'),
+  'hyrea': (hyrea_rl_math.get_config, ''),
+  'shorter_better': (shorter_better_gsm8k.get_config, ''),
+  'lc_r1': (lc_r1_gsm8k.get_config, ''),
+  'soft_thinking': (soft_thinking_gsm8k.get_config, ''),
+}
+ACCURACY = dict(
+  function='hybrid_latent.rewards.hrpo:correct', kwargs=dict(parser='fixed')
+)
+# What a reward has to know of this task's answers.
+ANSWERS = {
+  'gsm8k': dict(parser='fixed'),
+  'soft_tokens': dict(marker='####'),
+  'latent': dict(marker='####'),
+  'shorter_better': dict(kind='number'),
+  'length': dict(kind='number', end='####'),
+  'overlong': dict(limit=32, buffer=8),
+  'format': dict(pattern=r'(?!.*####.*####).*####.*'),
+}
 
 
 def get_config(argument: str) -> ConfigDict:
   folder, _, method = argument.rpartition(',')
-  methods = {'hrpo': hrpo_gsm8k, 'grpo': grpo_gsm8k}
-  if method not in methods:
-    raise ValueError(f"config argument {argument!r}: write 'FOLDER,hrpo|grpo'")
-  config = methods[method].get_config(folder).unlock()
+  if method not in METHODS:
+    raise ValueError(
+      f"config argument {argument!r}: write 'FOLDER,{'|'.join(METHODS)}'"
+    )
+  published, words = METHODS[method]
+  config = published(folder + words).unlock()
   config.seed = 0
-  config.steps = 40
-  config.micro_batches = 1
+  config.steps = min(config.steps, 40)
+  config.mini_batches = config.micro_batches = 1
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   config.lora.rank = 0
   config.data = dict(
@@ -32,24 +79,50 @@ def get_config(argument: str) -> ConfigDict:
     train='train',
     test='test',
     system='',
+    template='',
+    prefill='',
   )
   config.rollout.update(
-    prompts=8, group=8, prompt_length=40, max_tokens=32, buckets=1
+    prompts=8,
+    group=8,
+    prompt_length=40,
+    max_tokens=32,
+    buckets=1,
+    stages=1,
+    delimiter='####',
   )
-  config.rollout.sampling.update(temperature=1.0, top_k=0)
-  rate = dict(lr=1e-4, weight_decay=0.0)
-  config.optimizer.groups = dict(model=dict(pattern='^model', **rate))
+  config.rollout.sampling.update(temperature=1.0, score_temperature=1.0)
+  config.rollout.sampling.update(top_k=0, top_p=1.0)
+  if config.rollout.thinking:
+    config.rollout.update(thinking=24, answer=6)
+    config.rollout.closing.update(ended='', cut=' ####')
+  for name, reward in config.rewards.items():
+    reward.kwargs.update(ANSWERS.get(name, {}))
+  weight = config.rewards.get('accuracy', {}).get('weight', 0.0)
+  config.rewards.accuracy = dict(ACCURACY, weight=weight)
+  if 'length' in config.objective.kwargs:
+    config.objective.kwargs.length = 32.0
+  if config.optimizer.groups:
+    config.optimizer.groups = {
+      name: dict(pattern=pattern, lr=lr, weight_decay=0.0)
+      for name, pattern, lr in (
+        ('model', r'^model\.', 1e-4),
+        ('critic', r'^critic\.', 1e-3),
+        ('gate', r'^feedback\.[wb]_', 1e-3),
+        ('decay', r'^feedback\.decay', 1e-2),
+      )
+      if name == 'model' or name in config.optimizer.groups
+    }
+  if method == 'hyrea':  # without its first stage, spans have to be found
+    config.model.new_tokens = ('<start-latent>= ####', '<latent>',
+                               '<end-latent>')  # fmt: skip
   if method == 'hrpo':
     config.feedback.initial.r_min = 0.95
+  if 'form' in config.feedback.kwargs or method == 'interpolated':
     config.feedback.kwargs.width = 0
-    config.optimizer.groups.gate = dict(
-      pattern=r'^feedback\.[wb]_', lr=1e-3, weight_decay=0.0
-    )
-    config.optimizer.groups.decay = dict(
-      pattern=r'^feedback\.decay', lr=1e-2, weight_decay=0.0
-    )
-  config.optimizer.update(schedule='constant', clip=1.0)
-  config.rewards.gsm8k.kwargs.parser = 'fixed'
-  config.eval = dict(prompts=512, every=20, greedy=True)
+  config.optimizer.update(schedule='constant', warmup=0.1, clip=1.0)
+  config.optimizer.update(b1=0.9, b2=0.99)
+  config.eval.update(prompts=512, every=20)
   config.checkpoint_every = 1000
+  config.grader.timeout_s = 60.0
   return config.lock()

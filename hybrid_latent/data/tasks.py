@@ -2,7 +2,9 @@
 
 A row as its authors publish it becomes the row every other part reads,
 `{'question': user message, 'answer': gold, ...}`; the other fields a task
-names (`solution`, `choices`, ...) come along under our names.
+names (`solution`, `choices`, ...) come along under our names. Where authors
+publish no plain file (math12k, mmlu_arc, knowledge), the table says which one
+to make.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +28,8 @@ class Task(NamedTuple):
   splits: Mapping[str, str]  # split -> file in the data set's folder
   fields: Mapping[str, str]  # our field -> field in the file, 'a.b' for nested
   user: Callable[[dict], str] = _question  # renamed row -> user message
-  answer: Callable[[dict], str] = _answer  # renamed row -> gold answer
+  # renamed row -> gold answer, or all of them where several are right
+  answer: Callable[[dict], str | list[str]] = _answer
   tfds: str | None = None  # its builder in tensorflow-datasets
 
 
@@ -71,6 +74,46 @@ def _letter(row: dict) -> str:
   return ascii_uppercase[row['answer']]
 
 
+def _boxed(row: dict) -> str:
+  return boxed(row['solution']).strip()
+
+
+def _with_contexts(row: dict) -> str:
+  """The retrieval message of HRPO's release, of the first three documents. A
+  document is its title in quotes, a line end, and its text."""
+  contexts = _texts(row, 'contexts')[:3]
+  documents = ''.join(f'{_document(text)}\n' for text in contexts)
+  return (
+    f'Context (which may or may not be relevant):\n{documents}\n'
+    f'Question: {row["question"]}'
+  ).strip()
+
+
+def _document(text: str) -> str:
+  title, *lines = text.split('\n')
+  return '::::'.join([title.strip('"'), *lines])
+
+
+def _answers(row: dict) -> list[str]:
+  return [answer.strip() for answer in _texts(row, 'answer')]
+
+
+def _texts(row: dict, name: str) -> list[str]:
+  texts = row[name]
+  if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+    raise ValueError(f'{name} = {texts!r:.60}: accepted is a list of texts')
+  return texts
+
+
+def _choices(splits: Mapping[str, str]) -> Task:
+  return Task(
+    splits,
+    {'question': 'question', 'choices': 'choices', 'answer': 'answer'},
+    user=_options,
+    answer=_letter,
+  )
+
+
 def _lsat(section: str) -> Task:
   return Task(
     {'test': f'lsat-{section}.jsonl'},
@@ -92,6 +135,20 @@ TASKS = {
     answer=_after_hashes,
     tfds='gsm8k',
   ),
+  # Hendrycks et al.'s 7,500 and 5,000 problems, as ToRA lists them.
+  'math': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'problem', 'solution': 'solution'},
+    answer=_boxed,
+  ),
+  # All of `math` but the problems of `math500`, with the bare answers.
+  'math12k': Task(
+    {'train': 'train.jsonl'}, {'question': 'problem', 'answer': 'answer'}
+  ),
+  # DeepScaleR-Preview; the file is one list.
+  'deepscaler': Task(
+    {'train': 'deepscaler.json'}, {'question': 'problem', 'answer': 'answer'}
+  ),
   'math500': Task(
     {'test': 'test.jsonl'}, {'question': 'problem', 'answer': 'answer'}
   ),
@@ -107,18 +164,24 @@ TASKS = {
   'minerva_math': Task(
     {'test': 'test.jsonl'},
     {'question': 'problem', 'solution': 'solution'},
-    answer=lambda row: boxed(row['solution']).strip(),
+    answer=_boxed,
   ),
   'olympiadbench': Task(
     {'test': 'test.jsonl'},
     {'question': 'question', 'answer': 'final_answer'},
     answer=lambda row: ', '.join(row['answer']),
   ),
-  'mmlu_stem': Task(
-    {'test': 'test.jsonl'},
-    {'question': 'question', 'choices': 'choices', 'answer': 'answer'},
-    user=_options,
-    answer=_letter,
+  'mmlu_stem': _choices({'test': 'test.jsonl'}),
+  # HRPO's mixture: MMLU's auxiliary training set and ARC-Challenge's, in the
+  # layout of mmlu_stem (`answer` counts from 0).
+  'mmlu_arc': _choices({'train': 'train.jsonl', 'test': 'test.jsonl'}),
+  # HRPO's other mixture: NQ and HotpotQA, each question with its documents,
+  # best first; any of `answers` is right.
+  'knowledge': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'question', 'contexts': 'contexts', 'answer': 'answers'},
+    user=_with_contexts,
+    answer=_answers,
   ),
   'mawps': Task(
     {'test': 'test.jsonl'},

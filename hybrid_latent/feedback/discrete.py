@@ -8,7 +8,7 @@ import functools
 
 import jax.numpy as jnp
 
-from hybrid_latent.feedback.base import stateless, token_log_prob
+from hybrid_latent.feedback.base import drawn_token, stateless, token_log_prob
 from hybrid_latent.types import Fed, Feedback
 
 
@@ -23,4 +23,4 @@ def discrete() -> Feedback:
   def replay(model, record, tokens):
     return model.embed(tokens)
 
-  return Feedback(stateless, step, replay, token_log_prob)
+  return Feedback(stateless, step, replay, token_log_prob, drawn_token)

@@ -28,7 +28,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from hybrid_latent.feedback.base import stateless, token_log_prob
+from hybrid_latent.feedback.base import (
+  drawn_token,
+  latent_where,
+  recorded_latents,
+  stateless,
+  token_log_prob,
+)
 from hybrid_latent.ops.soft import filtered_soft_embedding
 from hybrid_latent.types import Fed, Feedback
 
@@ -75,6 +81,11 @@ class Gate(nnx.Module):
     self.decay = nnx.Param(-jnp.log(jnp.expm1(-jnp.log(u) / C)))
 
 
+def gate(key, model, tokenizer=None, **initial) -> Gate:
+  """The gate for a model; `initial` as in `Gate`."""
+  return Gate(key, model.table.shape[-1], **initial)
+
+
 @functools.cache  # one object, so that a jit that takes it compiles once
 def gated(form: str = 'stable', width: int = 64) -> Feedback:
   """HRPO's feedback for a `Policy(model, Gate(...))`.
@@ -86,9 +97,8 @@ def gated(form: str = 'stable', width: int = 64) -> Feedback:
     raise ValueError(f'gated: form {form!r}: write one of {FORMS}')
 
   def step(model, state, keys, out):
-    soft = filtered_soft_embedding(out.logits, model.table, width=width)
     token = model.embed(out.token)
-    h = (soft.mixture / soft.l2[:, None]).astype(token.dtype)
+    h = _projected(model, out, width).astype(token.dtype)
     mixed, latent = mixture(model.feedback, token, h, form)
     x = jnp.where(out.thinking[:, None], mixed, token)
     latent = jnp.where(out.thinking, latent, 0)
@@ -100,7 +110,27 @@ def gated(form: str = 'stable', width: int = 64) -> Feedback:
     mixed, _ = mixture(model.feedback, token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)
 
-  return Feedback(stateless, step, replay, token_log_prob)
+  return Feedback(stateless, step, replay, token_log_prob, drawn_token)
+
+
+@functools.cache
+def interpolated(width: int = 64) -> Feedback:
+  """The paper's ablation without a gate: x = h, and no token, while the model
+  thinks. Its curve is normal for some hundred steps, then collapses."""
+
+  def step(model, state, keys, out):
+    h = _projected(model, out, width)
+    return latent_where(out.thinking, h, model, out, state)
+
+  return Feedback(
+    stateless, step, recorded_latents, token_log_prob, drawn_token
+  )
+
+
+def _projected(model, out, width):
+  """h of equation 3, float32."""
+  soft = filtered_soft_embedding(out.filtered, model.table, width=width)
+  return soft.mixture / soft.l2[:, None]
 
 
 def mixture(

@@ -16,7 +16,6 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.ops.attention import attention
-from hybrid_latent.ops.norm import rms_norm
 from hybrid_latent.ops.rope import (
   Llama3Scaling,
   rope_frequencies,
@@ -54,6 +53,16 @@ class TransformerConfig:
   dtype: str = 'float32'  # of the computation; parameters keep their own
   remat: str = 'none'  # what training saves per layer, a key of REMAT
   attention: str = 'xla'  # or 'cudnn'
+
+
+def rms_norm(
+  x: Float[Array, '*b d'], scale: Float[Array, 'd'], eps: float
+) -> Float[Array, '*b d']:
+  """x / rms(x) * scale; the statistics in float32, the result in x's dtype."""
+  y = x.astype(jnp.float32)
+  y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + eps)
+  scale = jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
+  return scale.astype(x.dtype) * y.astype(x.dtype)
 
 
 class LoRA(nnx.Module):

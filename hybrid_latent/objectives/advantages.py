@@ -1,30 +1,100 @@
-"""From the rewards of a group to the advantage of each member."""
+"""From the rewards of a prompt's group to the advantage of each member.
+
+GRPO (arXiv 2402.03300) measures a reward in standard deviations of its group;
+Dr. GRPO (arXiv 2503.20783) shows that this favours questions that are nearly
+always or never solved, and leaves the deviation out. RLOO (arXiv 2402.14740)
+compares with the mean of the other members.
+
+The papers leave open what a completion without a grade does. Here, as in TRL,
+it is left out: the others are judged as if it were not there, and its own
+advantage is 0. A group with fewer than two grades has advantage 0 throughout.
+"""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+
+from hybrid_latent.objectives.base import Advantages, Judged
 
 
-def group_advantages(
-  rewards: Float[Array, 'b'], group: int, *, eps: float = 1e-4
-) -> Float[Array, 'b']:
-  """(r - mean) / (std + eps) over each run of `group` rows, with the unbiased
-  standard deviation (GRPO, arXiv 2402.03300, as TRL computes it).
+def group_relative(
+  judged: Judged,
+  group: int,
+  *,
+  scale: str = 'group',
+  ddof: int = 1,
+  eps: float = 1e-4,
+) -> Advantages:
+  """(r - mean) / (std + eps) over each run of `group` rows.
 
-  NaN marks a completion that could not be graded: it is left out of its
-  group's statistics and its advantage is 0. A group with fewer than two grades
-  has no spread, and advantage 0 throughout.
+  r is the reward of a row with its token rewards. `scale` says whose deviation
+  divides: 'group' (GRPO), 'batch' (that of all rewards at hand), or 'none'
+  (Dr. GRPO). With `ddof` 1 its variance is unbiased, as in TRL (eps 1e-4) and
+  verl (eps 1e-6).
   """
+  if scale not in ('group', 'batch', 'none'):
+    raise ValueError(
+      f"group_relative: scale {scale!r}: write 'group', 'batch' or 'none'"
+    )
+  rewards = _in_groups(judged, group)
+  graded = ~jnp.isnan(rewards)
+  advantages = _centred(rewards, graded, -1)
+  if scale == 'group':
+    advantages /= _std(advantages, graded, -1, ddof) + eps
+  elif scale == 'batch':
+    spread = _centred(rewards, graded, None)
+    advantages /= _std(spread, graded, None, ddof) + eps
+  return _by_token(advantages, judged)
+
+
+def leave_one_out(
+  judged: Judged, group: int, *, normalize: bool = False
+) -> Advantages:
+  """r_i - mean of the other r_j, which is n / (n - 1) * (r - mean) over the n
+  graded rows of each run of `group`.
+
+  r is the reward of a row with its token rewards. `normalize` brings the
+  advantages of all rows at hand to mean 0 and deviation 1 (TRL's
+  normalize_advantages, off there as well).
+  """
+  rewards = _in_groups(judged, group)
+  graded = ~jnp.isnan(rewards)
+  n = graded.sum(-1, keepdims=True)
+  advantages = _centred(rewards, graded, -1) * (n / jnp.maximum(n - 1, 1))
+  if normalize:
+    compared = graded & (n > 1)
+    advantages = _centred(advantages, compared, None)
+    advantages /= _std(advantages, compared, None, 1) + 1e-4
+  return _by_token(advantages, judged)
+
+
+def _in_groups(judged, group) -> Float[Array, 'u g']:
+  """The whole reward of each row, a prompt's rows side by side."""
+  rewards = judged.rewards
   if group < 2 or rewards.shape[0] % group:
     raise ValueError(
-      f'group_advantages: {rewards.shape[0]} rewards in groups of {group}: '
-      'a group needs at least 2 rows and the rows must be whole groups'
+      f'group {group} with {rewards.shape[0]} rewards: a group needs at least '
+      '2 rows to be compared, and the rows must be whole groups'
     )
-  r = rewards.reshape(-1, group)
-  graded = ~jnp.isnan(r)
-  # So that equal rewards have advantage 0, however their sum is rounded.
-  r -= jnp.nanmin(r, axis=-1, keepdims=True)
-  n = graded.sum(-1, keepdims=True)
-  total = lambda x: jnp.sum(jnp.where(graded, x, 0), -1, keepdims=True)
-  centred = r - total(r) / jnp.maximum(n, 1)
-  std = jnp.sqrt(total(centred**2) / jnp.maximum(n - 1, 1))
-  return jnp.where(graded, centred / (std + eps), 0).reshape(-1)
+  if judged.token_rewards is not None:
+    rewards += jnp.where(judged.mask, judged.token_rewards, 0).sum(-1)
+  return rewards.reshape(-1, group)
+
+
+def _centred(x: Float[Array, 'u g'], graded: Bool[Array, 'u g'], axis):
+  """x - mean over the graded, and 0 for the others."""
+  # From the least on: equal values are then 0 however their sum is rounded.
+  x -= jnp.min(jnp.where(graded, x, jnp.inf), axis, keepdims=True)
+  n = jnp.maximum(graded.sum(axis, keepdims=True), 1)
+  mean = jnp.sum(jnp.where(graded, x, 0), axis, keepdims=True) / n
+  return jnp.where(graded, x - mean, 0)
+
+
+def _std(centred, graded, axis, ddof):
+  n = graded.sum(axis, keepdims=True)
+  variance = jnp.sum(centred**2, axis, keepdims=True) / jnp.maximum(n - ddof, 1)
+  return jnp.sqrt(variance)
+
+
+def _by_token(advantages, judged) -> Advantages:
+  rows = advantages.reshape(-1, 1)
+  return Advantages(jnp.broadcast_to(rows, judged.mask.shape))

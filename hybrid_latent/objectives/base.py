@@ -1,14 +1,28 @@
-"""Means that are not yet divided, so that nothing can change them.
+"""What an advantage and a loss are given, and means that are not yet divided.
 
 A loss or a metric is a (total, count) pair. Micro-batches, devices and hosts
 contribute totals and counts; whoever reports divides once. The mean over a
 batch is then the same however the batch was cut.
+
+Over what a loss is averaged has a name here, in TRL and in verl:
+
+  here       TRL loss_type  verl loss_agg_mode
+  token      dapo           token-mean
+  sequence   grpo           seq-mean-token-mean
+  constant   dr_grpo        seq-mean-token-sum-norm, which spares the / rows
+  sum        luspo          seq-mean-token-sum
+
+TRL's bnpo is 'token' over a micro-batch alone, which no cut leaves unchanged.
+Rows without a counted token do not count, as in verl; TRL counts them.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+Option = TypeVar('Option')
 
 
 class Mean(NamedTuple):
@@ -34,17 +48,77 @@ class Peak(NamedTuple):
     return self.highest.max()
 
 
+class Judged(NamedTuple):
+  """Completions with their rewards, from which advantages are made."""
+
+  rewards: Float[Array, 'b']  # NaN: could not be graded
+  mask: Bool[Array, 'b t']  # the tokens that a loss counts
+  token_rewards: Float[Array, 'b t'] | None = None  # added to them, by token
+  values: Float[Array, 'b t'] | None = None  # the critic's
+
+
+class Advantages(NamedTuple):
+  """How much better than expected each token was."""
+
+  values: Float[Array, 'b t']
+  returns: Float[Array, 'b t'] | None = None  # what a critic learns
+
+
+class Experience(NamedTuple):
+  """A batch as a loss sees it. The first three fields carry the gradient."""
+
+  log_probs: Float[Array, 'b t']
+  entropy: Float[Array, 'b t']  # nats, of the whole distribution
+  values: Float[Array, 'b t'] | None  # the critic's
+  mask: Bool[Array, 'b t']  # the tokens that count
+  advantages: Float[Array, 'b t']
+  old: Float[Array, 'b t'] | None  # log-probs before this batch's updates;
+  # None: these are its first, so that they are log_probs themselves
+  sampler: Float[Array, 'b t']  # log-probs as the rollout computed them
+  behaviour: Float[Array, 'b t']  # of the filtered distribution drawn from
+  reference: Float[Array, 'b t'] | None = None
+  returns: Float[Array, 'b t'] | None = None
+  old_values: Float[Array, 'b t'] | None = None  # None: values themselves
+
+
 def token_mean(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
-  """Every position counts the same (TRL 'dapo', verl 'token-mean')."""
+  """Every position counts the same."""
   return Mean(jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32))
 
 
 def sequence_mean(
   values: Float[Array, 'b t'], mask: Bool[Array, 'b t']
 ) -> Mean:
-  """Every row counts the same, and within it every position (TRL 'grpo', verl
-  'seq-mean-token-mean'). Rows without a position do not count."""
-  lengths = mask.sum(-1, dtype=jnp.float32)
-  sums = jnp.sum(jnp.where(mask, values, 0), axis=-1)
-  means = sums / jnp.maximum(lengths, 1)
-  return Mean(means.sum(), (lengths > 0).sum(dtype=jnp.float32))
+  """Every row counts the same, and within it every position."""
+  lengths = jnp.maximum(mask.sum(-1, keepdims=True, dtype=jnp.float32), 1)
+  return sequence_sum(values / lengths, mask)
+
+
+def constant_mean(
+  values: Float[Array, 'b t'], mask: Bool[Array, 'b t'], length: float
+) -> Mean:
+  """Sums over rows as if each had `length` positions, so that a position
+  counts the same in rows of any length and in batches of any length (Dr. GRPO,
+  arXiv 2503.20783)."""
+  return sequence_sum(values / length, mask)
+
+
+def sequence_sum(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
+  """The mean over rows of their sums: the log-probability of a row."""
+  total = jnp.sum(jnp.where(mask, values, 0))
+  return Mean(total, mask.any(-1).sum(dtype=jnp.float32))
+
+
+AGGREGATIONS: dict[str, Callable[..., Mean]] = {
+  'token': token_mean,
+  'sequence': sequence_mean,
+  'constant': constant_mean,
+  'sum': sequence_sum,
+}
+
+
+def choice(field: str, name: str, options: Mapping[str, Option]) -> Option:
+  """options[name], or an error that lists what there is."""
+  if name not in options:
+    raise ValueError(f'{field} {name!r}: write one of {[*options]}')
+  return options[name]

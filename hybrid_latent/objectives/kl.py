@@ -1,14 +1,67 @@
-"""Estimates of KL(policy || reference) from the policy's own samples."""
+"""Estimates of KL(policy || reference) from the policy's own samples.
 
+Schulman (2020, http://joschu.net/blog/kl-approx.html) compares k1, k2 and k3
+by their values: k1 and k3 are without bias, k3 is never negative. In a loss
+the gradient counts, and there the order is another. With d = log_probs -
+reference, in expectation over the policy's samples:
+
+        value         gradient to log_probs   which is that of
+  k1    d             1                       nothing: it is 0
+  k2    d^2 / 2       d                       KL(policy || reference)
+  k3    exp(-d)-1+d   1 - exp(-d)             KL(reference || policy)
+  k1+   d             d                       KL(policy || reference)
+  k3+   exp(-d)-1+d   d                       KL(policy || reference)
+
+The names, and `+` for another's value with k2's gradient, are verl's; its
+clamps are left out. In the reward instead of the loss, k1 is right. TRL's
+use_bias_correction_kl (DeepSeek-V3.2, arXiv 2512.02556), k3 times the ratio to
+the old policy, is k3+ wherever that ratio is 1.
+"""
+
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+def k1(
+  log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
+) -> Float[Array, '*b']:
+  """Without bias, of either sign."""
+  return log_probs - reference
+
+
+def k2(
+  log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
+) -> Float[Array, '*b']:
+  """Biased, and with the gradient of the divergence."""
+  return (log_probs - reference) ** 2 / 2
 
 
 def k3(
   log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
 ) -> Float[Array, '*b']:
-  """exp(d) - d - 1 with d = reference - log_probs: never negative, unbiased
-  (Schulman 2020, http://joschu.net/blog/kl-approx.html). Its gradient to
-  log_probs is 1 - exp(d)."""
+  """Without bias, never negative."""
   d = reference - log_probs
   return jnp.expm1(d) - d
+
+
+def _straight_through(estimate):
+  """The value of `estimate` with the gradient of k2."""
+  constant = jax.lax.stop_gradient
+
+  def mixed(log_probs, reference):
+    slope = k2(log_probs, reference)
+    return constant(estimate(log_probs, reference)) + (slope - constant(slope))
+
+  return mixed
+
+
+ESTIMATORS: dict[str, Callable] = {
+  'k1': k1,
+  'k2': k2,
+  'k3': k3,
+  'k1+': _straight_through(k1),
+  'k3+': _straight_through(k3),
+}

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hybrid_latent.types import PyTree
+
 
 class TokenScores(NamedTuple):
   """What one pass over the vocabulary says of each position."""
@@ -27,18 +29,15 @@ def token_scores(
   return TokenScores(chosen - lse, lse - mean)
 
 
-def chunked_token_scores(
-  unembed: Callable[[Array], Array],
-  hidden: Float[Array, 'b t d'],
-  tokens: Int[Array, 'b t'],
-  temperature: Float[Array, ''] | float,
-  *,
-  chunk: int = 128,
-) -> TokenScores:
-  """`token_scores(unembed(hidden) / temperature, tokens)`, `chunk` positions
-  at a time, forward and backward: the logits of a chunk are made again in its
-  backward pass, so that at most [b chunk v] floats exist."""
-  b, t = tokens.shape
+def over_chunks(
+  f: Callable[[PyTree], PyTree], tree: PyTree, chunk: int
+) -> PyTree:
+  """f of a tree with leaves [b t ...], `chunk` positions of t at a time.
+
+  Whatever f makes on its way is made again in the backward pass, so that the
+  logits of at most `chunk` positions exist at a time.
+  """
+  b, t = jax.tree.leaves(tree)[0].shape[:2]
   chunk = min(chunk, t)
   chunks = -(-t // chunk)
 
@@ -48,11 +47,7 @@ def chunked_token_scores(
     return jnp.moveaxis(x, 1, 0)
 
   def join(x):
-    return jnp.moveaxis(x, 0, 1).reshape(b, -1)[:, :t]
+    return jnp.moveaxis(x, 0, 1).reshape(b, chunks * chunk, *x.shape[3:])[:, :t]
 
-  @jax.checkpoint
-  def scores(part):
-    return token_scores(unembed(part[0]) / temperature, part[1])
-
-  parts = jax.lax.map(scores, (split(hidden), split(tokens)))
-  return TokenScores(*map(join, parts))
+  parts = jax.lax.map(jax.checkpoint(f), jax.tree.map(split, tree))
+  return jax.tree.map(join, parts)

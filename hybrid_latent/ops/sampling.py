@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.types import Sampling
 
@@ -16,6 +16,7 @@ def sampling(
   top_p: float = 1.0,
   min_p: float = 0.0,
   greedy: bool = False,
+  greedy_answer: bool = False,
   score_temperature: float = 1.0,
 ) -> Sampling:
   """Checked settings, as arrays."""
@@ -34,6 +35,7 @@ def sampling(
     jnp.float32(top_p),
     jnp.float32(min_p),
     jnp.bool_(greedy),
+    jnp.bool_(greedy_answer),
     jnp.float32(score_temperature),
   )
 
@@ -120,7 +122,9 @@ def _threshold(mass, measure, wanted):
 
 
 def draw(
-  keys: Key[Array, 'b'], logits: Float[Array, 'b v'], greedy: Array
+  keys: Key[Array, 'b'],
+  logits: Float[Array, 'b v'],
+  greedy: Bool[Array, '*b'],
 ) -> Int[Array, 'b']:
   """One token a row from softmax(logits), or the likeliest where greedy.
 

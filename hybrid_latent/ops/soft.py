@@ -32,3 +32,12 @@ def filtered_soft_embedding(
 
   kept = jnp.sum(logits > -jnp.inf, axis=-1)
   return jax.lax.cond(jnp.max(kept) <= width, sparse, full, logits)
+
+
+def soft_mixture(
+  logits: Float[Array, '*b v'],
+  table: Float[Array, 'v d'],
+  temperature: Float[Array, ''],
+) -> Float[Array, '*b d']:
+  """softmax(logits / temperature) @ table, float32."""
+  return soft_embedding(logits, table, temperature).mixture

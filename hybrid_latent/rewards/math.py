@@ -45,7 +45,7 @@ def accuracy(
       the grader wait longer than 2 * seconds * group.
   """
   return [
-    _equal(text, gold, seconds)
+    equal(text, gold, seconds)
     for text, gold in zip(completions, answer, strict=True)
   ]
 
@@ -54,13 +54,15 @@ def format(completions: Sequence[str], *, pattern: str, **_) -> list[float]:
   r"""1 where the whole completion matches the regular expression, else 0.
 
   r'.*\\boxed\{.+\}.*' asks for a boxed answer,
+  r'(?!.*####.*####).*####.*' for the delimiter #### exactly once,
   r'<think>(?!.*<think>).*?</think>.*' for one thought at the start.
   """
   whole = re.compile(pattern, re.DOTALL)
   return [float(whole.fullmatch(text) is not None) for text in completions]
 
 
-def _equal(text: str, gold: str, seconds: int) -> float | None:
+def equal(text: str, gold: str, seconds: int = 1) -> float | None:
+  """`accuracy` of one completion."""
   marked = gold if '$' in gold or 'boxed' in gold else f'${gold}$'
   want = parse(marked, _FORMS, parsing_timeout=seconds)
   if not want:

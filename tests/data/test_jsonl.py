@@ -128,7 +128,7 @@ def test_mistakes_are_named(sums, tmp_path):
     problems(SUMS, split='test', **sums)
 
 
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', sorted({task for task, _ in SIZES}))
 def test_every_row_of_the_benchmarks_has_a_question_and_an_answer(
   task, tmp_path
 ):

@@ -1,10 +1,11 @@
 """The smallest run that shows everything, and a reward that a random model
 earns. The argument is that of rl_arithmetic.py."""
 
-import numpy as np
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.configs import hrpo_gsm8k, rl_arithmetic
+from hybrid_latent.objectives.base import Advantages
 
 
 def get_config(argument: str) -> ConfigDict:
@@ -36,6 +37,6 @@ def digits(completions, **_):
   return [sum(map(str.isdigit, c)) / max(len(c), 1) for c in completions]
 
 
-def mistaken(rewards, group, **_):
+def mistaken(judged, group, **_):
   """Advantages, if it were not for a 0 / 0."""
-  return np.full(len(rewards), np.nan, np.float32)
+  return Advantages(jnp.full(judged.mask.shape, jnp.nan))

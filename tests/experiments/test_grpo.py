@@ -116,6 +116,7 @@ def test_evaluations_are_returned_and_written_down(hrpo):
   assert set(rows[0]) == {
     *('eval/digits', 'eval/completions/mean_length'),
     *('eval/completions/clipped_ratio', 'eval/hidden_ratio'),
+    *('eval/switches', 'eval/latent_tokens'),
   }
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.policies import (
-  STOP_IDS,
   chat_ids,
   checked_resume,
-  stop_rule,
+  prompt_ids,
   subject,
 )
 from hybrid_latent import sharding
@@ -93,16 +92,48 @@ def test_a_model_without_a_tokenizer_is_refused(model_folder, tmp_path, key):
     actor(folder, key)
 
 
-def test_there_is_room_for_other_stop_ids(tokenizer):
-  """Fewer or more of them are the same program."""
-  stops = [
-    stop_rule(tokenizer, 384, '####', 5, {'eos_token_id': ids})
-    for ids in (1, [1, 7], list(range(1, 9)))
-  ]
-  assert [(stop.tokens >= 0).sum() for stop in stops] == [1, 2, 8]
-  assert {stop.tokens.shape for stop in stops} == {(STOP_IDS,)}
-  with pytest.raises(ValueError, match='9 stop ids: at most 8'):
-    stop_rule(tokenizer, 384, '####', 5, {'eos_token_id': list(range(1, 10))})
+def test_thinking_is_cut_and_closed_as_the_config_says(model_folder, key):
+  stop = actor(
+    model_folder,
+    key,
+    **{
+      'rollout.thinking': 5,
+      'rollout.answer': 2,
+      'rollout.closing.ended': ' 1',
+      'rollout.closing.cut': ' ####',
+    },
+  ).stop
+  assert (int(stop.thinking), int(stop.answer)) == (5, 2)
+  tokenizer = arithmetic.tokenizer()
+  written = [tokenizer.decode(row[row >= 0]) for row in stop.closing]
+  assert written == [' 1', ' ####']
+
+
+def test_new_tokens_begin_as_the_config_says(model_folder, key):
+  tokens = '<start-latent>= ####', '<latent>'
+  ours = actor(model_folder, key, **{'model.new_tokens': tokens})
+  start, slot, hashes = ours.tokenizer.convert_tokens_to_ids(
+    ['<start-latent>', '<latent>', 'Ġ####']
+  )
+  table = np.asarray(ours.base.table)
+  np.testing.assert_array_equal(table[start], table[hashes])
+  used = len(arithmetic.tokenizer())
+  np.testing.assert_allclose(table[slot], table[: used + 1].mean(0), atol=1e-3)
+  text = ours.tokenizer.decode([start, slot], skip_special_tokens=True)
+  assert text == '<start-latent><latent>'
+
+
+def test_a_critic_is_a_model_of_its_own(model_folder, key):
+  """It shares the base's weights as long as adapters are trained."""
+  changes = {'critic.enabled': True}
+  critic = actor(model_folder, key, 'grpo', **changes).policy.critic
+  assert not critic.value_head.any()
+  changes |= {'lora.rank': 0, 'optimizer.groups.lora.pattern': '^model'}
+  ours = actor(model_folder, key, 'grpo', **changes)
+  mine = named_leaves(ours.policy.critic.model)
+  for name, x in named_leaves(ours.policy.model).items():
+    assert buffers(mine[name]) != buffers(x)
+    np.testing.assert_array_equal(mine[name], x)
 
 
 def test_a_prompt_ends_where_the_model_begins(tokenizer):
@@ -110,6 +141,19 @@ def test_a_prompt_ends_where_the_model_begins(tokenizer):
   assert alone == '<|user|>Hi?<|assistant|>'
   told = tokenizer.decode(chat_ids(tokenizer, 'Add.', 'Hi?'))
   assert told == '<|system|>Add.<|user|>Hi?<|assistant|>'
+
+
+def test_a_prompt_can_be_plain_text(tokenizer):
+  data = rl_tiny.get_config('x,grpo').data
+  assert prompt_ids(tokenizer, data, {'question': 'Hi?'}) == chat_ids(
+    tokenizer, '', 'Hi?'
+  )
+  data.prefill = ' No.'
+  text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
+  assert text == '<|user|>Hi?<|assistant|> No.'
+  data.template = 'A {reader} asks: {question} Say:'
+  text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
+  assert text == 'A {reader} asks: Hi? Say: No.'
 
 
 def test_some_fields_may_change_when_a_run_resumes():

@@ -9,7 +9,7 @@ from tests.experiments import rl_tiny
 @pytest.mark.parametrize(
   ('changes', 'told'),
   [
-    ({'epochs': 2}, 'config.epochs is 2: write 1.*trained on once.*latents'),
+    ({'epochs': 2}, 'epochs .* is 2: write 1.*latents may be trained on once'),
     ({'rollout.group': 1}, 'config.rollout.group is 1.*at least 2'),
     (
       {'feedback.function': 'gate:gated'},
@@ -17,11 +17,11 @@ from tests.experiments import rl_tiny
     ),
     (
       {'feedback.parameters': 'gated:Gat'},
-      "'gated:Gat': hybrid_latent.feedback.gated has .*'Gate', 'gated'",
+      "'gated:Gat': hybrid_latent.feedback.gated has .*'Gate', 'gate', 'gated'",
     ),
     (
-      {'objective.function': 'reinforce:grpo'},
-      "'reinforce:grpo': .* has .'reinforce'.",
+      {'objective.function': 'policy_gradient:grpo'},
+      "'policy_gradient:grpo': .* has .'policy_gradient'.",
     ),
     ({'data.source': 'arithmetic'}, "'arithmetic': write 'module:function'"),
     ({'data.train': 'dev'}, "split='dev': there is 'train' and 'test'"),

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from hybrid_latent.feedback import gated as hrpo
-from hybrid_latent.feedback.gated import FORMS, C, Gate, gated
+from hybrid_latent.feedback.gated import FORMS, C, Gate, gated, interpolated
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.replay import replay
-from hybrid_latent.types import StepOut
 from tests import tiny
 from tests.tiny import FEEDBACKS, STOPS, sample
 
@@ -175,12 +174,7 @@ def test_h_is_the_distribution_projected(actor, kept, width):
   l2 = np.linalg.norm(p, axis=-1, keepdims=True)
   assert (l2 > kept**-0.5 - 1e-12).all() and (l2 < 1 + 1e-12).all()
   expected = p @ np.float64(actor.table) / l2
-  out = StepOut(
-    token=jnp.argmax(z, axis=-1),
-    logits=jnp.asarray(z + 3, jnp.float32),  # p scaled is the same h
-    hidden=jnp.zeros((3, WIDTH)),
-    thinking=jnp.array([True, True, False]),
-  )
+  out = tiny.step_out(z + 3, thinking=[True, True, False])  # p is the same
   fed = step(gated(width=width), actor, out)
   np.testing.assert_allclose(fed.record['h'], expected, rtol=0, atol=1e-5)
   if kept == 1:
@@ -192,6 +186,10 @@ def test_h_is_the_distribution_projected(actor, kept, width):
   assert fed.latent[2] == 0 < fed.latent[0]
   _, _, mixed = by_hand(actor.feedback, actor.embed(out.token), expected)
   np.testing.assert_allclose(fed.x[:2], mixed[:2], rtol=0, atol=1e-5)
+  fed = step(interpolated(width), actor, out)
+  np.testing.assert_allclose(fed.x[:2], expected[:2], rtol=0, atol=1e-5)
+  np.testing.assert_array_equal(fed.x[2], actor.embed(out.token)[2])
+  assert fed.latent.tolist() == [1, 1, 0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -255,10 +253,27 @@ def test_unmixed_positions_score_as_discrete(actor):
   )
 
 
-def rolled(actor):
+def test_without_a_gate_h_itself_is_read(actor):
+  """While it thinks, and as a constant."""
+  feedback = FEEDBACKS['interpolated']
+  out = rolled(actor, feedback)
+  logits = np.float64(tiny.logits(actor, feedback, PROMPT, out))
+  p = np.exp(logits - logits.max(-1, keepdims=True))
+  p[p < np.sort(p, axis=-1)[..., -40, None]] = 0
+  h = p @ np.float64(actor.table) / np.linalg.norm(p, axis=-1, keepdims=True)
+  read = feedback.replay(actor, out.record, out.tokens)
+  thinking = np.asarray(out.thinking)
+  close = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
+  close(np.asarray(read)[thinking], h[thinking])
+  words = actor.embed(out.tokens)[~thinking]
+  np.testing.assert_array_equal(np.asarray(read)[~thinking], words)
+  assert thinking.any() and (out.mask & ~thinking).any()
+
+
+def rolled(actor, feedback=FEEDBACKS['gated']):
   return sample(
     actor,
-    FEEDBACKS['gated'],
+    feedback,
     PROMPT,
     jax.random.key(2),
     sampling=sampling(top_k=40),

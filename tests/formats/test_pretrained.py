@@ -14,7 +14,7 @@ from hybrid_latent.formats.huggingface import write_json, write_model
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models.families import size
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.attention import causal_mask, positions
 
 CONFIG = TransformerConfig(
   vocab=24,

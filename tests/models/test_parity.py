@@ -18,7 +18,7 @@ from hybrid_latent.formats.huggingface import folder_tensors, write_model
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import unstack
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.ops.attention import causal_mask, positions
 
 VOCAB = 131  # more rows than any tokenizer has ids: padding
 LLAMA3 = {

@@ -1,14 +1,17 @@
-"""What the decoder promises beside parity: its depth costs no compile time."""
+"""What the decoder promises beside parity: its depth costs no compile time, and
+its norm is torch's."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import torch
 
 from hybrid_latent.models.llama import SIZES
-from hybrid_latent.models.transformer import Transformer
-from hybrid_latent.ops.masking import causal_mask, positions
+from hybrid_latent.models.transformer import Transformer, rms_norm
+from hybrid_latent.ops.attention import causal_mask, positions
 
 
 def gradient_program(layers: int, remat: str) -> str:
@@ -38,3 +41,29 @@ def gradient_program(layers: int, remat: str) -> str:
 def test_the_training_program_does_not_grow_with_the_layers(remat):
   lines = [gradient_program(n, remat).count('\n') for n in (2, 64)]
   assert lines[0] == lines[1]
+
+
+def test_the_norm_agrees_with_torch(key):
+  x = 10 * jax.random.normal(key, (2, 3, 64))
+  scale = jax.random.normal(jax.random.fold_in(key, 1), 64)
+  expected = torch.nn.functional.rms_norm(
+    torch.tensor(np.asarray(x)), (64,), torch.tensor(np.asarray(scale)), 1e-6
+  )
+  np.testing.assert_allclose(
+    jax.jit(rms_norm)(x, scale, 1e-6), expected, rtol=1e-5, atol=1e-6
+  )
+
+
+def test_a_bfloat16_norm_keeps_float32_statistics():
+  # 1 + 2**-8 has no bfloat16: summed there, the mean square would be off.
+  x = jnp.full((1, 512), 3.0, jnp.bfloat16).at[0, 0].set(48.0)
+  out = rms_norm(x, jnp.ones(512, jnp.bfloat16), 0.0)
+  rms = np.sqrt((511 * 9 + 48**2) / 512)
+  assert out.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    out.astype(jnp.float32)[0, :2], [48 / rms, 3 / rms], rtol=2**-8
+  )
+
+
+def test_eps_keeps_the_norm_of_zero_finite():
+  assert rms_norm(jnp.zeros((1, 4)), jnp.ones(4), 1e-6).tolist() == [[0.0] * 4]

@@ -1,20 +1,30 @@
 """Means and peaks stay the same however their batch is cut."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hybrid_latent.objectives.base import (
+  AGGREGATIONS,
   Mean,
   Peak,
+  choice,
+  constant_mean,
   sequence_mean,
+  sequence_sum,
   token_mean,
 )
 
 LENGTHS = np.array([5, 0, 2, 1, 3, 5])
 MASK = np.arange(5) < LENGTHS[:, None]
 VALUES = np.random.default_rng(0).normal(size=MASK.shape).astype(np.float32)
+ALL = [
+  *(token_mean, sequence_mean, sequence_sum),
+  partial(constant_mean, length=8),
+]
 # What a program left where nobody may look.
 DIRTY = np.where(MASK, VALUES, np.nan)
 
@@ -30,7 +40,18 @@ def test_every_token_or_every_row_counts_the_same(values):
   assert mean.count == 5
 
 
-@pytest.mark.parametrize('mean', [token_mean, sequence_mean])
+@pytest.mark.parametrize('values', [VALUES, DIRTY])
+def test_or_rows_are_summed(values):
+  rows = [v[:n].sum() for v, n in zip(VALUES, LENGTHS, strict=True) if n]
+  mean = sequence_sum(values, MASK)
+  np.testing.assert_allclose(mean.value, np.mean(rows), rtol=1e-6)
+  assert mean.count == 5
+  mean = constant_mean(values, MASK, 8)
+  np.testing.assert_allclose(mean.value, np.mean(rows) / 8, rtol=1e-6)
+  assert mean.count == 5
+
+
+@pytest.mark.parametrize('mean', ALL)
 @pytest.mark.parametrize('parts', [1, 2, 3, 6])
 def test_no_cut_changes_a_mean(mean, parts):
   """Micro-batches of a scan, or devices."""
@@ -53,7 +74,14 @@ def test_no_cut_changes_a_peak(parts):
   assert stacked.value == VALUES.max()
 
 
-@pytest.mark.parametrize('mean', [token_mean, sequence_mean])
+@pytest.mark.parametrize('mean', ALL)
 def test_the_mean_of_nothing_is_zero(mean):
   assert mean(VALUES, np.zeros_like(MASK)).value == 0
   assert Mean(jnp.float32(0), jnp.float32(0)).value == 0
+
+
+def test_an_unknown_choice_lists_what_there_is():
+  assert choice('aggregation', 'sum', AGGREGATIONS) is sequence_sum
+  message = "aggregation 'rows': write one of .'token', 'sequence', 'constant'"
+  with pytest.raises(ValueError, match=message):
+    choice('aggregation', 'rows', AGGREGATIONS)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_latent.ops.attention import attention
+from hybrid_latent.ops.attention import attention, causal_mask, positions
 
 B, T, S, H = 2, 5, 9, 16
+MASK = jnp.array([[0, 0, 1, 1], [1, 1, 1, 1]], bool)  # left-padded rows
 
 
 def _inputs(key, heads, kv_heads):
@@ -58,3 +59,14 @@ def test_a_row_that_may_read_nothing_stays_finite(key):
 def test_an_unknown_implementation_is_named(key):
   with pytest.raises(ValueError, match="'flash': write 'xla' or 'cudnn'"):
     attention(*_inputs(key, 4, 4), implementation='flash')
+
+
+def test_positions_count_real_tokens():
+  assert positions(MASK).tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
+
+
+def test_padding_reads_itself_and_is_read_by_nobody_else():
+  assert causal_mask(MASK).astype(int).tolist() == [
+    [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]],
+    [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
+  ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from chex import assert_trees_all_close
 
-from hybrid_latent.ops.logprobs import chunked_token_scores, token_scores
+from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
 B, T, D, V = 2, 11, 6, 40
 
@@ -29,9 +29,11 @@ def _in_numpy(logits, tokens):
 
 
 def _chunked(hidden, head, tokens, temperature=0.7, chunk=4):
-  return chunked_token_scores(
-    lambda x: x @ head.T, hidden, tokens, jnp.float32(temperature), chunk=chunk
-  )
+  def scores(part):
+    hidden, tokens = part
+    return token_scores(hidden @ head.T / jnp.float32(temperature), tokens)
+
+  return over_chunks(scores, (hidden, tokens), chunk)
 
 
 @pytest.mark.parametrize('scale', [1.0, 1e3])

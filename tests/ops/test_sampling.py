@@ -140,6 +140,17 @@ def test_greedy_takes_the_first_likeliest(key):
   assert tokens[0] == 40
 
 
+def test_each_row_is_greedy_for_itself(key):
+  """Rows whose thinking is over may be, while others still draw."""
+  logits, keys = _logits(key, 64), jax.random.split(key, 64)
+  drawn = jax.jit(draw)(keys, logits, False)
+  greedy = jnp.arange(64) % 3 == 0
+  tokens = jax.jit(draw)(keys, logits, greedy)
+  likeliest = np.argmax(logits, -1)
+  assert (likeliest != drawn)[greedy].any()
+  np.testing.assert_array_equal(tokens, np.where(greedy, likeliest, drawn))
+
+
 def test_a_row_does_not_depend_on_its_batch(key):
   logits, keys = _logits(key, 64), jax.random.split(key, 64)
   how = sampling(top_k=100, top_p=0.9, min_p=0.01)

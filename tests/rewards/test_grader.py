@@ -153,6 +153,47 @@ def test_hostile_texts_arrive_and_are_judged():
     np.testing.assert_array_equal(result[kind], [0] * 4)
 
 
+def test_every_other_reward_judges_hostile_texts_too():
+  """Members of one group; what they do to one does not touch the others."""
+  texts = [
+    '<start-latent><latent><end-latent>14</think> \\boxed{14}',
+    r'\boxed{9^{9^{9^{9}}}} #### 9^{9^{9^{9}}}',
+    '</think>' + '(' * 100_000 + ' #### ' + '14.' * 10_000,
+    '\\boxed{' * 10_000 + '\x00\ud800' + '}' * 10_000,
+    'x' * 1_000_000,
+    '',
+  ]
+  names = {
+    'soft_tokens': 'soft_tokens:soft_tokens',
+    'latent': 'hyrea:latent',
+    'exact': 'answers:exact',
+    'knowledge': 'knowledge:knowledge',
+    'shorter_better': 'lengths:shorter_better',
+    'lc_r1': 'lengths:lc_r1',
+    'soft_overlong': 'lengths:soft_overlong',
+  }
+  rewards = {
+    name: {'function': f'hybrid_latent.rewards.{path}'}
+    for name, path in names.items()
+  }
+  rewards['soft_overlong']['kwargs'] = {'limit': 6, 'buffer': 4}
+  rewards['lc_r1']['kwargs'] = {'kind': 'number'}
+  ids = [np.arange(n + 1) for n in range(6)]
+  with Grader(rewards, workers=1, timeout_s=60) as grader:
+    result = graded(grader, texts, 6, answer=['14'] * 6, completion_ids=ids)
+  expected = {
+    'soft_tokens': [100, 10, 0, 10, 0, 0],
+    'latent': [1, 0, 0, 0, 0, 0],
+    'exact': [0] * 6,
+    'knowledge': [0] * 6,
+    'shorter_better': 0.001 * np.array([2000, -1, -2, -3, -4, -5]),
+    'lc_r1': [0, -1, -2, -3, -4, -5],
+    'soft_overlong': [0, 0, -0.25, -0.5, -0.75, -1],
+  }
+  for name in names:
+    np.testing.assert_allclose(result[name], expected[name], atol=1e-3)
+
+
 def test_a_worker_has_no_jax():
   rewards = {
     'accuracy': {'function': 'hybrid_latent.rewards.math:accuracy'},

@@ -1,0 +1,30 @@
+"""RLOO on GSM8K: "Back to Basics", arXiv 2402.14740, as TRL has it.
+
+    python -m experiments.grpo --workdir=runs/rloo \
+        --config=experiments/configs/rloo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct
+
+The argument is MODEL[,matched|official][,smoke]: data, optimizer and prompts of
+HRPO, or TRL's defaults, each as grpo_gsm8k.py has them. The ratio is that of a
+whole completion, the divergence is in the reward. None of the papers runs it so
+on GSM8K; Soft Tokens' RLOO is soft_tokens_gsm8k.py:MODEL,hard. Not run at that
+size here.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import grpo_gsm8k, rl
+
+BETAS = {'matched': 0.005, 'official': 0.05}
+
+
+def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
+  source, (preset,), smoke = rl.parsed(argument, list(BETAS))
+  config = grpo_gsm8k.get_config(f'{source},{preset}').unlock()
+  config.objective.kwargs = dict(
+    aggregation='sequence', level='sequence-sum', clip=(0.2, 0.2)
+  )
+  config.advantage = dict(function='advantages:leave_one_out', kwargs={})
+  config.reward_kl.update(beta=BETAS[preset], estimator='k1')
+  if preset == 'official':
+    config.rollout.group = 2
+  return rl.finished(config, smoke)

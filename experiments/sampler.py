@@ -1,0 +1,223 @@
+"""From prompts to graded completions: what training and evaluation share."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from experiments.command import Config
+from experiments.policies import Subject
+from hybrid_latent import metrics, sharding
+from hybrid_latent.formats import rollouts
+from hybrid_latent.replay import trimmed
+from hybrid_latent.rewards.grader import Grader, total
+from hybrid_latent.rollout import Prefilled, decode, prefill
+from hybrid_latent.types import Feedback, Prompt, Sampling, Trajectory
+
+EVALUATED = (
+  'completions/mean_length',
+  'completions/clipped_ratio',
+  'hidden_ratio',
+  'switches',
+  'latent_tokens',
+)
+
+
+class Rolled(NamedTuple):
+  """Completions of a batch of prompts, `group` rows for each."""
+
+  prompt: Prompt  # on the mesh, one row a prompt
+  trajectory: Trajectory  # on the mesh
+  out: Trajectory  # on this host, without the record
+  rows: Sequence[dict]  # of the data, one a prompt
+  texts: Sequence[str]
+  grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
+
+  def ids(self) -> list[int]:
+    """The prompts' numbers, on this host."""
+    return sharding.to_host(self.prompt.ids).tolist()
+
+
+class Sampler:
+  """Reads prompts, samples completions and has them graded."""
+
+  def __init__(
+    self,
+    config: Config,
+    mesh: jax.sharding.Mesh,
+    actor: Subject,
+    feedback: Feedback,
+    grader: Grader,
+  ):
+    self._rollout, self._mesh, self._actor = config.rollout, mesh, actor
+    self._grader = grader
+    self._read = jax.jit(prefill)
+    self._decode = jax.jit(
+      partial(
+        decode,
+        feedback=feedback,
+        max_steps=config.rollout.max_tokens,
+        stages=config.rollout.stages,
+      ),
+      static_argnames='group',
+    )
+
+  def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
+    """Dispatches the reading of a batch's prompts."""
+    longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
+    width = self._bucket(longest, self._rollout.prompt_length)
+    prompt = Prompt(
+      batch['tokens'][:, -width:], batch['mask'][:, -width:], batch['ids']
+    )
+    prompt = sharding.from_host(prompt, self._mesh)
+    return prompt, self._read(weights, prompt)
+
+  def sample(
+    self,
+    weights,
+    prompt: Prompt,
+    ready: Prefilled,
+    key: Key[Array, ''],
+    how: Sampling,
+    group: int,
+  ) -> Trajectory:
+    """Dispatches the sampling of `group` completions of each prompt."""
+    return self._decode(
+      weights,
+      prompt=prompt,
+      prefilled=ready,
+      key=key,
+      sampling=how,
+      stop=self._actor.stop,
+      group=group,
+    )
+
+  def rolled(
+    self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
+  ) -> Rolled:
+    """Waits for a trajectory and begins to grade it."""
+    # The record stays on the device.
+    out = sharding.to_host(trajectory._replace(record=(), steps=()))
+    ids = [
+      row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
+    ]
+    texts = self._actor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    group = len(texts) // len(rows)
+    columns = {name: [row[name] for row in rows for _ in range(group)]
+               for name in rows[0]}  # fmt: skip
+    columns['completion_ids'] = ids
+    grading = self._grader.submit(texts, columns, group)
+    return Rolled(prompt, trajectory, out, rows, texts, grading.result)
+
+  def cut(self, trajectory: Trajectory) -> Trajectory:
+    """Without the positions that no row reaches, rounded up."""
+    longest = self._bucket(int(trajectory.steps), self._rollout.max_tokens)
+    return trimmed(trajectory, longest)._replace(steps=None)
+
+  def evaluation(
+    self,
+    weights,
+    batches: Iterable[dict],
+    key: Key[Array, ''],
+    how: Sampling,
+    samples: int = 1,
+  ) -> dict[str, float]:
+    """Grades and lengths of `samples` completions of every test prompt, and
+    pass@k of those grades that are 0 or 1."""
+    parts = []
+    for batch in batches:
+      prompt, ready = self.read(weights, batch)
+      trajectory = self.sample(weights, prompt, ready, key, how, samples)
+      parts.append((self.rolled(prompt, trajectory, batch['rows']),
+                    np.repeat(batch['valid'], samples)))  # fmt: skip
+    whole = lambda *parts: np.concatenate(parts)
+    out, valid = jax.tree.map(
+      whole, *[(part.out, rows) for part, rows in parts]
+    )
+    grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
+    grades = {name: values[valid] for name, values in grades.items()}
+    reward = total(grades, self._grader.weights)
+    figures = metrics.completion_metrics(out, valid)
+    graded = metrics.reward_metrics(grades, reward, group=1)
+    passed = {}
+    for name, values in grades.items():
+      if samples > 1 and np.isin(values, (0, 1)).all():
+        right = values.reshape(-1, samples)
+        for k in (2**i for i in range(samples.bit_length())):
+          passed[f'eval/{name}/pass@{k}'] = metrics.pass_at_k(right, k)
+    return {
+      **{f'eval/{name}': graded[f'rewards/{name}/mean'] for name in grades},
+      **{f'eval/{name}': figures[name] for name in EVALUATED},
+      **passed,
+    }
+
+  def _bucket(self, longest: int, limit: int) -> int:
+    """The smallest of limit, limit / 2, limit / 4, ... (as many as the config
+    has buckets) that holds `longest`: a run compiles a handful of shapes."""
+    sizes = [-(-limit // 2**i) for i in range(self._rollout.buckets)]
+    return min(size for size in sizes if size >= longest)
+
+
+def joined(
+  parts: Sequence[Rolled],
+  weights: dict[str, float],
+  group: int,
+  mesh: jax.sharding.Mesh,
+) -> tuple[Rolled, int]:
+  """As many prompts as one part has, those first whose completions were graded
+  differently, and how many of these there are: from the others nothing can be
+  learned (DAPO's dynamic sampling, arXiv 2503.14476). Parts may not be cut.
+  """
+  whole = lambda *arrays: np.concatenate(arrays)
+  gathered = [
+    sharding.to_host((part.prompt, part.trajectory._replace(steps=())))
+    for part in parts
+  ]
+  prompt, trajectory = jax.tree.map(whole, *gathered)
+  grades = jax.tree.map(whole, *[part.grades() for part in parts])
+  uneven = ~metrics.flat_groups(total(grades, weights), group)
+  chosen = np.argsort(~uneven, kind='stable')[: len(parts[0].rows)]
+  members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
+  pick = lambda index, tree: jax.tree.map(lambda x: x[index], tree)
+  trajectory, grades = pick(members, (trajectory, grades))
+  rows = [row for part in parts for row in part.rows]
+  texts = [text for part in parts for text in part.texts]
+  device = sharding.from_host((pick(chosen, prompt), trajectory), mesh)
+  steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
+  joint = Rolled(
+    device[0],
+    device[1]._replace(steps=steps),
+    trajectory._replace(record=()),
+    [rows[i] for i in chosen],
+    [texts[i] for i in members],
+    lambda: grades,
+  )
+  return joint, int(uneven.sum())
+
+
+def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
+  """Writes what `stored` reads."""
+  batch = sharding.to_host((rolled.prompt, rolled.trajectory))
+  path = Path(folder) / f'{step:06d}-{host}.safetensors'
+  rollouts.write(path, *batch, {'step': step, 'rows': list(rolled.rows)})
+
+
+def stored(
+  folder: str | Path, host: int, start: int
+) -> Iterator[tuple[Prompt, Trajectory, list[dict]]]:
+  """The batches that `dump` wrote, from number `start` on, for ever."""
+  files = sorted(Path(folder).glob(f'*-{host}.safetensors'))
+  if not files:
+    raise FileNotFoundError(
+      f'config.rollout.source: {folder} has no *-{host}.safetensors: a run '
+      'with rollout.dump_every=1 writes them to WORKDIR/rollouts'
+    )
+  while True:
+    prompt, trajectory, notes = rollouts.read(files[start % len(files)])
+    yield prompt, trajectory, notes['rows']
+    start += 1

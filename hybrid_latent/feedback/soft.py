@@ -1,0 +1,86 @@
+"""Soft Tokens: the model thinks in noisy mixtures of embeddings.
+
+"Soft Tokens, Hard Truths", Butt et al., arXiv 2509.19170. While it thinks, the
+next input is
+  x = h0 + sigma * n,   h0 = softmax(logits / tau) @ E,   n ~ N(0, 1)
+over the full vocabulary; tau 0.5 is the paper's "soft", 1e-4 its "fuzzy" mode
+("hard" is the discrete feedback). Its score is the density of x,
+  log pi(x) = -||x - h0||^2 / (2 sigma^2) + const,
+where x is a recorded constant and h0 is made again, with gradient: through the
+logits, and through E if E is trained. After the thinking come plain tokens.
+
+The text of the thinking is its shadow, the likeliest token of each step: where
+the stop phrase is complete in it, the thinking ends. The input after the
+phrase's last token is still a mixture.
+
+Where the paper leaves things open: sigma is `noise` (0.33) times the root mean
+square of the entries of E as it is loaded, a float32 constant of the run (the
+other reading, the norm of a whole embedding, would drown it); const is such
+that the score has mean 0 instead of -d/2, which changes no gradient.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hybrid_latent.feedback.base import (
+  latent_where,
+  recorded_latents,
+  stateless,
+)
+from hybrid_latent.ops.soft import soft_mixture
+from hybrid_latent.types import Feedback
+
+
+class SoftTokens(NamedTuple):
+  """The settings, as arrays: a change never recompiles."""
+
+  temperature: Float[Array, '']  # tau
+  sigma: Float[Array, '']  # standard deviation of the noise; 0: none
+
+
+def soft_tokens(
+  key, model, tokenizer=None, *, temperature: float = 0.5, noise: float = 0.33
+) -> SoftTokens:
+  """Settings for a model; `noise` in units of its embeddings' RMS."""
+  if temperature <= 0 or noise < 0:
+    raise ValueError(
+      f'soft_tokens: temperature={temperature}, noise={noise}: write a '
+      'temperature > 0 (0.5 soft, 1e-4 fuzzy) and a noise >= 0 (0: none)'
+    )
+  rms = jnp.sqrt(jnp.mean(jnp.square(model.table.astype(jnp.float32))))
+  return SoftTokens(jnp.float32(temperature), noise * rms)
+
+
+@functools.cache  # one object, so that a jit that takes it compiles once
+def soft() -> Feedback:
+  """Soft Tokens' feedback for a `Policy(model, soft_tokens(...))`."""
+
+  def choose(model, state, out):
+    shadow = jnp.argmax(out.logits, axis=-1).astype(out.token.dtype)
+    token = jnp.where(out.inside, shadow, out.token)
+    return token, jnp.ones(token.shape, bool)
+
+  def step(model, state, keys, out):
+    h0 = _mean(model, out.logits)
+    noise = jax.vmap(lambda key: jax.random.normal(key, h0.shape[1:]))(keys)
+    sigma = jnp.where(out.greedy, 0, model.feedback.sigma)
+    x = h0 + sigma[:, None] * noise
+    return latent_where(out.inside, x, model, out, state)
+
+  def log_prob(model, logits, record, token_log_probs):
+    x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
+    sigma = model.feedback.sigma
+    gap = (x - _mean(model, logits)) / jnp.where(sigma > 0, sigma, 1)
+    score = -0.5 * (jnp.sum(gap**2, axis=-1) - gap.shape[-1])
+    score = jnp.where(sigma > 0, score, 0)  # without noise nothing is random
+    return jnp.where(record['fed'], score, token_log_probs)
+
+  return Feedback(stateless, step, recorded_latents, log_prob, choose)
+
+
+def _mean(model, logits):
+  return soft_mixture(logits, model.table, model.feedback.temperature)

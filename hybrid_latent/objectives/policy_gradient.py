@@ -1,0 +1,189 @@
+"""One loss of policy gradients, which by its arguments is that of many papers.
+
+  paper                 its arguments here                    its advantage
+  PPO 1707.06347        value_coef, value_clip                gae
+  GRPO 2402.03300       aggregation='sequence', beta=0.04     group_relative
+  Dr. GRPO 2503.20783   aggregation='constant', length=T      scale='none'
+  DAPO 2503.14476       clip=(0.2, 0.28)                      group_relative
+  GSPO 2507.18071       aggregation='sequence',               group_relative
+                        level='sequence', clip=(3e-4, 4e-4)
+  RLOO 2402.14740       aggregation='sequence',               leave_one_out
+    as TRL has it       level='sequence-sum'
+  Soft Tokens           aggregation='sum', clip=None          leave_one_out
+    2509.19170
+  HRPO 2505.18454       aggregation='sequence', clip=None,    group_relative
+                        beta=0.005
+  HyRea, EasyR1's loss  clip=(0.2, 0.3), delta=3, beta=0.01   group_relative
+
+PPO and RLOO have the divergence in the reward: token rewards of -beta k1.
+
+HRPO's loss knows no older policy, hence no clipping: its trajectories must come
+from the very weights that are updated. A hybrid trajectory makes that more than
+a preference: its recorded latents were made by those weights, and are inputs of
+the loss.
+
+Where we differ: every term is averaged alike, so that a batch can be cut
+anywhere. verl's entropy bonus also follows `aggregation`; TRL's is a mean over
+tokens always, over the kept ones where `top_entropy` drops some. No log-ratio
+is clamped, which verl does at 20. TRL multiplies the divergence by the ratio
+unless told otherwise: see kl.py.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from hybrid_latent.objectives.base import (
+  AGGREGATIONS,
+  Experience,
+  Mean,
+  Peak,
+  choice,
+  sequence_mean,
+  token_mean,
+)
+from hybrid_latent.objectives.kl import ESTIMATORS
+from hybrid_latent.objectives.ratio import (
+  at_level,
+  pessimistic,
+  sampling_weights,
+)
+
+Figures = dict[str, Mean | Peak]
+
+
+def policy_gradient(
+  experience: Experience,
+  *,
+  aggregation: str = 'token',
+  length: float | None = None,
+  level: str = 'token',
+  clip: tuple[float, float] | None = (0.2, 0.2),
+  delta: float | None = None,
+  beta: float = 0.0,
+  kl: str = 'k3',
+  entropy_coef: float = 0.0,
+  top_entropy: float = 1.0,
+  correction: str = 'none',
+  cap: float = 3.0,
+  proposal: str = 'sampler',
+  value_coef: float = 0.1,
+  value_clip: float | None = 0.2,
+) -> tuple[Mean, Figures]:
+  """The loss, and metrics under TRL's names. Each counted token adds
+
+    -w min(rho A, clip(rho, 1 - low, 1 + high) A) + beta kl - entropy_coef H
+      + value_coef / 2 max((V - R)^2, (clip(V, V_old -+ value_clip) - R)^2)
+
+  aggregation: how these are averaged, see base.py; 'constant' takes a `length`.
+  level: rho is exp(log_probs - old) of the 'token', of its 'sequence' (a
+    geometric mean over the tokens) or of the 'sequence-sum'.
+  clip: (low, high), or None for rho A alone. `delta` also bounds rho where A is
+    negative, see ratio.py.
+  beta, kl: of the divergence from the reference, an estimate of kl.py.
+  top_entropy: the share of tokens, those of highest entropy, that keep their
+    policy and entropy terms (arXiv 2506.01939). It is a share of the tokens at
+    hand: the one setting to which the cut into micro-batches matters.
+  correction: w is 1 with 'none'. With 'token_truncate', 'token_mask',
+    'sequence_truncate' or 'sequence_mask' it is exp(old - proposal), without a
+    gradient, held below `cap` or 0 above it. The `proposal` is 'sampler', or
+    'behaviour' where the filter is to be corrected for as well, see ratio.py.
+  value_coef, value_clip: of the critic, where the experience has its values.
+  """
+  mean = choice('aggregation', aggregation, AGGREGATIONS)
+  if (aggregation == 'constant') != (length is not None):
+    raise ValueError(
+      f'length {length} with aggregation {aggregation!r}: write the longest '
+      "completion's tokens with 'constant', None with any other"
+    )
+  if length is not None:
+    mean = partial(mean, length=length)
+  estimate = choice('kl', kl, ESTIMATORS)
+  mask = experience.mask
+  # Not even a NaN passes from where nobody may look, forwards or backwards.
+  seen = jax.tree.map(lambda x: jnp.where(mask, x, 0), experience)
+  old = seen.log_probs if seen.old is None else seen.old
+  old = jax.lax.stop_gradient(old)
+
+  loss, metrics = _surrogate(seen, old, mask, level, clip, delta)
+  if correction != 'none':
+    weights, figures = _corrections(seen, old, mask, correction, cap, proposal)
+    loss, metrics = weights * loss, metrics | figures
+  if entropy_coef:
+    loss -= entropy_coef * seen.entropy
+  if top_entropy != 1:
+    loss = jnp.where(_uncertain(seen.entropy, mask, top_entropy), loss, 0)
+  if seen.reference is not None:
+    divergence = estimate(seen.log_probs, seen.reference)
+    loss += beta * divergence
+    metrics['kl'] = token_mean(divergence, mask)
+  elif beta:
+    raise ValueError(
+      f'beta {beta} and no experience.reference: write 0, or score one'
+    )
+  if seen.values is not None:
+    error, figures = _value_error(seen, mask, value_clip)
+    loss, metrics = loss + value_coef * error, metrics | figures
+  return mean(loss, mask), metrics
+
+
+def _surrogate(seen, old, mask, level, clip, delta) -> tuple[Array, Figures]:
+  """The loss of each token, and how many ratios are held at a bound."""
+  log_ratio = at_level(seen.log_probs - old, mask, level)
+  held = {}
+  if clip is not None:
+    log_ratio, held = pessimistic(log_ratio, seen.advantages, clip, delta)
+    held['region'] = held['low'] | held['high']
+  elif delta is not None:
+    raise ValueError(f'delta {delta} and no clip: write None, or a clip')
+  mean = token_mean if level == 'token' else sequence_mean
+  metrics: Figures = {
+    f'clip_ratio/{name}_mean': mean(x, mask) for name, x in held.items()
+  }
+  return -jnp.exp(log_ratio) * seen.advantages, metrics
+
+
+def _corrections(
+  seen, old, mask, correction, cap, proposal
+) -> tuple[Array, Figures]:
+  """The weight of each token for not having been drawn from `old`."""
+  drawn_from = {'sampler': seen.sampler, 'behaviour': seen.behaviour}
+  log_ratio = old - choice('proposal', proposal, drawn_from)
+  weights = sampling_weights(log_ratio, mask, correction, cap)
+  mean = token_mean if correction.startswith('token') else sequence_mean
+  name = 'sampling/importance_sampling_ratio'
+  return weights, {
+    f'{name}/mean': mean(weights, mask),
+    f'{name}/max': Peak(jnp.max(jnp.where(mask, weights, 0))),
+  }
+
+
+def _uncertain(entropy, mask, share):
+  """The counted tokens of highest entropy, as TRL's top_entropy_quantile."""
+  if not 0 <= share <= 1:
+    raise ValueError(f'top_entropy {share}: write a share from 0 to 1 (all)')
+  counted = jnp.where(mask, entropy, jnp.nan)
+  return counted >= jnp.nanquantile(counted, 1 - share)
+
+
+def _value_error(seen, mask, value_clip) -> tuple[Array, Figures]:
+  """Half the squared error of the critic, clipped about what it used to say:
+  it gains nothing from moving further than `value_clip` in a batch."""
+  if seen.returns is None:
+    raise ValueError(
+      'experience.values without returns: write the advantage gae:gae, which '
+      'gives them, or train no critic'
+    )
+  values, returns = seen.values, seen.returns
+  error, clipped = (values - returns) ** 2, jnp.zeros_like(mask)
+  if value_clip is not None and seen.old_values is not None:
+    old = seen.old_values
+    near = jnp.clip(values, old - value_clip, old + value_clip)
+    other = (near - returns) ** 2
+    error, clipped = jnp.maximum(error, other), other > error
+  return error / 2, {
+    'value_loss': token_mean(error / 2, mask),
+    'clip_ratio/value': token_mean(clipped, mask),
+  }

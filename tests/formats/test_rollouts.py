@@ -1,0 +1,131 @@
+"""Trajectories in files: whole, as they were, or refused by name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from hybrid_latent.formats import rollouts
+from hybrid_latent.types import Prompt, Trajectory
+
+NOTES = {'step': 3, 'rows': [{'question': 'é\u2028?', 'answer': ['1', '2']}]}
+
+
+def batch(record=()):
+  rng = np.random.default_rng(0)
+  mask = np.arange(4) < np.array([[4], [2]])
+  floats = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  prompt = Prompt(
+    tokens=np.arange(6, dtype=np.int32).reshape(2, 3),
+    mask=mask[:, :3],
+    ids=np.arange(2, dtype=np.int32),
+  )
+  trajectory = Trajectory(
+    tokens=rng.integers(0, 9, (2, 4)).astype(np.int32),
+    mask=mask,
+    free=mask.copy(),
+    log_probs=floats(2, 4),
+    behaviour=floats(2, 4),
+    thinking=mask & False,
+    latent=floats(4, 2).T,  # not contiguous
+    record=record,
+    ended=np.array([False, True]),
+    steps=np.int32(4),
+  )
+  return prompt, trajectory
+
+
+RECORDS = {
+  'none': (),
+  'gated': {'h': np.ones((2, 4, 8), jnp.bfloat16), 'mixed': np.eye(2, 4) > 0},
+  'nested': {
+    'inner': {'values': np.zeros((2, 4, 0), np.float16), 'ids': np.arange(2)},
+    'mode': np.uint8([1, 2]),
+  },
+}
+
+
+def assert_same(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    assert isinstance(x, np.ndarray)
+    assert (x.shape, x.dtype) == (np.shape(y), y.dtype)
+    assert x.tobytes() == np.asarray(y).tobytes()
+
+
+@pytest.mark.parametrize('record', RECORDS)
+def test_a_batch_comes_back_bit_for_bit(record, tmp_path):
+  tree = batch(RECORDS[record])
+  rollouts.write(tmp_path / 'x', *tree, NOTES)
+  *found, notes = rollouts.read(tmp_path / 'x')
+  assert_same(tuple(found), tree)
+  assert [type(x) for x in found] == [Prompt, Trajectory]
+  assert found[1].lengths.tolist() == [4, 2]
+  assert notes == NOTES
+
+
+def test_arrays_of_jax_and_a_trajectory_without_steps(tmp_path):
+  prompt, trajectory = jax.tree.map(jnp.asarray, batch())
+  rollouts.write(tmp_path / 'x', prompt, trajectory._replace(steps=()), {})
+  *found, notes = rollouts.read(tmp_path / 'x')
+  assert_same(tuple(found), (prompt, trajectory._replace(steps=())))
+  assert notes == {}
+
+
+def test_tensors_are_named_by_their_path(tmp_path):
+  rollouts.write(tmp_path / 'x', *batch(RECORDS['nested']), {})
+  with safe_open(tmp_path / 'x', 'numpy') as file:
+    names = set(file.keys())
+  assert {
+    'prompt.tokens',
+    'trajectory.steps',
+    'trajectory.record.inner.values',
+    'trajectory.record.mode',
+  } <= names
+
+
+def test_a_file_appears_whole_and_takes_the_place_of_another(tmp_path):
+  path = tmp_path / 'new' / 'x'
+  rollouts.write(path, *batch(), {'step': 1})
+  with pytest.raises(TypeError):
+    rollouts.write(path, *batch(), {'step': object()})
+  assert rollouts.read(path)[2] == {'step': 1}
+  rollouts.write(path, *batch(), {'step': 2})
+  assert rollouts.read(path)[2] == {'step': 2}
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_others_may_read_it(tmp_path):
+  (tmp_path / 'plain').touch()
+  rollouts.write(tmp_path / 'x', *batch(), {})
+  modes = {(tmp_path / name).stat().st_mode for name in ('plain', 'x')}
+  assert len(modes) == 1
+
+
+@pytest.mark.parametrize('share', [0, 0.01, 0.5, 0.99])
+def test_half_a_file_is_refused(share, tmp_path):
+  path = tmp_path / 'half'
+  rollouts.write(path, *batch(), {})
+  data = path.read_bytes()
+  path.write_bytes(data[: int(share * len(data))])
+  with pytest.raises(ValueError, match=r'half: .*a whole file'):
+    rollouts.read(path)
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+  save_file({'a': np.ones(2)}, tmp_path / 'x')
+  with pytest.raises(ValueError, match=r"x: .*None.*'hybrid_latent\.rollouts/"):
+    rollouts.read(tmp_path / 'x')
+
+
+def test_a_lost_tensor_is_named(tmp_path):
+  path = tmp_path / 'x'
+  rollouts.write(path, *batch(), {})
+  with safe_open(path, 'numpy') as file:
+    metadata, arrays = file.metadata(), file.get_tensors()
+  arrays.pop('trajectory.free')
+  save_file(arrays, path, metadata)
+  with pytest.raises(ValueError, match=r"x: .*'free'"):
+    rollouts.read(path)

@@ -1,0 +1,55 @@
+"""What stands at each position of a tiny trajectory, feedback by feedback."""
+
+import numpy as np
+
+from tests.tiny import END, FEEDBACKS, SLOT, START
+
+SPANS = FEEDBACKS['switching'], FEEDBACKS['switching-soft']
+DENSITIES = FEEDBACKS['soft'], FEEDBACKS['switching-soft']
+
+
+def words(feedback, out):
+  """Where the score is that of a token, not the density of a latent."""
+  return out.mask & ~out.record['fed'] if feedback in DENSITIES else out.mask
+
+
+def latent_inputs(feedback, out):
+  """Where the next input is no plain token."""
+  if feedback is FEEDBACKS['discrete']:
+    return np.zeros_like(out.mask)
+  if feedback in SPANS:
+    return spans(out)[0]
+  if feedback is FEEDBACKS['soft']:  # the last of the thinking, too
+    return inside(out)
+  return out.thinking
+
+
+def forced(feedback, out):
+  """Where the feedback left the model no choice."""
+  if feedback in SPANS:
+    slots, ends = spans(out)
+    return slots | ends
+  if feedback is FEEDBACKS['soft-thinking']:
+    return inside(out)
+  return np.zeros_like(out.mask)
+
+
+def inside(out):
+  """The tokens of the thinking, its last included."""
+  return out.mask & _before(out.thinking, start=True)
+
+
+def spans(out):
+  """The slots, one or two after a start token, and the end tokens that stand
+  where they do because two slots came before."""
+  one = out.mask & _before(out.tokens == START)
+  two = _before(one) & (out.tokens == SLOT)
+  ends = out.mask & _before(two)
+  assert (out.tokens[one] == SLOT).all()
+  assert (out.tokens[ends] == END).all()
+  return one | two, ends
+
+
+def _before(x, start=False):
+  """What held at the position before."""
+  return np.pad(x, ((0, 0), (1, 0)), constant_values=start)[:, :-1]
