@@ -98,11 +98,8 @@ def feedbacks_table(flags, model, dtype) -> None:
   _print_row('---:', '---', *['---:'] * 6)
   for b in flags.batches:
     sample = partial(sampled, flags, b, **HRPO_SAMPLING)
-    runs, latents, sizes = (
-      {'discrete': sample(Policy(model), discrete())},
-      {},
-      {},
-    )
+    runs = {'discrete': sample(Policy(model), discrete())}
+    latents, sizes = {}, {}
     often = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
     for name, (feedback, owned) in subjects(flags, model, often).items():
       policy = Policy(model, owned)

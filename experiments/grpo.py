@@ -268,7 +268,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     trainable, opt_state, *anchors = checkpoints.restore(start, kept)
     batches.set_state(notes['data'])
     num_tokens = notes['num_tokens']
-  source = config.rollout.source and stored(config.rollout.source, host, start)
+  folder = config.rollout.source
+  source = stored(folder, host, start) if folder else None
 
   # --------------------------------------------------------------------- loop
   train_sampling = sampling(**config.rollout.sampling)
@@ -316,9 +317,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         break
       # ------ sample
       if source:
-        prompt, trajectory, rows = next(source)
-        on_mesh = sharding.from_host((prompt, trajectory), mesh)
-        rolled = speaker.rolled(*on_mesh, rows)
+        *parts, rows = next(source)
+        prompt, trajectory = sharding.from_host(parts, mesh)
+        rolled = speaker.rolled(prompt, trajectory, rows)
       else:
         rolled = roll(step, weights, batch, prompt, ready)
         if config.rollout.attempts > 1:
@@ -356,7 +357,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         **metrics.reward_metrics(grades, reward, group),
         'num_tokens': num_tokens,
       }
-      pending = (step, figures, host_figures, rolled.ids())
+      ids = sharding.to_host(prompt.ids).tolist()
+      pending = (step, figures, host_figures, ids)
       telemetry.completions(
         step, _completions(actor.tokenizer, rolled, reward, config.completions)
       )

@@ -38,10 +38,6 @@ class Rolled(NamedTuple):
   texts: Sequence[str]
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
-  def ids(self) -> list[int]:
-    """The prompts' numbers, on this host."""
-    return sharding.to_host(self.prompt.ids).tolist()
-
 
 class Sampler:
   """Reads prompts, samples completions and has them graded."""
@@ -101,7 +97,6 @@ class Sampler:
     self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
   ) -> Rolled:
     """Waits for a trajectory and begins to grade it."""
-    # The record stays on the device.
     out = sharding.to_host(trajectory._replace(record=(), steps=()))
     ids = [
       row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
@@ -170,9 +165,7 @@ def joined(
   mesh: jax.sharding.Mesh,
 ) -> tuple[Rolled, int]:
   """As many prompts as one part has, those first whose completions were graded
-  differently, and how many of these there are: from the others nothing can be
-  learned (DAPO's dynamic sampling, arXiv 2503.14476). Parts may not be cut.
-  """
+  differently, and how many of these there are (DAPO, arXiv 2503.14476)."""
   whole = lambda *arrays: np.concatenate(arrays)
   gathered = [
     sharding.to_host((part.prompt, part.trajectory._replace(steps=())))
@@ -187,11 +180,13 @@ def joined(
   trajectory, grades = pick(members, (trajectory, grades))
   rows = [row for part in parts for row in part.rows]
   texts = [text for part in parts for text in part.texts]
-  device = sharding.from_host((pick(chosen, prompt), trajectory), mesh)
   steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
+  prompts, on_mesh = sharding.from_host(
+    (pick(chosen, prompt), trajectory), mesh
+  )
   joint = Rolled(
-    device[0],
-    device[1]._replace(steps=steps),
+    prompts,
+    on_mesh._replace(steps=steps),
     trajectory._replace(record=()),
     [rows[i] for i in chosen],
     [texts[i] for i in members],
@@ -202,9 +197,10 @@ def joined(
 
 def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
   """Writes what `stored` reads."""
-  batch = sharding.to_host((rolled.prompt, rolled.trajectory))
+  prompt, trajectory = sharding.to_host((rolled.prompt, rolled.trajectory))
   path = Path(folder) / f'{step:06d}-{host}.safetensors'
-  rollouts.write(path, *batch, {'step': step, 'rows': list(rolled.rows)})
+  notes = {'step': step, 'rows': list(rolled.rows)}
+  rollouts.write(path, prompt, trajectory, notes)
 
 
 def stored(

@@ -95,6 +95,7 @@ def mean_gradient(
   counts and gradients of totals are summed over them and divided once, so
   that the slicing changes nothing but the memory.
   """
+
   def total(params, part):
     mean, others = loss(params, part)
     return mean.total, {'loss': mean, **others}

@@ -1,6 +1,8 @@
 """Scoring a trajectory again in one parallel pass: what the learner
 differentiates."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -72,7 +74,7 @@ def state_values(
 ) -> Float[Array, 'b t']:
   """What the policy's critic expects before each position, float32; 0 where
   `trajectory.mask` is False. It reads the same inputs as the policy."""
-  critic = policy.critic
+  critic: Any = policy.critic
   reader = Policy(critic.model, policy.feedback)
   hidden = hidden_states(reader, feedback, prompt, trajectory)
   values = hidden.astype(jnp.float32) @ critic.value_head

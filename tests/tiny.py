@@ -103,7 +103,7 @@ def policy(seed: int = 0, feedback: Feedback | None = None) -> Policy:
 
   build = lambda key: Policy(Transformer(CONFIG, key), Gate(key, CONFIG.width))
   gated = map_named(random, jax.eval_shape(build, jax.random.key(0)))
-  return gated._replace(feedback=PARAMETERS.get(feedback, gated.feedback))
+  return gated._replace(feedback=parameters or gated.feedback)
 
 
 def prompts(lengths=LENGTHS, ids=None, width: int | None = None) -> Prompt:

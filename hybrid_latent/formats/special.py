@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from math import lcm
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def with_tokens(
   Raises ValueError for a token that is empty or that the tokenizer has and the
   model has not, and where `like` is not one.
   """
-  tokenizer = source.tokenizer
+  tokenizer: Any = source.tokenizer
   if '' in tokens:
     raise ValueError(f'tokens = {list(tokens)}: accepted are texts, not empty')
   had, rows = tokenizer.get_vocab(), source.model.config.vocab

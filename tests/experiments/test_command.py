@@ -52,8 +52,8 @@ def test_fields_are_set_by_their_names():
     ([CONFIG, '--workdir=x', '--config.stepz=7'], 'stepz'),
     ([CONFIG, '--workdir=x', '--config.steps=few'], 'invalid literal'),
     (
-      [CONFIG.replace('hrpo', 'ppo'), '--workdir=x'],
-      "write 'FOLDER,hrpo|grpo'",
+      [CONFIG.replace('hrpo', 'hrp'), '--workdir=x'],
+      "write 'FOLDER,grpo|dr_grpo|",
     ),
   ],
 )
