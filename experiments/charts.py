@@ -118,7 +118,12 @@ def _line(frame, index, steps, values) -> str:
   else:
     raw = _path(frame, steps, values)
     average = _path(frame, steps, smooth(values))
-  return f'<g class="c{index % 8}"><g class="raw">{raw}</g>{average}</g>'
+  return f'<g class="{shade(index)}"><g class="raw">{raw}</g>{average}</g>'
+
+
+def shade(index: int) -> str:
+  """The classes of a run's curve: eight colours, whole, dashed, dotted."""
+  return f'c{index % 8} d{index // 8 % 3}'
 
 
 def _path(frame, steps, values) -> str:

@@ -20,7 +20,7 @@ import fsspec
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.charts import Series, binned, line_chart, smooth
+from experiments.charts import Series, binned, line_chart, shade, smooth
 from experiments.samples import samples_html
 
 # What a page shows first: metric, title, what it means. A metric that no run
@@ -85,7 +85,11 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   axes = figure.subplots(rows, columns, squeeze=False).ravel()
   for ax in axes:
     ax.set_visible(False)
-  colours = {name: f'C{index}' for index, name in enumerate(metrics)}
+  lines = ['-', '--', ':', '-.']
+  looks = {
+    name: {'color': f'C{index % 10}', 'linestyle': lines[index // 10 % 4]}
+    for index, name in enumerate(metrics)
+  }
   for ax, (metric, heading, unit) in zip(axes, shown, strict=False):
     ax.set_visible(True)
     ax.set_title(f'{heading} ({unit})', fontsize=8, loc='left')
@@ -93,8 +97,8 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
     ax.grid(axis='y', alpha=0.25)
     ax.tick_params(labelsize=8)
     for name, (steps, values) in _series(metrics, metric).items():
-      ax.plot(steps, values, color=colours[name], alpha=0.25, linewidth=0.8)
-      ax.plot(steps, smooth(values), color=colours[name], label=name)
+      ax.plot(steps, values, **looks[name], alpha=0.25, linewidth=0.8)
+      ax.plot(steps, smooth(values), **looks[name], label=name)
   if shown:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
@@ -164,7 +168,7 @@ def _charts(metrics, curves) -> str:
 
 def _legend(names: list[str]) -> str:
   return ''.join(
-    f'<li class="c{index % 8}">{html.escape(name)}</li>'
+    f'<li class="{shade(index)}">{html.escape(name)}</li>'
     for index, name in enumerate(names)
   )
 

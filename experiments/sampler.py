@@ -17,15 +17,10 @@ from hybrid_latent.formats import rollouts
 from hybrid_latent.replay import trimmed
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.rollout import Prefilled, decode, prefill
-from hybrid_latent.types import Feedback, Prompt, Sampling, Trajectory
+from hybrid_latent.types import Feedback, Prompt, Sampling, Stop, Trajectory
 
-EVALUATED = (
-  'completions/mean_length',
-  'completions/clipped_ratio',
-  'hidden_ratio',
-  'switches',
-  'latent_tokens',
-)
+EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',
+             'hidden_ratio', 'switches', 'latent_tokens')  # fmt: skip
 
 
 class Rolled(NamedTuple):
@@ -50,8 +45,10 @@ class Sampler:
     feedback: Feedback,
     grader: Grader,
   ):
-    self._rollout, self._mesh, self._actor = config.rollout, mesh, actor
-    self._grader = grader
+    self._rollout, self._mesh, self._grader = config.rollout, mesh, grader
+    self._tokenizer, self._stop = actor.tokenizer, actor.stop
+    thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
+    self._eval_stop = actor.stop._replace(thinking=thinking)
     self._read = jax.jit(prefill)
     self._decode = jax.jit(
       partial(
@@ -81,6 +78,7 @@ class Sampler:
     key: Key[Array, ''],
     how: Sampling,
     group: int,
+    stop: Stop | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
     return self._decode(
@@ -89,7 +87,7 @@ class Sampler:
       prefilled=ready,
       key=key,
       sampling=how,
-      stop=self._actor.stop,
+      stop=stop or self._stop,
       group=group,
     )
 
@@ -101,7 +99,7 @@ class Sampler:
     ids = [
       row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
     ]
-    texts = self._actor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
     group = len(texts) // len(rows)
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
@@ -127,7 +125,9 @@ class Sampler:
     parts = []
     for batch in batches:
       prompt, ready = self.read(weights, batch)
-      trajectory = self.sample(weights, prompt, ready, key, how, samples)
+      trajectory = self.sample(
+        weights, prompt, ready, key, how, samples, self._eval_stop
+      )
       parts.append((self.rolled(prompt, trajectory, batch['rows']),
                     np.repeat(batch['valid'], samples)))  # fmt: skip
     whole = lambda *parts: np.concatenate(parts)

@@ -137,14 +137,14 @@ def decode(
     inside = state.step < thinking.end
     greedy = sampling.greedy | (sampling.greedy_answer & ~inside)
     out = StepOut(
-      draw(draw_keys, filtered, greedy),
-      logits,
-      filtered,
-      sampling.temperature,
-      greedy,
-      state.hidden,
-      inside,
-      inside,
+      token=draw(draw_keys, filtered, greedy),
+      logits=logits,
+      filtered=filtered,
+      temperature=sampling.temperature,
+      greedy=greedy,
+      hidden=state.hidden,
+      thinking=inside,
+      inside=inside,
     )
     token, free = feedback.choose(model, state.feedback, out)
     forced = forced_token(stop, thinking, state.step)

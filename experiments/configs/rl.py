@@ -127,7 +127,8 @@ def defaults(source: str) -> ConfigDict:
   config.grader = dict(workers=2, timeout_s=20.0)
   config.optimizer = dict(
     groups=dict(
-      lora=dict(pattern=r'^model\..*\.lora\.', lr=1e-6, weight_decay=0.0)
+      # Ten times TRL's rate, which is for all parameters.
+      lora=dict(pattern=r'^model\..*\.lora\.', lr=1e-5, weight_decay=0.0)
     ),
     schedule='constant',
     warmup=0.0,
@@ -139,6 +140,7 @@ def defaults(source: str) -> ConfigDict:
     prompts=0 if small else 256,
     every=100,
     samples=1,  # of each prompt; more give pass@k
+    thinking=0,  # tokens of thinking; 0: as in training
     sampling=dict(greedy=True),  # in place of the rollout's
   )
   config.checkpoint_every = 1 if small else 250
@@ -165,6 +167,7 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
     )
     if rollout.thinking:
       rollout.update(thinking=16, answer=8)
+      config.eval.thinking = 0
     config.eval.prompts = 0 if config.steps else 8
     config.checkpoint_every = 1
   return config.lock()

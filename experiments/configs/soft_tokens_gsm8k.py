@@ -8,8 +8,8 @@ The argument is MODEL[,fuzzy|soft|hard][,smoke]: what the model thinks in, noisy
 mixtures at temperature 1e-4 or 0.5, or tokens (RLOO, the paper's baseline).
 The evaluation thinks as the training does, without noise, and answers greedily;
 --config.eval.sampling.greedy=False --config.eval.samples=32 gives pass@k of
-noisy thinking. The paper evaluates with 512 tokens of thinking; here the limit
-of the rollout holds for both.
+noisy thinking. With --config.export=True a run ends with a model folder, which
+--config.steps=0 evaluates in any of the three modes.
 Paper, greedy, Llama-3.2-3B: fuzzy 0.764, soft 0.745, hard 0.759; thinking in
 tokens after fuzzy training 0.767, after soft 0.772. Llama-3.1-8B in tokens:
 0.837, 0.826, 0.812. 8 H100, two to four days. Not run at that size here.
@@ -49,7 +49,7 @@ def on_task(argument: str, task: str, thinking: int) -> ConfigDict:
     thinking=thinking,
     closing=dict(ended=CLOSING[0], cut=CLOSING[1]),
     answer=32,
-    max_tokens=thinking + 32 + 32,  # and at most 32 tokens of closing
+    max_tokens=512 + 32 + 32,  # and at most 32 tokens of closing
   )
   if mode != 'hard':
     config.feedback = dict(
@@ -71,5 +71,6 @@ def on_task(argument: str, task: str, thinking: int) -> ConfigDict:
     ),
   )
   config.grader.timeout_s = 150.0  # 2 rewards of 32 completions, 2 s each
+  config.eval.thinking = 512
   config.eval.sampling.greedy_answer = True
   return rl.finished(config, smoke)

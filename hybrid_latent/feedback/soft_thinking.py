@@ -60,7 +60,7 @@ def cold_stop(
       'threshold >= 0 in nats (0: no cold stop) and a patience >= 1'
     )
   return ColdStop(
-    jnp.int32(ids[-1]), jnp.float32(threshold), jnp.int32(patience)
+    jnp.int32((ids or [-1])[-1]), jnp.float32(threshold), jnp.int32(patience)
   )
 
 

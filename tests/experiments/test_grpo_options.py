@@ -125,6 +125,15 @@ def sometimes(completions, question, **_):
   return rl_tiny.digits(completions) if told else [0.0] * len(completions)
 
 
+def test_an_evaluation_may_think_longer(model_folder, tmp_path):
+  """Or shorter: here one token, then the answer."""
+  config = tiny(model_folder, 'hrpo', **{'eval.thinking': 1})
+  config.eval.prompts, config.steps = 4, 1
+  run = trained(config, tmp_path)
+  assert run.evaluations[0]['eval/latent_tokens'] <= 1
+  assert column(run, 'latent_tokens')[0] > 1
+
+
 def test_truncated_completions_can_be_left_out(model_folder, tmp_path):
   """Nothing ends in one token: nothing is learned, and nothing is NaN."""
   changes = {'rollout.mask_truncated': True, 'rollout.max_tokens': 1}
