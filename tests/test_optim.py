@@ -210,6 +210,7 @@ def test_slices_share_out_the_rows():
   assert {part['x'].shape for part in parts} == {(2, 2)}
 
 
+@pytest.mark.slow
 def test_slicing_changes_no_update_of_a_policy(key):
   """HRPO's, with rows of unequal lengths."""
   actor, feedback = tiny.policy(), tiny.FEEDBACKS['gated']

@@ -31,7 +31,8 @@ SETTINGS = {
 }
 
 
-VARIANTS = 'gated-published', 'gated-width-0'
+# Of feedbacks that are in all the tests: these are in the first alone.
+VARIANTS = 'gated-published', 'gated-width-0', 'interpolated', 'switching-soft'
 
 
 @pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])

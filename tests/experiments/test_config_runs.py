@@ -6,7 +6,7 @@ import pytest
 from tests.experiments.runs import lines, steps, trained
 from tests.experiments.test_configs import EVERY, built
 
-QUICK = [('hyrea_rl_math', ',easyr1'), ('grpo_gsm8k', ',gspo')]
+QUICK = [('hyrea_rl_math', ',easyr1')]
 
 
 @pytest.mark.parametrize(

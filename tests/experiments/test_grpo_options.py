@@ -52,19 +52,17 @@ def test_a_folder_without_rollouts_is_refused(model_folder, tmp_path):
 
 
 def test_a_rollout_can_be_cut_into_updates(model_folder, tmp_path):
-  """Every update counts for the schedule, and only the first is on-policy."""
+  """Every update counts for the schedule, and only the first is on-policy:
+  else no ratio would reach the narrow clip."""
   config = tiny(model_folder, epochs=2, mini_batches=2)
   config.objective.kwargs.clip = (1e-4, 1e-4)
   run = trained(config, tmp_path)
   counts = {x.item() for n, x in saved(tmp_path, 2).items() if 'count' in n}
   assert counts == {2 * 2 * 2}
   assert (column(run, 'clip_ratio/region_mean') > 0.05).all()
-  once = tiny(model_folder)
-  once.objective.kwargs.clip = (1e-4, 1e-4)
-  run = trained(once, tmp_path / 'once')
-  assert (column(run, 'clip_ratio/region_mean') == 0).all()
 
 
+@pytest.mark.slow
 def test_the_reference_can_follow(model_folder, tmp_path):
   """Moved all the way in every step, it is the policy that sampled."""
   changes = {'reference.sync_every': 1, 'reference.mix': 1.0, 'steps': 3}
@@ -102,6 +100,7 @@ def test_ppo_trains_a_critic(dumped, model_folder, tmp_path):
   ]
 
 
+@pytest.mark.slow
 def test_prompts_whose_completions_are_alike_are_replaced(
   model_folder, tmp_path
 ):
@@ -125,6 +124,7 @@ def sometimes(completions, question, **_):
   return rl_tiny.digits(completions) if told else [0.0] * len(completions)
 
 
+@pytest.mark.slow
 def test_an_evaluation_may_think_longer(model_folder, tmp_path):
   """Or shorter: here one token, then the answer."""
   config = tiny(model_folder, 'hrpo', **{'eval.thinking': 1})
@@ -134,6 +134,7 @@ def test_an_evaluation_may_think_longer(model_folder, tmp_path):
   assert column(run, 'latent_tokens')[0] > 1
 
 
+@pytest.mark.slow
 def test_truncated_completions_can_be_left_out(model_folder, tmp_path):
   """Nothing ends in one token: nothing is learned, and nothing is NaN."""
   changes = {'rollout.mask_truncated': True, 'rollout.max_tokens': 1}
@@ -143,6 +144,7 @@ def test_truncated_completions_can_be_left_out(model_folder, tmp_path):
   assert (column(run, 'loss')[cut] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_run_can_end_with_a_model_folder(model_folder, tmp_path):
   config = tiny(model_folder, export=True, steps=1)
   config.objective.kwargs.beta = 0.0

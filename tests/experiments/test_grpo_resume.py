@@ -66,6 +66,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
   assert kept == ['3', '4']
 
 
+@pytest.mark.slow
 def test_the_command_resumes_on_another_number_of_devices(
   workdir, hrpo, model_folder
 ):

@@ -187,6 +187,7 @@ def in_this_process(launched):
   return launch
 
 
+@pytest.mark.slow
 def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
   tmp_path, model_folder, monkeypatch, capsys
 ):
