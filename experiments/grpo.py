@@ -29,7 +29,7 @@ from experiments.policies import (
   prompt_ids,
   subject,
 )
-from experiments.sampler import Sampler, dump, joined, stored
+from experiments.sampler import Sampler, dump, stored
 from hybrid_latent import metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import eval_batches, prompt_batches
@@ -229,14 +229,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   def roll_until_uneven(step, weights, rolled):
     """More prompts, until enough have completions of different reward."""
     parts = [rolled]
-    while True:
-      rolled, uneven = joined(parts, grader.weights, group, mesh)
-      enough = sharding.over_hosts(np.min, uneven) >= prompts
-      if enough or len(parts) == config.rollout.attempts:
-        return rolled
+    while len(parts) < config.rollout.attempts:
+      if sharding.over_hosts(np.min, speaker.uneven(parts).sum()) >= prompts:
+        break
       batch = next(batches)
-      more = roll(step, weights, batch, *speaker.read(weights, batch))
-      parts.append(more)
+      parts.append(roll(step, weights, batch, *speaker.read(weights, batch)))
+    return speaker.joined(parts)
 
   def finish(step, figures, host_figures, ids):
     """Waits for an update, checks it and writes it down."""
@@ -290,9 +288,11 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     for step in range(start, config.steps + 1):
       # ------ dispatch this step, then look at the last one
       last, position = step == config.steps, batches.get_state()
+      evaluates = tests and (last or step % config.eval.every == 0)
+      samples = not (last or source)
       with clock('prefill'):
-        weights = sampler(trainable, frozen)
-        if not last and not source:
+        weights = sampler(trainable, frozen) if evaluates or samples else None
+        if samples:
           batch = next(batches)
           prompt, ready = speaker.read(weights, batch)
       if pending:
@@ -301,7 +301,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         notes = {'config': config.to_json(), 'data': position,
                  'num_tokens': num_tokens}  # fmt: skip
         checkpoints.save(step, (trainable, opt_state, *anchors), notes)
-      if tests and (last or step % config.eval.every == 0):
+      if evaluates:
         evaluations.append(
           speaker.evaluation(
             weights,

@@ -52,22 +52,16 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
     source = with_tokens(source, [token], like)
   tokenizer = with_tokenizer(source, config.model.source)
   base = source.model
-
-  def adapted(key):
-    how = config.lora
-    if not how.rank:
-      return base
-    return lora.add(base, key, rank=how.rank, alpha=how.alpha)
-
-  policy = Policy(adapted(lora_key))
+  rank = config.lora.rank
+  adapted = lambda key: lora.add(base, key, **config.lora)
+  policy = Policy(adapted(lora_key) if rank else base)
   if config.feedback.parameters:
     owned = named(config.feedback.parameters, 'hybrid_latent.feedback')
     made = owned(feedback_key, policy, tokenizer, **config.feedback.initial)
     policy = policy._replace(feedback=made)
   if config.critic.enabled:
-    copied = lambda x: x if config.lora.rank else jax.tree.map(jnp.copy, x)
-    critic = Critic(copied(adapted(critic_key)), jnp.zeros(base.config.width))
-    policy = policy._replace(critic=critic)
+    model = adapted(critic_key) if rank else jax.tree.map(jnp.copy, base)
+    policy = policy._replace(critic=Critic(model, jnp.zeros(base.config.width)))
   policy = placed(policy, mesh)
   is_trained = optim.is_trained(policy, config.optimizer.groups)
   names = [f'model.{name}' for name in named_leaves(base)]

@@ -9,6 +9,7 @@ page's own policy forbids scripts and everything from outside.
 
 import argparse
 import html
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -56,8 +57,8 @@ def html_report(
     table: the outcome, a dict a row; floats get four digits.
     runs: the name on the page -> the working directory of the run.
   """
-  metrics = {name: _rows(run, 'metrics') for name, run in runs.items()}
-  samples = {name: _rows(run, 'completions') for name, run in runs.items()}
+  metrics = _metrics(runs)
+  samples = {name: rows_of(run, 'completions') for name, run in runs.items()}
   latent = [max(r['latent'], default=0) for s in samples.values() for r in s]
   top = max(latent, default=0) or 1.0
   template = Path(__file__).with_name('report.html').read_text('utf-8')
@@ -72,12 +73,12 @@ def html_report(
     scale=f'{top:.2g}',
     completions=''.join(samples_html(*run, top) for run in samples.items()),
   )
-  _replace(path, page.encode('utf-8', 'replace'))
+  write_whole(path, page)
 
 
 def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   """The first curves of the page as a picture, for a README."""
-  metrics = {name: _rows(run, 'metrics') for name, run in runs.items()}
+  metrics = _metrics(runs)
   shown = [c for c in _CURVES if _series(metrics, c[0])][:6]
   columns = min(3, max(len(shown), 1))
   rows = max(math.ceil(len(shown) / columns), 1)
@@ -104,14 +105,14 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
     figure.legend(
       handles, labels, loc='outside lower center', ncols=4, frameon=False
     )
-  part = Path(f'{path}.part')
-  figure.savefig(part, format='png', dpi=150)
-  part.replace(path)
+  picture = io.BytesIO()
+  figure.savefig(picture, format='png', dpi=150)
+  write_whole(path, picture.getvalue())
 
 
 def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
   """A row a run: its first curves, averaged over the last tenth of it."""
-  metrics = {name: _rows(run, 'metrics') for name, run in runs.items()}
+  metrics = _metrics(runs)
   table = []
   for name, rows in metrics.items():
     steps = max((row['step'] + 1 for row in rows), default=0)
@@ -123,19 +124,31 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
   return table
 
 
-def _rows(run: str | Path, kind: str) -> Run:
-  """The rows of one file of a run; a run need not have completions."""
+def rows_of(run: str | Path, kind: str, needed: bool = False) -> Run:
+  """The rows of one file of a run; none where there is no such file."""
   path = f'{run}/{kind}.jsonl'
   files, root = fsspec.url_to_fs(path)
-  if not files.exists(root):
-    if kind == 'completions':
-      return []
+  if files.exists(root):
+    with files.open(root, 'rt', encoding='utf-8') as file:
+      return [json.loads(line) for line in file]
+  if needed:
     raise FileNotFoundError(
       f'{path} does not exist: a run is the working directory that an '
       'experiment was given as --workdir'
     )
-  with files.open(root, 'rt', encoding='utf-8') as file:
-    return [json.loads(line) for line in file]
+  return []
+
+
+def write_whole(path: str | Path, data: str | bytes) -> None:
+  """A reader of `path` sees the old file or the new one, never a half."""
+  part = Path(f'{path}.part')
+  text = isinstance(data, str)
+  part.write_bytes(data.encode('utf-8', 'replace') if text else data)
+  part.replace(path)
+
+
+def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
+  return {name: rows_of(r, 'metrics', needed=True) for name, r in runs.items()}
 
 
 def _series(metrics: Mapping[str, Run], metric: str) -> dict[str, Series]:
@@ -236,13 +249,6 @@ def _bar(name: str, parts: Mapping[str, float], longest: float) -> str:
     f'<div class="time"><b>{html.escape(name)}</b> {total:.3g} s a step'
     f'<div class="bar">{spans}</div><ul class="runs">{keys}</ul></div>'
   )
-
-
-def _replace(path: str | Path, data: bytes) -> None:
-  """A reader of `path` sees the old file or the new one, never a half."""
-  part = Path(f'{path}.part')
-  part.write_bytes(data)
-  part.replace(path)
 
 
 def _flags() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
 from experiments.policies import Subject
@@ -151,48 +151,44 @@ class Sampler:
       **passed,
     }
 
+  def uneven(self, parts: Sequence[Rolled]) -> Bool[np.ndarray, 'u']:
+    """The prompts of all parts whose completions were graded differently."""
+    rewards = [total(part.grades(), self._grader.weights) for part in parts]
+    return ~metrics.flat_groups(np.concatenate(rewards), self._rollout.group)
+
+  def joined(self, parts: Sequence[Rolled]) -> Rolled:
+    """As many prompts as one part has, those first whose completions were
+    graded differently (DAPO, arXiv 2503.14476)."""
+    if len(parts) == 1:
+      return parts[0]
+    group, count = self._rollout.group, len(parts[0].rows)
+    chosen = np.argsort(~self.uneven(parts), kind='stable')[:count]
+    members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
+    pick = lambda index, trees: jax.tree.map(
+      lambda *arrays: np.concatenate(arrays)[index], *trees
+    )
+    record = [part.trajectory._replace(steps=()) for part in parts]
+    prompt = pick(chosen, sharding.to_host([part.prompt for part in parts]))
+    trajectory = pick(members, sharding.to_host(record))
+    grades = pick(members, [part.grades() for part in parts])
+    rows = [row for part in parts for row in part.rows]
+    texts = [text for part in parts for text in part.texts]
+    steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
+    prompts, on_mesh = sharding.from_host((prompt, trajectory), self._mesh)
+    return Rolled(
+      prompts,
+      on_mesh._replace(steps=steps),
+      trajectory._replace(record=()),
+      [rows[i] for i in chosen],
+      [texts[i] for i in members],
+      lambda: grades,
+    )
+
   def _bucket(self, longest: int, limit: int) -> int:
     """The smallest of limit, limit / 2, limit / 4, ... (as many as the config
     has buckets) that holds `longest`: a run compiles a handful of shapes."""
     sizes = [-(-limit // 2**i) for i in range(self._rollout.buckets)]
     return min(size for size in sizes if size >= longest)
-
-
-def joined(
-  parts: Sequence[Rolled],
-  weights: dict[str, float],
-  group: int,
-  mesh: jax.sharding.Mesh,
-) -> tuple[Rolled, int]:
-  """As many prompts as one part has, those first whose completions were graded
-  differently, and how many of these there are (DAPO, arXiv 2503.14476)."""
-  whole = lambda *arrays: np.concatenate(arrays)
-  gathered = [
-    sharding.to_host((part.prompt, part.trajectory._replace(steps=())))
-    for part in parts
-  ]
-  prompt, trajectory = jax.tree.map(whole, *gathered)
-  grades = jax.tree.map(whole, *[part.grades() for part in parts])
-  uneven = ~metrics.flat_groups(total(grades, weights), group)
-  chosen = np.argsort(~uneven, kind='stable')[: len(parts[0].rows)]
-  members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
-  pick = lambda index, tree: jax.tree.map(lambda x: x[index], tree)
-  trajectory, grades = pick(members, (trajectory, grades))
-  rows = [row for part in parts for row in part.rows]
-  texts = [text for part in parts for text in part.texts]
-  steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
-  prompts, on_mesh = sharding.from_host(
-    (pick(chosen, prompt), trajectory), mesh
-  )
-  joint = Rolled(
-    prompts,
-    on_mesh._replace(steps=steps),
-    trajectory._replace(record=()),
-    [rows[i] for i in chosen],
-    [texts[i] for i in members],
-    lambda: grades,
-  )
-  return joint, int(uneven.sum())
 
 
 def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
@@ -211,7 +207,7 @@ def stored(
   if not files:
     raise FileNotFoundError(
       f'config.rollout.source: {folder} has no *-{host}.safetensors: a run '
-      'with rollout.dump_every=1 writes them to WORKDIR/rollouts'
+      'with config.dump_every=1 writes them to WORKDIR/rollouts'
     )
   while True:
     prompt, trajectory, notes = rollouts.read(files[start % len(files)])

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.grid import Cell, cells
-from experiments.report import curves_png, html_report
+from experiments.report import curves_png, html_report, rows_of, write_whole
 
 # What the table shows of the training steps: metric, heading, which means.
 _SHOWN = (
@@ -65,8 +65,10 @@ def main() -> int:
     print(f'[{number}/{len(every)}] {cell.label}', end=': ', flush=True)
     print('was finished' if finished(cell) else trained(cell), flush=True)
   table = [outcome(cell) for cell in every]
-  runs = {cell.label: cell.folder for cell in every if _metrics(cell)}
-  _replace(workdir / 'table.csv', _as_csv(table))
+  runs = {
+    cell.label: cell.folder for cell in every if rows_of(cell.folder, 'metrics')
+  }
+  write_whole(workdir / 'table.csv', _as_csv(table))
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
@@ -102,7 +104,7 @@ def trained(cell: Cell) -> str:
     # A model's text may be in it, and a terminal obeys some characters.
     plain = [''.join(c if c.isprintable() else ' ' for c in x) for x in last]
     return '\n    '.join([f'failed with status {status}, see {log}', *plain])
-  _replace(cell.folder / _MARKER, cell.config.to_json(indent=2))
+  write_whole(cell.folder / _MARKER, cell.config.to_json(indent=2))
   return f'{time.monotonic() - began:.0f} s'
 
 
@@ -116,7 +118,7 @@ def finished(cell: Cell) -> bool:
 
 def plan(cell: Cell) -> dict:
   """A cell's line before anything runs."""
-  done = sum('loss' in row for row in _metrics(cell))
+  done = sum('loss' in row for row in rows_of(cell.folder, 'metrics'))
   state = 'finished' if finished(cell) else 'to resume' if done else 'new'
   steps = f'{done} of {cell.config.steps}'
   return {**cell.values, 'state': state, 'steps': steps,
@@ -125,13 +127,13 @@ def plan(cell: Cell) -> dict:
 
 def outcome(cell: Cell) -> dict:
   """A cell's line of the table: its values, and what they led to."""
-  rows = _metrics(cell)
+  rows = rows_of(cell.folder, 'metrics')
   numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
   state = 'finished' if finished(cell) else 'failed'
   line = {**cell.values, 'state': state, 'steps': len(numbers('loss'))}
-  rewards = tuple(f'eval/{name}' for name in cell.config.rewards)
+  rewards = tuple(f'eval/{name}/' for name in cell.config.rewards)
   for name in dict.fromkeys(name for row in rows for name in row):
-    if name.startswith(rewards) and (values := numbers(name)):
+    if f'{name}/'.startswith(rewards) and (values := numbers(name)):
       line |= {f'{name}, first': values[0], f'{name}, last': values[-1]}
   for name, heading, which in _SHOWN:
     if values := numbers(name):
@@ -151,13 +153,6 @@ def markdown(table: list[dict]) -> str:
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def _metrics(cell: Cell) -> list[dict]:
-  path = cell.folder / 'metrics.jsonl'
-  if not path.exists():
-    return []
-  return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
-
-
 def _columns(table: list[dict]) -> list[str]:
   return list({name: None for line in table for name in line})
 
@@ -168,13 +163,6 @@ def _as_csv(table: list[dict]) -> str:
   writer.writeheader()
   writer.writerows(table)
   return text.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-  """A reader of `path` sees the old file or the new one, never a half."""
-  part = path.with_name(f'{path.name}.part')
-  part.write_text(text, encoding='utf-8')
-  part.replace(path)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,12 +20,13 @@ from hybrid_latent.models.transformer import (
 )
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.automaton import delimiter_automaton
+from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
 from hybrid_latent.replay import replay
 from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import map_named
-from hybrid_latent.types import Feedback, Prompt, StepOut, Stop
+from hybrid_latent.types import Feedback, Prompt, StepOut, Stop, Trajectory
 
 FEEDBACKS = {
   'discrete': discrete(),
@@ -168,6 +169,19 @@ def sample(
     group=group,
     **settings,
   )
+
+
+def rolled(policy, feedback, stops=STOPS, **how) -> Trajectory:
+  """What it says to the prompts, sampled in this way, in numpy."""
+  out = sample(
+    policy,
+    feedback,
+    prompts(),
+    jax.random.key(8),
+    sampling=sampling(**how),
+    stop=stop(stops),
+  )
+  return jax.tree.map(np.asarray, out)
 
 
 @partial(jax.jit, static_argnames=('feedback', 'chunk'), compiler_options=QUICK)

@@ -27,6 +27,7 @@ from hybrid_latent.feedback.base import (
   recorded_latents,
   token_log_prob,
 )
+from hybrid_latent.ops.soft import top_soft_embedding
 from hybrid_latent.types import Feedback
 
 
@@ -80,11 +81,9 @@ def soft_thinking(width: int = 10) -> Feedback:
     return token.astype(out.token.dtype), ~out.inside
 
   def step(model, count, keys, out):
-    top, tokens = jax.lax.top_k(out.filtered, min(width, out.logits.shape[-1]))
-    rows = model.table[tokens].astype(jnp.float32)
-    concept = jnp.einsum('bk,bkd->bd', jax.nn.softmax(top, axis=-1), rows)
+    concept = top_soft_embedding(out.filtered, model.table, width=width)
     count = _counted(model, count, out)
-    return latent_where(out.thinking, concept, model, out, count)
+    return latent_where(out.thinking, concept.mixture, model, out, count)
 
   return Feedback(init, step, recorded_latents, token_log_prob, choose)
 

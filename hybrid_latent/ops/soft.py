@@ -19,19 +19,23 @@ def filtered_soft_embedding(
   full = lambda logits: soft_embedding(logits, table)
   if not 0 < width < logits.shape[-1]:
     return full(logits)
-
-  def sparse(logits):
-    top, tokens = jax.lax.top_k(logits, width)
-    p = jax.nn.softmax(top, axis=-1)
-    rows = table[tokens].astype(jnp.float32)
-    return SoftEmbedding(
-      jnp.einsum('bk,bkd->bd', p, rows),
-      jax.nn.logsumexp(top, axis=-1),
-      jnp.linalg.norm(p, axis=-1),
-    )
-
+  sparse = lambda logits: top_soft_embedding(logits, table, width=width)
   kept = jnp.sum(logits > -jnp.inf, axis=-1)
   return jax.lax.cond(jnp.max(kept) <= width, sparse, full, logits)
+
+
+def top_soft_embedding(
+  logits: Float[Array, 'b v'], table: Float[Array, 'v d'], *, width: int
+) -> SoftEmbedding:
+  """`soft_embedding` of the `width` (static) likeliest tokens of each row, of
+  all where there are fewer, as if no others were."""
+  top, tokens = jax.lax.top_k(logits, min(width, logits.shape[-1]))
+  p = jax.nn.softmax(top, axis=-1)
+  return SoftEmbedding(
+    jnp.einsum('bk,bkd->bd', p, table[tokens].astype(jnp.float32)),
+    jax.nn.logsumexp(top, axis=-1),
+    jnp.linalg.norm(p, axis=-1),
+  )
 
 
 def soft_mixture(

@@ -73,6 +73,11 @@ def steps(folder: Path) -> list[dict]:
   return [row for row in lines(folder / 'metrics.jsonl') if 'loss' in row]
 
 
+def column(run: Run, name: str) -> np.ndarray:
+  """One metric of every training step."""
+  return np.array([row[name] for row in steps(run.folder)])
+
+
 def timeless(rows: list[dict]) -> list[dict]:
   """Metrics without those that measure time."""
   timed = 'time/', 'tokens_per_second'

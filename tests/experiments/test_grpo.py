@@ -15,7 +15,14 @@ from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
-from tests.experiments.runs import arrays, lines, saved, steps, trained
+from tests.experiments.runs import (
+  arrays,
+  column,
+  lines,
+  saved,
+  steps,
+  trained,
+)
 
 TRL_NAMES = {
   *('loss', 'grad_norm', 'entropy', 'kl', 'num_tokens', 'tokens_per_second'),
@@ -36,10 +43,6 @@ def plain(model_folder, tmp_path_factory):
   config = rl_tiny.get_config(f'{model_folder},grpo')
   config.steps = 3
   return trained(config, tmp_path_factory.mktemp('grpo'))
-
-
-def column(run, name):
-  return np.array([row[name] for row in steps(run.folder)])
 
 
 def test_every_step_has_trls_metrics(hrpo):

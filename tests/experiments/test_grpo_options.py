@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from experiments import sampler
-from hybrid_latent import metrics
+from hybrid_latent import metrics, sharding
+from hybrid_latent.feedback.gated import gated
 from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.rewards.grader import Grader
 from tests.experiments import rl_tiny
-from tests.experiments.runs import arrays, lines, saved, steps, trained
+from tests.experiments.runs import arrays, column, lines, saved, trained
 
 
 def tiny(model_folder, method='grpo', **changes):
@@ -17,10 +19,6 @@ def tiny(model_folder, method='grpo', **changes):
   config.steps = 2
   config.update_from_flattened_dict(changes)
   return config
-
-
-def column(run, name):
-  return np.array([row[name] for row in steps(run.folder)])
 
 
 @pytest.fixture(scope='module')
@@ -165,7 +163,7 @@ def test_a_run_can_end_with_a_model_folder(model_folder, tmp_path):
   )
 
 
-def test_joined_parts_keep_uneven_groups_first(dumped):
+def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   """Each part has prompt 0 alike and prompt 1 uneven, or the other way."""
   loaded = sampler.stored(dumped.folder / 'rollouts', 0, 0)
   parts = []
@@ -184,9 +182,13 @@ def test_joined_parts_keep_uneven_groups_first(dumped):
         lambda values=values: values,
       )
     )
-  mesh = jax.make_mesh((1, 1, 1), ('data', 'fsdp', 'tensor'))
-  joint, uneven = sampler.joined(parts, {'digits': 1.0}, 4, mesh)
-  assert uneven == 2
+  config = tiny(model_folder, 'hrpo')
+  mesh = sharding.mesh(**config.mesh)
+  with Grader(config.rewards.to_dict(), **config.grader) as grader:
+    speaker = sampler.Sampler(config, mesh, dumped.actor, gated(), grader)
+    uneven, joint = speaker.uneven(parts), speaker.joined(parts)
+    assert speaker.joined(parts[:1]) is parts[0]
+  assert uneven.sum() == 2
   assert joint.rows == [parts[0].rows[1], parts[1].rows[0]]
   assert joint.grades()['digits'].tolist() == [0, 1, 0, 1, 0, 0, 1, 0]
   assert joint.texts == [*parts[0].texts[4:], *parts[1].texts[:4]]

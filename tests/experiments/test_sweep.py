@@ -132,7 +132,7 @@ def test_a_collapse_is_seen(tmp_path):
   (cell,) = cells(f'{PAGE}:x,hrpo', 'config.seed=0', [], tmp_path)
   cell.folder.mkdir()
   rewards = [0.0, 0.2, *[0.8] * 8, 0.3, 0.1, *[0.0] * 8]
-  rows = [{'step': 0, 'eval/accuracy': 0.25, 'eval/hidden_ratio': 0.5}]
+  rows = [{'step': 0, 'eval/accuracy': 0.25, 'eval/accuracy_tokens': 0.5}]
   rows += [
     {'step': i, 'loss': 0.0, 'reward': x, 'switches': None}
     for i, x in enumerate(rewards)

@@ -8,33 +8,21 @@ import numpy as np
 import pytest
 
 from hybrid_latent.feedback.soft import SoftTokens, soft, soft_tokens
-from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.replay import replay
 from tests import tiny
 from tests.roles import inside
-from tests.tiny import FEEDBACKS, STOPS, sample, scores
+from tests.tiny import FEEDBACKS, sample, scores
 from tests.unrolled import unrolled
 
 PROMPT = tiny.prompts()
 TAU, SIGMA = map(float, tiny.SOFT)
 WIDTH = tiny.CONFIG.width
+rolled = partial(tiny.rolled, feedback=FEEDBACKS['soft'])
 
 
 @pytest.fixture(scope='module')
 def actor():
   return tiny.policy(0, soft())
-
-
-def rolled(actor, stop=STOPS, feedback=FEEDBACKS['soft'], **how):
-  out = sample(
-    actor,
-    feedback,
-    PROMPT,
-    jax.random.key(8),
-    sampling=sampling(**how),
-    stop=tiny.stop(stop),
-  )
-  return jax.tree.map(np.asarray, out)
 
 
 def told(actor, temperature, sigma):
@@ -108,13 +96,14 @@ def test_noise_is_normal(actor, key):
 
 
 def test_cold_and_without_noise_it_is_greedy_decoding(actor):
-  expected = rolled(actor, [], FEEDBACKS['discrete'], greedy=True)
-  cold = rolled(told(actor, 1e-4, 0.0), [], greedy_answer=True)
+  endless = partial(rolled, stops=[])
+  expected = endless(actor, feedback=FEEDBACKS['discrete'], greedy=True)
+  cold = endless(told(actor, 1e-4, 0.0), greedy_answer=True)
   np.testing.assert_array_equal(cold.tokens, expected.tokens)
   assert len(set(cold.tokens.ravel().tolist())) > 5
-  greedy = rolled(told(actor, 1e-4, SIGMA), [], greedy=True)
+  greedy = endless(told(actor, 1e-4, SIGMA), greedy=True)
   np.testing.assert_array_equal(greedy.tokens, expected.tokens)
-  noisy = rolled(told(actor, 1e-4, SIGMA), [], greedy_answer=True)
+  noisy = endless(told(actor, 1e-4, SIGMA), greedy_answer=True)
   assert (noisy.tokens != expected.tokens).any()
   assert not cold.log_probs[inside(cold)].any()  # nothing was random
 

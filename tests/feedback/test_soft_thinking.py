@@ -18,30 +18,19 @@ from hybrid_latent.policy import Policy
 from tests import tiny
 from tests.roles import inside
 from tests.scripted import Script
-from tests.tiny import CLOSE, FEEDBACKS, STOPS, sample
+from tests.tiny import CLOSE, FEEDBACKS, sample
 from tests.unrolled import unrolled
 
 PROMPT, FEEDBACK = tiny.prompts(), FEEDBACKS['soft-thinking']
 LOGITS = [2.0, 1.0, 0.5, 0.0, -1.0]
 ENTROPY = 0.784721  # of these at temperature 0.6, nats
 END = 4
+rolled = partial(tiny.rolled, feedback=FEEDBACK)
 
 
 @pytest.fixture(scope='module')
 def actor():
   return tiny.policy(0, FEEDBACK)
-
-
-def rolled(actor, feedback=FEEDBACK, stop=STOPS, **how):
-  out = sample(
-    actor,
-    feedback,
-    PROMPT,
-    jax.random.key(8),
-    sampling=sampling(**how),
-    stop=tiny.stop(stop),
-  )
-  return jax.tree.map(np.asarray, out)
 
 
 def told(actor, end, threshold, patience):
@@ -171,9 +160,9 @@ def test_a_rollout_is_that_of_the_paper(actor):
 @pytest.mark.parametrize(('width', 'top_k'), [(1, 0), (5, 1)])
 def test_a_concept_of_one_token_is_greedy_decoding(actor, width, top_k):
   never = told(actor, CLOSE, 0.0, 1)
-  how = {'stop': [], 'top_k': top_k}
-  out = rolled(never, soft_thinking(width=width), greedy_answer=True, **how)
-  plain = rolled(actor, FEEDBACKS['discrete'], greedy=True, **how)
+  endless = partial(rolled, stops=[], top_k=top_k)
+  out = endless(never, feedback=soft_thinking(width=width), greedy_answer=True)
+  plain = endless(actor, feedback=FEEDBACKS['discrete'], greedy=True)
   np.testing.assert_array_equal(out.tokens, plain.tokens)
   np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=1e-5)
   assert out.latent.any()
