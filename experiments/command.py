@@ -1,31 +1,143 @@
 """The command line of the trainers, and the functions that a config names."""
 
+import argparse
+import ast
+import difflib
 import importlib
+import json
 import pkgutil
-from collections.abc import Callable
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+import jax
+from absl import flags, logging
+from etils import epath
+from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
+
+from hybrid_latent import cluster
 
 Config = Any  # a ConfigDict: its fields are those of the config file
 
 
 def run(train: Callable[[Config, str], object]) -> None:
   """`train(config, workdir)` with `--config=FILE.py[:ARGUMENT]`, any number of
-  `--config.field=value`, and `--workdir=FOLDER`."""
-  config = config_flags.DEFINE_config_file('config', lock_config=True)
-  workdir = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-  flags.mark_flags_as_required(['config', 'workdir'])
+  `--config.field=value`, and `--workdir=FOLDER`; on all processes of a cluster
+  (`cluster.join`). WORKDIR/config.json keeps what it takes to repeat the run.
+  The exit code is cluster.RESTART where the same command should go on."""
+  parser = argparse.ArgumentParser(
+    usage='python -m experiments.TRAINER --config=FILE.py[:ARGUMENT] '
+    '--workdir=FOLDER [--config.FIELD=VALUE ...]',
+    allow_abbrev=False,
+  )
+  parser.add_argument('--config', required=True)
+  parser.add_argument('--workdir', required=True)
+  known, overrides = parser.parse_known_args()
+  try:
+    config = resolved(known.config, overrides)
+    if cluster.expected():
+      if not cluster.is_child():
+        sys.exit(cluster.supervised(known.workdir))
+      cluster.join()
+  except ValueError as error:
+    parser.error(str(error))
+  logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+  with cluster.ending_together(known.workdir):
+    write_run(config, known.workdir)
+    train(config, known.workdir)
 
-  def main(argv):
-    if argv[1:]:
-      raise app.UsageError(f'{argv[1:]}: options begin with --')
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
-    train(config.value, str(workdir.value))
 
-  app.run(main)
+def resolved(path: str, overrides: Sequence[str]) -> Config:
+  """The config of FILE.py[:ARGUMENT] with '--config.field=value' applied.
+
+  A value has the type of the field's default; where that is None, it is a
+  Python literal. Raises ValueError for what there is not or cannot be.
+  """
+  if not Path(path.partition(':')[0]).is_file():
+    raise ValueError(f'--config: there is no file {path.partition(":")[0]!r}')
+  fields = flatten_dict(_parsed(path, []).to_dict(), sep='.')
+  untyped = {}
+  for override in overrides:
+    name, equals, text = override.removeprefix('--config.').partition('=')
+    if not equals or not override.startswith('--config.'):
+      raise ValueError(f'{override!r}: write --config.field=value')
+    if name not in fields:
+      below = [field for field in fields if field.startswith(f'{name}.')]
+      near = below or difflib.get_close_matches(name, fields, n=1, cutoff=0)
+      raise ValueError(
+        f'{path} has no field config.{name}: write config.{near[0]}'
+      )
+    if fields[name] is None:
+      untyped[name] = _literal(name, text)
+  typed = [x for x in overrides if x[9:].partition('=')[0] not in untyped]
+  config = _parsed(path, typed)
+  with config.unlocked(), config.ignore_type():
+    config.update_from_flattened_dict(untyped)
+  return config
+
+
+def _parsed(path, overrides) -> Config:
+  """By ml_collections, which checks the types."""
+  values, argv = flags.FlagValues(), ['', f'--config={path}', *overrides]
+  config = config_flags.DEFINE_config_file(
+    'config', lock_config=True, flag_values=values, sys_argv=argv
+  )
+  try:
+    values(argv)
+  except flags.Error as error:  # it may hold a whole traceback
+    raise ValueError(str(error).strip().splitlines()[-1]) from error
+  return config.value
+
+
+def _literal(name, text):
+  try:
+    return ast.literal_eval(text)
+  except (SyntaxError, ValueError) as error:
+    raise ValueError(
+      f'config.{name}={text}: write a Python literal, such as 0.2 or (0.2, 0.3)'
+    ) from error
+
+
+def write_run(config: Config, workdir: str) -> None:
+  """Writes WORKDIR/config.json: the resolved config, the command, and what
+  computed it."""
+  if jax.process_index():
+    return
+  packages = 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint'
+  about = {
+    'config': json.loads(config.to_json_best_effort()),
+    'command': sys.argv,
+    'revision': revision(),
+    'python': platform.python_version(),
+    'versions': {name: metadata.version(name) for name in packages},
+    'devices': [str(jax.device_count()), jax.devices()[0].device_kind],
+    'processes': jax.process_count(),
+  }
+  folder = epath.Path(workdir)
+  folder.mkdir(parents=True, exist_ok=True)
+  part = folder / 'config.json.part'
+  part.write_text(json.dumps(about, indent=2))
+  part.replace(folder / 'config.json')
+
+
+def revision() -> str:
+  """The git commit of this code, with '+' where it was edited since; its
+  version where it is installed without git."""
+  git = ['git', '-C', str(Path(__file__).parent)]
+  ask = lambda *words: subprocess.run(
+    [*git, *words], capture_output=True, text=True
+  )
+  head = ask('rev-parse', 'HEAD')
+  if head.returncode:
+    return metadata.version('hybrid-latent')
+  edited = ask('status', '--porcelain', '--untracked-files=no').stdout
+  return head.stdout.strip() + ('+' if edited else '')
 
 
 def named(spec: str, package: str) -> Callable:

@@ -1,57 +1,114 @@
-"""The cells of a sweep: a config for each combination of some fields' values,
-checked as its trainer will check it."""
+"""The cells of a sweep: a config for each point of a grid, checked as its
+trainer will check it."""
 
-import difflib
+import csv
 import hashlib
 import itertools
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from absl import flags
-from flax.traverse_util import flatten_dict
-from ml_collections import config_flags
+from experiments.command import Config, resolved
 
-from experiments.command import Config
-
-Swept = dict[str, list[str]]  # field -> its values
+Point = dict[str, str]  # swept field -> its value, as a command line has it
 
 
 class Cell(NamedTuple):
   """One run of a sweep."""
 
   label: str  # what sets it apart from the other cells
-  values: dict[str, str]  # swept field -> its value
+  values: Point
   config: Config  # as its trainer will have it
   options: list[str]  # what its trainer is told
-  folder: Path
+  folder: Path  # where the sweep notes what became of it
+  remote: str = ''  # the folder of all runs, where it is another
+
+  @property
+  def run(self) -> str:
+    """Its trainer's workdir."""
+    if self.remote:
+      return f'{self.remote.rstrip("/")}/{self.folder.name}'
+    return str(self.folder)
+
+
+def points(
+  grids: Iterable[str] = (), zips: Iterable[str] = (), lists: Iterable[str] = ()
+) -> list[Point]:
+  """All that is given, multiplied: each row of a list, with each place of a
+  zip, with each combination of a grid, whose last field is the fastest.
+
+  Args:
+    grids: 'field=value,value; field=value|value', every combination.
+    zips: the same; the first values together, then the second ones.
+    lists: files with a row a point, JSON Lines or CSV.
+  """
+  factors: list[list[Point]] = [_listed(Path(path)) for path in lists]
+  for text in zips:
+    fields = ranges('--zip', text)
+    lengths = {field: len(values) for field, values in fields.items()}
+    if len(set(lengths.values())) > 1:
+      told = ', '.join(f'{f} has {n}' for f, n in lengths.items())
+      raise ValueError(f'--zip: {told}: write as many values for each field')
+    rows = zip(*fields.values(), strict=True)
+    factors.append([dict(zip(fields, row, strict=True)) for row in rows])
+  for text in grids:
+    for field, values in ranges('--grid', text).items():
+      factors.append([{field: value} for value in values])
+  found = []
+  for parts in itertools.product(*factors):
+    fields = [field for part in parts for field in part]
+    if twice := {f for f in fields if fields.count(f) > 1}:
+      raise ValueError(f'{min(twice)} is given twice: write each field once')
+    found.append({f: x for part in parts for f, x in part.items()})
+  for point in found:
+    if found.count(point) > 1:
+      raise ValueError(f'{point} is there twice: write each cell once')
+  return found
+
+
+def ranges(option: str, text: str) -> dict[str, list[str]]:
+  """Field -> its values, of 'field=value,value; field=value|value'."""
+  fields = {}
+  for part in map(str.strip, text.split(';')):
+    field, equals, right = map(str.strip, part.partition('='))
+    if not equals or not _is_field(field):
+      raise ValueError(
+        f"{option}: {part!r}: write 'config.field=value,value' or "
+        "'argument=value|value', with a semicolon between two fields"
+      )
+    values = [x.strip() for x in right.split('|' if '|' in right else ',')]
+    if field in fields:
+      raise ValueError(f'{option}: {part!r}: write each field once')
+    fields[field] = values
+  return fields
 
 
 def cells(
-  config: str, grid: str, fixed: Sequence[str], folder: Path
+  config: str,
+  swept: Sequence[Point],
+  fixed: Sequence[str],
+  folder: Path,
+  remote: str = '',
 ) -> list[Cell]:
-  """The product of the values, the last field's fastest.
+  """A cell a point.
 
   Args:
     config: FILE.py[:ARGUMENT].
-    grid: 'field=value,value; field=value|value'.
+    swept: the points; their common fields are not in the labels.
     fixed: --config.field=value, the same for all cells.
     folder: of the cells' folders.
+    remote: of the runs, where these are not in their cells' folders.
 
   Raises ValueError for what a config does not know or cannot be.
   """
   file, _, argument = config.partition(':')
-  if not Path(file).is_file():
-    raise ValueError(f'--config: there is no file {file!r}')
-  swept = _swept(grid)
-  found, labels = [], _labels(swept)
-  for combination in itertools.product(*swept.values()):
-    values = dict(zip(swept, combination, strict=True))
+  found = []
+  for values, label in zip(swept, _labels(swept), strict=True):
     chosen = values.get('argument', argument)
     path = f'{file}:{chosen}' if chosen else file
     own = [f'--{f}={x}' for f, x in values.items() if f != 'argument']
-    label = ', '.join(filter(None, (labels[f][x] for f, x in values.items())))
     found.append(
       Cell(
         label or 'the only cell',
@@ -59,74 +116,71 @@ def cells(
         resolved(path, [*fixed, *own]),
         [f'--config={path}', *fixed, *own],
         folder / _folder_name(values),
+        remote,
       )
     )
   return found
 
 
-def resolved(path: str, overrides: Sequence[str]) -> Config:
-  """The config as a trainer with these options would have it."""
-  fields = flatten_dict(_parsed(path, []).to_dict(), sep='.')
-  known = [f'config.{field}' for field in fields]
-  for override in overrides:
-    field, equals, _ = override.removeprefix('--').partition('=')
-    if not equals or not override.startswith('--config.'):
-      raise ValueError(f'{override!r}: write --config.field=value')
-    if field not in known:
-      below = [name for name in known if name.startswith(f'{field}.')]
-      near = below or difflib.get_close_matches(field, known, n=1, cutoff=0)
-      raise ValueError(f'{path} has no field {field}: write {near[0]}')
-  return _parsed(path, overrides)
+def _is_field(name: str) -> bool:
+  return name == 'argument' or name.startswith('config.')
 
 
-def _parsed(path, overrides) -> Config:
-  """By the parser of the trainers, which checks the types."""
-  values, argv = flags.FlagValues(), ['', f'--config={path}', *overrides]
-  config = config_flags.DEFINE_config_file(
-    'config', lock_config=True, flag_values=values, sys_argv=argv
-  )
-  try:
-    values(argv)
-  except flags.Error as error:  # it may hold a whole traceback
-    raise ValueError(str(error).strip().splitlines()[-1]) from error
-  return config.value
-
-
-def _swept(grid: str) -> Swept:
-  swept = {}
-  for part in map(str.strip, grid.split(';')):
-    field, equals, text = map(str.strip, part.partition('='))
-    if not equals or not (field == 'argument' or field.startswith('config.')):
+def _listed(path: Path) -> list[Point]:
+  """The points of a file; a field that a row lacks is the config's."""
+  if not path.is_file():
+    raise ValueError(f'--list: there is no file {str(path)!r}')
+  with path.open(encoding='utf-8', newline='') as file:
+    if path.suffix == '.csv':
+      rows = [
+        {f: x for f, x in row.items() if x} for row in csv.DictReader(file)
+      ]
+    elif path.suffix == '.jsonl':
+      rows = [_json(line) for line in file if line.strip()]
+    else:
+      raise ValueError(f'--list: {path}: write a file .jsonl or .csv')
+  for number, row in enumerate(rows, 1):
+    if not isinstance(row, dict) or not row or not all(map(_is_field, row)):
       raise ValueError(
-        f"--grid: {part!r}: write 'config.field=value,value' or "
-        "'argument=value|value', with a semicolon between two fields"
+        f'--list: {path}: row {number} is {row!r}: write fields and their '
+        'values, {"config.seed": 1, "argument": "x"}'
       )
-    values = [x.strip() for x in text.split('|' if '|' in text else ',')]
-    if field in swept or len(set(values)) < len(values):
-      raise ValueError(f'--grid: {part!r}: write each field and value once')
-    swept[field] = values
-  return swept
+  if not rows:
+    raise ValueError(f'--list: {path} has no row')
+  return [{f: str(x) for f, x in row.items()} for row in rows]
 
 
-def _labels(swept: Swept) -> dict[str, dict[str, str]]:
-  """Field -> value -> how a legend names it: nothing where it never changes,
-  and of an argument the words that not all of them have."""
-  ends = [field.rpartition('.')[2] for field in swept]
-  labels = {}
-  for end, (field, values) in zip(ends, swept.items(), strict=True):
-    name = end if ends.count(end) == 1 else field.removeprefix('config.')
-    several = len(values) > 1
-    labels[field] = {x: f'{name}={x}' if several else '' for x in values}
-    if field == 'argument' and several:
-      words = [x.split(',') for x in values]
-      shared = set(words[0]).intersection(*words)
-      for value, some in zip(values, words, strict=True):
-        own = ','.join(word for word in some if word not in shared)
-        labels[field][value] = own or value
-  return labels
+def _json(line: str) -> Any:
+  try:
+    return json.loads(line)
+  except ValueError:
+    return line  # which is no row
 
 
-def _folder_name(values: dict[str, str]) -> str:
+def _labels(swept: Sequence[Point]) -> list[str]:
+  """How a legend names each point: by what is not the same in all of them, and
+  of an argument by the words that not all of them have."""
+  fields = list(dict.fromkeys(field for point in swept for field in point))
+  varied = [f for f in fields if len({point.get(f) for point in swept}) > 1]
+  ends = [field.rpartition('.')[2] for field in fields]
+  arguments = [set(p['argument'].split(',')) for p in swept if 'argument' in p]
+  shared = set.intersection(*arguments) if arguments else set()
+
+  def part(field, value):
+    end = field.rpartition('.')[2]
+    if field != 'argument':
+      name = end if ends.count(end) == 1 else field.removeprefix('config.')
+      return f'{name}={value}'
+    own = ','.join(word for word in value.split(',') if word not in shared)
+    return own or value
+
+  return [
+    ', '.join(part(f, point[f]) for f in varied if f in point)
+    for point in swept
+  ]
+
+
+def _folder_name(values: Point) -> str:
   """Tells the values, suits any file system, and is no other cell's. It does
   not change when the grid gets more values or another order."""
   parts = (f'{f.removeprefix("config.")}={x}' for f, x in values.items())

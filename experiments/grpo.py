@@ -10,7 +10,7 @@ processes, scores them under the reference meanwhile, and makes one update (or
 run that was stopped.
 """
 
-import itertools
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -19,25 +19,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from experiments import command
-from experiments.command import Config, configured, named
+from experiments.command import Config, configured
 from experiments.policies import (
+  Subject,
+  check,
   checked_resume,
+  exported,
   needs_reference,
-  placed,
+  problems_of,
   prompt_ids,
+  rollout_mesh,
+  share_rows,
   subject,
 )
-from experiments.sampler import Sampler, dump, stored
-from hybrid_latent import metrics, optim, sharding
+from experiments.sampler import Sampler, dump, shown, speech, stored
+from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import eval_batches, prompt_batches
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import Pretrained, write_folder
 from hybrid_latent.models import lora
-from hybrid_latent.models.transformer import unstack
+from hybrid_latent.models.transformer import letters, unstack
 from hybrid_latent.objectives.base import (
   Experience,
   Judged,
@@ -67,47 +71,24 @@ class Batch(NamedTuple):
   values: jax.Array | None = None  # f32[b t]: what it said before
 
 
-def train(config: Config, workdir: str) -> list[dict[str, float]]:
-  """Runs `config` in `workdir`, from its last checkpoint if there is one.
-  Returns the evaluations it made."""
-  _check(config)
+class Programs(NamedTuple):
+  """What a step runs on the devices, and in this order."""
+
+  optimizer: Callable  # (trained arrays) -> the optimizer's state of them
+  sampler: Callable  # the policy as decoding wants it
+  move: Callable  # it, at its place on the mesh that samples
+  prefill: Callable
+  decode: Callable
+  reference_log_probs: Callable
+  judged: Callable  # the batch with its advantages
+  update: Callable  # one step of the policy
+  followed: Callable  # the reference, moved toward the policy
+
+
+def programs(config: Config, mesh: Mesh, policy: Policy):
+  """The arrays of the policy that are trained, those that are not, and the
+  programs of a step; `policy` holds arrays, or the shapes of some."""
   group, updates = config.rollout.group, config.epochs * config.mini_batches
-  init_key, rollout_key, eval_key = jax.random.split(
-    jax.random.key(config.seed), 3
-  )
-
-  # ------------------------------------------------------------ mesh and data
-  mesh = sharding.mesh(**config.mesh)
-  host, hosts = jax.process_index(), jax.process_count()
-  actor = subject(config, mesh, init_key)
-  encode = partial(prompt_ids, actor.tokenizer, config.data)
-  problems = partial(
-    named(config.data.source, 'hybrid_latent.data'), **config.data.of
-  )
-  if 'path' in config.data:
-    problems = partial(problems, path=config.data.path or None)
-  shape = {
-    'length': config.rollout.prompt_length,
-    'pad': int(actor.stop.pad),
-    'shard': (host, hosts),
-  }
-  prompts = config.rollout.prompts // hosts
-  batches = iter(
-    prompt_batches(
-      problems(split=config.data.train),
-      encode,
-      batch=prompts,
-      seed=config.seed,
-      **shape,
-    )
-  )
-  tests = []
-  if config.eval.prompts:
-    tests = problems(split=config.data.test)
-    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
-  each = max(prompts * group // config.eval.samples, 1)
-  test_batches = [*eval_batches(tests, encode, batch=each, **shape)]
-
   # --------------------------- what is trained, what is not, and the optimizer
   feedback = configured(config.feedback, 'hybrid_latent.feedback')()
   if updates > 1 and feedback is not discrete():
@@ -116,20 +97,18 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       'trajectory with latents may be trained on once, by the weights that '
       'sampled it: they made the latents, and no ratio corrects for others'
     )
+  rows = config.rollout.prompts * group
+  share_rows(rows // config.mini_batches // config.micro_batches, mesh)
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   hyper = config.optimizer.to_dict()
-  is_trained = optim.is_trained(actor.policy, hyper['groups'])
-  trainable, frozen = partition(actor.policy, is_trained)
+  is_trained = optim.is_trained(policy, hyper['groups'])
+  trainable, frozen = partition(policy, is_trained)
   tx = optim.adamw(trainable, steps=config.steps * updates, **hyper)
-  opt_state = placed(jax.jit(tx.init)(trainable), mesh)
-  where = jax.tree.map(lambda x: x.sharding, (trainable, opt_state))
-  # The policy of some steps ago, where the reference is to follow it.
-  follows = needs_reference(config) and config.reference.sync_every
-  anchors = [jax.tree.map(jnp.copy, trainable)] if follows else []
+  state = jax.eval_shape(tx.init, trainable)
+  where = sharding.shardings((trainable, state), letters, mesh)
 
   # ----------------------------------------------------------------- programs
-  @jax.jit
   def sampler(trainable, frozen):
     """The policy as decoding wants it: adapters merged, a weight a layer."""
     policy = combine(trainable, frozen)
@@ -215,6 +194,79 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     """The reference, moved toward the policy (TR-DPO, arXiv 2404.09656)."""
     return optax.incremental_update(trainable, anchor, config.reference.mix)
 
+  prefill, decode = speech(config, feedback)
+  weights = jax.eval_shape(sampler, trainable, frozen)
+  there = rollout_mesh(config, mesh)
+  here, away = (sharding.shardings(weights, letters, m) for m in (mesh, there))
+  return (
+    trainable,
+    frozen,
+    Programs(
+      jax.jit(tx.init, out_shardings=where[1]),
+      jax.jit(sampler, out_shardings=here),
+      jax.jit(lambda weights: weights, out_shardings=away),
+      prefill,
+      decode,
+      reference_log_probs,
+      judged,
+      update,
+      followed,
+    ),
+  )
+
+
+def actor_of(config: Config, mesh: Mesh) -> Subject:
+  """What a run begins with."""
+  init_key, *_ = _keys(config)
+  return subject(config, mesh, init_key)
+
+
+def _keys(config):
+  """For parameters, for the training's samples, for the evaluations'."""
+  return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def train(config: Config, workdir: str) -> list[dict[str, float]]:
+  """Runs `config` in `workdir`, from its last checkpoint if there is one.
+  Returns the evaluations it made."""
+  check(config)
+  group, updates = config.rollout.group, config.epochs * config.mini_batches
+  _, rollout_key, eval_key = _keys(config)
+
+  # -------------------------------------------------------- mesh, model, data
+  mesh = sharding.mesh(**config.mesh)
+  there = rollout_mesh(config, mesh)
+  host, hosts = jax.process_index(), jax.process_count()
+  actor = actor_of(config, mesh)
+  trainable, frozen, run = programs(config, mesh, actor.policy)
+  opt_state = run.optimizer(trainable)
+  # The policy of some steps ago, where the reference is to follow it.
+  follows = needs_reference(config) and config.reference.sync_every
+  anchors = [jax.tree.map(jnp.copy, trainable)] if follows else []
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
+  problems = problems_of(config.data)
+  shape = {
+    'length': config.rollout.prompt_length,
+    'pad': int(actor.stop.pad),
+    'shard': (host, hosts),
+  }
+  prompts = config.rollout.prompts // hosts
+  batches = iter(
+    prompt_batches(
+      problems(split=config.data.train),
+      encode,
+      batch=prompts,
+      seed=config.seed,
+      **shape,
+    )
+  )
+  tests = []
+  if config.eval.prompts:
+    tests = problems(split=config.data.test)
+    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
+  each = max(prompts * group // config.eval.samples, 1)
+  test_batches = [*eval_batches(tests, encode, batch=each, **shape)]
+
   def roll(step, weights, batch, prompt, ready):
     """Completions of a batch, which are being graded."""
     with clock('prefill'):
@@ -258,7 +310,11 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   # ------------------------------------------------------------------ restore
   # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
-  checkpoints = Checkpoints(f'{workdir}/checkpoints')
+  checkpoints = Checkpoints(
+    f'{workdir}/checkpoints',
+    keep=config.checkpoint.keep,
+    best=config.checkpoint.best,
+  )
   start, num_tokens = checkpoints.latest or 0, 0
   if start:
     notes = checked_resume(checkpoints.notes(start), config, workdir)
@@ -283,25 +339,27 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       workdir, total=config.steps, process=host, resume_step=start
     ) as telemetry,
   ):
-    clock = StepClock()
-    speaker = Sampler(config, mesh, actor, feedback, grader)
+    clock, moving = StepClock(), 'move' if there != mesh else 'prefill'
+    speaker = Sampler(config, there, actor, run.prefill, run.decode, grader)
     for step in range(start, config.steps + 1):
       # ------ dispatch this step, then look at the last one
       last, position = step == config.steps, batches.get_state()
       evaluates = tests and (last or step % config.eval.every == 0)
       samples = not (last or source)
       with clock('prefill'):
-        weights = sampler(trainable, frozen) if evaluates or samples else None
+        needed = evaluates or samples
+        weights = run.sampler(trainable, frozen) if needed else None
+      with clock(moving):
+        if there != mesh and needed:
+          weights = jax.block_until_ready(run.move(weights))
+      with clock('prefill'):
         if samples:
           batch = next(batches)
           prompt, ready = speaker.read(weights, batch)
       if pending:
         finish(*pending)
-      if step > start and (last or step % config.checkpoint_every == 0):
-        notes = {'config': config.to_json(), 'data': position,
-                 'num_tokens': num_tokens}  # fmt: skip
-        checkpoints.save(step, (trainable, opt_state, *anchors), notes)
-      if evaluates:
+      told = not last and cluster.told_to_end(step)
+      if evaluates and not told:
         evaluations.append(
           speaker.evaluation(
             weights,
@@ -313,12 +371,21 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         )
         telemetry.log(step, evaluations[-1])
         clock.metrics()  # an evaluation is part of no step
+      every = config.checkpoint.every
+      if step > start and (last or told or step % every == 0):
+        notes = {'config': config.to_json(), 'data': position,
+                 'num_tokens': num_tokens, 'trainer': 'grpo'}  # fmt: skip
+        figures = evaluations[-1] if evaluates and not told else {}
+        state = trainable, opt_state, *anchors
+        checkpoints.save(step, state, notes, figures)
+      if told:
+        raise cluster.Preempted(step, workdir)
       if last:
         break
       # ------ sample
       if source:
         *parts, rows = next(source)
-        prompt, trajectory = sharding.from_host(parts, mesh)
+        prompt, trajectory = sharding.from_host(parts, there)
         rolled = speaker.rolled(prompt, trajectory, rows)
       else:
         rolled = roll(step, weights, batch, prompt, ready)
@@ -329,12 +396,15 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if config.dump_every and step % config.dump_every == 0:
         dump(f'{workdir}/rollouts', step, host, rolled)
       # ------ score under the reference, while the grades are made
-      prompt, out = rolled.prompt, rolled.out
+      with clock(moving):
+        data = rolled.prompt, speaker.cut(rolled.trajectory)
+        data = jax.device_put(data, sharding.rows(data, mesh))
+        prompt, trajectory = jax.block_until_ready(data)
       with clock('log_probs'):
-        trajectory, reference = speaker.cut(rolled.trajectory), None
+        reference = None
         if needs_reference(config):
           base = combine(*anchors, frozen) if follows else actor.base
-          reference = reference_log_probs(base, prompt, trajectory)
+          reference = run.reference_log_probs(base, prompt, trajectory)
           jax.block_until_ready(reference)
       with clock('reward'):
         grades = rolled.grades()
@@ -342,79 +412,31 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       # ------ learn
       with clock('update'):
         figures = []
-        data = judged(trainable, frozen, prompt, trajectory, reference,
-                      sharding.from_host(reward, mesh))  # fmt: skip
+        data = run.judged(trainable, frozen, prompt, trajectory, reference,
+                          sharding.from_host(reward, mesh))  # fmt: skip
         for i in range(updates):
-          trainable, opt_state, some = update(
+          trainable, opt_state, some = run.update(
             trainable, frozen, opt_state, data, i % config.mini_batches
           )
           figures.append(some)
         if follows and (step + 1) % config.reference.sync_every == 0:
-          anchors = [followed(*anchors, trainable)]
+          anchors = [run.followed(*anchors, trainable)]
+      out, grades, rewards, ids = cluster.all_rows(
+        (rolled.out, grades, reward, sharding.to_host(prompt.ids))
+      )
       num_tokens += int(out.mask.sum())
       host_figures = {
         **metrics.completion_metrics(out),
-        **metrics.reward_metrics(grades, reward, group),
+        **metrics.reward_metrics(grades, rewards, group),
         'num_tokens': num_tokens,
       }
-      ids = sharding.to_host(prompt.ids).tolist()
-      pending = (step, figures, host_figures, ids)
+      pending = (step, figures, host_figures, ids.tolist())
       telemetry.completions(
-        step, _completions(actor.tokenizer, rolled, reward, config.completions)
+        step, shown(rolled, reward, actor.tokenizer, config.completions)
       )
   if config.export:
-    model = lora.merge(combine(trainable, frozen).model)
-    with new_folder(f'{workdir}/model', overwrite=True) as draft:
-      write_folder(Pretrained(model, actor.tokenizer, actor.generation), draft)
+    exported(actor, combine(trainable, frozen), f'{workdir}/model')
   return evaluations
-
-
-def _check(config):
-  """What no single part could refuse."""
-  rollout = config.rollout
-  if rollout.group < 2 and not config.critic.enabled:
-    raise ValueError(
-      f'config.rollout.group is {rollout.group}: a completion is judged '
-      'against the others of its prompt, so write at least 2, or '
-      'critic.enabled=True and advantage.function=gae:gae'
-    )
-  if rollout.prompts % jax.process_count():
-    raise ValueError(
-      f'config.rollout.prompts is {rollout.prompts}: write a multiple '
-      f'of the {jax.process_count()} hosts'
-    )
-  if rollout.attempts > 1 and rollout.buckets != 1:
-    raise ValueError(
-      f'config.rollout.attempts is {rollout.attempts} with buckets '
-      f'{rollout.buckets}: batches that are joined need one shape, so write '
-      'rollout.buckets=1'
-    )
-  if config.reward_kl.beta and config.reward_kl.estimator not in ESTIMATORS:
-    raise ValueError(
-      f'config.reward_kl.estimator is {config.reward_kl.estimator!r}: write '
-      f'one of {sorted(ESTIMATORS)}'
-    )
-
-
-def _completions(tokenizer, rolled, reward, count):
-  """The first completion of each prompt, for people to read."""
-  shown, out = [], rolled.out
-  group = len(reward) // len(rolled.rows)
-  for i, row in zip(
-    itertools.count(0, group), rolled.rows[:count], strict=False
-  ):
-    ids = out.tokens[i][out.mask[i]].tolist()
-    shown.append(
-      {
-        'prompt': row['question'],
-        'completion': rolled.texts[i],
-        'tokens': [tokenizer.decode([token]) for token in ids],
-        'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
-        'reward': float(reward[i]),
-        'answer': row['answer'],
-      }
-    )
-  return shown
 
 
 if __name__ == '__main__':

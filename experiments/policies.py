@@ -2,19 +2,31 @@
 tokenizer, and how its completions end."""
 
 import json
+import logging
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config, named
 from hybrid_latent import optim, sharding
-from hybrid_latent.formats.pretrained import Pretrained, pretrained
+from hybrid_latent.formats.huggingface import new_folder
+from hybrid_latent.formats.pretrained import (
+  Pretrained,
+  pretrained,
+  write_folder,
+)
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import letters
+from hybrid_latent.objectives.kl import ESTIMATORS
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Critic, Policy
@@ -29,17 +41,11 @@ class Subject(NamedTuple):
   base: Any  # the model as loaded: the KL reference
   tokenizer: PreTrainedTokenizerBase
   generation: dict[str, Any]  # generation_config.json
-  stop: Stop
+  stop: Any = None  # a Stop: how completions end, where there are any
 
 
-def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
-  """The policy of `config.model`, `.lora`, `.feedback` and `.critic`.
-
-  The base shares its weights with the policy, which is all that adapters need.
-  Where an optimizer group trains some of them and a KL term needs the base, it
-  is a copy; so is the critic's model where it has no adapters of its own.
-  """
-  lora_key, feedback_key, critic_key = jax.random.split(key, 3)
+def subject(config: Config, mesh: Mesh, key) -> Subject:
+  """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
   source = pretrained(
     config.model.source,
     dtype=config.model.dtype,
@@ -51,7 +57,19 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   for token, _, like in (x.partition('=') for x in config.model.new_tokens):
     source = with_tokens(source, [token], like)
   tokenizer = with_tokenizer(source, config.model.source)
-  base = source.model
+  policy, base = policy_of(config, source.model, tokenizer, key)
+  stop = stop_of(config.rollout, source, tokenizer)
+  return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
+
+
+def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
+  """The policy that begins as the model `base`, and that base.
+
+  The base shares its weights with the policy, which is all that adapters need.
+  Where an optimizer group trains some of them and a KL term needs the base, it
+  is a copy; so is the critic's model where it has no adapters of its own.
+  """
+  lora_key, feedback_key, critic_key = jax.random.split(key, 3)
   rank = config.lora.rank
   adapted = lambda key: lora.add(base, key, **config.lora)
   policy = Policy(adapted(lora_key) if rank else base)
@@ -62,13 +80,16 @@ def subject(config: Config, mesh: jax.sharding.Mesh, key) -> Subject:
   if config.critic.enabled:
     model = adapted(critic_key) if rank else jax.tree.map(jnp.copy, base)
     policy = policy._replace(critic=Critic(model, jnp.zeros(base.config.width)))
-  policy = placed(policy, mesh)
-  is_trained = optim.is_trained(policy, config.optimizer.groups)
-  names = [f'model.{name}' for name in named_leaves(base)]
-  if needs_reference(config) and any(map(is_trained, names)):
+  if copies_base(config, policy, base):
     base = jax.tree.map(jnp.copy, base)
-  stop = stop_of(config.rollout, source, tokenizer)
-  return Subject(policy, base, tokenizer, source.generation, stop)
+  return policy, base
+
+
+def copies_base(config: Config, policy: Policy, base) -> bool:
+  """Whether the KL reference has weights of its own."""
+  is_trained = optim.is_trained(policy, config.optimizer.groups)
+  names = (f'model.{name}' for name in named_leaves(base))
+  return needs_reference(config) and any(map(is_trained, names))
 
 
 def needs_reference(config: Config) -> bool:
@@ -93,9 +114,26 @@ def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
   )
 
 
-def placed(tree: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
+def rollout_mesh(config: Config, mesh: Mesh) -> Mesh:
+  """The mesh that samples: the same devices, arranged by the sizes of
+  `config.rollout.mesh`; 0 is that of `mesh`."""
+  sizes = {
+    axis: size or mesh.shape[axis] for axis, size in config.rollout.mesh.items()
+  }
+  return sharding.rearranged(mesh, **sizes)
+
+
+def placed(tree: PyTree, mesh: Mesh) -> PyTree:
   """Parameters, or an optimizer's state of them, at their place."""
   return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
+
+
+def problems_of(data: Config) -> Callable:
+  """The rows of a split, by `data.source`; from its folder if it has one."""
+  problems = partial(named(data.source, 'hybrid_latent.data'), **data.of)
+  if 'path' in data:
+    problems = partial(problems, path=data.path or None)
+  return problems
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
@@ -134,16 +172,71 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
   return next(i for i in ids if isinstance(i, int))
 
 
-def stored_on(mesh: jax.sharding.Mesh):
+def stored_on(mesh: Mesh):
   """Puts one tensor of a checkpoint straight to its place."""
   return lambda name, x: placed({name: x}, mesh)[name]
+
+
+def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
+  """Writes the policy's model, adapters merged, as a Hugging Face folder. All
+  processes read the parameters, and the first one writes them."""
+  draft = (
+    tempfile.TemporaryDirectory()
+    if jax.process_index()
+    else new_folder(folder, overwrite=True)
+  )
+  model = lora.merge(policy.model)
+  with draft as path:
+    ported = Pretrained(model, actor.tokenizer, actor.generation)
+    write_folder(ported, Path(path))
+
+
+def share_rows(rows: int, mesh: Mesh) -> None:
+  """Warns where the devices cannot share the rows of a micro-batch."""
+  shares = mesh.shape['data'] * mesh.shape['fsdp']
+  if rows % shares:
+    logging.getLogger(__name__).warning(
+      'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
+      'computes rows of others too. Choose micro_batches (and prompts) such '
+      'that it has a multiple of %d',
+      rows,
+      shares,
+      shares,
+    )
+
+
+def check(config: Config) -> None:
+  """What no single part could refuse."""
+  rollout = config.rollout
+  if rollout.group < 2 and not config.critic.enabled:
+    raise ValueError(
+      f'config.rollout.group is {rollout.group}: a completion is judged '
+      'against the others of its prompt, so write at least 2, or '
+      'critic.enabled=True and advantage.function=gae:gae'
+    )
+  if rollout.prompts % jax.process_count():
+    raise ValueError(
+      f'config.rollout.prompts is {rollout.prompts}: write a multiple '
+      f'of the {jax.process_count()} hosts'
+    )
+  if rollout.attempts > 1 and rollout.buckets != 1:
+    raise ValueError(
+      f'config.rollout.attempts is {rollout.attempts} with buckets '
+      f'{rollout.buckets}: batches that are joined need one shape, so write '
+      'rollout.buckets=1'
+    )
+  if config.reward_kl.beta and config.reward_kl.estimator not in ESTIMATORS:
+    raise ValueError(
+      f'config.reward_kl.estimator is {config.reward_kl.estimator!r}: write '
+      f'one of {sorted(ESTIMATORS)}'
+    )
 
 
 def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes."""
   fields = lambda text: named_leaves(json.loads(text))
   old, new = fields(notes['config']), fields(config.to_json())
-  free = {'steps', 'eval', 'completions', 'checkpoint_every', 'grader', 'mesh',
+  free = {'steps', 'eval', 'completions', 'checkpoint', 'grader', 'mesh',
           'micro_batches', 'dump_every'}  # fmt: skip
   wrong = [
     f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'

@@ -1,5 +1,6 @@
 """From prompts to graded completions: what training and evaluation share."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
 from experiments.policies import Subject
-from hybrid_latent import metrics, sharding
+from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.formats import rollouts
 from hybrid_latent.replay import trimmed
 from hybrid_latent.rewards.grader import Grader, total
@@ -34,6 +35,17 @@ class Rolled(NamedTuple):
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
 
+def speech(config: Config, feedback: Feedback) -> tuple[Callable, Callable]:
+  """The programs that read prompts and that write completions."""
+  settings = {
+    'feedback': feedback,
+    'max_steps': config.rollout.max_tokens,
+    'stages': config.rollout.stages,
+  }
+  write = jax.jit(partial(decode, **settings), static_argnames='group')
+  return jax.jit(partial(prefill)), write  # this run's own, not the process's
+
+
 class Sampler:
   """Reads prompts, samples completions and has them graded."""
 
@@ -42,23 +54,15 @@ class Sampler:
     config: Config,
     mesh: jax.sharding.Mesh,
     actor: Subject,
-    feedback: Feedback,
+    read: Callable,
+    write: Callable,
     grader: Grader,
   ):
     self._rollout, self._mesh, self._grader = config.rollout, mesh, grader
+    self._prefill, self._decode = read, write
     self._tokenizer, self._stop = actor.tokenizer, actor.stop
     thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
     self._eval_stop = actor.stop._replace(thinking=thinking)
-    self._read = jax.jit(prefill)
-    self._decode = jax.jit(
-      partial(
-        decode,
-        feedback=feedback,
-        max_steps=config.rollout.max_tokens,
-        stages=config.rollout.stages,
-      ),
-      static_argnames='group',
-    )
 
   def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
     """Dispatches the reading of a batch's prompts."""
@@ -68,7 +72,8 @@ class Sampler:
       batch['tokens'][:, -width:], batch['mask'][:, -width:], batch['ids']
     )
     prompt = sharding.from_host(prompt, self._mesh)
-    return prompt, self._read(weights, prompt)
+    with jax.set_mesh(self._mesh):
+      return prompt, self._prefill(weights, prompt)
 
   def sample(
     self,
@@ -81,15 +86,16 @@ class Sampler:
     stop: Stop | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
-    return self._decode(
-      weights,
-      prompt=prompt,
-      prefilled=ready,
-      key=key,
-      sampling=how,
-      stop=stop or self._stop,
-      group=group,
-    )
+    with jax.set_mesh(self._mesh):
+      return self._decode(
+        weights,
+        prompt=prompt,
+        prefilled=ready,
+        key=key,
+        sampling=how,
+        stop=stop or self._stop,
+        group=group,
+      )
 
   def rolled(
     self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
@@ -135,6 +141,7 @@ class Sampler:
       whole, *[(part.out, rows) for part, rows in parts]
     )
     grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
+    out, valid, grades = cluster.all_rows((out, valid, grades))
     grades = {name: values[valid] for name, values in grades.items()}
     reward = total(grades, self._grader.weights)
     figures = metrics.completion_metrics(out, valid)
@@ -189,6 +196,29 @@ class Sampler:
     has buckets) that holds `longest`: a run compiles a handful of shapes."""
     sizes = [-(-limit // 2**i) for i in range(self._rollout.buckets)]
     return min(size for size in sizes if size >= longest)
+
+
+def shown(
+  rolled: Rolled, reward: Float[np.ndarray, 'b'], tokenizer, count: int
+) -> list[dict]:
+  """The first completion of the first `count` prompts, for people to read."""
+  found, out = [], rolled.out
+  group = len(reward) // len(rolled.rows)
+  for i, row in zip(
+    itertools.count(0, group), rolled.rows[:count], strict=False
+  ):
+    ids = out.tokens[i][out.mask[i]].tolist()
+    found.append(
+      {
+        'prompt': row['question'],
+        'completion': rolled.texts[i],
+        'tokens': [tokenizer.decode([token]) for token in ids],
+        'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
+        'reward': float(reward[i]),
+        'answer': row['answer'],
+      }
+    )
+  return found
 
 
 def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:

@@ -6,175 +6,181 @@ r"""Trains every configuration of a grid, and compares them on one page.
 
 A grid names fields and their values, and `argument` for what stands behind the
 colon of --config. Values that have commas are separated by bars:
-"argument=runs/sft/model,hrpo|runs/sft/model,direct". Other options that begin
-with --config. hold for every cell. Nothing runs before all of it is checked.
+"argument=runs/sft/model,hrpo|runs/sft/model,direct". --zip, written the same,
+takes the first values together, then the second ones. --list=FILE has a row a
+cell, JSON Lines or CSV. All that is given is multiplied, and each may be given
+more than once. Other options that begin with --config. hold for every cell.
+Nothing runs before all of it is checked.
 
-A cell is a run of the trainer in a process and a folder of its own, under
-WORKDIR/cells. The same command goes on with a sweep that was stopped: what is
-finished is left alone, what is not resumes. --plan shows the cells, and trains
-nothing. Ends with WORKDIR/table.csv, curves.png and report.html, and with exit
-code 1 if a cell failed.
+Instead, Optuna may choose the values by what became of earlier ones:
+
+    --search="config.optimizer.groups.lora.lr=1e-6..1e-4:log" --trials=20 \
+        --metric=eval/accuracy
+
+A cell is a run of the trainer with a folder of its own under WORKDIR/cells: on
+this machine, --jobs at a time, or with --executor=slurm or sky on others, whose
+options are those of --machine ("partition=gpu,gpus_per_node=8,time=600"). The
+same command goes on with a sweep that was stopped: what is finished is left
+alone, what runs is followed, what was told to end resumes. --plan shows the
+cells, which of them compile the same, and what a device has to hold, here or on
+a --target that is not there; --dry-run shows what would be started. Neither
+starts it. Ends with WORKDIR/table.csv, curves.png and report.html, and with
+exit code 1 if a cell failed.
 """
 
 import argparse
-import csv
-import io
-import json
-import os
-import subprocess
+import signal
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
+import jax
 
-from experiments.grid import Cell, cells
-from experiments.report import curves_png, html_report, rows_of, write_whole
-
-# What the table shows of the training steps: metric, heading, which means.
-_SHOWN = (
-  ('reward', 'reward', ('first', 'best', 'last')),
-  ('completions/mean_length', 'tokens', ('first', 'last')),
-  ('switches', 'switches', ('last',)),
-  ('hidden_ratio', 'hidden ratio', ('last',)),
-)
-_INTRO = (
-  'A row and a curve for each cell. What begins with eval/ is measured on test '
-  'problems, before the first update and after the last. The rest are means '
-  'over a tenth of the training steps: the first, the best and the last. A '
-  'reward whose last is far below its best has collapsed.'
-)
-_LOG = 'log.txt'  # of a cell: what its trainer printed
-_MARKER = 'finished.json'  # of a cell: the config with which it ended
+from experiments.comparison import compared, markdown
+from experiments.executors import EXECUTORS
+from experiments.following import Setup, command, finished, followed
+from experiments.grid import Cell, Point, cells, points
+from experiments.launch.recipes import machine
+from experiments.report import rows_of
+from experiments.search import Search
+from hybrid_latent.cluster import RESTART
 
 
 def main() -> int:
   """The command; its exit code."""
   parser = _parser()
   flags, fixed = parser.parse_known_args()
-  workdir = Path(flags.workdir)
   try:
-    every = cells(flags.config, flags.grid, fixed, workdir / 'cells')
-  except ValueError as error:
+    return swept(flags, fixed)
+  except (ModuleNotFoundError, ValueError) as error:
     parser.error(str(error))
+  except KeyboardInterrupt:
+    return RESTART
+
+
+def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
+  """The sweep of these options; its exit code."""
+  folder = Path(flags.workdir) / 'cells'
+  given = flags.grid, flags.zip, flags.list
+  if bool(flags.search) == any(given):
+    raise ValueError('write --grid, --zip and --list, or else --search')
+  if flags.search and (flags.plan or flags.dry_run):
+    raise ValueError('--search chooses its cells as it goes: drop --plan')
+  if flags.executor == 'sky' and not flags.remote:
+    raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
+  made = lambda some: cells(flags.config, some, fixed, folder, flags.remote)
+  every = [] if flags.search else made(points(*given))
   if flags.plan:
-    print(markdown([plan(cell) for cell in every]))
+    print(plan(every, flags.trainer, flags.target))
     return 0
-  for number, cell in enumerate(every, 1):
-    print(f'[{number}/{len(every)}] {cell.label}', end=': ', flush=True)
-    print('was finished' if finished(cell) else trained(cell), flush=True)
-  table = [outcome(cell) for cell in every]
-  runs = {
-    cell.label: cell.folder for cell in every if rows_of(cell.folder, 'metrics')
-  }
-  write_whole(workdir / 'table.csv', _as_csv(table))
-  curves_png(workdir / 'curves.png', runs)
-  html_report(
-    workdir / 'report.html',
-    title=f'Sweep of {", ".join(every[0].values)}',
-    intro=_INTRO,
-    table=table,
-    runs=runs,
+  setup = Setup(
+    EXECUTORS[flags.executor](machine(flags.machine), flags.retries),
+    *(flags.executor, flags.trainer, flags.retries),
+    flags.jobs or (1 if flags.search or flags.executor == 'local' else 1000),
   )
-  print(f'\n{markdown(table)}\n')
-  for name in ('table.csv', 'curves.png', 'report.html'):
-    print(workdir / name)
+  if flags.dry_run:
+    for cell in every:
+      print(f'# {cell.label}')
+      print(setup.executor.shown(command(cell, setup), cell.folder))
+    return 0
+  if flags.search:
+    every = searched(flags, made, setup)
+  else:
+    for _ in followed(every, len(every), setup):
+      pass
+  print(compared(every, Path(flags.workdir)))
   return 0 if all(map(finished, every)) else 1
 
 
-def launch(command: Sequence[str], folder: Path) -> int:
-  """Runs a cell here and waits for it; its exit status. What it prints goes to
-  `folder`. An executor for other machines would take this function's place."""
-  cache = (folder.parents[1] / 'jax_cache').resolve()  # of all cells
-  env = {'JAX_COMPILATION_CACHE_DIR': str(cache), **os.environ}
-  with (folder / _LOG).open('w', encoding='utf-8') as log:
-    return subprocess.run(command, stdout=log, stderr=log, env=env).returncode
-
-
-def trained(cell: Cell) -> str:
-  """Runs a cell to its end; what became of it."""
-  cell.folder.mkdir(parents=True, exist_ok=True)
-  began = time.monotonic()
-  trainer = [sys.executable, '-m', 'experiments.grpo']
-  workdir = f'--workdir={cell.folder}'
-  if status := launch([*trainer, *cell.options, workdir], cell.folder):
-    log = cell.folder / _LOG
-    last = log.read_text('utf-8', 'replace').splitlines()[-12:]
-    # A model's text may be in it, and a terminal obeys some characters.
-    plain = [''.join(c if c.isprintable() else ' ' for c in x) for x in last]
-    return '\n    '.join([f'failed with status {status}, see {log}', *plain])
-  write_whole(cell.folder / _MARKER, cell.config.to_json(indent=2))
-  return f'{time.monotonic() - began:.0f} s'
-
-
-def finished(cell: Cell) -> bool:
-  """Whether its trainer ended well, with the very config that it has now."""
-  marker = cell.folder / _MARKER
-  return marker.exists() and (
-    json.loads(marker.read_text('utf-8')) == json.loads(cell.config.to_json())
+def searched(
+  flags: argparse.Namespace,
+  made: Callable[[Sequence[Point]], list[Cell]],
+  setup: Setup,
+) -> list[Cell]:
+  """The cells of a search, and their runs."""
+  search = Search(
+    flags.search, Path(flags.workdir), flags.metric, flags.minimize
   )
+  trials: dict[Path, int] = {}
+  found = []
+
+  def chosen() -> Iterator[Cell]:
+    for number, point in search.points(flags.trials):
+      (cell,) = made([point])
+      folder = cell.folder.with_name(f'trial={number},{cell.folder.name}')
+      found.append(cell._replace(label=f'trial {number}', folder=folder))
+      trials[folder] = number
+      yield found[-1]
+
+  for cell, status in followed(chosen(), flags.trials, setup):
+    if status == 0:
+      search.tell(trials[cell.folder], cell)
+  return found
 
 
-def plan(cell: Cell) -> dict:
-  """A cell's line before anything runs."""
-  done = sum('loss' in row for row in rows_of(cell.folder, 'metrics'))
-  state = 'finished' if finished(cell) else 'to resume' if done else 'new'
-  steps = f'{done} of {cell.config.steps}'
-  return {**cell.values, 'state': state, 'steps': steps,
-          'folder': cell.folder.name}  # fmt: skip
+def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
+  """The cells before anything runs, what they compile for that machine, and
+  what a device of it has to hold."""
+  from experiments.forecast import planned  # which brings the trainers along
+  from experiments.targets import GIB, target
+
+  devices = target(where).devices if where else jax.devices()
+  names: dict[str, str] = {}
+  table = []
+  for cell in every:
+    programs, held = planned(cell.config, trainer, devices)
+    names.setdefault(programs, f'#{len(names) + 1}')
+    done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
+    state = 'finished' if finished(cell) else 'to resume' if done else 'new'
+    table.append(
+      {
+        **cell.values,
+        'state': state,
+        'steps': f'{done} of {cell.config.steps}',
+        'programs': names[programs],
+        'GiB a device': held / GIB,
+        'folder': cell.folder.name,
+      }
+    )
+  kind = where or devices[0].device_kind
+  told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
+  return f'{markdown(table)}\n\n{told}'
 
 
-def outcome(cell: Cell) -> dict:
-  """A cell's line of the table: its values, and what they led to."""
-  rows = rows_of(cell.folder, 'metrics')
-  numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
-  state = 'finished' if finished(cell) else 'failed'
-  line = {**cell.values, 'state': state, 'steps': len(numbers('loss'))}
-  rewards = tuple(f'eval/{name}/' for name in cell.config.rewards)
-  for name in dict.fromkeys(name for row in rows for name in row):
-    if f'{name}/'.startswith(rewards) and (values := numbers(name)):
-      line |= {f'{name}, first': values[0], f'{name}, last': values[-1]}
-  for name, heading, which in _SHOWN:
-    if values := numbers(name):
-      width = -(-len(values) // 10)
-      means = np.convolve(values, np.full(width, 1 / width), 'valid')
-      of = {'first': means[0], 'best': means.max(), 'last': means[-1]}
-      line |= {f'{heading}, {when}': float(of[when]) for when in which}
-  return line
-
-
-def markdown(table: list[dict]) -> str:
-  """The table for a terminal, or a README."""
-  show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)
-  columns = _columns(table)
-  lines = [columns, ['---'] * len(columns)]
-  lines += [[show(line.get(name, '–')) for name in columns] for line in table]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def _columns(table: list[dict]) -> list[str]:
-  return list({name: None for line in table for name in line})
-
-
-def _as_csv(table: list[dict]) -> str:
-  text = io.StringIO()
-  writer = csv.DictWriter(text, _columns(table), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(table)
-  return text.getvalue()
+def _interrupted(*_) -> None:
+  """SIGTERM is as Ctrl-C."""
+  raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     description='A run for every cell of a grid.', allow_abbrev=False
   )
-  parser.add_argument('--config', required=True, help='FILE.py[:ARGUMENT]')
-  parser.add_argument('--workdir', required=True, help='folder of the sweep')
-  parser.add_argument('--grid', required=True, help="'field=value,value; ...'")
-  parser.add_argument('--plan', action='store_true', help='train nothing')
+  add = parser.add_argument
+  add('--config', required=True, help='FILE.py[:ARGUMENT]')
+  add('--workdir', required=True, help='folder of the sweep')
+  add('--trainer', default='grpo', help='a module of experiments')
+  for name, text in (
+    ('--grid', "'field=value,value; ...', every combination"),
+    ('--zip', "'field=value,value; ...', taken together"),
+    ('--list', 'FILE.jsonl or FILE.csv, a row a cell'),
+  ):
+    add(name, action='append', default=[], help=text)
+  add('--search', help="'field=LOW..HIGH[:log or :STEP]; field=value,value'")
+  add('--trials', type=int, default=20, help='of the search')
+  add('--metric', default='reward', help='its last value is what counts')
+  add('--minimize', action='store_true', help='the less of it, the better')
+  add('--executor', choices=EXECUTORS, default='local', help='where to run')
+  add('--machine', default='', help="'key=value,key=value' for the executor")
+  add('--remote', default='', help='folder of the runs, such as gs://...')
+  add('--jobs', type=int, help='cells that run at a time')
+  add('--retries', type=int, default=100, help='of a cell that was ended')
+  add('--plan', action='store_true', help='show the cells, train nothing')
+  add('--target', default='', help='of --plan: see experiments/targets.py')
+  add('--dry-run', action='store_true', help='show what would be started')
   return parser
 
 
 if __name__ == '__main__':
+  signal.signal(signal.SIGTERM, _interrupted)
   sys.exit(main())

@@ -1,22 +1,33 @@
 """Saving and resuming a run with Orbax: arrays by name, the rest as JSON."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
+from orbax.checkpoint import checkpoint_managers as preserve
 
 from hybrid_latent.trees import map_named, named_leaves
 from hybrid_latent.types import PyTree
 
 
 class Checkpoints:
-  """The checkpoints of one run. Writing goes on in the background; a
+  """The checkpoints of one run: the last `keep` of them, and the one that was
+  saved with the highest metric `best`. Writing goes on in the background; a
   checkpoint appears under its final name only when it is complete."""
 
-  def __init__(self, directory: str, *, keep: int = 2):
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+  def __init__(self, directory: str, *, keep: int = 2, best: str = ''):
+    figure = lambda metrics: metrics.get(best, -math.inf)
+    kept: list = [preserve.LatestN(n=keep)]
+    if best:
+      kept.append(preserve.BestN(get_metric_fn=figure, n=1))
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=preserve.AnyPreservationPolicy(kept),
+      best_fn=figure if best else None,
+      create=True,
+    )
     # Named here, so that a new process can read what it has not written.
     handlers = {
       'state': ocp.StandardCheckpointHandler(),
@@ -31,10 +42,27 @@ class Checkpoints:
     """The newest complete step."""
     return self._manager.latest_step()
 
-  def save(self, step: int, state: PyTree, notes: Mapping[str, Any]) -> None:
+  @property
+  def best(self) -> int | None:
+    """The step of the highest metric."""
+    return self._manager.best_step()
+
+  @property
+  def steps(self) -> list[int]:
+    """All steps that are kept."""
+    return sorted(self._manager.all_steps())
+
+  def save(
+    self,
+    step: int,
+    state: PyTree,
+    notes: Mapping[str, Any],
+    metrics: Mapping[str, float] | None = None,
+  ) -> None:
     """`state`: a tree of arrays; `notes`: whatever JSON can hold."""
     self._manager.save(
       step,
+      metrics=dict(metrics or {}),
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(named_leaves(state)),
         notes=ocp.args.JsonSave(dict(notes)),
@@ -46,21 +74,41 @@ class Checkpoints:
     item = ocp.args.Composite(notes=ocp.args.JsonRestore())
     return self._manager.restore(step, args=item)['notes']
 
-  def restore(self, step: int, like: PyTree) -> PyTree:
-    """The arrays, with the structure, shapes and shardings of `like`."""
+  def names(self, step: int) -> list[str]:
+    """What the arrays of a checkpoint are called."""
+    return list(self._manager.item_metadata(step)['state'])
+
+  def restore(self, step: int, like: PyTree, partial: bool = False) -> PyTree:
+    """The arrays, with the structure, shapes and shardings of `like`; where it
+    is `partial`, the checkpoint may hold more, which is not read."""
     wanted = {
       name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
       for name, x in named_leaves(like).items()
     }
-    self._check_names(step, wanted)
-    item = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-    found = self._manager.restore(step, args=item)['state']
+    self._check_names(step, wanted, partial)
+    if partial:
+      with ocp.PyTreeCheckpointer() as reader:
+        found = reader.restore(
+          self._manager.directory / str(step) / 'state',
+          ocp.args.PyTreeRestore(
+            wanted,
+            ocp.checkpoint_utils.construct_restore_args(wanted),
+            partial_restore=True,
+          ),
+        )
+    else:
+      item = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
+      found = self._manager.restore(step, args=item)['state']
     return map_named(lambda name, _: found[name], like)
 
-  def _check_names(self, step, wanted):
+  def _check_names(self, step, wanted, partial):
     saved = self._manager.item_metadata(step)['state']
     shape = lambda x: tuple(x.shape)
-    have = {name: shape(x) for name, x in saved.items()}
+    have = {
+      name: shape(x)
+      for name, x in saved.items()
+      if name in wanted or not partial
+    }
     want = {name: shape(x) for name, x in wanted.items()}
     if have != want:
       wrong = sorted(

@@ -62,11 +62,11 @@ def hidden_states(
     )
   rows = lambda x: jnp.repeat(x, b // u, axis=0)
   fed = feedback.replay(model, trajectory.record, trajectory.tokens)
-  # The last token is scored but never read.
-  x = jnp.concatenate([rows(model.embed(prompt.tokens)), fed[:, :-1]], axis=1)
-  mask = jnp.concatenate([rows(prompt.mask), trajectory.mask[:, :-1]], axis=1)
+  # The last token is read for nothing: p + t positions can be cut evenly.
+  x = jnp.concatenate([rows(model.embed(prompt.tokens)), fed], axis=1)
+  mask = jnp.concatenate([rows(prompt.mask), trajectory.mask], axis=1)
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
-  return hidden[:, prompt.tokens.shape[1] - 1 :]
+  return hidden[:, prompt.tokens.shape[1] - 1 : -1]
 
 
 def state_values(

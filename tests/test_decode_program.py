@@ -9,6 +9,7 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import named_leaves
 from tests import tiny
+from tests.lowered import host_transfers, loop_body
 from tests.tiny import FEEDBACKS, GROUP, STEPS, STOPS
 
 
@@ -25,6 +26,7 @@ def test_the_loop_copies_no_cache_and_slices_no_stacked_weight(key):
   assert not re.findall(rf'= {re.escape(cache)}\S* copy\(.*', body)
   assert not re.findall(rf'= {re.escape(record)}\S* copy\(.*', body)
   assert not [shape for shape in stacked if shape in body]
+  assert not host_transfers(body)
   # What this looks for exists: without `unstack` the loop slices.
   body = loop_body(program(actor, key, lambda model: model), cache)
   assert [shape for shape in stacked if shape in body]
@@ -48,22 +50,3 @@ def program(actor, key, prepare):
 
   args = actor, sampling(), tiny.stop(STOPS)
   return sample.lower(*args).compile().as_text()
-
-
-def loop_body(hlo, cache):
-  """The text of the decoding loop's body and of all that it calls."""
-  blocks = {
-    block.split(' ')[0]: block
-    for block in re.findall(r'^%\S+ \(.*?^}', hlo, re.M | re.S)
-  }
-  (body,) = [
-    re.search(r'body=(%[\w.-]+)', line)[1]
-    for line in hlo.splitlines()
-    if ' while(' in line and cache in line
-  ]
-  reached, new = set(), {body}
-  while new:
-    reached |= new
-    names = {n for b in new for n in re.findall(r'%[\w.-]+', blocks[b])}
-    new = (names & blocks.keys()) - reached
-  return '\n'.join(blocks[name] for name in reached)

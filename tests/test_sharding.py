@@ -1,7 +1,5 @@
 """Where arrays live, and that it changes no result. Eight CPU devices."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +9,6 @@ from jax.sharding import PartitionSpec as P
 
 from hybrid_latent import sharding
 from hybrid_latent.models.transformer import letters
-from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.replay import replay
-from hybrid_latent.trees import combine, named_leaves, partition
-from tests import tiny
-from tests.tiny import FEEDBACKS, STOPS, sample
 
 BATCH = ('data', 'fsdp')
 
@@ -51,10 +44,11 @@ def test_letters_that_do_not_fit_are_refused(mesh):
 
 def test_a_mesh_takes_all_devices():
   shape = lambda **sizes: dict(sharding.mesh(**sizes).shape)
-  assert shape() == {'data': 8, 'fsdp': 1, 'tensor': 1}
-  assert shape(tensor=2) == {'data': 4, 'fsdp': 1, 'tensor': 2}
-  expected = {'data': 2, 'fsdp': 4, 'tensor': 1}
-  assert shape(data=2, fsdp=-1) == expected
+  sizes = lambda *sizes: dict(zip(sharding.MESH_AXES, sizes, strict=True))
+  assert shape() == sizes(8, 1, 1, 1)
+  assert shape(tensor=2) == sizes(4, 1, 2, 1)
+  assert shape(data=2, fsdp=-1) == sizes(2, 4, 1, 1)
+  assert shape(data=1, tensor=4, sequence=-1) == sizes(1, 1, 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -99,47 +93,62 @@ def test_one_host_reduces_to_its_own_value():
   assert sharding.over_hosts(np.max, 7) == 7
 
 
-@pytest.mark.parametrize('name', ['gated', 'soft', 'switching'])
-def test_parameters_and_rollout_are_cut_and_nothing_else_changes(mesh, name):
-  """Tokens are the same; log-probs and gradients but for rounding."""
-  feedback = FEEDBACKS[name]
-  policy = tiny.policy(0, feedback)
-  kinds = {n: x.dtype for n, x in named_leaves(policy).items()}
-  is_float = lambda name: jnp.issubdtype(kinds[name], jnp.floating)
-  prompt = tiny.prompts((6, 3, 1, 4))
-  how = {'sampling': sampling(top_k=40), 'stop': tiny.stop(STOPS)}
+def test_another_arrangement_keeps_the_order_of_the_devices(mesh):
+  other = sharding.rearranged(mesh, tensor=4)
+  assert other.axis_sizes == (2, 1, 4, 1)
+  assert [*other.devices.flat] == [*mesh.devices.flat]
 
-  @partial(jax.jit, compiler_options=tiny.QUICK)
-  @partial(jax.value_and_grad, has_aux=True)
-  def score(floats, ids, prompt, out):
-    policy = combine(floats, ids)
-    log_probs = replay(policy, feedback, prompt, out).log_probs
-    return log_probs.sum(), log_probs
 
-  def run(policy, prompt):
-    out = sample(policy, feedback, prompt, jax.random.key(0), **how)
-    return out, *score(*partition(policy, is_float), prompt, out)
+def test_a_mesh_of_given_devices():
+  some = jax.devices()[2:6]
+  assert {*sharding.mesh(fsdp=2, devices=some).devices.flat} == {*some}
 
-  alone, (_, log_probs), gradient = run(policy, prompt)
-  with jax.set_mesh(mesh):
-    places = sharding.shardings(policy, letters, mesh)
-    placed = jax.device_put(policy, places)
-    out, (_, scores), slopes = run(placed, sharding.from_host(prompt, mesh))
 
-  cut = {n: s.spec for n, s in named_leaves(places).items()}
-  assert cut['model.embedding'] == P(('tensor',), ('fsdp',))
-  assert cut['model.layers.q.weight'] == P(None, ('tensor',), ('fsdp',))
-  assert cut['model.layers.down.weight'] == P(None, ('fsdp',), ('tensor',))
-  whole = [spec for name, spec in cut.items() if name.startswith('feedback.')]
-  assert {cut['model.norm'], *whole} == {P()}
-  assert len(out.tokens.sharding.device_set) == 8
-  np.testing.assert_array_equal(out.tokens, alone.tokens)
-  np.testing.assert_array_equal(out.mask, alone.mask)
-  close = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
-  close(out.log_probs, alone.log_probs)
-  assert out.latent.any()
-  jax.tree.map(close, out.record, alone.record)
-  close(scores, log_probs)
-  gradient, slopes = jax.device_get((gradient, slopes))
-  scale = max(np.abs(x).max() for x in jax.tree.leaves(gradient))
-  jax.tree.map(lambda x, y: close(x / scale, y / scale), slopes, gradient)
+def test_slots_take_the_tensor_axis_where_the_heads_cannot():
+  mesh = sharding.mesh(data=1, tensor=4, sequence=2)
+  spec = lambda heads: sharding.spec('b k s h', (8, heads, 16, 4), mesh)
+  assert spec(4) == P(None, ('tensor',), ('sequence',), None)
+  assert spec(2) == P(None, None, ('sequence', 'tensor'), None)
+
+
+def test_parameters_stacked_or_not_and_whatever_is_shaped_like_them(mesh):
+  shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
+  tree = {
+    'layers.q.weight': shape(3, 8, 4),
+    '0.mu.layers.q.weight': shape(3, 8, 4),
+    'layers.1.q.weight': shape(8, 4),
+    'layers.1.q.bias': shape(8),
+    'layers.down.lora.a': shape(3, 2, 6),
+    'layers.down.lora.b': shape(3, 4, 2),
+    'critic.model.embedding': shape(6, 4),
+    'feedback.w_r': shape(4, 4),
+    'layers.input_norm': shape(3, 4),
+    'count': shape(),
+  }
+  tensor, fsdp = ('tensor',), ('fsdp',)
+  places = sharding.shardings(tree, letters, mesh)
+  assert {name: place.spec for name, place in places.items()} == {
+    'layers.q.weight': P(None, tensor, fsdp),
+    '0.mu.layers.q.weight': P(None, tensor, fsdp),
+    'layers.1.q.weight': P(tensor, fsdp),
+    'layers.1.q.bias': P(tensor),
+    'layers.down.lora.a': P(None, None, tensor),
+    'layers.down.lora.b': P(None, fsdp, None),
+    'critic.model.embedding': P(tensor, fsdp),
+    'feedback.w_r': P(None, fsdp),
+    'layers.input_norm': P(),
+    'count': P(),
+  }
+
+
+def test_a_batch_is_cut_by_row_and_position():
+  mesh = sharding.mesh(data=2, fsdp=2, sequence=2)
+  tree = {'tokens': jnp.zeros((8, 6)), 'record': jnp.zeros((8, 6, 4)),
+          'odd': jnp.zeros((6, 5)), 'steps': jnp.zeros(())}  # fmt: skip
+  places = sharding.rows(tree, mesh)
+  assert {name: place.spec for name, place in places.items()} == {
+    'tokens': P(BATCH, ('sequence',)),
+    'record': P(BATCH, ('sequence',), None),
+    'odd': P(('data',), None),
+    'steps': P(),
+  }

@@ -66,7 +66,7 @@ def defaults(source: str) -> ConfigDict:
   )
   config.lora = dict(rank=32, alpha=64.0)  # rank 0: all parameters
   config.critic = dict(enabled=False)
-  config.mesh = dict(data=-1, fsdp=1, tensor=1)
+  config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
 
   config.data = dict(
     source='jsonl:problems',
@@ -83,6 +83,8 @@ def defaults(source: str) -> ConfigDict:
     group=8,
     prompt_length=512,
     max_tokens=512,
+    # Another arrangement of the same devices to sample on; 0: as config.mesh.
+    mesh=dict(data=0, fsdp=0, tensor=0, sequence=0),
     buckets=3,  # lengths are rounded up to 1/4, 1/2 or all of these
     stages=1,
     chunk=128,  # positions whose logits exist at a time
@@ -143,7 +145,11 @@ def defaults(source: str) -> ConfigDict:
     thinking=0,  # tokens of thinking; 0: as in training
     sampling=dict(greedy=True),  # in place of the rollout's
   )
-  config.checkpoint_every = 1 if small else 250
+  config.checkpoint = dict(
+    every=1 if small else 250,
+    keep=2,  # the last ones
+    best='',  # and the one of the highest eval/...
+  )
   config.completions = 8  # written down each step
   config.export = False  # whether to end with a Hugging Face folder
   if small:  # two CPU cores
@@ -169,7 +175,7 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
       rollout.update(thinking=16, answer=8)
       config.eval.thinking = 0
     config.eval.prompts = 0 if config.steps else 8
-    config.checkpoint_every = 1
+    config.checkpoint.every = 1
   return config.lock()
 
 

@@ -123,6 +123,6 @@ def get_config(argument: str) -> ConfigDict:
   config.optimizer.update(schedule='constant', warmup=0.1, clip=1.0)
   config.optimizer.update(b1=0.9, b2=0.99)
   config.eval.update(prompts=512, every=20, thinking=0)
-  config.checkpoint_every = 1000
+  config.checkpoint.every = 1000
   config.grader.timeout_s = 60.0
   return config.lock()

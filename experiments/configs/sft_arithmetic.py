@@ -20,8 +20,9 @@ def get_config(argument: str) -> ConfigDict:
   config.micro_batches = 1
   config.prompt_length = 40
   config.max_tokens = 28
+  config.chunk = 128  # positions whose logits exist at a time
   config.model = dict(source=argument, dtype='float32', remat='none')
-  config.mesh = dict(data=-1, fsdp=1, tensor=1)
+  config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
   config.data = dict(
     source='arithmetic:problems',
     of=dict(count=16384, steps=(2, 3), largest=9, worked=0.5),
@@ -36,4 +37,5 @@ def get_config(argument: str) -> ConfigDict:
     b2=0.99,
     clip=1.0,
   )
+  config.checkpoint = dict(every=1000, keep=1)
   return config.lock()

@@ -24,9 +24,10 @@ def prompt_batches(
 ) -> grain.IterDataset:
   """Batches `{'tokens': i32[u p], 'mask': bool[u p], 'ids': i32[u], 'rows'}`.
 
-  The order is a function of `seed` alone, and another one in every epoch. An
-  epoch has whole batches only, so no prompt comes twice in one of them, and as
-  many on every host; the few prompts left over differ from epoch to epoch. The
+  The order is a function of `seed` alone, and another one in every epoch; the
+  batches of all hosts together are those that one would read alone. An epoch
+  has whole batches only, so no prompt comes twice in one of them; the few
+  prompts left over differ from epoch to epoch. The
   iterator's `get_state()` is small and plain JSON, and `set_state` continues
   from it in any process with the same arguments.
 
@@ -43,8 +44,7 @@ def prompt_batches(
   """
   prompts = _prompts(source, encode, length)
   which, shards = shard
-  share = len(prompts) // shards
-  if share < batch:
+  if len(prompts) < batch * shards:
     raise ValueError(
       f'batch={batch} prompts on each of {shards} shards, and only '
       f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
@@ -53,11 +53,11 @@ def prompt_batches(
   order = grain.MapDataset.source(prompts)
   if shuffle:
     order = order.shuffle(seed)
-  order = order[which : share * shards : shards]
+  ours = slice(which * batch, (which + 1) * batch)
   batches = order.batch(
-    batch,
+    batch * shards,
     drop_remainder=True,
-    batch_fn=lambda some: _batch(source, some, length, pad),
+    batch_fn=lambda some: _batch(source, some[ours], length, pad),
   )
   if repeat:
     batches = batches.repeat()

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors import safe_open
@@ -63,6 +64,8 @@ def write_model(
   write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
   for file, names in shards.filename_to_tensors.items():
     shard = {name: tensors[name].read() for name in names}
+    if jax.process_index():
+      continue  # read with the others, whose parts are needed
     save_file(shard, folder / file, metadata={'format': 'pt'})
     # safetensors writes for the owner alone; a model folder is shared.
     shutil.copymode(folder / 'config.json', folder / file)

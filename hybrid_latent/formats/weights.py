@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from hybrid_latent.models.families import family
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
@@ -72,7 +73,10 @@ def tensors_of(model: Transformer) -> dict[str, Tensor]:
 
 
 def _host(leaf: jax.Array, index) -> np.ndarray:
-  return np.asarray(leaf[index])
+  part = leaf[index]
+  if part.is_fully_addressable:
+    return np.asarray(part)
+  return np.asarray(multihost_utils.process_allgather(part, tiled=True))
 
 
 def _keys(config: TransformerConfig, name: str) -> list[str]:

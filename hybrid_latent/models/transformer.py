@@ -124,14 +124,19 @@ class Layer(nnx.Module):
     and values written from slot `at` on."""
     c = self.config
     y = rms_norm(x, self.input_norm[...], c.norm_eps)
-    q = rotate(self._heads(self.q(y), self.q_norm), *rope)
-    k = rotate(self._heads(self.k(y), self.k_norm), *rope)
-    v = self._heads(self.v(y), None)
+    q = rotate(self._heads(self.q(y), self.q_norm, 'b n t h'), *rope)
+    k = rotate(self._heads(self.k(y), self.k_norm, 'b k t h'), *rope)
+    v = self._heads(self.v(y), None, 'b k t h')
     if kv is not None:
       write = lambda slots, new: jax.lax.dynamic_update_slice(
         slots, new.astype(slots.dtype), (0, 0, at, 0)
       )
-      k, v = kv = (write(kv[0], k), write(kv[1], v))
+      k, v = kv = tuple(
+        constrain(write(*pair), 'b k s h')
+        for pair in zip(kv, (k, v), strict=True)
+      )
+    if x.shape[1] > 1:  # else the one query goes to where the cache lies
+      k, v = constrain(k, 'b k . h'), constrain(v, 'b k . h')
     y = attention(q, k, v, mask, implementation=c.attention)
     b, _, t, _ = y.shape
     x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(b, t, -1))
@@ -139,12 +144,12 @@ class Layer(nnx.Module):
     x = x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
     return x, kv
 
-  def _heads(self, y, norm):
+  def _heads(self, y, norm, letters):
     """[b t (n h)] -> [b n t h], normalised per head where the family does."""
     y = y.reshape(*y.shape[:-1], -1, self.config.head_dim)
     if norm is not None:
       y = rms_norm(y, norm[...], self.config.norm_eps)
-    return jnp.swapaxes(y, 1, 2)
+    return constrain(jnp.swapaxes(y, 1, 2), letters)
 
 
 class KVCache(NamedTuple):
@@ -173,13 +178,14 @@ class Transformer(nnx.Module):
 
   @property
   def table(self) -> Float[Array, 'v d']:
-    """The input embedding."""
-    return self.embedding[...]
+    """The input embedding, on a mesh with whole rows: a device that had parts
+    of them could not look up its own tokens."""
+    return constrain(self.embedding[...], 'v .')
 
   @property
   def unembedding(self) -> Float[Array, 'v d']:
     """The output head."""
-    return self.table if self.head is None else self.head[...]
+    return (self.embedding if self.head is None else self.head)[...]
 
   def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
     return self.table[tokens].astype(self.config.dtype)
@@ -257,14 +263,14 @@ _PROJECTIONS = {
   'up': ('f', 'd'),
   'down': ('d', 'f'),
 }
+# And of what is no layer's: the vocabulary, and HRPO's gate.
+_TABLES = {'embedding': 'v d', 'head': 'v d', 'w_r': 'e d', 'w_i': 'e d'}
 
 
 def letters(name: str) -> str | None:
   """The letters of a parameter by its dotted name, for the sharding table;
   None for the small ones, of which every device keeps a copy."""
   *_, owner, part = ['', '', *name.split('.')]
-  if part in ('embedding', 'head'):
-    return 'v d'
   if part in ('a', 'b') and owner == 'lora':
     out, into = _PROJECTIONS[name.split('.')[-3]]
     return f'l r {into}' if part == 'a' else f'l {out} r'
@@ -272,4 +278,4 @@ def letters(name: str) -> str | None:
     return ' '.join(['l', *_PROJECTIONS[owner]])
   if part == 'bias' and owner in _PROJECTIONS:
     return f'l {_PROJECTIONS[owner][0]}'
-  return None
+  return _TABLES.get(part)

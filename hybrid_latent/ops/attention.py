@@ -34,14 +34,13 @@ def attention(
     )
   b, n, t, h = q.shape
   heads = k.shape[1]
-  q = (q * (1 / math.sqrt(h))).reshape(b, heads, n // heads * t, h)
+  q = (q * (1 / math.sqrt(h))).reshape(b, heads, n // heads, t, h)
   scores = jnp.einsum(
-    'bkth,bksh->bkts', q, k, preferred_element_type=jnp.float32
-  ).reshape(b, heads, n // heads, t, -1)
+    'bkgth,bksh->bkgts', q, k, preferred_element_type=jnp.float32
+  )
   scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-  weights = weights.reshape(b, heads, n // heads * t, -1)
-  return jnp.einsum('bkts,bksh->bkth', weights, v).reshape(b, n, t, h)
+  return jnp.einsum('bkgts,bksh->bkgth', weights, v).reshape(b, n, t, h)
 
 
 def positions(mask: Bool[Array, 'b t']) -> Int[Array, 'b t']:

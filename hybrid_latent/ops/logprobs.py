@@ -35,19 +35,22 @@ def over_chunks(
   """f of a tree with leaves [b t ...], `chunk` positions of t at a time.
 
   Whatever f makes on its way is made again in the backward pass, so that the
-  logits of at most `chunk` positions exist at a time.
+  logits of at most `chunk` positions exist at a time. These lie far apart: each
+  chunk then holds a share of every device's positions.
   """
-  b, t = jax.tree.leaves(tree)[0].shape[:2]
-  chunk = min(chunk, t)
+  t = jax.tree.leaves(tree)[0].shape[1]
   chunks = -(-t // chunk)
+  chunk = -(-t // chunks)
 
   def split(x):
     padding = ((0, 0), (0, chunks * chunk - t), *((0, 0),) * (x.ndim - 2))
-    x = jnp.pad(x, padding).reshape(b, chunks, chunk, *x.shape[2:])
-    return jnp.moveaxis(x, 1, 0)
+    x = jnp.pad(x, padding).reshape(-1, chunk, chunks, *x.shape[2:])
+    return jnp.moveaxis(x, 2, 0)
 
   def join(x):
-    return jnp.moveaxis(x, 0, 1).reshape(b, chunks * chunk, *x.shape[3:])[:, :t]
+    return jnp.moveaxis(x, 0, 2).reshape(-1, chunks * chunk, *x.shape[3:])[
+      :, :t
+    ]
 
   parts = jax.lax.map(jax.checkpoint(f), jax.tree.map(split, tree))
   return jax.tree.map(join, parts)

@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from hybrid_latent.sharding import ambient_mesh, spec
 from hybrid_latent.types import Sampling
 
 _BLOCK = 256  # tokens that `draw` looks at one by one
@@ -79,7 +81,7 @@ def _kth_largest(mass, k):
 
   def by_sorting(mass):
     # With a constant k, XLA would join the two slices and sort everything.
-    top = jax.lax.optimization_barrier(jax.lax.top_k(mass, few)[0])
+    top = jax.lax.optimization_barrier(top_k(mass, few)[0])
     return top[:, k - 1, None]
 
   def by_bisection(mass):
@@ -119,6 +121,28 @@ def _threshold(mass, measure, wanted):
 
   low, _ = jax.lax.while_loop(unsettled, halve, (low, high))
   return jax.lax.bitcast_convert_type(low, jnp.float32)[:, None]
+
+
+def top_k(
+  x: Float[Array, 'b v'], k: int
+) -> tuple[Float[Array, 'b k'], Int[Array, 'b k']]:
+  """`jax.lax.top_k`, which left to itself gathers the rows of all devices of a
+  mesh onto each. Here a device looks at its own rows and its own part of the
+  vocabulary, and only the winners of the parts meet."""
+  mesh = ambient_mesh()
+  if mesh is None:
+    x, token = jax.lax.top_k(x, k)
+    return x, token
+  rows, vocab = spec('b v', x.shape, mesh)
+
+  def best(x, at):
+    top, which = jax.lax.top_k(x, min(k, x.shape[1]))
+    return top, jnp.take_along_axis(at, which, axis=1)
+
+  token = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape)
+  for place in P(rows, vocab), P(rows):
+    x, token = jax.shard_map(best, in_specs=place, out_specs=place)(x, token)
+  return x, token
 
 
 def draw(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hybrid_latent.ops.sampling import top_k
 from latent_kernels import SoftEmbedding, soft_embedding
 
 
@@ -29,7 +30,7 @@ def top_soft_embedding(
 ) -> SoftEmbedding:
   """`soft_embedding` of the `width` (static) likeliest tokens of each row, of
   all where there are fewer, as if no others were."""
-  top, tokens = jax.lax.top_k(logits, min(width, logits.shape[-1]))
+  top, tokens = top_k(logits, min(width, logits.shape[-1]))
   p = jax.nn.softmax(top, axis=-1)
   return SoftEmbedding(
     jnp.einsum('bk,bkd->bd', p, table[tokens].astype(jnp.float32)),

@@ -99,6 +99,10 @@ def test_hosts_share_an_epoch_without_overlap(shuffle):
   ]
   flat = np.ravel(hosts)
   assert len(flat) == len(set(flat)) == 24
+  together = np.concatenate(hosts, axis=1)  # as one host would read them
+  np.testing.assert_array_equal(
+    together, ids(batches(26, 6, shuffle=shuffle), 4)
+  )
 
 
 def test_too_long_prompts_are_left_out_and_counted(caplog):

@@ -28,7 +28,7 @@ def get_config(argument: str) -> ConfigDict:
     if name == 'lora' or argument.endswith('hrpo')
   }
   config.eval.update(prompts=0, every=2)
-  config.checkpoint_every = 1
+  config.checkpoint.every = 1
   return config.lock()
 
 

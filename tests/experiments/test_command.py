@@ -1,18 +1,21 @@
 """The command line of a trainer that only tells what it was given, and the
 functions that a config names."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
-from experiments.command import named
+from experiments.command import named, resolved
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.rewards.hrpo import gsm8k
 
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 ROOT = Path(__file__).parents[2]
 TRAINER = (
   'from experiments import command\n'
@@ -34,22 +37,59 @@ def run(*options):
   )
 
 
-def test_fields_are_set_by_their_names():
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Of a run with two fields of its own."""
+  folder = tmp_path_factory.mktemp('run')
   result = run(
     *(CONFIG, '--config.steps=7', '--config.optimizer.groups.gate.lr=0.5'),
-    '--workdir=runs/x',
+    f'--workdir={folder}',
   )
   assert result.returncode == 0, result.stderr
-  assert result.stdout == 'trained 7 0.5 runs/x\n'
+  assert result.stdout == f'trained 7 0.5 {folder}\n'
+  return folder
+
+
+def test_a_run_keeps_what_it_takes_to_repeat_it(folder):
+  about = json.loads((folder / 'config.json').read_text())
+  assert about['command'][1:] == [
+    *(CONFIG, '--config.steps=7', '--config.optimizer.groups.gate.lr=0.5'),
+    f'--workdir={folder}',
+  ]
+  assert re.fullmatch(r'[0-9a-f]{40}\+?|\d[\d.]*', about['revision'])
+  assert about['versions']['jax'] == jax.__version__
+  path = f'experiments/saved.py:{folder}/config.json'
+  again = resolved(path, ['--config.seed=9'])
+  first = resolved(CONFIG.partition('=')[2], ['--config.steps=7'])
+  with first.unlocked():
+    first.optimizer.groups.gate.lr, first.seed = 0.5, 9
+  assert again == first
+
+
+def test_what_is_none_takes_a_literal_and_no_code(monkeypatch):
+  path = 'experiments/configs/soft_tokens_gsm8k.py:FOLDER,soft'
+  assert resolved(path, []).objective.kwargs.clip is None
+  field = '--config.objective.kwargs.clip'
+  clipped = resolved(path, [f'{field}=(0.2, 0.3)', '--config.steps=3'])
+  assert clipped.objective.kwargs.clip == (0.2, 0.3)
+  assert clipped.steps == 3
+  with pytest.raises(ValueError, match=r'clip=print.*write a Python literal'):
+    resolved(path, [f'{field}=print(7)'])
 
 
 @pytest.mark.parametrize(
   ('options', 'told'),
   [
-    ([CONFIG], 'Flag --workdir must have a value'),
-    (['--workdir=x'], 'Flag --config must have a value'),
-    ([CONFIG, '--workdir=x', 'steps=7'], "['steps=7']: options begin with --"),
-    ([CONFIG, '--workdir=x', '--config.stepz=7'], 'stepz'),
+    ([CONFIG], 'are required: --workdir'),
+    (['--workdir=x'], 'are required: --config'),
+    (
+      [CONFIG, '--workdir=x', 'steps=7'],
+      "'steps=7': write --config.field=value",
+    ),
+    (
+      [CONFIG, '--workdir=x', '--config.stepz=7'],
+      'config.stepz: write config.steps',
+    ),
     ([CONFIG, '--workdir=x', '--config.steps=few'], 'invalid literal'),
     (
       [CONFIG.replace('hrpo', 'hrp'), '--workdir=x'],

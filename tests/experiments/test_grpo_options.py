@@ -185,7 +185,8 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   config = tiny(model_folder, 'hrpo')
   mesh = sharding.mesh(**config.mesh)
   with Grader(config.rewards.to_dict(), **config.grader) as grader:
-    speaker = sampler.Sampler(config, mesh, dumped.actor, gated(), grader)
+    programs = sampler.speech(config, gated())
+    speaker = sampler.Sampler(config, mesh, dumped.actor, *programs, grader)
     uneven, joint = speaker.uneven(parts), speaker.joined(parts)
     assert speaker.joined(parts[:1]) is parts[0]
   assert uneven.sum() == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.grid import cells
+from experiments.grid import cells, points
 from tests.experiments.test_configs import module_of
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_a_sweep_is_one(line, monkeypatch, tmp_path):
   assert module == 'experiments.sweep'
   runs = cells(
     config.removeprefix('--config='),
-    grid.removeprefix('--grid='),
+    points([grid.removeprefix('--grid=')]),
     fixed,
     tmp_path,
   )

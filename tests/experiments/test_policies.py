@@ -56,7 +56,8 @@ def test_a_policy_lies_on_the_mesh(model_folder, key):
   assert cut['model.layers.q.weight'] == jax.P(None, 'tensor', 'fsdp')
   assert cut['model.layers.q.lora.a'] == jax.P(None, None, 'fsdp')
   assert cut['model.layers.down.lora.b'] == jax.P(None, 'fsdp', None)
-  assert cut['feedback.w_r'] == cut['model.norm'] == jax.P()
+  assert cut['feedback.w_r'] == jax.P(None, 'fsdp')
+  assert cut['feedback.decay'] == cut['model.norm'] == jax.P()
 
 
 def test_a_key_gives_the_same_policy(model_folder, key):
@@ -160,7 +161,8 @@ def test_some_fields_may_change_when_a_run_resumes():
   old = rl_tiny.get_config('x,hrpo')
   notes = {'config': old.to_json(), 'num_tokens': 7}
   free = rl_tiny.get_config('x,hrpo')
-  free.update(steps=99, micro_batches=4, completions=1, checkpoint_every=7)
+  free.update(steps=99, micro_batches=4, completions=1)
+  free.checkpoint.every = 7
   free.eval.every = 1
   free.grader.workers = 3
   free.mesh.data = 8

@@ -1,16 +1,20 @@
-"""A grid of runs: what is run, what is not run again, and what is shown."""
+"""A sweep: what is run, what is not run again, and what is shown."""
 
 import csv
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 
 import pytest
 
-from experiments import grpo, sweep
-from experiments.grid import cells, resolved
+from experiments import executors, grpo, sweep
+from experiments.command import resolved
+from experiments.comparison import outcome
+from experiments.grid import cells, points
+from hybrid_latent.cluster import RESTART
 from tests.experiments.runs import quick_compiler, steps
 
 # Of ml_collections, where it loads a config file.
@@ -22,117 +26,53 @@ TINY = ROOT / 'tests/experiments/rl_tiny.py'
 FIXED = ['--config.steps=2', '--config.eval.prompts=2']
 
 
-def grid_of(grid, config=f'{PAGE}:x,hrpo', fixed=()):
-  return cells(config, grid, fixed, Path('w'))
-
-
-def test_a_cell_is_one_of_the_product():
-  found = grid_of(
-    'config.feedback.initial.r_min=0.9,0.98; config.seed = 0, 1',
-    fixed=['--config.steps=7'],
-  )
-  assert [(c.config.feedback.initial.r_min, c.config.seed) for c in found] == [
-    *((0.9, 0), (0.9, 1), (0.98, 0), (0.98, 1))
-  ]
-  assert {c.config.steps for c in found} == {7}
-  assert found[1].label == 'r_min=0.9, seed=1'
-  assert found[1].folder == Path('w/feedback.initial.r_min=0.9,seed=1')
-  assert found[1].options == [
-    f'--config={PAGE}:x,hrpo',
-    '--config.steps=7',
-    '--config.feedback.initial.r_min=0.9',
-    '--config.seed=1',
-  ]
-
-
-def test_the_argument_is_a_field_and_bars_keep_commas_together():
-  found = grid_of('argument=x/y,hrpo|x/y,direct;config.seed=3', str(PAGE))
-  assert [c.config.feedback.function for c in found] == [
-    *('gated:gated', 'hidden:hidden')
-  ]
-  assert [c.label for c in found] == ['hrpo', 'direct']
-  assert found[1].options[0] == f'--config={PAGE}:x/y,direct'
-  (one,) = grid_of('config.rollout.closing.cut=a, b|', f'{TINY}:x,grpo')[:1]
-  assert one.config.rollout.closing.cut == 'a, b'
-
-
-def test_a_folder_is_a_cells_own_and_does_not_move():
-  names = [c.folder.name for c in grid_of('argument=x/y,hrpo|x_y,hrpo')]
-  assert len(set(names)) == 2 and '/' not in ''.join(names)
-  few = grid_of('config.seed=1; config.steps=3')
-  more = grid_of('config.steps=2,3; config.seed=0,1')
-  assert few[0].folder in [c.folder for c in more]
-  far = 'x' * 400
-  names = [c.folder.name for c in grid_of(f'argument={far},hrpo|{far},grpo')]
-  assert len(set(names)) == 2 and len(names[0]) < 130
-
-
-@pytest.mark.parametrize(
-  ('grid', 'told'),
-  [
-    ('config.feedback.r_min=0.9', 'write config.feedback.initial.r_min'),
-    ('config.optimizer.groups=1', 'write config.optimizer.groups.'),
-    ('config.steps=2,few', 'config.steps=few: invalid literal for int'),
-    ('argument=x,hrpo|x,hrp', "config argument 'x,hrp': write 'FOLDER,"),
-    ('config.seed=1,2,1', "'config.seed=1,2,1': write each field and value"),
-    ('config.seed=1;config.seed=2', "'config.seed=2': write each field"),
-    ('seed=1', "'seed=1': write 'config.field=value,value'"),
-  ],
-)
-def test_a_mistake_is_told_before_anything_runs(grid, told):
-  with pytest.raises(ValueError) as error:
-    grid_of(grid)
-  assert told in str(error.value)
-
-
-def test_what_holds_for_all_cells_is_checked_as_well():
-  for option, told in (
-    ('--config.stepz=3', 'no field config.stepz: write config.steps'),
-    ('--config.steps', "'--config.steps': write --config.field=value"),
-    ('--colour=red', "'--colour=red': write --config.field=value"),
-  ):
-    with pytest.raises(ValueError, match=told):
-      grid_of('config.seed=1', fixed=[option])
-  with pytest.raises(ValueError, match=r"no file 'nothing\.py'"):
-    grid_of('config.seed=1', 'nothing.py')
-
-
 def options(monkeypatch, *flags):
   monkeypatch.setattr(sys, 'argv', ['sweep.py', *map(str, flags)])
 
 
-def test_a_plan_runs_nothing(tmp_path, monkeypatch, capsys):
-  options(
-    monkeypatch,
-    *(f'--config={PAGE}:x,hrpo', f'--workdir={tmp_path}/w'),
-    *('--grid=config.seed=0,1', '--plan', *FIXED),
-  )
-  assert sweep.main() == 0
-  assert capsys.readouterr().out.splitlines() == [
-    '| config.seed | state | steps | folder |',
-    '| --- | --- | --- | --- |',
-    '| 0 | new | 0 of 2 | seed=0 |',
-    '| 1 | new | 0 of 2 | seed=1 |',
-  ]
+def test_what_cannot_go_together_is_told(tmp_path, monkeypatch, capsys):
+  for flags, told in (
+    (['--grid=config.sed=0'], 'write config.seed'),
+    ([], 'write --grid, --zip and --list, or else --search'),
+    (['--search=config.steps=1..3', '--plan'], 'as it goes: drop --plan'),
+    (['--grid=config.seed=0', '--executor=sky'], 'write --remote=gs://'),
+    (['--grid=config.seed=0', '--machine=nodes=2'], 'has no options'),
+  ):
+    options(
+      *(monkeypatch, f'--config={PAGE}:x,hrpo', f'--workdir={tmp_path}/w'),
+      *flags,
+    )
+    with pytest.raises(SystemExit, match='2'):
+      sweep.main()
+    assert told in capsys.readouterr().err
   assert not (tmp_path / 'w').exists()
 
 
-def test_a_refused_sweep_ends_with_what_to_write(tmp_path, monkeypatch, capsys):
-  options(
-    monkeypatch,
-    *(f'--config={PAGE}:x,hrpo', f'--workdir={tmp_path}/w'),
-    '--grid=config.sed=0',
+def test_a_dry_run_prints_what_would_be_started(tmp_path, monkeypatch, capsys):
+  flags = (
+    *(f'--config={PAGE}:x,hrpo', f'--workdir={tmp_path}/w', '--dry-run'),
+    '--grid=config.seed=0,1',
   )
-  with pytest.raises(SystemExit, match='2'):
-    sweep.main()
-  assert 'write config.seed' in capsys.readouterr().err
+  options(monkeypatch, *flags)
+  assert sweep.main() == 0
+  label, line, *_ = capsys.readouterr().out.splitlines()
+  assert label == '# seed=0' and line == (
+    f'{sys.executable} -m experiments.grpo --config={PAGE}:x,hrpo '
+    f'--config.seed=0 --workdir={tmp_path}/w/cells/seed=0'
+  )
+  options(monkeypatch, *flags, '--executor=sky', '--remote=gs://b/s')
+  assert sweep.main() == 0
+  assert '  python -m experiments.grpo' in (out := capsys.readouterr().out)
+  assert '--workdir=gs://b/s/seed=1\n' in out and 'sky jobs launch' in out
+  assert not (tmp_path / 'w').exists()
 
 
 def test_a_collapse_is_seen(tmp_path):
-  (cell,) = cells(f'{PAGE}:x,hrpo', 'config.seed=0', [], tmp_path)
+  page = f'{PAGE}:x,hrpo'
+  (cell,) = cells(page, points(['config.seed=0']), [], tmp_path)
   cell.folder.mkdir()
   rewards = [0.0, 0.2, *[0.8] * 8, 0.3, 0.1, *[0.0] * 8]
-  rows = [{'step': 0, 'eval/accuracy': 0.25, 'eval/accuracy_tokens': 0.5}]
+  rows = [{'step': 0, 'eval/accuracy': 0.25, 'eval/hidden_ratio': 0.5}]
   rows += [
     {'step': i, 'loss': 0.0, 'reward': x, 'switches': None}
     for i, x in enumerate(rewards)
@@ -140,7 +80,7 @@ def test_a_collapse_is_seen(tmp_path):
   rows += [{'step': 20, 'eval/accuracy': 0.0, 'eval/accuracy/pass@2': 0.5}]
   lines = [json.dumps(row) for row in rows]
   (cell.folder / 'metrics.jsonl').write_text('\n'.join(lines))
-  assert sweep.outcome(cell) == pytest.approx(
+  assert outcome(cell) == pytest.approx(
     {
       'config.seed': '0',
       'state': 'failed',
@@ -156,43 +96,45 @@ def test_a_collapse_is_seen(tmp_path):
   )
 
 
-def test_a_launched_process_leaves_its_words_and_its_status(tmp_path):
-  folder = tmp_path / 'cells' / 'one'
-  folder.mkdir(parents=True)
-  code = (
-    'import os, sys\n'
-    'print(os.environ["JAX_COMPILATION_CACHE_DIR"], flush=True)\n'
-    'sys.exit("no\\x1b[2J")'
-  )
-  assert sweep.launch([sys.executable, '-c', code], folder) == 1
-  cache = os.environ.get('JAX_COMPILATION_CACHE_DIR', f'{tmp_path}/jax_cache')
-  assert (folder / 'log.txt').read_text() == f'{cache}\nno\x1b[2J\n'
+class Here:
+  """Trains in this process, which saves its start."""
 
+  every = 0.0
+  launched: list[str]
 
-def in_this_process(launched):
-  """`sweep.launch` without the start of a process."""
+  def __init__(self, on, retries):
+    self.ended = {}
 
-  def launch(command, folder):
+  def start(self, command, folder):
     path, *overrides, workdir = command[3:]
-    launched.append(folder.name)
+    self.launched.append(folder.name)
     config = resolved(path.removeprefix('--config='), overrides)
     try:
       with quick_compiler():
         grpo.train(config, workdir.removeprefix('--workdir='))
+      status = 0
     except ValueError:
       (folder / 'log.txt').write_text(traceback.format_exc() + '\x1b[2J')
-      return 1
-    return 0
+      status = 1
+    job = str(len(self.launched))
+    self.ended[job] = status
+    return job
 
-  return launch
+  def states(self, jobs):
+    return [self.ended.get(job) for job in jobs]
+
+
+@pytest.fixture
+def launched(monkeypatch):
+  monkeypatch.setattr(Here, 'launched', [], raising=False)
+  monkeypatch.setitem(executors.EXECUTORS, 'local', Here)
+  return Here.launched
 
 
 @pytest.mark.slow
 def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
-  tmp_path, model_folder, monkeypatch, capsys
+  tmp_path, model_folder, monkeypatch, capsys, launched
 ):
-  launched = []
-  monkeypatch.setattr(sweep, 'launch', in_this_process(launched))
   options(
     monkeypatch,
     f'--config={TINY}',
@@ -229,13 +171,63 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:unclosed file')  # of Optuna's journal
+def test_a_search_trains_its_trials(
+  tmp_path, model_folder, monkeypatch, capsys, launched
+):
+  pytest.importorskip('optuna', reason='the extra `sweep`')
+  flags = (
+    *(f'--config={TINY}:{model_folder},grpo', f'--workdir={tmp_path}'),
+    '--search=config.optimizer.groups.lora.lr=1e-4..1e-2:log',
+    *('--metric=reward', *FIXED),
+  )
+  for trials in (1, 2):
+    options(monkeypatch, *flags, f'--trials={trials}')
+    assert sweep.main() == 0, capsys.readouterr().out
+  assert '[1/2] trial 0: was finished' in capsys.readouterr().out
+  assert len(launched) == 2 and launched[1].startswith('trial=1,optimizer.')
+  with (tmp_path / 'table.csv').open() as file:
+    rates = [
+      float(row['config.optimizer.groups.lora.lr'])
+      for row in csv.DictReader(file)
+    ]
+  assert len(set(rates)) == 2 and 1e-4 <= min(rates) <= max(rates) <= 1e-2
+
+
+@pytest.mark.slow
+def test_a_plan_compiles_and_runs_nothing(
+  tmp_path, model_folder, monkeypatch, capsys
+):
+  """Seeds share their programs, lengths do not."""
+  options(
+    monkeypatch,
+    *(f'--config={TINY}:{model_folder},hrpo', f'--workdir={tmp_path}/w'),
+    '--grid=config.rollout.max_tokens=8,12;config.seed=0,1',
+    *('--plan', '--target=cpu:8', *FIXED),
+  )
+  assert sweep.main() == 0
+  *table, _, told = capsys.readouterr().out.splitlines()
+  assert table[0] == (
+    '| config.rollout.max_tokens | config.seed | state | steps | programs | '
+    'GiB a device | folder |'
+  )
+  rows = [line.strip('| ').split(' | ') for line in table[2:]]
+  assert [row[2:5] for row in rows] == [
+    ['new', '0 of 2', name] for name in ('#1', '#1', '#2', '#2')
+  ]
+  assert all(0 < float(row[5]) < 0.1 for row in rows)
+  assert told == '4 cells, 2 different, on 8 cpu:8'
+  assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.slow
 def test_the_command(tmp_path, model_folder, monkeypatch, capsys):
-  """Two processes; a third that goes on where one ended."""
+  """Two processes at once; a third that goes on where one ended."""
   monkeypatch.chdir(ROOT)
   monkeypatch.setenv('PYTHONPATH', f'{ROOT}{os.pathsep}{ROOT / "kernels"}')
   monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
   flags = f'--config={TINY}:{model_folder},hrpo', f'--workdir={tmp_path}'
-  options(monkeypatch, *flags, '--grid=config.seed=0,1', *FIXED)
+  options(monkeypatch, *flags, '--grid=config.seed=0,1', '--jobs=2', *FIXED)
   assert sweep.main() == 0, capsys.readouterr().out
   more = '--config.steps=3'
   options(monkeypatch, *flags, '--grid=config.seed=1', more, FIXED[1])
@@ -243,6 +235,34 @@ def test_the_command(tmp_path, model_folder, monkeypatch, capsys):
   for seed, count in ((0, 2), (1, 3)):
     rows = steps(tmp_path / 'cells' / f'seed={seed}')
     assert [row['step'] for row in rows] == list(range(count))
-  options(monkeypatch, *flags, '--grid=config.seed=0,1', '--plan', more)
-  assert sweep.main() == 0
-  assert '| 1 | to resume | 3 of 3 |' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_told_to_end_ends_its_runs(
+  tmp_path, model_folder, monkeypatch, capsys
+):
+  """SIGTERM to the sweep; the same command resumes."""
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setenv('PYTHONPATH', f'{ROOT}{os.pathsep}{ROOT / "kernels"}')
+  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+  options(
+    monkeypatch,
+    *(f'--config={TINY}:{model_folder},grpo', f'--workdir={tmp_path}'),
+    *('--grid=config.seed=0', '--config.steps=40'),
+  )
+  folder = tmp_path / 'cells' / 'seed=0'
+  states = executors.Local.states
+
+  def interrupting(self, jobs):
+    if (folder / 'metrics.jsonl').exists() and steps(folder):
+      signal.raise_signal(signal.SIGINT)
+    return states(self, jobs)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(executors.Local, 'states', interrupting)
+    assert sweep.main() == RESTART
+  done = len(steps(folder))
+  assert 0 < done < 40 and 'have saved and ended' in capsys.readouterr().err
+  options(monkeypatch, *sys.argv[1:4], f'--config.steps={done + 1}')
+  assert sweep.main() == 0, capsys.readouterr().out
+  assert [row['step'] for row in steps(folder)] == list(range(done + 1))

@@ -7,8 +7,14 @@ import pytest
 import torch
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from hybrid_latent import sharding
 from hybrid_latent.ops import sampling as ops
-from hybrid_latent.ops.sampling import draw, filtered_logits, sampling
+from hybrid_latent.ops.sampling import (
+  draw,
+  filtered_logits,
+  sampling,
+  top_k,
+)
 
 SETTINGS = [
   {},
@@ -179,3 +185,14 @@ def test_a_row_does_not_depend_on_its_batch(key):
 def test_errors_say_what_to_write(settings, message):
   with pytest.raises(ValueError, match=message):
     sampling(**settings)
+
+
+@pytest.mark.parametrize('sizes', [(2, 2, 2), (1, 8, 1), (1, 1, 4, 2)])
+def test_top_k_on_a_mesh_is_that_of_one_device(key, sizes):
+  """Ties included: the first of equals wins."""
+  x = jnp.round(4 * jax.random.normal(key, (8, 96)))
+  top = jax.jit(top_k, static_argnums=1)
+  expected = top(x, 30)  # more than a part of the vocabulary holds
+  with jax.set_mesh(sharding.mesh(*sizes)):
+    found = top(x, 30)
+  jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -1,0 +1,85 @@
+"""The cells of a sweep side by side: a table, curves, a page."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.following import finished
+from experiments.grid import Cell
+from experiments.report import curves_png, html_report, rows_of, write_whole
+
+# What the table shows of the training steps: metric, heading, which means.
+_SHOWN = (
+  ('reward', 'reward', ('first', 'best', 'last')),
+  ('completions/mean_length', 'tokens', ('first', 'last')),
+  ('switches', 'switches', ('last',)),
+  ('hidden_ratio', 'hidden ratio', ('last',)),
+)
+_INTRO = (
+  'A row and a curve for each cell. What begins with eval/ is measured on test '
+  'problems, before the first update and after the last. The rest are means '
+  'over a tenth of the training steps: the first, the best and the last. A '
+  'reward whose last is far below its best has collapsed.'
+)
+
+
+def compared(cells: Sequence[Cell], workdir: Path) -> str:
+  """Writes table.csv, curves.png and report.html; what to say of them."""
+  table = [outcome(cell) for cell in cells]
+  runs = {c.label: c.run for c in cells if rows_of(c.run, 'metrics')}
+  fields = dict.fromkeys(field for cell in cells for field in cell.values)
+  write_whole(workdir / 'table.csv', _as_csv(table))
+  curves_png(workdir / 'curves.png', runs)
+  html_report(
+    workdir / 'report.html',
+    title=f'Sweep of {", ".join(fields)}',
+    intro=_INTRO,
+    table=table,
+    runs=runs,
+  )
+  names = 'table.csv', 'curves.png', 'report.html'
+  files = '\n'.join(str(workdir / name) for name in names)
+  return f'\n{markdown(table)}\n\n{files}'
+
+
+def outcome(cell: Cell) -> dict:
+  """A cell's line of the table: its values, and what they led to."""
+  rows = rows_of(cell.run, 'metrics')
+  numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
+  state = 'finished' if finished(cell) else 'failed'
+  line = {**cell.values, 'state': state, 'steps': len(numbers('loss'))}
+  rewards = tuple(f'eval/{name}/' for name in cell.config.get('rewards', {}))
+  for name in dict.fromkeys(name for row in rows for name in row):
+    if f'{name}/'.startswith(rewards) and (values := numbers(name)):
+      line |= {f'{name}, first': values[0], f'{name}, last': values[-1]}
+  for name, heading, which in _SHOWN:
+    if values := numbers(name):
+      width = -(-len(values) // 10)
+      means = np.convolve(values, np.full(width, 1 / width), 'valid')
+      of = {'first': means[0], 'best': means.max(), 'last': means[-1]}
+      line |= {f'{heading}, {when}': float(of[when]) for when in which}
+  return line
+
+
+def markdown(table: Sequence[dict]) -> str:
+  """The table for a terminal, or a README."""
+  show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)
+  columns = _columns(table)
+  lines = [columns, ['---'] * len(columns)]
+  lines += [[show(line.get(name, '–')) for name in columns] for line in table]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _columns(table: Sequence[dict]) -> list[str]:
+  return list({name: None for line in table for name in line})
+
+
+def _as_csv(table: Sequence[dict]) -> str:
+  text = io.StringIO()
+  writer = csv.DictWriter(text, _columns(table), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(table)
+  return text.getvalue()

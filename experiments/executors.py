@@ -1,0 +1,240 @@
+"""Where the runs of a sweep happen: on this machine, on a SLURM cluster, in a
+cloud."""
+
+import getpass
+import importlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+from experiments.launch import recipes
+from hybrid_latent.cluster import RESTART
+
+LOG = 'log.txt'  # in the folder of a cell: what its trainer printed
+State = int | str | None  # exit status; 'queued' or 'running'; ended unseen
+
+
+class Executor(Protocol):
+  """Where runs happen."""
+
+  every: float  # seconds between two questions
+
+  def start(self, command: Sequence[str], folder: Path) -> str:
+    """Starts a run and does not wait for it; its job's name."""
+    ...
+
+  def states(self, jobs: Sequence[str]) -> list[State]:
+    """How each job is, those of an earlier sweep too."""
+    ...
+
+  def shown(self, command: Sequence[str], folder: Path) -> str:
+    """What `start` would hand over."""
+    ...
+
+  def stop(self, jobs: Sequence[str]) -> str:
+    """For a sweep that is stopped; what becomes of its jobs."""
+    ...
+
+
+class Local:
+  """Processes on this machine; they end with the sweep."""
+
+  every = 1.0
+
+  def __init__(self, on: Mapping[str, str], retries: int):
+    del retries  # are the sweep's
+    if on:
+      raise ValueError(f'--machine: {dict(on)}: the local one has no options')
+    self._processes: dict[str, subprocess.Popen] = {}
+
+  def start(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor."""
+    # A session of its own: Ctrl-C reaches the sweep, which tells the trainer.
+    process = _process(command, folder, LOG, start_new_session=True)
+    self._processes[str(process.pid)] = process
+    return str(process.pid)
+
+  def shown(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor."""
+    return shlex.join(command)
+
+  def states(self, jobs: Sequence[str]) -> list[State]:
+    """See Executor."""
+    known = [self._processes.get(job) for job in jobs]
+    codes = [process and process.poll() for process in known]
+    return [
+      'running' if process and code is None else code
+      for process, code in zip(known, codes, strict=True)
+    ]
+
+  def stop(self, jobs: Sequence[str]) -> str:
+    """SIGTERM: a trainer saves, and ends."""
+    for job in jobs:
+      self._processes[job].send_signal(signal.SIGTERM)
+    for job in jobs:
+      self._processes[job].wait()
+    return 'have saved and ended; the same command goes on'
+
+
+class Slurm:
+  """Jobs of a SLURM cluster, through submitit. All nodes see the folders and
+  the Python of the sweep; submitit leaves pickles in the cells' folders."""
+
+  every = 5.0
+
+  def __init__(self, on: Mapping[str, str], retries: int, cluster='slurm'):
+    self._submitit = needed('submitit')
+    self._cluster = cluster
+    self._parameters = {
+      'ntasks_per_node': 1,
+      'additional_parameters': {'signal': recipes.SIGNAL, 'requeue': True},
+      'teardown': recipes.requeue(retries),
+      **{key: int(x) if x.isdigit() else x for key, x in on.items()},
+    }
+
+  def start(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor."""
+    if self._cluster == 'slurm':
+      _on_path('sbatch')
+    jobs = (folder / 'jobs').resolve()
+    executor = self._submitit.AutoExecutor(jobs, self._cluster)
+    named = {'job_name': folder.name[:60], **self._parameters}
+    executor.update_parameters(**{f'slurm_{k}': x for k, x in named.items()})
+    job = executor.submit(attempt, list(command), str(folder.resolve()))
+    return f'{job.job_id} {jobs}'
+
+  def shown(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor."""
+    return f'# {self._parameters}\n{shlex.join(command)}'
+
+  def states(self, jobs: Sequence[str]) -> list[State]:
+    """By squeue, which needs no accounting, and by what a job has left."""
+    queue = _output('squeue', '--noheader', '--format=%i %T',
+                    f'--user={getpass.getuser()}')  # fmt: skip
+    queued = dict(line.split() for line in queue.splitlines())
+    return [self._state(job, queued) for job in jobs]
+
+  def _state(self, job: str, queued: dict[str, str]) -> State:
+    job_id, folder = job.split(' ', 1)
+    if state := queued.get(job_id):
+      return 'running' if state in ('RUNNING', 'COMPLETING') else 'queued'
+    left = self._submitit.SlurmJob(folder, job_id)
+    if not left.paths.result_pickle.exists():
+      return None
+    return 1 if left.exception() else 0
+
+  def stop(self, jobs: Sequence[str]) -> str:
+    """They are the cluster's."""
+    return 'go on; the same command follows them'
+
+
+def attempt(command: Sequence[str], folder: str) -> None:
+  """What a job of SLURM does on each host: the run, to its end. One that was
+  told to end leaves no result, and the batch script queues it again."""
+  rank = os.environ.get('SLURM_PROCID', '0')
+  log = LOG if rank == '0' else f'log.{rank}.txt'
+  # SLURM tells the trainer as well; submitit made this process ignore it.
+  status = _process(command, Path(folder), log).wait()
+  if status == RESTART:
+    sys.exit(RESTART)
+  if status:
+    raise RuntimeError(f'the trainer ended with status {status}')
+
+
+class Sky:
+  """Jobs that SkyPilot manages, by its command `sky`. A job whose machine is
+  lost starts again on another, so its run is in a bucket."""
+
+  every = 30.0
+
+  def __init__(self, on: Mapping[str, str], retries: int):
+    self._on, self._retries = on, retries
+
+  def start(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor. The task file stays in the folder."""
+    _on_path('sky')
+    recipe = self._recipe(command, folder)
+    (folder / recipe.file).write_text(recipe.text, encoding='utf-8')
+    recipes.launched(recipe).check_returncode()
+    return recipe.file.removesuffix('.yaml')
+
+  def shown(self, command: Sequence[str], folder: Path) -> str:
+    """See Executor."""
+    return recipes.shown(self._recipe(command, folder))
+
+  def _recipe(self, command, folder: Path) -> recipes.Recipe:
+    cell = sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    again = len(list(folder.glob('*.yaml')))
+    remote = ['python', *command[1:]]
+    return recipes.sky(f'cell-{cell}-{again}', remote, self._on, self._retries)
+
+  def states(self, jobs: Sequence[str]) -> list[State]:
+    """By the queue of SkyPilot."""
+    queue = json.loads(
+      _output('sky', 'jobs', 'queue', '--all', '--output=json')
+    )
+    status = {record['job_name']: record['status'] for record in queue}
+    return [_sky_state(status.get(job)) for job in jobs]
+
+  def stop(self, jobs: Sequence[str]) -> str:
+    """They are the cloud's."""
+    return 'go on; the same command follows them'
+
+
+EXECUTORS: dict[str, Callable[[Mapping[str, str], int], Executor]] = {
+  'local': Local,
+  'slurm': Slurm,
+  'sky': Sky,
+}
+
+
+def needed(package: str) -> ModuleType:
+  """A package of the extra `sweep`."""
+  try:
+    return importlib.import_module(package)
+  except ModuleNotFoundError as error:
+    if error.name != package:
+      raise
+    raise ValueError(
+      f'{package} is not installed: pip install "hybrid-latent[sweep]"'
+    ) from None
+
+
+def _on_path(command: str) -> None:
+  if not shutil.which(command):
+    raise ValueError(f'--executor: there is no command {command} here')
+
+
+def _process(command, folder: Path, log: str, **kwargs) -> subprocess.Popen:
+  """A trainer; what it prints is added to the log, as it may be its second
+  try, and what it compiles is there for all cells."""
+  cache = (folder.parents[1] / 'jax_cache').resolve()
+  env = {'JAX_COMPILATION_CACHE_DIR': str(cache), **os.environ}
+  with (folder / log).open('a', encoding='utf-8') as file:
+    return subprocess.Popen(
+      command, stdout=file, stderr=file, env=env, **kwargs
+    )
+
+
+def _output(*command: str) -> str:
+  done = subprocess.run(command, capture_output=True, text=True, check=True)
+  return done.stdout
+
+
+def _sky_state(status: str | None) -> State:
+  if status is None:
+    return None
+  if status == 'SUCCEEDED':
+    return 0
+  if status.startswith(('FAILED', 'CANCELL')):
+    return 1
+  return 'running' if status in ('RUNNING', 'RECOVERING') else 'queued'

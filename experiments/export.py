@@ -1,0 +1,66 @@
+"""Writes a run's model as a Hugging Face folder, from any checkpoint it kept.
+
+    python -m experiments.export --workdir=runs/hrpo --to=DIR [--step=N|best]
+
+Adapters are merged. The folder appears whole or not at all. The default is the
+newest step; `best` is that of the highest config.checkpoint.best.
+"""
+
+import argparse
+import importlib
+import json
+from contextlib import closing
+from pathlib import Path
+
+from etils import epath
+
+from experiments.policies import exported
+from experiments.saved import from_fields
+from hybrid_latent import sharding
+from hybrid_latent.checkpoint import Checkpoints
+from hybrid_latent.trees import combine, partition
+
+
+def main() -> None:
+  """The command; see the top of this file."""
+  parser = argparse.ArgumentParser(prog='python -m experiments.export')
+  parser.add_argument('--workdir', required=True)
+  parser.add_argument('--to', required=True, type=Path)
+  parser.add_argument('--step', default='latest', help='a number, or best')
+  flags = parser.parse_args()
+  try:
+    step = export(flags.workdir, flags.step, flags.to)
+  except (FileExistsError, ValueError) as error:
+    parser.error(str(error))
+  print(f'wrote step {step} of {flags.workdir} to {flags.to}')
+
+
+def export(workdir: str, which: str, to: Path) -> int:
+  """Writes the folder `to`; the step that it is of. Only the trained arrays of
+  the checkpoint are read, and the rest of the model whence the run had it."""
+  if to.exists():
+    raise FileExistsError(f'--to: {to} exists: write elsewhere')
+  folder = f'{workdir}/checkpoints'
+  if not epath.Path(folder).is_dir():
+    raise ValueError(f'--workdir: {workdir} has no checkpoints')
+  with closing(Checkpoints(folder)) as checkpoints:
+    kept = checkpoints.steps
+    notes = checkpoints.notes(kept[-1])
+  config = from_fields(json.loads(notes['config']))
+  best = config.checkpoint.get('best', '')
+  with closing(Checkpoints(folder, best=best)) as checkpoints:
+    named = {'latest': kept[-1]} | ({'best': checkpoints.best} if best else {})
+    step = named.get(which) or (int(which) if which.isdecimal() else None)
+    if step not in kept:
+      raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
+    trainer = importlib.import_module(f'experiments.{notes["trainer"]}')
+    actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+    saved = checkpoints.names(step)  # of a tuple that begins with what learned
+    trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
+    (trained,) = checkpoints.restore(step, (trained,), partial=True)
+  exported(actor, combine(trained, rest), to)
+  return step
+
+
+if __name__ == '__main__':
+  main()

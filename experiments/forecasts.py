@@ -1,0 +1,117 @@
+r"""Which machines the methods fit, in one table: README's.
+
+    python -m experiments.forecasts --jobs=2
+
+Compiles each method for each model on the machine that is written here, with
+experiments/aot.py in a process of its own, and keeps what it finds in
+experiments/raw/aot/: what is there is not compiled again. A GPU needs the extra
+`aot`. Every device has a row of each micro-batch; samples are drawn on a mesh
+that cuts the weights as little as it may.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from experiments.command import resolved
+from experiments.comparison import markdown
+
+HERE = Path(__file__).parent
+RAW = HERE / 'raw' / 'aot'
+GIB = 2**30
+
+# Model -> machine, its devices, and how these sample.
+PLACES = {
+  'Qwen/Qwen2.5-1.5B-Instruct': ('v5e:4x4', 16, dict(data=16)),
+  'Qwen/Qwen2.5-7B-Instruct': ('h100:1x1x8', 8, dict(data=2, tensor=4)),
+  'meta-llama/Llama-3.1-8B-Instruct': ('v6e:4x4', 16, dict(data=4, tensor=4)),
+  'Qwen/Qwen2.5-32B-Instruct': ('v5p:4x4x4', 64, dict(data=8, tensor=8)),
+}
+METHODS = {
+  'GRPO': 'grpo_gsm8k.py',
+  'HRPO': 'hrpo_gsm8k.py',
+  'Soft Tokens': 'soft_tokens_gsm8k.py',
+  'HyRea': 'hyrea_rl_math.py',
+}
+
+
+def main() -> int:
+  """The exit code: 1 where something could not be compiled at all."""
+  parser = argparse.ArgumentParser(prog='python -m experiments.forecasts')
+  parser.add_argument('--jobs', type=int, default=1)
+  jobs = parser.parse_args().jobs
+  RAW.mkdir(parents=True, exist_ok=True)
+  with ThreadPoolExecutor(jobs) as pool:
+    every = list(pool.map(lambda case: row(*case), cases()))
+  print(markdown([line for line in every if line]))
+  return 0 if all(every) else 1
+
+
+def cases() -> Iterator[tuple[str, str]]:
+  """Models and methods."""
+  return ((model, method) for model in PLACES for method in METHODS)
+
+
+def options(model: str, method: str) -> list[str]:
+  """What experiments/aot.py is told."""
+  machine, devices, speaking = PLACES[model]
+  path = f'experiments/configs/{METHODS[method]}:{model}'
+  group = resolved(path, []).rollout.group
+  sizes = dict(data=1, fsdp=1, tensor=1, sequence=1) | speaking
+  return [
+    f'--config={path}',
+    f'--target={machine}',
+    f'--config.mesh.fsdp={devices}',
+    f'--config.rollout.prompts={devices}',
+    f'--config.micro_batches={group}',
+    *(f'--config.rollout.mesh.{axis}={size}' for axis, size in sizes.items()),
+  ]
+
+
+def row(model: str, method: str) -> dict | None:
+  """A line of the table, compiled if it has not been."""
+  told = options(model, method)
+  out = RAW / f'{model.rpartition("/")[2]}-{method.replace(" ", "-")}.json'
+  if not out.exists():
+    command = [sys.executable, '-m', 'experiments.aot', '--quick',
+               '--no-suggest', f'--out={out}']  # fmt: skip
+    env = {'JAX_PLATFORMS': 'cpu', **os.environ}
+    ran = subprocess.run([*command, *told], env=env, capture_output=True,
+                         text=True, cwd=HERE.parent)  # fmt: skip
+    print(f'{model}, {method}: exit code {ran.returncode}', file=sys.stderr)
+    if not out.exists():
+      print(ran.stderr[-2000:], file=sys.stderr)
+      return None
+  return _line(model, method, json.loads(out.read_text('utf-8')))
+
+
+def _line(model, method, found) -> dict:
+  programs = {program['name']: program for program in found['programs']}
+  step = [program for name, program in programs.items() if name != 'optimizer']
+  worst = max(step, key=lambda program: program['total_bytes'])
+  update = programs.get('update', {'collectives': {}, 'flops': 0})
+  least = sum(max(program['roofline_s'].values()) for program in step)
+  sent = sum(kind['sent'] for kind in update['collectives'].values())
+  return {
+    'model': model.rpartition('/')[2],
+    'method': method,
+    'machine': found['target'],
+    'fits': 'yes' if found['fits'] else 'NO',
+    'peak, GiB': f'{worst["total_bytes"] / GIB:.1f} of '
+    f'{found["memory"] / GIB:.0f} ({worst["name"]})',
+    'parameters': f'{worst["bytes"].get("parameters", 0) / GIB:.2f}',
+    'optimizer': f'{worst["bytes"].get("optimizer", 0) / GIB:.2f}',
+    'update, TFLOP': f'{update["flops"] / 1e12:.0f}',
+    'it sends, GiB': f'{sent / GIB:.1f}',
+    'step at least, s': f'{least:.1f}',
+    'compiled in, s': f'{sum(p["compile_s"] for p in programs.values()):.0f}',
+  }
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,147 @@
+"""What each trainer runs on the devices in a step, gone through on shapes.
+
+`python -m experiments.aot` compiles it so, for machines that need not be there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from experiments import grpo as grpo_trainer
+from experiments import sft as sft_trainer
+from experiments.command import Config
+from experiments.policies import (
+  copies_base,
+  needs_reference,
+  policy_of,
+  rollout_mesh,
+  stop_of,
+)
+from hybrid_latent import sharding
+from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.models.transformer import letters
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import given
+from hybrid_latent.types import Prompt, PyTree
+
+Run = Callable[..., Any]  # see `grpo`
+
+
+def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of experiments/grpo.py on the largest batch it may see.
+
+  `source.model` holds shapes. `run(name, program, *args, living, **kwargs)`
+  compiles a program and returns the shapes of what it gives; `living` is what
+  the devices hold meanwhile, by kind, its arguments included, and `inside` what
+  the program itself makes room for.
+  """
+  there, group = rollout_mesh(config, mesh), config.rollout.group
+  policy, base = jax.eval_shape(
+    lambda model, key: policy_of(config, model, source.tokenizer, key),
+    source.model,
+    jax.eval_shape(lambda: jax.random.key(0)),
+  )
+  policy, base = shaped((policy, base), mesh)
+  trainable, frozen, step = grpo_trainer.programs(config, mesh, policy)
+  held: dict = {'parameters': policy}
+  if copies_base(config, policy, base):
+    held['reference'] = base
+  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
+  # ------ sample
+  weights = run('sampler', step.sampler, trainable, frozen, living=held)
+  if there != mesh:
+    weights = run('move', step.move, weights,
+                  living=held | {'rollout weights': weights})  # fmt: skip
+  u, p = config.rollout.prompts, config.rollout.prompt_length
+  prompt = _rows(
+    lambda: Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool),
+                   jnp.arange(u)), there)  # fmt: skip
+  speaking = held | {'rollout weights': weights, 'batch': prompt}
+  with jax.set_mesh(there):
+    ready = run('prefill', step.prefill, weights, prompt, living=speaking)
+    trajectory = run(
+      'decode',
+      step.decode,
+      weights,
+      prompt=prompt,
+      prefilled=ready,
+      key=_copies(lambda: jax.random.key(0), there),
+      sampling=_copies(lambda: sampling(**config.rollout.sampling), there),
+      stop=_copies(
+        lambda: stop_of(config.rollout, source, source.tokenizer), there
+      ),
+      group=group,
+      living=speaking | {'cache': ready},
+      inside={'cache': _cache(config, weights.model, there)},
+    )
+  # ------ learn
+  trajectory = trajectory._replace(steps=None)
+  prompt, trajectory = _rows(lambda: (prompt, trajectory), mesh)
+  reward = _rows(lambda: jnp.zeros(u * group), mesh)
+  reference = None
+  with jax.set_mesh(mesh):
+    learning = held | {'batch': (prompt, trajectory)}
+    if needs_reference(config):
+      reference = run('reference_log_probs', step.reference_log_probs, base,
+                      prompt, trajectory, living=learning)  # fmt: skip
+    batch = run('judged', step.judged, trainable, frozen, prompt, trajectory,
+                reference, reward, living=learning)  # fmt: skip
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
+
+
+def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of experiments/sft.py; see `grpo`."""
+  policy = shaped(Policy(source.model), mesh)
+  step = sft_trainer.programs(config, mesh, policy)
+  held = {'parameters': policy}
+  opt_state = run('optimizer', step.optimizer, policy, living=held)
+  u, p, t = config.batch, config.prompt_length, config.max_tokens
+  batch = _rows(
+    lambda: (
+      Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool), jnp.arange(u)),
+      given(jnp.zeros((u, t), int), jnp.ones((u, t), bool)),
+    ),
+    mesh,
+  )
+  with jax.set_mesh(mesh):
+    run('update', step.update, policy, opt_state, batch,
+        living=held | {'optimizer': opt_state, 'batch': batch})  # fmt: skip
+
+
+def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Shapes of parameters at their place."""
+  return _placed(tree, sharding.shardings(tree, letters, mesh))
+
+
+def _cache(config, model, mesh):
+  """That of a whole batch, at the end of the decoding loop."""
+  rollout = config.rollout
+  size = (
+    rollout.prompts * rollout.group,
+    rollout.prompt_length + rollout.max_tokens,
+  )
+  slots = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
+  place = lambda x: sharding.spec('b k s h', x.shape, mesh)
+  where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), slots)
+  return _placed(slots, where)
+
+
+def _rows(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+  shapes = jax.eval_shape(make)
+  return _placed(shapes, sharding.rows(shapes, mesh))
+
+
+def _copies(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  shapes = jax.eval_shape(make)
+  return _placed(shapes, jax.tree.map(lambda _: everywhere, shapes))
+
+
+def _placed(shapes, places):
+  place = lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
+  return jax.tree.map(place, shapes, places)

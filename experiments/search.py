@@ -1,0 +1,92 @@
+"""Cells that a search chooses, each after what became of those before it."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from experiments.executors import needed
+from experiments.grid import Cell, Point, ranges
+from experiments.report import rows_of
+
+
+class Search:
+  """Trials of Optuna, kept in WORKDIR/search.jsonl. A trial that has not ended
+  well is still open, and a sweep that goes on takes it up first."""
+
+  def __init__(self, text: str, workdir: Path, metric: str, minimize: bool):
+    self._optuna = needed('optuna')
+    self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
+    self._space = space(text)
+    self._metric, self._numbers = metric, {}
+    storages = self._optuna.storages
+    workdir.mkdir(parents=True, exist_ok=True)
+    journal = storages.journal.JournalFileBackend(str(workdir / 'search.jsonl'))
+    self._study = self._optuna.create_study(
+      storage=storages.JournalStorage(journal),
+      study_name='sweep',
+      direction='minimize' if minimize else 'maximize',
+      load_if_exists=True,
+    )
+    # The first trials are random: others than those that there are.
+    seed = len(self._study.get_trials(deepcopy=False))
+    self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
+
+  def points(self, count: int) -> Iterator[tuple[int, Point]]:
+    """A trial's number and its values; new ones when they are asked for."""
+    for trial in self._study.get_trials():
+      yield trial.number, _point(trial.params)
+    for _ in range(count - len(self._study.get_trials(deepcopy=False))):
+      trial = self._study.ask(self._space)
+      yield trial.number, _point(trial.params)
+
+  def tell(self, number: int, cell: Cell) -> None:
+    """What a trial that ended well led to: the last number of its metric."""
+    rows = rows_of(cell.run, 'metrics')
+    values = [row[self._metric] for row in rows if self._metric in row]
+    if not values:
+      known = sorted({name for row in rows for name in row})
+      raise ValueError(f'--metric={self._metric}: {cell.run} has {known}')
+    last = math.nan if values[-1] is None else values[-1]
+    if math.isnan(last):  # nothing to learn from
+      self._study.tell(
+        number, state=self._optuna.trial.TrialState.FAIL, skip_if_finished=True
+      )
+    else:
+      self._study.tell(number, last, skip_if_finished=True)
+
+
+def space(text: str) -> dict:
+  """Field -> its distribution, of 'field=LOW..HIGH[:log or :STEP]; field=a,b'.
+  Two whole numbers make a range of whole numbers."""
+  of = needed('optuna').distributions
+  found = {}
+  for field, values in ranges('--search', text).items():
+    low, dots, right = values[0].partition('..')
+    if not dots:
+      found[field] = of.CategoricalDistribution(values)
+      continue
+    high, _, how = right.partition(':')
+    try:
+      ends = [float(low), float(high)]
+      step = None if how in ('', 'log') else float(how)
+      log = how == 'log'
+      if all(map(_is_whole, (low, high, *([how] if step else ())))):
+        found[field] = of.IntDistribution(
+          *map(int, ends), log=log, step=int(step or 1)
+        )
+      else:
+        found[field] = of.FloatDistribution(*ends, log=log, step=step)
+    except ValueError as error:
+      raise ValueError(
+        f'--search: {field}={values[0]}: write LOW..HIGH, LOW..HIGH:log or '
+        f'LOW..HIGH:STEP ({error})'
+      ) from error
+  return found
+
+
+def _is_whole(text: str) -> bool:
+  return text.lstrip('-').isdigit()
+
+
+def _point(params: dict) -> Point:
+  return {field: str(value) for field, value in params.items()}

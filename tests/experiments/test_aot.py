@@ -1,0 +1,190 @@
+"""A step gone through on shapes, on eight CPU devices."""
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import aot
+from experiments.forecast import device_bytes, forecast, planned
+from experiments.stand_in import sizes, stand_in
+from experiments.targets import CHIPS, Target, target
+from hybrid_latent import sharding
+from hybrid_latent.formats.huggingface import read_json, write_json
+from hybrid_latent.models.families import to_huggingface
+from tests.experiments import rl_tiny
+from tests.experiments.conftest import MODEL
+from tests.experiments.runs import quick_compiler
+
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+PROGRAMS = ['optimizer', 'sampler', 'prefill', 'decode',
+            'reference_log_probs', 'judged', 'update']  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """A model that is a config.json and nothing else."""
+  folder = tmp_path_factory.mktemp('sizes')
+  write_json(folder / 'config.json', to_huggingface(MODEL))
+  return folder
+
+
+@pytest.fixture(scope='module')
+def config(folder):
+  return rl_tiny.get_config(f'{folder},hrpo')
+
+
+@pytest.fixture(scope='module')
+def programs(config):
+  return forecast(config, 'grpo', jax.devices())
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick():
+  with quick_compiler():
+    yield
+
+
+def edited(config, **fields) -> ConfigDict:
+  config = config.copy_and_resolve_references()
+  config.update_from_flattened_dict(
+    {name.replace('__', '.'): value for name, value in fields.items()}
+  )
+  return config
+
+
+def test_all_programs_of_a_step_are_compiled(programs):
+  assert [program.name for program in programs] == PROGRAMS
+  assert not any(program.refused for program in programs)
+
+
+def test_bytes_are_those_of_the_shards(config, programs):
+  mesh = sharding.mesh(**config.mesh)
+  model = stand_in(config.model, mesh).model
+  for program in programs:
+    # The adapters and the gate come on top of the model.
+    more = program.bytes['parameters'] - device_bytes(model)
+    assert 0 < more < device_bytes(model)
+  update = programs[-1]
+  assert update.bytes['optimizer'] > 0 and update.bytes['batch'] > 0
+  assert update.total == sum(update.bytes.values())
+
+
+def test_only_the_loop_of_the_decoder_has_no_known_end(programs):
+  assert {p.name for p in programs if p.work.unknown} == {'decode'}
+
+
+def test_decoding_counts_each_token(config, programs):
+  """At least two operations a parameter and token; the rest is attention,
+  which reads every slot of the cache, and what small heads repeat."""
+  (decode,) = [p for p in programs if p.name == 'decode']
+  rollout = config.rollout
+  tokens = rollout.prompts * rollout.group * rollout.max_tokens
+  model = jax.tree.leaves(stand_in(config.model, sharding.mesh()).model)
+  weights = sum(np.prod(leaf.shape) for leaf in model if leaf.ndim > 1)
+  least = 2 * weights * tokens / jax.device_count()
+  assert least <= decode.work.flops < 2 * least
+
+
+def test_a_plan_knows_what_compiles_the_same(config):
+  of = lambda **fields: planned(edited(config, **fields), 'grpo', jax.devices())
+  fingerprint, held = of()
+  assert held == max(p.total for p in forecast(config, 'grpo', jax.devices()))
+  traced = of(
+    seed=7,
+    rollout__sampling__temperature=0.3,
+    feedback__initial__r_min=0.5,
+  )
+  assert traced == (fingerprint, held)
+  assert of(micro_batches=2)[0] != fingerprint
+
+
+def test_the_command_writes_what_it_found(folder, capsys, tmp_path):
+  out = tmp_path / 'found.json'
+  words = [f'--config=tests/experiments/rl_tiny.py:{folder},hrpo',
+           '--target=cpu:8', f'--out={out}']  # fmt: skip
+  assert aot.main(words) == 0
+  shown = capsys.readouterr().out
+  assert 'parameters, GiB' in shown and 'fits: ' in shown
+  found = read_json(out)
+  assert found['fits'] is True and found['suggestion'] is None
+  assert [program['name'] for program in found['programs']] == PROGRAMS
+  for program in found['programs']:
+    assert program['total_bytes'] == sum(program['bytes'].values())
+
+
+def test_what_does_not_fit_is_told_with_the_cheapest_remedy(
+  config, programs, capsys
+):
+  worst = max(program.total for program in programs)
+  small = CHIPS['cpu']._replace(memory=worst - 1)
+  machine = Target('cpu:8', jax.devices(), small)
+  assert not aot.fits(programs, machine)
+  assert 'DOES NOT FIT' in aot.table(programs, machine)
+  found = aot.suggestion(config, 'grpo', machine, programs)
+  options = dict(word.removeprefix('--config.').split('=') for word in found)
+  assert options
+  changed = config.copy_and_resolve_references()
+  with changed.unlocked():
+    changed.update_from_flattened_dict(
+      {name: int(value) for name, value in options.items()}
+    )
+  assert aot.fits(forecast(changed, 'grpo', jax.devices()), machine)
+
+
+def test_exit_code_one_where_it_does_not_fit(folder):
+  words = [f'--config=tests/experiments/rl_tiny.py:{folder},hrpo',
+           '--target=cpu:8', '--memory=1e-4', '--no-suggest']  # fmt: skip
+  assert aot.main(words) == 1
+
+
+@pytest.mark.parametrize(
+  ('text', 'says'),
+  [
+    ('v5', 'write NAME:TOPOLOGY'),
+    ('v99:2x2', "'v5e', 'v5p'"),
+    ('v5e:two', 'v5e:4x4'),
+    ('h100:8', 'partitions x hosts x GPUs'),
+    ('cpu:9', 'xla_force_host_platform_device_count=9'),
+  ],
+)
+def test_an_unknown_machine_is_told_what_there_is(text, says):
+  with pytest.raises(ValueError, match=says):
+    target(text)
+
+
+def test_an_unknown_trainer_is_told_what_there_is(config):
+  with pytest.raises(ValueError, match=r"trainer=ppo: .*'grpo'"):
+    forecast(config, 'ppo', jax.devices())
+
+
+@pytest.mark.parametrize(
+  ('name', 'width', 'layers'),
+  [
+    ('Qwen/Qwen2.5-7B-Instruct', 3584, 28),
+    ('Qwen/Qwen3-8B-Base', 4096, 36),
+    ('meta-llama/Meta-Llama-3.1-8B', 4096, 32),
+    ('deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B', 1536, 28),
+    ('smollm2-135m', 576, 30),
+  ],
+)
+def test_a_released_model_is_known_by_its_name(name, width, layers):
+  found = sizes(name)
+  assert (found.width, found.layers) == (width, layers)
+
+
+def test_the_stand_in_has_shapes_and_a_tokenizer(folder):
+  model = ConfigDict(
+    dict(source=str(folder), dtype='bfloat16', param_dtype='bfloat16',
+         remat='full', new_tokens=('<latent>=x', '</latent>'))
+  )  # fmt: skip
+  source = stand_in(model, sharding.mesh(fsdp=8, data=1))
+  leaves = jax.tree.leaves(source.model)
+  assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
+  assert {str(leaf.dtype) for leaf in leaves} == {'bfloat16'}
+  whole = sum(np.prod(leaf.shape) for leaf in leaves) * 2
+  assert device_bytes(source.model) < whole / 6
+  tokenizer = source.tokenizer
+  assert tokenizer is not None
+  ids = tokenizer('a<latent>b</latent>', add_special_tokens=False)['input_ids']
+  assert len(ids) == 4
