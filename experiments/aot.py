@@ -2,7 +2,8 @@ r"""Compiles a trainer's step for a machine that is not there, and says whether
 it fits and what bounds it.
 
     python -m experiments.aot --target=v5p:4x4x4 --config.mesh.fsdp=64 \
-        --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-7B-Instruct
+        --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-7B-Instruct \
+        --config.rollout.prompts=64
 
 No weights are read and nothing is downloaded: a released model is known by its
 sizes. The exit code is 1 where the step does not fit; then the cheapest change

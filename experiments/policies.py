@@ -46,20 +46,31 @@ class Subject(NamedTuple):
 
 def subject(config: Config, mesh: Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
-  source = pretrained(
-    config.model.source,
-    dtype=config.model.dtype,
-    param_dtype=config.model.param_dtype,
-    place=stored_on(mesh),
-    remat=config.model.remat,
-  )
-  with_tokenizer(source, config.model.source)
-  for token, _, like in (x.partition('=') for x in config.model.new_tokens):
-    source = with_tokens(source, [token], like)
-  tokenizer = with_tokenizer(source, config.model.source)
+  source = loaded(config.model, mesh)
+  tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
   stop = stop_of(config.rollout, source, tokenizer)
   return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
+
+
+def loaded(model: Config, mesh: Mesh) -> Pretrained:
+  """The model of `config.model` on the mesh, with its new tokens. ValueError
+  for one without a tokenizer."""
+  source = pretrained(
+    model.source,
+    dtype=model.dtype,
+    param_dtype=model.param_dtype,
+    place=lambda name, x: placed({name: x}, mesh)[name],
+    remat=model.remat,
+  )
+  if source.tokenizer is None:
+    raise ValueError(
+      f'model {model.source!r} has no tokenizer: put tokenizer.json beside the '
+      'weights'
+    )
+  for token, _, like in (x.partition('=') for x in model.new_tokens):
+    source = with_tokens(source, [token], like)
+  return source
 
 
 def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
@@ -157,24 +168,10 @@ def chat_ids(tokenizer, system: str, user: str, prefill: str = '') -> list[int]:
   return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
 
 
-def with_tokenizer(source: Pretrained, name: str) -> PreTrainedTokenizerBase:
-  """The tokenizer of a loaded model, which must have one."""
-  if source.tokenizer is None:
-    raise ValueError(
-      f'model {name!r} has no tokenizer: put tokenizer.json beside the weights'
-    )
-  return source.tokenizer
-
-
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
   """What fills a row; never read, so the end of text will do."""
   ids = tokenizer.pad_token_id, tokenizer.eos_token_id
   return next(i for i in ids if isinstance(i, int))
-
-
-def stored_on(mesh: Mesh):
-  """Puts one tensor of a checkpoint straight to its place."""
-  return lambda name, x: placed({name: x}, mesh)[name]
 
 
 def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:

@@ -86,6 +86,7 @@ class Sampler:
     stop: Stop | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
+    key = jax.device_put(key, sharding.rows(key, self._mesh))
     with jax.set_mesh(self._mesh):
       return self._decode(
         weights,

@@ -25,17 +25,15 @@ from experiments.policies import (
   chat_ids,
   checked_resume,
   exported,
+  loaded,
   pad_id,
   problems_of,
   share_rows,
-  stored_on,
-  with_tokenizer,
 )
 from hybrid_latent import cluster, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import letters
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.policy import Policy
@@ -79,14 +77,8 @@ def programs(config: Config, mesh: Mesh, policy: Policy) -> Programs:
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
-  source = pretrained(
-    config.model.source,
-    dtype=config.model.dtype,
-    param_dtype='float32',
-    place=stored_on(mesh),
-    remat=config.model.remat,
-  )
-  tokenizer = with_tokenizer(source, config.model.source)
+  source = loaded(config.model, mesh)
+  tokenizer: Any = source.tokenizer
   policy = Policy(source.model)
   return Subject(policy, source.model, tokenizer, source.generation)
 

@@ -78,25 +78,37 @@ def supervised(workdir: str) -> int:
   middle of whatever they do. Their parents say so, and what to do.
   """
   env = os.environ | {_CHILD: '1'}
-  child = subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=env)
+  command = [sys.executable, *sys.orig_argv[1:]]
+  child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
   signal.signal(signal.SIGTERM, lambda *_: child.terminate())
   status = child.wait()
   if status >= 0:
     return status
   print(
     f'ended by {signal.Signals(-status).name}: this process was killed, or '
-    'another one of the run was lost and its own log says why. The same '
-    f'command resumes from the last checkpoint in {workdir}; exit code '
-    f'{RESTART}',
+    + _lost(workdir),
     file=sys.stderr,
     flush=True,
   )
   return RESTART
 
 
+def _lost(workdir):
+  return (
+    'another one of the run was lost and its own log says why. The same '
+    f'command resumes from the last checkpoint in {workdir}; exit code '
+    f'{RESTART}'
+  )
+
+
 def is_child() -> bool:
-  """Whether `supervised` began this process."""
-  return _CHILD in os.environ
+  """Whether `supervised` began this process. Such a one ends with its parent,
+  which holds the other end of its standard input."""
+  if _CHILD not in os.environ:
+    return False
+  end = lambda: (sys.stdin.read(), os.kill(os.getpid(), signal.SIGKILL))
+  threading.Thread(target=end, daemon=True).start()
+  return True
 
 
 @contextmanager
@@ -110,14 +122,19 @@ def ending_together(workdir: str) -> Iterator[None]:
   except Preempted as end:
     print(end.text, file=sys.stderr, flush=True)
     raise
-  except BaseException:
+  except BaseException as error:
     if jax.process_count() == 1:
       raise
     traceback.print_exc()
+    # What a collective says when its peer is gone.
+    lost = isinstance(error, jax.errors.JaxRuntimeError) and not str(
+      error
+    ).startswith('RESOURCE_EXHAUSTED')
     which = f'process {jax.process_index()} of {jax.process_count()}'
-    print(f'{which} failed; last checkpoint in {workdir}', file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(1)  # at a common exit jax would wait for the others
+    why = _lost(workdir) if lost else f'last checkpoint in {workdir}'
+    print(f'{which} failed; {why}', file=sys.stderr, flush=True)
+    # At a common exit jax would wait for the others.
+    os._exit(RESTART if lost else 1)
 
 
 _told = threading.Event()

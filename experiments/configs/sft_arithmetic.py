@@ -21,7 +21,13 @@ def get_config(argument: str) -> ConfigDict:
   config.prompt_length = 40
   config.max_tokens = 28
   config.chunk = 128  # positions whose logits exist at a time
-  config.model = dict(source=argument, dtype='float32', remat='none')
+  config.model = dict(
+    source=argument,
+    dtype='float32',
+    param_dtype='float32',
+    remat='none',
+    new_tokens=(),
+  )
   config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
   config.data = dict(
     source='arithmetic:problems',

@@ -1,0 +1,38 @@
+"""rl_tiny on several hosts: enough prompts, dumped, and a reward that notes
+where it ran. The argument is FOLDER:MODEL,METHOD."""
+
+import json
+import os
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from tests.experiments import rl_tiny
+
+
+def get_config(argument: str) -> ConfigDict:
+  folder, _, rest = argument.partition(':')
+  config = rl_tiny.get_config(rest).unlock()
+  config.rollout.prompts = 4
+  config.completions = 1  # of those that process 0 has in any number of them
+  config.dump_every = 1
+  config.eval.prompts = 3
+  # A random model that reads more of its latents, or learns faster, makes
+  # rounding grow into other samples.
+  config.feedback.initial.r_min = 0.999
+  for group in config.optimizer.groups.values():
+    group.lr = 1e-3
+  config.rewards.noted = dict(
+    function='tests.experiments.rl_hosts:noted',
+    weight=0.0,
+    kwargs=dict(folder=folder),
+  )
+  return config.lock()
+
+
+def noted(completions, *, question, folder, **_):
+  """Nothing; writes FOLDER/PROCESS.jsonl: a question that was graded there."""
+  path = Path(folder, os.environ.get('JAX_PROCESS_ID', '0') + '.jsonl')
+  with path.open('a') as file:
+    file.write(json.dumps(question[0]) + '\n')
+  return [0.0] * len(completions)
