@@ -409,6 +409,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       with clock('reward'):
         grades = rolled.grades()
         reward = total(grades, grader.weights)
+        out, grades, rewards, ids = cluster.all_rows(
+          (rolled.out, grades, reward, sharding.to_host(prompt.ids))
+        )
       # ------ learn
       with clock('update'):
         figures = []
@@ -421,9 +424,6 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           figures.append(some)
         if follows and (step + 1) % config.reference.sync_every == 0:
           anchors = [run.followed(*anchors, trainable)]
-      out, grades, rewards, ids = cluster.all_rows(
-        (rolled.out, grades, reward, sharding.to_host(prompt.ids))
-      )
       num_tokens += int(out.mask.sum())
       host_figures = {
         **metrics.completion_metrics(out),

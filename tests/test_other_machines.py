@@ -6,12 +6,12 @@ own runs this file as a script for each machine.
 """
 
 import json
-import os
 import re
-import subprocess
 import sys
 
 import pytest
+
+from tests.scripts import printed_by
 
 pytestmark = pytest.mark.slow
 MACHINES = 'v5e:2x4', 'h100:1x1x8'
@@ -19,14 +19,7 @@ MACHINES = 'v5e:2x4', 'h100:1x1x8'
 
 @pytest.fixture(scope='module', params=MACHINES)
 def found(request):
-  ran = subprocess.run(
-    [sys.executable, __file__, request.param],
-    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
-    capture_output=True,
-    text=True,
-  )
-  assert ran.returncode == 0, ran.stderr
-  facts = json.loads(ran.stdout.splitlines()[-1])
+  facts = printed_by(__file__, request.param)
   if 'missing' in facts:
     pytest.skip(facts['missing'])
   return facts

@@ -7,11 +7,11 @@ global state, so a process of its own runs this file as a script.
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+
+from tests.scripts import printed_by
 
 TPU, GPU = 'libtpu', 'jax_cuda13_plugin'
 TARGETS = {
@@ -28,14 +28,7 @@ def found(request):
   """What `_counts` prints for a target."""
   if importlib.util.find_spec(TARGETS[request.param]) is None:
     pytest.skip(f'{TARGETS[request.param]}, a compiler, is not installed')
-  ran = subprocess.run(
-    [sys.executable, __file__, request.param],
-    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
-    capture_output=True,
-    text=True,
-  )
-  assert ran.returncode == 0, ran.stderr
-  return json.loads(ran.stdout.splitlines()[-1])
+  return printed_by(__file__, request.param)
 
 
 def test_products_of_any_shape_are_counted(found):
