@@ -11,8 +11,11 @@ from hybrid_latent.trees import named_leaves
 from tests import lowered, sharded, tiny
 from tests.lowered import CONFIG, B, P, T, logits_that_move, shapes
 
+FIRST, *OTHERS = sharded.SIZES
+MESHES = [FIRST, *(pytest.param(x, marks=pytest.mark.slow) for x in OTHERS)]
 
-@pytest.fixture(scope='module', params=sharded.SIZES)
+
+@pytest.fixture(scope='module', params=MESHES)
 def mesh(request):
   return sharded.mesh(request.param)
 

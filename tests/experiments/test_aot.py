@@ -86,6 +86,7 @@ def test_decoding_counts_each_token(config, programs):
   assert least <= decode.work.flops < 2 * least
 
 
+@pytest.mark.slow
 def test_a_plan_knows_what_compiles_the_same(config):
   of = lambda **fields: planned(edited(config, **fields), 'grpo', jax.devices())
   fingerprint, held = of()
