@@ -28,6 +28,7 @@ from experiments.policies import (
   check,
   checked_resume,
   exported,
+  feedback_of,
   needs_reference,
   problems_of,
   prompt_ids,
@@ -41,7 +42,8 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import eval_batches, prompt_batches
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.models import lora
-from hybrid_latent.models.transformer import letters, unstack
+from hybrid_latent.models.letters import letters
+from hybrid_latent.models.transformer import unstack
 from hybrid_latent.objectives.base import (
   Experience,
   Judged,
@@ -90,7 +92,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
   programs of a step; `policy` holds arrays, or the shapes of some."""
   group, updates = config.rollout.group, config.epochs * config.mini_batches
   # --------------------------- what is trained, what is not, and the optimizer
-  feedback = configured(config.feedback, 'hybrid_latent.feedback')()
+  feedback = feedback_of(config.feedback)
   if updates > 1 and feedback is not discrete():
     raise ValueError(
       f'config.epochs * config.mini_batches is {updates}: write 1. A '

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
-from experiments.command import Config, named
+from experiments.command import Config, configured, named
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -25,13 +25,13 @@ from hybrid_latent.formats.pretrained import (
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 from hybrid_latent.models import lora
-from hybrid_latent.models.transformer import letters
+from hybrid_latent.models.letters import letters
 from hybrid_latent.objectives.kl import ESTIMATORS
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import named_leaves
-from hybrid_latent.types import PyTree, Stop
+from hybrid_latent.types import Feedback, PyTree, Stop
 
 
 class Subject(NamedTuple):
@@ -80,20 +80,46 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
   Where an optimizer group trains some of them and a KL term needs the base, it
   is a copy; so is the critic's model where it has no adapters of its own.
   """
-  lora_key, feedback_key, critic_key = jax.random.split(key, 3)
-  rank = config.lora.rank
-  adapted = lambda key: lora.add(base, key, **config.lora)
-  policy = Policy(adapted(lora_key) if rank else base)
-  if config.feedback.parameters:
-    owned = named(config.feedback.parameters, 'hybrid_latent.feedback')
-    made = owned(feedback_key, policy, tokenizer, **config.feedback.initial)
-    policy = policy._replace(feedback=made)
+  *_, critic_key = jax.random.split(key, 3)
+  policy = adapted(config, base, tokenizer, key)
   if config.critic.enabled:
-    model = adapted(critic_key) if rank else jax.tree.map(jnp.copy, base)
+    rank = config.lora.rank
+    model = (
+      lora.add(base, critic_key, **config.lora)
+      if rank
+      else jax.tree.map(jnp.copy, base)
+    )
     policy = policy._replace(critic=Critic(model, jnp.zeros(base.config.width)))
   if copies_base(config, policy, base):
     base = jax.tree.map(jnp.copy, base)
   return policy, base
+
+
+def adapted(config: Config, base, tokenizer, key) -> Policy:
+  """`base` with new adapters and with what its feedback owns."""
+  lora_key, feedback_key, _ = jax.random.split(key, 3)
+  model = lora.add(base, lora_key, **config.lora) if config.lora.rank else base
+  policy = Policy(model)
+  made = parameters_of(config.feedback, feedback_key, policy, tokenizer)
+  return policy._replace(feedback=made)
+
+
+def feedback_of(feedback: Config) -> Feedback:
+  """The feedback of `config.feedback`; where that has an `inside`, around the
+  one which is written there in the same way."""
+  make = configured(feedback, 'hybrid_latent.feedback')
+  return make(feedback_of(feedback.inside)) if 'inside' in feedback else make()
+
+
+def parameters_of(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
+  """What it owns, new."""
+  if not feedback.parameters:
+    return None
+  make = named(feedback.parameters, 'hybrid_latent.feedback')
+  inner = {}
+  if 'inside' in feedback:
+    inner['inner'] = parameters_of(feedback.inside, key, policy, tokenizer)
+  return make(key, policy, tokenizer, **feedback.initial, **inner)
 
 
 def copies_base(config: Config, policy: Policy, base) -> bool:

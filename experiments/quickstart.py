@@ -55,7 +55,8 @@ def main() -> None:
       shutil.rmtree(folder)
   print('1. Supervised fine-tuning of a new model', flush=True)
   start = new_model(workdir / 'start')
-  warm = sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
+  sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
+  warm = str(workdir / 'sft' / 'model')
   runs, rows = {}, []
   for seed in range(flags.seeds):
     round_began = time.monotonic()

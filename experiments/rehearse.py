@@ -14,6 +14,7 @@ from experiments import grpo as grpo_trainer
 from experiments import sft as sft_trainer
 from experiments.command import Config
 from experiments.policies import (
+  adapted,
   copies_base,
   needs_reference,
   policy_of,
@@ -22,11 +23,9 @@ from experiments.policies import (
 )
 from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import Pretrained
-from hybrid_latent.models.transformer import letters
+from hybrid_latent.models.letters import letters
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.policy import Policy
-from hybrid_latent.replay import given
-from hybrid_latent.types import Prompt, PyTree
+from hybrid_latent.types import Prompt, PyTree, Texts
 
 Run = Callable[..., Any]  # see `grpo`
 
@@ -95,22 +94,35 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
 
 
 def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
-  """A step of experiments/sft.py; see `grpo`."""
-  policy = shaped(Policy(source.model), mesh)
-  step = sft_trainer.programs(config, mesh, policy)
-  held = {'parameters': policy}
-  opt_state = run('optimizer', step.optimizer, policy, living=held)
-  u, p, t = config.batch, config.prompt_length, config.max_tokens
-  batch = _rows(
-    lambda: (
-      Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool), jnp.arange(u)),
-      given(jnp.zeros((u, t), int), jnp.ones((u, t), bool)),
-    ),
-    mesh,
+  """A step of the last stage of experiments/sft.py, which has the most latents;
+  see `grpo`."""
+  tokenizer = source.tokenizer
+  policy = jax.eval_shape(
+    lambda model, key: adapted(config, model, tokenizer, key),
+    source.model,
+    jax.eval_shape(lambda: jax.random.key(0)),
   )
+  policy = shaped(policy, mesh)
+  trainable, frozen, step = sft_trainer.programs(config, mesh, policy)
+  held = {'parameters': policy}
+  opt_state = run('optimizer', step.optimizer, trainable, living=held)
+  shape = config.batch, config.length
+  whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
+  texts = _rows(
+    lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
+  )
+  curriculum = sft_trainer.curriculum_of(config, tokenizer)
   with jax.set_mesh(mesh):
-    run('update', step.update, policy, opt_state, batch,
-        living=held | {'optimizer': opt_state, 'batch': batch})  # fmt: skip
+    run(
+      'update',
+      step.update,
+      trainable,
+      frozen,
+      opt_state,
+      texts,
+      passes=curriculum.latents(len(config.stages.begin) - 1),
+      living=held | {'optimizer': opt_state, 'batch': texts},
+    )
 
 
 def shaped(tree: PyTree, mesh: Mesh) -> PyTree:

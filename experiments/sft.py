@@ -1,174 +1,392 @@
-r"""Supervised fine-tuning on worked solutions: the start of an RL run.
+r"""Supervised fine-tuning on worked solutions, in words and in latents.
 
     python -m experiments.sft --workdir=runs/sft \
         --config=experiments/configs/sft_arithmetic.py:FOLDER
 
-The loss is the mean negative log-probability of the solutions' tokens, the
-end of text included. Ends by writing a Hugging Face folder, `WORKDIR/model`.
-The same command resumes a run that was stopped.
+A curriculum (hybrid_latent/curricula/) makes the examples of each stage. Where
+these have latents, the model reads its own states in their place, and the
+gradient goes through them. Ends by writing a Hugging Face folder,
+`WORKDIR/model`. The same command resumes a run that was stopped.
 """
 
-from collections.abc import Callable
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from operator import sub
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from experiments import command
-from experiments.command import Config
+from experiments.command import Config, named
 from experiments.policies import (
   Subject,
-  chat_ids,
+  adapted,
   checked_resume,
   exported,
+  feedback_of,
   loaded,
-  pad_id,
+  placed,
   problems_of,
+  prompt_ids,
   share_rows,
+  stop_of,
 )
-from hybrid_latent import cluster, optim, sharding
+from experiments.sampler import Sampler, speech
+from hybrid_latent import cluster, latents, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
-from hybrid_latent.data.prompts import prompt_batches
-from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.models.transformer import letters
-from hybrid_latent.objectives.base import token_mean
+from hybrid_latent.curricula.base import Curriculum
+from hybrid_latent.data.documents import document_batches
+from hybrid_latent.data.prompts import eval_batches
+from hybrid_latent.models import lora
+from hybrid_latent.models.letters import letters
+from hybrid_latent.models.transformer import unstack
+from hybrid_latent.objectives.base import Mean, token_mean
+from hybrid_latent.objectives.supervised import layer_distances, shares
+from hybrid_latent.ops.attention import segment_mask, segment_positions
+from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import given, replay
+from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.telemetry import StepClock, Telemetry
-from hybrid_latent.types import Prompt
+from hybrid_latent.trees import combine, partition
+from hybrid_latent.types import Texts
 
 
 class Programs(NamedTuple):
   """What a step runs on the devices."""
 
-  optimizer: Callable  # (policy) -> the optimizer's state of it
+  optimizer: Callable  # (trained arrays) -> the optimizer's state of them
   update: Callable  # one step of the policy
+  sampler: Callable  # the policy as decoding wants it
+  prefill: Callable
+  decode: Callable
 
 
-def programs(config: Config, mesh: Mesh, policy: Policy) -> Programs:
-  """For a policy of arrays, or of the shapes of some."""
+def programs(config: Config, mesh: Mesh, policy: Policy):
+  """The arrays of the policy that are trained, those that are not, and the
+  programs of a step; `policy` holds arrays, or the shapes of some."""
   share_rows(config.batch // config.micro_batches, mesh)
-  tx = optim.adamw(policy, steps=config.steps, **config.optimizer.to_dict())
-  state = jax.eval_shape(tx.init, policy)
-  where = sharding.shardings((policy, state), letters, mesh)
+  feedback = feedback_of(config.feedback)
+  hyper, distillation = config.optimizer.to_dict(), config.distillation
+  trainable, frozen = partition(
+    policy, optim.is_trained(policy, hyper['groups'])
+  )
+  tx = optim.adamw(trainable, steps=_horizon(config), **hyper)
+  state = jax.eval_shape(tx.init, trainable)
+  where = sharding.shardings((trainable, state), letters, mesh)
 
-  @partial(jax.jit, donate_argnums=(0, 1), out_shardings=(*where, None))
-  def update(policy, opt_state, batch):
-    def loss(policy, part):
-      prompt, solutions = part
-      scores = replay(policy, discrete(), prompt, solutions, chunk=config.chunk)
-      mean = token_mean(-scores.log_probs, solutions.mask)
-      return mean, {'entropy': token_mean(scores.entropy, solutions.mask)}
+  @partial(
+    jax.jit,
+    static_argnames='passes',
+    donate_argnums=(0, 2),
+    out_shardings=(*where, None),
+  )
+  def update(trainable, frozen, opt_state, texts, passes):
+    """One step on a batch whose texts have up to `passes` latents each."""
+
+    def loss(trainable, part):
+      texts, share = part
+      policy, figures = combine(trainable, frozen), {}
+      mean = lambda total: Mean(total, jnp.float32(1 / config.micro_batches))
+      x = latents.inputs(
+        policy,
+        texts,
+        feedback.latents,
+        passes=passes,
+        truncate=config.truncate,
+      )
+      places = segment_positions(texts.segments), segment_mask(texts.segments)
+      total = 0.0
+      if distillation.weight:
+        cues, valid = _cues(texts)
+        hidden, states = policy.model.layer_states(x, *places, cues)
+        gaps = layer_distances(
+          states[:, :, 0],
+          states[:, :, 1],
+          valid,
+          kind=distillation.kind,
+          scaled=distillation.scaled,
+        )
+        gaps /= config.micro_batches
+        total = distillation.weight * gaps.mean()
+        figures |= {
+          f'distillation/{i}': mean(gap) for i, gap in enumerate(gaps)
+        }
+      else:
+        hidden, _ = policy.forward(x, None, *places)
+      scores = latents.reading(policy, texts, hidden, chunk=config.chunk)
+      total -= jnp.sum(share * scores.log_probs)
+      targets, norms = texts.weights > 0, jnp.linalg.norm(x, axis=-1)
+      figures |= {
+        'entropy': token_mean(scores.entropy, targets),
+        'mean_token_accuracy': token_mean(scores.best, targets),
+        'tokens': mean(jnp.sum(texts.segments > 0)),
+        'embedding_norm': token_mean(
+          norms, (texts.segments > 0) & ~texts.latent
+        ),
+      }
+      if passes:
+        figures['latent_norm'] = token_mean(norms, texts.latent)
+      return mean(total), figures
 
     gradient, figures = optim.mean_gradient(
-      loss, policy, batch, micro_batches=config.micro_batches
+      loss,
+      trainable,
+      (texts, shares(texts)),
+      micro_batches=config.micro_batches,
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
     figures['grad_norm'] = optax.tree.norm(gradient)
-    changes, opt_state = tx.update(gradient, opt_state, policy)
-    return optax.apply_updates(policy, changes), opt_state, figures
+    changes, opt_state = tx.update(gradient, opt_state, trainable)
+    return optax.apply_updates(trainable, changes), opt_state, figures
 
-  return Programs(jax.jit(tx.init, out_shardings=where[1]), update)
+  def sampler(trainable, frozen):
+    """The policy as decoding wants it: adapters merged, a weight a layer."""
+    policy = combine(trainable, frozen)
+    return Policy(unstack(lora.merge(policy.model)), policy.feedback)
+
+  weights = jax.eval_shape(sampler, trainable, frozen)
+  return (
+    trainable,
+    frozen,
+    Programs(
+      jax.jit(tx.init, out_shardings=where[1]),
+      update,
+      jax.jit(
+        sampler, out_shardings=sharding.shardings(weights, letters, mesh)
+      ),
+      *speech(config, feedback),
+    ),
+  )
+
+
+def _horizon(config: Config) -> int:
+  """Steps that an optimizer lives: all, or those of the longest stage."""
+  ends = [*config.stages.begin[1:], config.steps]
+  if not config.stages.reset_optimizer:
+    return config.steps
+  return max(map(sub, ends, config.stages.begin))
+
+
+def _cues(texts: Texts):
+  """Where the two texts of a row are to know the same [b 2], and whether there
+  are two."""
+  at = lambda part: jnp.argmax(texts.cue & (texts.part == part), axis=1)
+  return jnp.stack([at(0), at(1)], axis=1), texts.cue.sum(1) == 2
 
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
   source = loaded(config.model, mesh)
   tokenizer: Any = source.tokenizer
-  policy = Policy(source.model)
-  return Subject(policy, source.model, tokenizer, source.generation)
+  key = jax.random.key(config.seed)
+  policy = adapted(config, source.model, tokenizer, key)
+  stop = stop_of(config.rollout, source, tokenizer)
+  return Subject(
+    placed(policy, mesh), source.model, tokenizer, source.generation, stop
+  )
 
 
-def train(config: Config, workdir: str) -> str:
-  """Runs `config` in `workdir`, from its last checkpoint if there is one.
-  Returns the folder of the trained model."""
-  # -------------------------------------------------- mesh, model, optimizer
+def curriculum_of(config: Config, tokenizer) -> Curriculum:
+  """The examples of `config.curriculum`."""
+  make = named(config.curriculum.function, 'hybrid_latent.curricula')
+  return make(tokenizer, **config.curriculum.kwargs)
+
+
+def worked_rows(data: Config) -> Sequence[dict]:
+  """The training rows: of `data.scored`, where experiments.entropy has written
+  them with their entropies, else of `data.source`."""
+  if data.scored:
+    rows = named('jsonl:problems', 'hybrid_latent.data')
+    return rows('steps', data.scored, 'train')
+  return problems_of(data)(split=data.train)
+
+
+def check(config: Config) -> None:
+  """What no single part could refuse."""
+  begin, share = config.stages.begin, config.stages.share
+  whole = [*begin, config.steps]
+  if begin[:1] != (0,) or whole != sorted(set(whole)):
+    raise ValueError(
+      f'config.stages.begin is {begin} and config.steps {config.steps}: write '
+      'the step at which each stage begins, 0 first, each before the next and '
+      'all before the last step'
+    )
+  if len(share) != len(begin):
+    raise ValueError(
+      f'config.stages.share is {share}: write a share of the data for each of '
+      f'the {len(begin)} stages that config.stages.begin has'
+    )
+  if config.distillation.weight and config.packed:
+    raise ValueError(
+      f'config.distillation.weight is {config.distillation.weight} and '
+      'config.packed True: two texts are compared in each row, so write '
+      'packed=False'
+    )
+  if config.batch % jax.process_count():
+    raise ValueError(
+      f'config.batch is {config.batch}: write a multiple of the '
+      f'{jax.process_count()} hosts'
+    )
+
+
+def train(config: Config, workdir: str) -> list[dict[str, float]]:
+  """Runs `config` in `workdir`, from its last checkpoint if there is one, and
+  writes the model to WORKDIR/model. Returns the evaluations it made."""
+  check(config)
+  begin, eval_key = config.stages.begin, jax.random.key(config.seed + 1)
+  stage_of = lambda step: bisect_right(begin, step) - 1
+
+  # -------------------------------------------------------- mesh, model, data
   mesh = sharding.mesh(**config.mesh)
   host, hosts = jax.process_index(), jax.process_count()
   actor = actor_of(config, mesh)
-  policy, tokenizer = actor.policy, actor.tokenizer
-  run = programs(config, mesh, policy)
-  opt_state = run.optimizer(policy)
+  trainable, frozen, run = programs(config, mesh, actor.policy)
+  opt_state = run.optimizer(trainable)
+  curriculum = curriculum_of(config, actor.tokenizer)
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
+  source, pad = worked_rows(config.data), int(actor.stop.pad)
 
-  # --------------------------------------------------------------------- data
-  end, pad = tokenizer.eos_token_id, pad_id(tokenizer)
-  batches = iter(
-    prompt_batches(
-      problems_of(config.data)(split=config.data.train),
-      lambda row: chat_ids(tokenizer, config.data.system, row['question']),
-      batch=config.batch // hosts,
-      length=config.prompt_length,
+  def batches_of(stage: int) -> Any:
+    """The endless batches of a stage."""
+
+    def document(number, row):
+      draw = random.Random(f'{config.seed}/{stage}/{number}')
+      return curriculum.document(encode(row), row, stage, draw)
+
+    return iter(
+      document_batches(
+        source,
+        document,
+        batch=config.batch // hosts,
+        length=config.length,
+        pad=pad,
+        seed=config.seed,
+        packed=config.packed,
+        share=config.stages.share[stage],
+        buckets=config.buckets,
+        shard=(host, hosts),
+      )
+    )
+
+  tests = []
+  if config.eval.prompts:
+    tests = problems_of(config.data)(split=config.data.test)
+    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
+  test_batches = [
+    *eval_batches(
+      tests,
+      encode,
+      batch=max(config.rollout.prompts // hosts, 1),
+      length=config.rollout.prompt_length,
       pad=pad,
-      seed=config.seed,
       shard=(host, hosts),
     )
-  )
+  ]
 
-  def worked(rows):
-    """Solutions as a trajectory that nobody sampled."""
-    tokens: Any = np.full((len(rows), config.max_tokens), pad, np.int32)
-    mask: Any = np.zeros(tokens.shape, bool)
-    for i, row in enumerate(rows):
-      ids = tokenizer(row['solution'], add_special_tokens=False)['input_ids']
-      ids = [*ids, end][: config.max_tokens]
-      tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
-    return given(tokens, mask)
+  def spoken(stage: int) -> Policy:
+    """The policy as decoding wants it, with the spans of a stage."""
+    weights = run.sampler(trainable, frozen)
+    spans = {
+      name: jnp.asarray(value)
+      for name, value in curriculum.spans(stage).items()
+    }
+    if not spans:
+      return weights
+    return weights._replace(feedback=weights.feedback._replace(**spans))
 
   def finish(step, figures):
     """Waits for an update, checks it and writes it down."""
     with clock('update'):
       figures = jax.device_get(figures)
-    if not np.isfinite(figures['loss']):
-      raise FloatingPointError(f'step {step}: loss {figures["loss"]}')
-    telemetry.log(step, figures | clock.metrics())
+    if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
+      raise FloatingPointError(
+        f'step {step}: loss {figures["loss"]}, grad_norm '
+        f'{figures["grad_norm"]}; the last checkpoint in {workdir} is from '
+        'before it'
+      )
+    times = clock.metrics()
+    speed = {'tokens_per_second': figures['tokens'] / times['time/step']}
+    telemetry.log(step, figures | {'stage': stage_of(step)} | times | speed)
 
   # ------------------------------------------------------------------ restore
+  # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
   checkpoints = Checkpoints(
-    f'{workdir}/checkpoints', keep=config.checkpoint.keep
+    f'{workdir}/checkpoints',
+    keep=config.checkpoint.keep,
+    best=config.checkpoint.best,
   )
   start = checkpoints.latest or 0
+  batches = batches_of(stage_of(start))
   if start:
     notes = checked_resume(checkpoints.notes(start), config, workdir)
-    policy, opt_state = checkpoints.restore(start, (policy, opt_state))
+    trainable, opt_state = checkpoints.restore(start, (trainable, opt_state))
     batches.set_state(notes['data'])
 
   # --------------------------------------------------------------------- loop
+  eval_sampling = sampling(
+    **{**config.rollout.sampling, **config.eval.sampling}
+  )
+  pending, evaluations = None, []
   with (
     jax.set_mesh(mesh),
     closing(checkpoints),
+    Grader(config.rewards.to_dict(), **config.grader) as grader,
     Telemetry(
       workdir, total=config.steps, process=host, resume_step=start
     ) as telemetry,
   ):
-    clock, pending = StepClock(), None
+    clock = StepClock()
+    speaker = Sampler(config, mesh, actor, run.prefill, run.decode, grader)
     for step in range(start, config.steps + 1):
-      last, position = step == config.steps, batches.get_state()
+      last, begins = step == config.steps, step in begin[1:]
       told = not last and cluster.told_to_end(step)
+      evaluates = tests and (last or begins or step % config.eval.every == 0)
       save = last or told or step % config.checkpoint.every == 0
-      if pending and save:
+      if pending and (save or evaluates):
         finish(*pending)
         pending = None
+      if evaluates and not told:
+        stage = stage_of(max(step - 1, 0))
+        figures = speaker.evaluation(
+          spoken(stage),
+          test_batches,
+          jax.random.fold_in(eval_key, step),
+          eval_sampling,
+          config.eval.samples,
+        )
+        evaluations.append(figures | {'eval/stage': stage})
+        telemetry.log(step, evaluations[-1])
+        clock.metrics()  # an evaluation is part of no step
+      if begins and step > start:
+        batches = batches_of(stage_of(step))
+        if config.stages.reset_optimizer:
+          opt_state = run.optimizer(trainable)
       if step > start and save:
-        notes = {'config': config.to_json(), 'data': position, 'trainer': 'sft'}
-        checkpoints.save(step, (policy, opt_state), notes)
+        notes = {'config': config.to_json(), 'data': batches.get_state(),
+                 'trainer': 'sft'}  # fmt: skip
+        figures = evaluations[-1] if evaluates and not told else {}
+        checkpoints.save(step, (trainable, opt_state), notes, figures)
       if told:
         raise cluster.Preempted(step, workdir)
       if last:
         break
-      batch = next(batches)
-      prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
-      data = sharding.from_host((prompt, worked(batch['rows'])), mesh)
-      policy, opt_state, figures = run.update(policy, opt_state, data)
+      texts = sharding.from_host(Texts(**next(batches)), mesh)
+      passes = curriculum.latents(stage_of(step))
+      trainable, opt_state, figures = run.update(
+        trainable, frozen, opt_state, texts, passes=passes
+      )
       if pending:
         finish(*pending)
       pending = step, figures
-  folder = f'{workdir}/model'
-  exported(actor, policy, folder)
-  return folder
+  exported(actor, combine(trainable, frozen), f'{workdir}/model')
+  return evaluations
 
 
 if __name__ == '__main__':

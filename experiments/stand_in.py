@@ -15,10 +15,10 @@ from hybrid_latent import sharding
 from hybrid_latent.formats.huggingface import read_json
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.families import from_huggingface, size
+from hybrid_latent.models.letters import letters
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
-  letters,
 )
 from hybrid_latent.types import PyTree
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
@@ -79,13 +79,6 @@ def state_values(
   hidden = hidden_states(reader, feedback, prompt, trajectory)
   values = hidden.astype(jnp.float32) @ critic.value_head
   return jnp.where(trajectory.mask, values, 0)
-
-
-def given(tokens: Int[Array, 'b t'], mask: Bool[Array, 'b t']) -> Trajectory:
-  """A trajectory that nobody sampled, such as a worked solution: `replay` with
-  the discrete feedback scores it."""
-  unknown: dict = dict.fromkeys(Trajectory._fields)
-  return Trajectory(**unknown | {'tokens': tokens, 'mask': mask, 'record': ()})
 
 
 def trimmed(trajectory: Trajectory, length: int) -> Trajectory:

@@ -60,6 +60,17 @@ class Prompt(NamedTuple):
   ids: Int[Array, 'u']  # stable number of each prompt: seeds its samples
 
 
+class Texts(NamedTuple):
+  """Texts that are given, several to a row: what supervised training reads."""
+
+  tokens: Int[Array, 'b t']
+  segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
+  part: Int[Array, 'b t']  # 0, or 1 for the second text of an example
+  weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
+  latent: Bool[Array, 'b t']  # reads a latent, made at the position before
+  cue: Bool[Array, 'b t']  # where an example's two texts are to know the same
+
+
 class Sampling(NamedTuple):
   """How a token is drawn. All traced: a change never recompiles."""
 
@@ -117,6 +128,9 @@ class Feedback(NamedTuple):
   replay: Callable  # (model, record, tokens [b t]) -> inputs [b t d]
   log_prob: Callable  # (model, logits [*b v], record, token's [*b]) -> f32[*b]
   choose: Callable  # (model, state, out with the drawn token) -> (token, free)
+  # (model, hidden [*b d]) -> inputs [*b d]: the latents, where they follow from
+  # the state before them alone and can be trained through; else None.
+  latents: Callable | None = None
 
 
 class Trajectory(NamedTuple):

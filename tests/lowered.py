@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from hybrid_latent import sharding
-from hybrid_latent.models.transformer import letters, unstack
+from hybrid_latent.models.letters import letters
+from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rollout import rollout
 from tests import sharded, tiny

@@ -83,7 +83,8 @@ def test_it_comes_back_to_where_it_is_wanted(folder):
 
 
 def test_a_save_is_of_its_moment(folder):
-  """The next update takes the arrays over while they are being written."""
+  """The next update takes the arrays over while they are being written, or
+  copies those that are still being read."""
   saved = state()
   step = jax.jit(
     lambda tree: jax.tree.map(lambda x: x - 100, tree), donate_argnums=0
@@ -91,7 +92,6 @@ def test_a_save_is_of_its_moment(folder):
   with opened(folder) as checkpoints:
     checkpoints.save(1, saved, {})
     jax.block_until_ready(step(saved))
-    assert saved[0]['layers']['w'].is_deleted()
   with opened(folder) as checkpoints:
     same(checkpoints.restore(1, state(0)), state())
 

@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from hybrid_latent import sharding
-from hybrid_latent.models.transformer import letters
+from hybrid_latent.models.letters import letters
 
 BATCH = ('data', 'fsdp')
 

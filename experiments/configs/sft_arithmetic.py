@@ -1,47 +1,93 @@
-"""A short warm start of a small model on arithmetic word problems.
+"""Any curriculum on arithmetic word problems, small enough for two CPU cores.
 
     python -m experiments.sft --workdir=runs/sft \
-        --config=experiments/configs/sft_arithmetic.py:FOLDER
+        --config=experiments/configs/sft_arithmetic.py:FOLDER[,METHOD]
 
-The argument is the model's folder. Half of the solutions show their work and
-half state the answer alone, as mixed data do: the model learns both ways, and
-is left to find out by reinforcement which of them pays. Part of `make
-quickstart`, which makes the model; about a minute on two CPU cores.
+`mixed`, the default, is the start of an RL run, part of `make quickstart`: half
+of the solutions show their work and half state the answer alone, as mixed data
+do; the model learns both ways, and is left to find out by reinforcement which
+of them pays. The others learn from worked solutions alone: `cot` and `no_cot`
+in words, `hyrea`, `random` and `coconut` with steps in latents, `codi` from
+itself. About a minute on two CPU cores, those with latents some more. Numbers
+to expect: RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
+from experiments.configs import (
+  coconut_gsm8k,
+  codi_gsm8k,
+  hyrea_sft_math,
+  rl_arithmetic,
+  sft,
+  sft_gsm8k,
+)
+
+METHODS = {
+  'mixed': (sft_gsm8k.get_config, ''),
+  'cot': (sft_gsm8k.get_config, ''),
+  'no_cot': (sft_gsm8k.get_config, ',no_cot'),
+  'hyrea': (hyrea_sft_math.get_config, ''),
+  'random': (hyrea_sft_math.get_config, ',random'),
+  'coconut': (coconut_gsm8k.get_config, ''),
+  'codi': (codi_gsm8k.get_config, ''),
+}
+
+
+BEGIN = {
+  'hyrea': (0, 100, 200),
+  'random': (0, 100, 200),
+  'coconut': (0, 1, 100, 200, 300),
+}
+
 
 def get_config(argument: str) -> ConfigDict:
-  config = ConfigDict()
+  folder, _, method = argument.partition(',')
+  method = method or 'mixed'
+  if method not in METHODS:
+    raise ValueError(
+      f"config argument {argument!r}: write 'FOLDER[,{'|'.join(METHODS)}]'"
+    )
+  published, words = METHODS[method]
+  config = published(folder + words).unlock()
   config.seed = 0
-  config.steps = 400
-  config.batch = 64
-  config.micro_batches = 1
-  config.prompt_length = 40
-  config.max_tokens = 28
-  config.chunk = 128  # positions whose logits exist at a time
-  config.model = dict(
-    source=argument,
-    dtype='float32',
-    param_dtype='float32',
-    remat='none',
-    new_tokens=(),
-  )
-  config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
-  config.data = dict(
-    source='arithmetic:problems',
-    of=dict(count=16384, steps=(2, 3), largest=9, worked=0.5),
-    train='train',
-    system='',
-  )
+  config.batch, config.micro_batches = 64, 1
+  config.length, config.packed, config.buckets = 96, False, 1
+  config.lora.rank = 0
+  config.model.update(dtype='float32', param_dtype='float32', remat='none')
+  sampled = rl_arithmetic.get_config(f'{folder},grpo').unlock()
+  config.update(rollout=sampled.rollout, rewards=sampled.rewards)
+  config.data = sampled.data
+  config.data.scored = ''
+  config.data.of.worked = 0.5 if method == 'mixed' else 1.0
+  config.eval = sampled.eval
+  config.eval.prompts = 0 if method == 'mixed' else 512
+  config.eval.every = 1000  # and at the end of every stage
+  learned = method in ('mixed', 'cot', 'no_cot', 'codi')  # from nothing
+  config.steps, config.stages.begin = 400, BEGIN.get(method, (0,))
+  config.stages.share = (1.0,) * len(config.stages.begin)
+  groups = dict(model=r'^model\.')
+  if method == 'codi':
+    groups['projector'] = r'^feedback\.inner\.'
+    config.curriculum.kwargs.update(latents=3, cue=' ####')
+    config.feedback.initial.slots = 3
+    config.feedback.inside.initial.width = 0
+    config.distillation.weight = 1.0
   config.optimizer = dict(
-    groups=dict(all=dict(pattern='', lr=3e-3, weight_decay=0.01)),
+    groups={
+      name: dict(pattern=pattern, lr=3e-3 if learned else 1e-3,
+                 weight_decay=0.01)
+      for name, pattern in groups.items()
+    },
     schedule='cosine',
     warmup=0.1,
     b1=0.9,
     b2=0.99,
     clip=1.0,
-  )
-  config.checkpoint = dict(every=1000, keep=1)
+  )  # fmt: skip
+  if method == 'coconut':
+    config.curriculum.kwargs.per_step = 1
+    config.model.new_tokens = sft.SPAN_TOKENS
+  config.checkpoint.every = 1000
+  config.grader.timeout_s = 60.0
   return config.lock()

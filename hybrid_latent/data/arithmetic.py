@@ -13,8 +13,10 @@ import random
 from collections.abc import Iterator
 from typing import SupportsIndex
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
 
 _PEOPLE = (
   ('Tom', 'He'),
@@ -163,47 +165,21 @@ def _row(rng: random.Random, chain: _Chain, worked: bool) -> dict[str, str]:
   }
 
 
-_CHAT = (
-  "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
-  "{% if m['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
-  '{% if add_generation_prompt %}<|assistant|>{% endif %}'
-)
-
-
 def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
   """A byte-level BPE of these texts, every digit a token of its own.
 
   It reads any text. ' ####' is one token, '####' is '##' '##', and '#' is a
   token as well: a model can write the delimiter in many ways.
   """
-  bpe = Tokenizer(models.BPE())
-  bpe.pre_tokenizer = pre_tokenizers.Sequence(
-    [
-      pre_tokenizers.Digits(individual_digits=True),
-      pre_tokenizers.ByteLevel(add_prefix_space=False),
-    ]
-  )
-  bpe.decoder = decoders.ByteLevel()
+  bpe = byte_level(models.BPE())
   trainer = trainers.BpeTrainer(
     vocab_size=vocabulary,
-    special_tokens=[
-      '<|pad|>',
-      '<|end|>',
-      '<|system|>',
-      '<|user|>',
-      '<|assistant|>',
-    ],
+    special_tokens=list(SPECIAL),
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     show_progress=False,
   )
   bpe.train_from_iterator(_texts(), trainer)
-  return PreTrainedTokenizerFast(
-    tokenizer_object=bpe,
-    pad_token='<|pad|>',
-    eos_token='<|end|>',
-    chat_template=_CHAT,
-    clean_up_tokenization_spaces=False,
-  )
+  return chat_tokenizer(bpe)
 
 
 def _texts() -> Iterator[str]:

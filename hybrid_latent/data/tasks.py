@@ -5,8 +5,12 @@ A row as its authors publish it becomes the row every other part reads,
 names (`solution`, `choices`, ...) come along under our names. Where authors
 publish no plain file (math12k, mmlu_arc, knowledge), the table says which one
 to make.
+
+Rows to learn from have their worked solution besides: as `solution`, or, where
+its steps are known, as `steps` and `ending`, which joined are the solution.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from string import ascii_uppercase
 from typing import Any, NamedTuple
@@ -23,7 +27,8 @@ def _answer(row: dict) -> str:
 
 
 class Task(NamedTuple):
-  """How to read one data set. `user` and `answer` see the renamed row."""
+  """How to read one data set. `user` and `answer` see the renamed row, `steps`
+  and `ending` see it with the question and the answer."""
 
   splits: Mapping[str, str]  # split -> file in the data set's folder
   fields: Mapping[str, str]  # our field -> field in the file, 'a.b' for nested
@@ -31,12 +36,18 @@ class Task(NamedTuple):
   # renamed row -> gold answer, or all of them where several are right
   answer: Callable[[dict], str | list[str]] = _answer
   tfds: str | None = None  # its builder in tensorflow-datasets
+  # row -> the steps of its solution, each with its white space
+  steps: Callable[[dict], list[str]] | None = None
+  ending: Callable[[dict], str] | None = None  # row -> what states the answer
 
 
 def problem(task: Task, raw: Mapping[str, Any]) -> dict:
   """The row of `task` that the file's row `raw` stands for."""
   row = {ours: _at(raw, path) for ours, path in task.fields.items()}
-  return row | {'question': task.user(row), 'answer': task.answer(row)}
+  row |= {'question': task.user(row), 'answer': task.answer(row)}
+  if task.steps and task.ending:
+    row |= {'steps': task.steps(row), 'ending': task.ending(row)}
+  return row
 
 
 def _at(raw: Mapping[str, Any], path: str) -> Any:
@@ -94,6 +105,24 @@ def _document(text: str) -> str:
   return '::::'.join([title.strip('"'), *lines])
 
 
+def _after_is(row: dict) -> str:
+  _, found, rest = row['solution'].rpartition('The answer is: ')
+  return rest.strip() if found else ''
+
+
+def _equations(row: dict) -> list[str]:
+  """GSM8K's own `<<48/2=24>>` marks; none in some rows."""
+  return _spaced(re.findall('<<[^<>]*>>', row['solution']))
+
+
+def _spaced(texts: list[str]) -> list[str]:
+  return [text if i == 0 else f' {text}' for i, text in enumerate(texts)]
+
+
+def _hashes(row: dict) -> str:
+  return f' #### {row["answer"]}'
+
+
 def _answers(row: dict) -> list[str]:
   return [answer.strip() for answer in _texts(row, 'answer')]
 
@@ -134,6 +163,45 @@ TASKS = {
     {'question': 'question', 'solution': 'answer'},
     answer=_after_hashes,
     tfds='gsm8k',
+  ),
+  # GSM8K's marks alone, as in iCoT's data, which GSM8K-Aug has more of. A row
+  # without marks has no steps.
+  'gsm8k_symbolic': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'question', 'solution': 'answer'},
+    answer=_after_hashes,
+    tfds='gsm8k',
+    steps=_equations,
+    ending=_hashes,
+  ),
+  'gsm8k_aug': Task(
+    {'train': 'train.jsonl', 'valid': 'valid.jsonl', 'test': 'test.jsonl'},
+    {'question': 'question', 'steps': 'steps', 'answer': 'answer'},
+    steps=lambda row: _spaced(_texts(row, 'steps')),
+    ending=_hashes,
+  ),
+  # NuminaMath-CoT; the answer of a proof, which has no box, is ''.
+  'numinamath_cot': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'problem', 'solution': 'solution'},
+    answer=_boxed,
+  ),
+  # The file is one list.
+  'metamathqa': Task(
+    {'train': 'MetaMathQA-395K.json'},
+    {'question': 'query', 'solution': 'response'},
+    answer=_after_is,
+  ),
+  # What experiments/entropy.py writes, of any task.
+  'steps': Task(
+    {'train': 'steps.jsonl'},
+    {
+      'question': 'question',
+      'steps': 'steps',
+      'ending': 'ending',
+      'entropies': 'entropies',
+      'answer': 'answer',
+    },
   ),
   # Hendrycks et al.'s 7,500 and 5,000 problems, as ToRA lists them.
   'math': Task(
@@ -194,5 +262,7 @@ TASKS = {
   'prosqa': Task(
     {'valid': 'prosqa_valid.json', 'test': 'prosqa_test.json'},
     {'question': 'question', 'steps': 'steps', 'answer': 'answer'},
+    steps=lambda row: [f'{step}\n' for step in _texts(row, 'steps')],
+    ending=lambda row: f'### {row["answer"]}',
   ),
 }

@@ -8,8 +8,8 @@ than any token's embedding.
 
 A token is drawn at every position all the same; it is the text, and what a
 policy gradient scores. The states are recorded and replayed as constants:
-gradients reach the model through what it makes of them. Sources that train
-*through* them (Coconut's supervised stages) need the unrolled pass instead.
+gradients reach the model through what it makes of them. Supervised training
+goes *through* them (`hybrid_latent/latents.py`).
 """
 
 import functools
@@ -32,5 +32,10 @@ def hidden() -> Feedback:
     return latent_where(out.thinking, out.hidden, model, out, state)
 
   return Feedback(
-    stateless, step, recorded_latents, token_log_prob, drawn_token
+    stateless,
+    step,
+    recorded_latents,
+    token_log_prob,
+    drawn_token,
+    latents=lambda model, hidden: hidden,
   )

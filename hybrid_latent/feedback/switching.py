@@ -10,12 +10,16 @@ Around any feedback, whose `thinking` is then the span. By default
 it earlier, from the second slot on. Slots and forced tokens are not `free`: no
 policy gradient scores them, as in the paper. That a span was *not* left is no
 scored choice either, so `sampled` has a biased gradient.
+
+With `opening` every completion begins with a span, which nobody draws: so
+Coconut (arXiv 2412.06769) and CODI (arXiv 2502.21074) think before they speak.
 """
 
 import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from hybrid_latent.feedback.hidden import hidden
@@ -31,6 +35,7 @@ class Spans(NamedTuple):
   slots: Int[Array, '']  # c, latents of a span
   sampled: Bool[Array, '']  # a drawn end token ends a span early
   inner: Any = None  # parameters of the feedback inside
+  opening: Bool[Array, ''] | np.bool_ = np.False_  # one begins a completion
 
 
 def spans(
@@ -40,6 +45,8 @@ def spans(
   *,
   slots: int = 1,
   sampled: bool = False,
+  opening: bool = False,
+  inner: Any = None,
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
@@ -55,7 +62,13 @@ def spans(
       'config.model.new_tokens, or train from a model that has them'
     )
   ids = (jnp.int32(vocabulary[token]) for token in (start, slot, end))
-  return Spans(*ids, slots=jnp.int32(slots), sampled=jnp.bool_(sampled))
+  return Spans(
+    *ids,
+    slots=jnp.int32(slots),
+    sampled=jnp.bool_(sampled),
+    opening=jnp.bool_(opening),
+    inner=inner,
+  )
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
@@ -66,8 +79,8 @@ def switching(inside: Feedback | None = None) -> Feedback:
   within = lambda model: model._replace(feedback=model.feedback.inner)
 
   def init(batch):
-    # Forced tokens to come: the slots and the end token.
-    return jnp.zeros(batch, jnp.int32), inside.init(batch)
+    # Forced tokens to come: the slots and the end token; -1: nothing was said.
+    return jnp.full(batch, -1), inside.init(batch)
 
   def choose(model, state, out):
     left, _ = state
@@ -76,7 +89,9 @@ def switching(inside: Feedback | None = None) -> Feedback:
     leaves = may_leave & (out.token == spans.end)
     forced = jnp.where((left > 1) & ~leaves, spans.slot, spans.end)
     token = jnp.where(left > 0, forced, out.token)
-    return token.astype(out.token.dtype), (left == 0) | leaves
+    opens = spans.opening & (left < 0)
+    token = jnp.where(opens, spans.start, token)
+    return token.astype(out.token.dtype), (left <= 0) & ~opens | leaves
 
   def step(model, state, keys, out):
     left, inner = state
@@ -84,7 +99,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
     slot = (left > 1) & (out.token == spans.slot)
     out = out._replace(thinking=slot, inside=slot)
     fed = inside.step(within(model), inner, keys, out)
-    begins = (left == 0) & (out.token == spans.start)
+    begins = (left <= 0) & (out.token == spans.start)
     left = jnp.where(begins, spans.slots + 1, jnp.where(slot, left - 1, 0))
     return fed._replace(state=(left, fed.state))
 
@@ -94,4 +109,6 @@ def switching(inside: Feedback | None = None) -> Feedback:
   def log_prob(model, logits, record, token_log_probs):
     return inside.log_prob(within(model), logits, record, token_log_probs)
 
-  return Feedback(init, step, replay, log_prob, choose)
+  made = inside.latents
+  latents = made and (lambda model, hidden: made(within(model), hidden))
+  return Feedback(init, step, replay, log_prob, choose, latents)

@@ -197,19 +197,10 @@ class Transformer(nnx.Module):
     positions: Int[Array, 'b t'],
     mask: Bool[Array, 'b t s'],
   ) -> tuple[Float[Array, 'b t d'], KVCache | None]:
-    c = self.config
+    c, rope = self.config, self._rope(positions)
     x = constrain(x, 'b t d')
-    frequencies = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
-    rope = rope_tables(positions, frequencies)
     if cache is None:
-      block = lambda x, layer: (layer(x, rope, mask)[0], None)
-      if c.remat != 'none':
-        block = jax.checkpoint(block, policy=REMAT[c.remat])
-      if isinstance(self.layers, Layer):
-        x, _ = jax.lax.scan(block, x, self.layers)
-      else:
-        for layer in self.layers:
-          x, _ = block(x, layer)
+      x, _ = self._blocks(x, rope, mask, lambda x: None)
     else:
       pairs = []
       for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
@@ -218,6 +209,39 @@ class Transformer(nnx.Module):
       k, v = zip(*pairs, strict=True)
       cache = KVCache(k, v, cache.length + x.shape[1])
     return rms_norm(x, self.norm[...], c.norm_eps), cache
+
+  def layer_states(
+    self,
+    x: Float[Array, 'b t d'],
+    positions: Int[Array, 'b t'],
+    mask: Bool[Array, 'b t t'],
+    at: Int[Array, 'b n'],
+  ) -> tuple[Float[Array, 'b t d'], Float[Array, 'm b n d']]:
+    """Hidden states after the final norm, and at some positions those of every
+    depth: the input, after each layer but the last, after the final norm."""
+    x = constrain(x, 'b t d')
+    pick = lambda x: jnp.take_along_axis(x, at[..., None], axis=1)
+    out, states = self._blocks(x, self._rope(positions), mask, pick)
+    hidden = rms_norm(out, self.norm[...], self.config.norm_eps)
+    ends = pick(x)[None], states[:-1], pick(hidden)[None]
+    return hidden, jnp.concatenate(ends)
+
+  def _blocks(self, x, rope, mask, seen):
+    """What the layers make of x without a cache, and `seen` of each output."""
+
+    def block(x, layer):
+      x, _ = layer(x, rope, mask)
+      return x, seen(x)
+
+    if self.config.remat != 'none':
+      block = jax.checkpoint(block, policy=REMAT[self.config.remat])
+    if isinstance(self.layers, Layer):
+      return jax.lax.scan(block, x, self.layers)
+    states = []
+    for layer in self.layers:
+      x, state = block(x, layer)
+      states.append(state)
+    return x, jax.tree.map(lambda *x: jnp.stack(x), *states)
 
   def unembed(self, hidden: Float[Array, '*b d']) -> Float[Array, '*b v']:
     logits = jnp.einsum(
@@ -236,6 +260,11 @@ class Transformer(nnx.Module):
     )
     return KVCache(zeros(), zeros(), jnp.zeros((), jnp.int32))
 
+  def _rope(self, positions):
+    c = self.config
+    frequencies = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
+    return rope_tables(positions, frequencies)
+
   def _layer(self, i: int) -> Layer:
     if not isinstance(self.layers, Layer):
       return self.layers[i]
@@ -251,31 +280,3 @@ def unstack(model: Transformer) -> Transformer:
   layers = tuple(model._layer(i) for i in range(model.config.layers))
   model.layers = nnx.data(jax.lax.optimization_barrier(layers))
   return model
-
-
-# The letters of each projection, as its weight is stored: [out, in].
-_PROJECTIONS = {
-  'q': ('n', 'd'),
-  'k': ('k', 'd'),
-  'v': ('k', 'd'),
-  'o': ('d', 'n'),
-  'gate': ('f', 'd'),
-  'up': ('f', 'd'),
-  'down': ('d', 'f'),
-}
-# And of what is no layer's: the vocabulary, and HRPO's gate.
-_TABLES = {'embedding': 'v d', 'head': 'v d', 'w_r': 'e d', 'w_i': 'e d'}
-
-
-def letters(name: str) -> str | None:
-  """The letters of a parameter by its dotted name, for the sharding table;
-  None for the small ones, of which every device keeps a copy."""
-  *_, owner, part = ['', '', *name.split('.')]
-  if part in ('a', 'b') and owner == 'lora':
-    out, into = _PROJECTIONS[name.split('.')[-3]]
-    return f'l r {into}' if part == 'a' else f'l {out} r'
-  if part == 'weight' and owner in _PROJECTIONS:
-    return ' '.join(['l', *_PROJECTIONS[owner]])
-  if part == 'bias' and owner in _PROJECTIONS:
-    return f'l {_PROJECTIONS[owner][0]}'
-  return _TABLES.get(part)

@@ -1,5 +1,5 @@
 """Grouped-query attention over an explicit boolean mask, and the positions and
-masks of left-padded batches."""
+masks of left-padded batches and of rows that hold several texts."""
 
 import math
 
@@ -55,3 +55,18 @@ def causal_mask(mask: Bool[Array, 'b t']) -> Bool[Array, 'b t t']:
   t = mask.shape[-1]
   past = jnp.tril(jnp.ones((t, t), bool))[None]
   return past & mask[:, None, :] | jnp.eye(t, dtype=bool)[None]
+
+
+def segment_positions(segments: Int[Array, 'b t']) -> Int[Array, 'b t']:
+  """0 at the first position of each segment, a run of equal numbers."""
+  here = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
+  starts = segments != jnp.roll(segments, 1, axis=1)
+  first = jnp.where(starts, here, 0)
+  return here - jax.lax.cummax(first, axis=1)
+
+
+def segment_mask(segments: Int[Array, 'b t']) -> Bool[Array, 'b t t']:
+  """Each position reads itself and what is before it in its own segment."""
+  t = segments.shape[1]
+  past = jnp.tril(jnp.ones((t, t), bool))[None]
+  return past & (segments[:, :, None] == segments[:, None, :])

@@ -28,10 +28,10 @@ from hybrid_latent.formats.pretrained import (
 )
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import gguf_tokenizer, token_bytes
+from hybrid_latent.models.letters import letters
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
-  letters,
 )
 from hybrid_latent.trees import named_leaves
 from tests.formats.test_tokenizer import write_vocabulary

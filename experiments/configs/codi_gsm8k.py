@@ -1,0 +1,55 @@
+"""CODI on GSM8K: "Compressing Chain-of-Thought into Continuous Space via
+Self-Distillation", arXiv 2502.21074, and the released scripts.
+
+    python -m experiments.sft --workdir=runs/codi \
+        --config=experiments/configs/codi_gsm8k.py:meta-llama/Llama-3.2-1B-Instruct
+
+The argument is MODEL[,smoke]. With the released script users report 0.033 for
+Llama-3.2-1B instead of the paper's value (zhenyi4/codi #17); PCCoT, which gets
+there, does not divide by the deviation of each layer (distillation.scaled).
+The steps are GSM8K's own `<<...>>` marks, the last
+of which the teacher is not shown: else it could copy the answer. For the
+paper's data write --config.data.of.task=gsm8k_aug.
+Paper: GPT-2 0.437, Llama-3.2-1B 0.556. Not run at that size here; for what was
+run see experiments/RESULTS.md.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import rl, sft
+
+
+def get_config(
+  argument: str = 'meta-llama/Llama-3.2-1B-Instruct',
+) -> ConfigDict:
+  source, _, smoke = rl.parsed(argument)
+  config = sft.defaults(source)
+  config.data.of.task = 'gsm8k_symbolic'
+  config.batch, config.micro_batches = 128, 4
+  config.length = 512
+  config.lora = dict(rank=128, alpha=32.0)
+  config.steps = 584  # 10 epochs
+  sft.in_latents(config, slots=6, opening=True)
+  config.feedback.inside = dict(
+    function='projected:projected',
+    kwargs={},
+    parameters='projected:projector',
+    initial=dict(width=2048, norm=True),
+  )
+  config.curriculum = dict(
+    function='codi:codi',
+    kwargs=dict(latents=6, teacher=1.0, last_step=False, cue='The answer is:'),
+  )
+  config.distillation = dict(weight=20.0, kind='smooth_l1', scaled=True)
+  config.optimizer = dict(
+    groups=dict(
+      lora=dict(pattern=r'\.lora\.', lr=8e-4, weight_decay=0.1),
+      projector=dict(pattern=r'^feedback\.inner\.', lr=8e-4, weight_decay=0.1),
+    ),
+    schedule='cosine',
+    warmup=0.03,
+    b1=0.9,
+    b2=0.999,
+    clip=2.0,
+  )
+  return sft.finished(config, smoke)

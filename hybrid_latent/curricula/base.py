@@ -1,0 +1,75 @@
+"""What every curriculum gives: from a row of data and a stage to an example.
+
+A row has the steps of its worked solution and the ending that states the
+answer (`steps.worked`). Each of them is tokenised by itself, so that a step
+that is left out or replaced changes no token of the others.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Encode = Callable[[str], list[int]]
+
+
+class Document(NamedTuple):
+  """One example as a model reads it."""
+
+  tokens: Int[np.ndarray, 't']
+  weights: Float[np.ndarray, 't']  # of the loss of this token; 0: no target
+  latent: Bool[np.ndarray, 't']  # reads a latent, made at the position before
+  part: Int[np.ndarray, 't']  # 0, or 1 in a second text that stands by itself
+  cue: Bool[np.ndarray, 't']  # where two parts are to know the same
+
+
+class Curriculum(NamedTuple):
+  """Training examples that change from stage to stage."""
+
+  # (prompt's token ids, row, stage from 0 on, random.Random) -> Document
+  document: Callable
+  latents: Callable  # (stage) -> the most latents that a part of one can have
+  # (stage) -> what `feedback.switching.Spans` is to have in decoding
+  spans: Callable = lambda stage: {}
+
+
+class Piece(NamedTuple):
+  """Tokens that are treated alike."""
+
+  ids: Sequence[int]
+  weight: float = 0.0
+  latent: bool = False
+  cue: bool = False  # of its last token
+
+
+def document(*parts: Sequence[Piece]) -> Document:
+  """One part, or two, each of pieces in order."""
+  pieces = [piece for part in parts for piece in part]
+  part = [number for number, some in enumerate(parts) for _ in some]
+  sizes = np.array([len(piece.ids) for piece in pieces], int)
+  spread = lambda values, kind: np.repeat(np.array(values, kind), sizes)
+  cues = (np.cumsum(sizes) - 1)[[piece.cue for piece in pieces]]
+  return Document(
+    tokens=np.array([i for piece in pieces for i in piece.ids], np.int32),
+    weights=spread([piece.weight for piece in pieces], np.float32),
+    latent=spread([piece.latent for piece in pieces], bool),
+    part=spread(part, np.int32),
+    cue=np.isin(np.arange(sizes.sum()), cues),
+  )
+
+
+def encoder(tokenizer: Any) -> Encode:
+  """Text -> its token ids, none added before or after."""
+  return lambda text: tokenizer.encode(text, add_special_tokens=False)
+
+
+def token_ids(tokenizer: Any, *texts: str) -> list[int]:
+  """The ids of a method's own tokens."""
+  vocabulary = tokenizer.get_vocab()
+  if missing := [text for text in texts if text not in vocabulary]:
+    raise ValueError(
+      f'the tokenizer has no token {missing}: name them in '
+      'config.model.new_tokens, or train from a model that has them'
+    )
+  return [vocabulary[text] for text in texts]

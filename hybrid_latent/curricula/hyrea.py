@@ -1,0 +1,104 @@
+"""HyRea's cold start: the steps that a model is sure of become latents.
+
+The paper ("Hybrid Reasoning", ICLR 2026) starts from plain worked
+solutions. In stage s the s steps of lowest entropy are replaced by
+`<start-latent>`, c times `<latent>`, `<end-latent>`. The cross-entropy of words
+has weight 1, that of start and end weight 4, so that the model learns when to
+switch; a slot is no target. Random replacement is the paper's ablation.
+
+It does not say what the entropy of a step is, how many stages there are, or
+what becomes of short steps. `row['entropies']` brings the first; we leave steps
+of fewer than `shortest` tokens and the ending as they are, and two replaced
+steps in a row stay two spans.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybrid_latent.curricula.base import (
+  Curriculum,
+  Piece,
+  document,
+  encoder,
+  token_ids,
+)
+from hybrid_latent.curricula.steps import worked
+
+REPLACE = 'entropy', 'random', 'none'
+
+
+def hyrea(
+  tokenizer: Any,
+  *,
+  slots: int = 1,
+  replace: str = 'entropy',
+  shortest: int = 3,
+  switch_weight: float = 4.0,
+  start: str = '<start-latent>',
+  slot: str = '<latent>',
+  end: str = '<end-latent>',
+) -> Curriculum:
+  """Stage s replaces s steps, or all there are.
+
+  Args:
+    slots: c, the latents of a span.
+    replace: which steps: 'entropy', those of lowest `row['entropies']` (one
+      number a step; of equals the first); 'random'; or 'none', at any stage.
+    shortest: a step of fewer tokens stays.
+    switch_weight: of start and end in the loss.
+    start, slot, end: tokens of the tokenizer.
+  """
+  if slots < 1:
+    raise ValueError(f'slots={slots}: write at least 1')
+  if replace not in REPLACE:
+    raise ValueError(f'replace={replace!r}: accepted are {REPLACE}')
+  first, within, last = token_ids(tokenizer, start, slot, end)
+  span = [
+    Piece([first], switch_weight),
+    Piece([within] * slots, latent=True),
+    Piece([last], switch_weight),
+  ]
+  encode = encoder(tokenizer)
+
+  def example(prompt_ids, row, stage, rng):
+    steps, ending = worked(row)
+    ids = [encode(step) for step in steps]
+    long = [i for i, step in enumerate(ids) if len(step) >= shortest]
+    chosen = _chosen(replace, long, stage, row, len(steps), rng)
+    work = [
+      piece
+      for i, step in enumerate(ids)
+      for piece in (span if i in chosen else [Piece(step, 1.0)])
+    ]
+    answer = Piece([*encode(ending), tokenizer.eos_token_id], 1.0)
+    return document([Piece(prompt_ids), *work, answer])
+
+  return Curriculum(
+    example,
+    latents=lambda stage: 0 if replace == 'none' else stage * slots,
+    spans=lambda stage: {'slots': slots},
+  )
+
+
+def _chosen(
+  replace: str,
+  long: Sequence[int],
+  stage: int,
+  row: Mapping[str, Any],
+  steps: int,
+  rng: random.Random,
+) -> set[int]:
+  """Positions of the steps to replace, of those in `long`."""
+  if replace == 'none' or stage == 0:
+    return set()
+  if replace == 'random':
+    return set(rng.sample(long, min(stage, len(long))))
+  entropies = row.get('entropies')
+  if entropies is None or len(entropies) != steps:
+    found = 'none' if entropies is None else len(entropies)
+    raise ValueError(
+      f"row['entropies']: found {found}, accepted is one number for each of "
+      f"{steps} steps: make them with experiments.entropy, or replace='random'"
+    )
+  return set(sorted(long, key=lambda i: entropies[i])[:stage])

@@ -1,0 +1,35 @@
+"""Tokenizers for the problems made here: they read bytes and speak in turns."""
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+SPECIAL = ('<|pad|>', '<|end|>', '<|system|>', '<|user|>', '<|assistant|>')
+_CHAT = (
+  "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
+  "{% if m['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
+  '{% if add_generation_prompt %}<|assistant|>{% endif %}'
+)
+
+
+def byte_level(model: models.BPE) -> Tokenizer:
+  """Any text, every digit by itself; a space belongs to the word after it."""
+  tokens = Tokenizer(model)
+  tokens.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+      pre_tokenizers.Digits(individual_digits=True),
+      pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ]
+  )
+  tokens.decoder = decoders.ByteLevel()
+  return tokens
+
+
+def chat_tokenizer(tokens: Tokenizer) -> PreTrainedTokenizerFast:
+  """With a chat template, for a vocabulary that has the tokens `SPECIAL`."""
+  return PreTrainedTokenizerFast(
+    tokenizer_object=tokens,
+    pad_token='<|pad|>',
+    eos_token='<|end|>',
+    chat_template=_CHAT,
+    clean_up_tokenization_spaces=False,
+  )

@@ -1,0 +1,241 @@
+"""Batches of training documents: packed or bucketed by length, resumable.
+
+A document is encoded when it is read, so a corpus may be larger than memory.
+Packed, several documents share a row, and the segments say which tokens may
+attend to each other; bucketed, each has its own row, beside others of about
+its length.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import grain
+import numpy as np
+from jaxtyping import Bool, Int
+
+from hybrid_latent.curricula.base import Document
+
+Encode = Callable[[int, dict], Document]
+
+_BINS = 64  # rows, at least, that Grain fills side by side
+_WINDOW = 8  # batches that are sorted by length together
+_TOKEN = np.dtype(
+  [
+    ('tokens', np.int32),
+    ('weights', np.float32),
+    ('latent', np.bool_),
+    ('part', np.int32),
+    ('cue', np.bool_),
+  ]
+)
+
+
+def document_batches(
+  source: Sequence[dict],
+  document: Encode,
+  *,
+  batch: int,
+  length: int,
+  pad: int,
+  seed: int,
+  packed: bool = True,
+  share: float = 1.0,
+  buckets: int = 1,
+  shard: tuple[int, int] = (0, 1),
+) -> grain.IterDataset:
+  """Batches of `tokens` i32[b t], `segments` i32[b t], `weights` f32[b t],
+  `part` i32[b t], `latent` bool[b t] and `cue` bool[b t], without end.
+
+  Each part of each document is a segment, numbered from 1 in its row; padding
+  is segment 0. The first token of a part has nothing before it and so weight 0.
+
+  The order is a function of `seed` alone, and another one in every epoch. Every
+  host reads all documents and keeps its rows, so any number of hosts gives the
+  same batches. The iterator's `get_state()` is small and plain JSON, and
+  `set_state` continues from it in any process with the same arguments.
+
+  Args:
+    source: rows by position.
+    document: (position in `source`, row) to an example; called when the row is
+      read, in another thread, and again after a resume.
+    batch: b, rows of a batch of this shard.
+    length: t. Longer documents are left out, and the log says how many.
+    pad: the token id of padding.
+    seed: of the order, 0 to 2**32 - 1.
+    packed: rows are shared by documents (Grain's best fit); a batch may hold
+      the end of one epoch and the start of the next. False: one in each.
+    share: of the source that is read, more than 0 to 1. A larger share has all
+      documents of a smaller one with the same seed.
+    buckets: with packed=False, how many shapes there are: t is the smallest of
+      length, length // 2, length // 4, ... that holds the batch.
+    shard: (which, of how many): the rows that this host keeps.
+  """
+  count = round(share * len(source))
+  which, shards = shard
+  _check(len(source), count, batch, length, share, packed, buckets, shard)
+  chosen = np.random.default_rng(seed).permutation(len(source))[:count].tolist()
+
+  def read(number: int) -> np.ndarray:
+    return _record(document(number, source[number]))
+
+  documents = (
+    grain.MapDataset.source(chosen)
+    .shuffle(seed)
+    .map(read)
+    .filter(_fits(length, count))
+    .repeat()
+    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=16))
+  )
+  size = batch * shards
+  if packed:
+    rows = _packed(documents, size, length, seed)
+  else:
+    rows = _bucketed(documents, size, [length >> k for k in range(buckets)])
+  ours = slice(which * batch, (which + 1) * batch)
+  return rows.map(lambda all_rows: _batch(all_rows, ours, pad))
+
+
+class _Rows(NamedTuple):
+  """Rows of every host."""
+
+  records: np.ndarray  # _TOKEN[b t]
+  numbers: Int[np.ndarray, 'b t']  # from 1, of the document in its row; 0: pad
+
+
+def _packed(
+  documents: grain.IterDataset, size: int, length: int, seed: int
+) -> grain.IterDataset:
+  bins = grain.experimental.BestFitPackIterDataset(
+    documents.map(lambda record: {'document': record}),
+    length_struct={'document': length},
+    num_packing_bins=max(size, _BINS),
+    seed=seed,
+  )
+  return bins.batch(size, drop_remainder=True).map(
+    lambda rows: _Rows(rows['document'], rows['document_segment_ids'])
+  )
+
+
+def _bucketed(
+  documents: grain.IterDataset, size: int, lengths: list[int]
+) -> grain.IterDataset:
+  window = size * _WINDOW if len(lengths) > 1 else size
+  return grain.experimental.FlatMapIterDataset(
+    documents.batch(window, drop_remainder=True, batch_fn=list),
+    _ByLength(size, lengths),
+  )
+
+
+class _ByLength(grain.experimental.FlatMapTransform):
+  """A window's batches, each of documents of about one length.
+
+  The batches, and the documents in one, keep the order of arrival, which is
+  random: training does not go from short to long.
+  """
+
+  def __init__(self, size: int, lengths: list[int]):
+    self._size = size
+    self._lengths = lengths
+
+  def flat_map(self, window: Sequence[np.ndarray]) -> list[_Rows]:
+    by_length = np.argsort([len(record) for record in window], kind='stable')
+    batches = np.sort(by_length.reshape(-1, self._size), axis=1).tolist()
+    return [self._rows([window[i] for i in some]) for some in sorted(batches)]
+
+  def _rows(self, records: list[np.ndarray]) -> _Rows:
+    longest = max(map(len, records))
+    length = min(t for t in self._lengths if t >= longest)
+    rows = np.zeros((len(records), length), _TOKEN)
+    numbers = np.zeros(rows.shape, np.int32)
+    for i, record in enumerate(records):
+      rows[i, : len(record)] = record
+      numbers[i, : len(record)] = 1
+    return _Rows(rows, numbers)
+
+
+def _record(document: Document) -> np.ndarray:
+  """A document as one array, `_TOKEN[t]`."""
+  record = np.empty(len(document.tokens), _TOKEN)
+  for name in Document._fields:
+    record[name] = getattr(document, name)
+  record['weights'][_changes(record['part'])] = 0
+  return record
+
+
+def _batch(rows: _Rows, ours: slice, pad: int) -> dict[str, np.ndarray]:
+  records, numbers = (array[ours] for array in rows)
+  begins = _changes(numbers) | _changes(records['part'])
+  batch = {name: records[name] for name in ('part', 'weights', 'latent', 'cue')}
+  return batch | {
+    'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),
+    'segments': np.where(numbers > 0, np.cumsum(begins, 1, np.int32), 0),
+  }
+
+
+def _changes(values: Int[np.ndarray, '*b t']) -> Bool[np.ndarray, '*b t']:
+  """Where a value is not the one before it; so at the first."""
+  return np.diff(values, prepend=-1) != 0
+
+
+def _fits(length: int, count: int) -> Callable[[np.ndarray], bool]:
+  """Of at most `length` tokens; counts those that are not."""
+  read = left_out = 0
+
+  def fits(record: np.ndarray) -> bool:
+    nonlocal read, left_out
+    read += 1
+    if len(record) <= length:
+      return True
+    left_out += 1
+    if left_out == read >= count:
+      raise ValueError(
+        f'length={length}: every one of {count} documents is longer (this one '
+        f'has {len(record)} tokens); make `length` larger'
+      )
+    if left_out & (left_out - 1) == 0:  # 1, 2, 4, 8, ...: a line now and then
+      logging.getLogger(__name__).warning(
+        '%d of the first %d documents left out: longer than %d tokens (the '
+        'last one has %d)',
+        left_out,
+        read,
+        length,
+        len(record),
+      )
+    return False
+
+  return fits
+
+
+def _check(
+  total: int,
+  count: int,
+  batch: int,
+  length: int,
+  share: float,
+  packed: bool,
+  buckets: int,
+  shard: tuple[int, int],
+) -> None:
+  which, shards = shard
+  if not (0 <= share <= 1 and count):
+    raise ValueError(
+      f'share={share} of {total} documents are {count}: write a share of at '
+      'most 1 that leaves one or more'
+    )
+  if batch < 1 or length < 1:
+    raise ValueError(f'batch={batch}, length={length}: both 1 at least')
+  if not 0 <= which < shards:
+    raise ValueError(
+      f'shard={shard}: (which, of how many), which from 0 to below the second'
+    )
+  if packed and buckets != 1:
+    raise ValueError(
+      f'buckets={buckets} with packed=True: packed rows have one length; write '
+      'buckets=1 or packed=False'
+    )
+  if not 1 <= buckets <= length.bit_length():
+    raise ValueError(
+      f'buckets={buckets}: from 1 to {length.bit_length()}, so that '
+      f'length={length} can be halved {buckets - 1} times'
+    )
