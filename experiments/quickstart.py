@@ -20,25 +20,10 @@ from absl import logging
 from experiments import grpo, sft
 from experiments.command import Config
 from experiments.configs import rl_arithmetic, sft_arithmetic
+from experiments.new_model import new_model
 from experiments.report import curves_png, html_report
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import Pretrained, write_folder
-from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
-MODEL = TransformerConfig(
-  family='qwen3',
-  vocab=384,
-  width=96,
-  layers=3,
-  heads=3,
-  kv_heads=1,
-  head_dim=32,
-  mlp=288,
-  rope_theta=10_000.0,
-  qk_norm=True,
-  max_positions=256,
-)
 METHODS = ('grpo', 'hrpo')
 
 
@@ -54,7 +39,7 @@ def main() -> None:
     for folder in workdir.glob(old):
       shutil.rmtree(folder)
   print('1. Supervised fine-tuning of a new model', flush=True)
-  start = new_model(workdir / 'start')
+  start = new_model(workdir / 'start', arithmetic.tokenizer())
   sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
   warm = str(workdir / 'sft' / 'model')
   runs, rows = {}, []
@@ -86,16 +71,6 @@ def main() -> None:
   print('\n' + verdict)
   print(f'\nCurves: {workdir / "curves.png"}')
   print(f'Report: {(workdir / "report.html").resolve()}')
-
-
-def new_model(folder: Path) -> Path:
-  """A Hugging Face folder with random weights and a tokenizer."""
-  tokenizer = arithmetic.tokenizer()
-  model = Transformer(MODEL, jax.random.key(0))
-  ends = {'eos_token_id': tokenizer.eos_token_id}
-  with new_folder(folder, overwrite=True) as draft:
-    write_folder(Pretrained(model, tokenizer, ends), draft)
-  return folder
 
 
 def train(warm: str, method: str, seed: int, workdir: Path) -> tuple:

@@ -10,6 +10,7 @@ import numpy as np
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import SoftTokens, soft
 from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
 from hybrid_latent.feedback.switching import Spans, switching
@@ -35,6 +36,7 @@ FEEDBACKS = {
   'gated-width-0': gated(width=0),
   'hidden': hidden(),
   'interpolated': interpolated(),
+  'projected': projected(),
   'soft': soft(),
   'soft-thinking': soft_thinking(width=5),
   'switching': switching(),
@@ -105,6 +107,11 @@ def policy(seed: int = 0, feedback: Feedback | None = None) -> Policy:
   build = lambda key: Policy(Transformer(CONFIG, key), Gate(key, CONFIG.width))
   gated = map_named(random, jax.eval_shape(build, jax.random.key(0)))
   return gated._replace(feedback=parameters or gated.feedback)
+
+
+PARAMETERS[FEEDBACKS['projected']] = projector(
+  jax.random.key(1), policy(), None, width=24
+)
 
 
 def prompts(lengths=LENGTHS, ids=None, width: int | None = None) -> Prompt:

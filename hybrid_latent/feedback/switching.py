@@ -109,6 +109,6 @@ def switching(inside: Feedback | None = None) -> Feedback:
   def log_prob(model, logits, record, token_log_probs):
     return inside.log_prob(within(model), logits, record, token_log_probs)
 
-  made = inside.latents
+  made: Any = inside.latents
   latents = made and (lambda model, hidden: made(within(model), hidden))
   return Feedback(init, step, replay, log_prob, choose, latents)

@@ -1,0 +1,76 @@
+r"""A small Qwen3-shaped model with random weights, and the tokenizer of a task.
+
+    python -m experiments.new_model --to=runs/start \
+        --tokenizer=prosqa:tokenizer [--seed=0] [--width=96] [--layers=3] ...
+
+Writes a Hugging Face folder, which is a MODEL for any config. The tokenizer is
+a function of hybrid_latent/data; there are as many embeddings as it has tokens,
+rounded up.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+
+from experiments.command import named
+from hybrid_latent.formats.huggingface import new_folder
+from hybrid_latent.formats.pretrained import Pretrained, write_folder
+from hybrid_latent.models.transformer import Transformer, TransformerConfig
+
+SMALL = TransformerConfig(
+  family='qwen3',
+  vocab=384,
+  width=96,
+  layers=3,
+  heads=3,
+  kv_heads=1,
+  head_dim=32,
+  mlp=288,
+  rope_theta=10_000.0,
+  qk_norm=True,
+  max_positions=256,
+)
+_SIZES = 'width', 'layers', 'heads', 'kv_heads', 'head_dim', 'mlp'
+
+
+def main() -> None:
+  flags = _flags()
+  logging.set_verbosity(logging.WARNING)
+  tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
+  sizes = {name: getattr(flags, name) for name in _SIZES}
+  vocab = -(-len(tokenizer) // 64) * 64
+  new_model(
+    Path(flags.to), tokenizer, replace(SMALL, vocab=vocab, **sizes), flags.seed
+  )
+
+
+def new_model(
+  folder: Path,
+  tokenizer: Any,
+  config: TransformerConfig = SMALL,
+  seed: int = 0,
+) -> Path:
+  """A Hugging Face folder with random weights and a tokenizer."""
+  model = Transformer(config, jax.random.key(seed))
+  ends = {'eos_token_id': tokenizer.eos_token_id}
+  with new_folder(folder, overwrite=True) as draft:
+    write_folder(Pretrained(model, tokenizer, ends), draft)
+  return folder
+
+
+def _flags() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(description='A model with random weights.')
+  parser.add_argument('--to', required=True, help='folder to write')
+  parser.add_argument('--tokenizer', required=True, help='MODULE:FUNCTION')
+  parser.add_argument('--seed', type=int, default=0)
+  for name in _SIZES:
+    parser.add_argument(f'--{name}', type=int, default=getattr(SMALL, name))
+  return parser.parse_args()
+
+
+if __name__ == '__main__':
+  main()
