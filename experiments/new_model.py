@@ -38,6 +38,7 @@ _SIZES = 'width', 'layers', 'heads', 'kv_heads', 'head_dim', 'mlp'
 
 
 def main() -> None:
+  """Writes the folder."""
   flags = _flags()
   logging.set_verbosity(logging.WARNING)
   tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()

@@ -30,7 +30,7 @@ from hybrid_latent.objectives.kl import ESTIMATORS
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Critic, Policy
-from hybrid_latent.trees import named_leaves
+from hybrid_latent.trees import map_named, named_leaves
 from hybrid_latent.types import Feedback, PyTree, Stop
 
 
@@ -49,6 +49,7 @@ def subject(config: Config, mesh: Mesh, key) -> Subject:
   source = loaded(config.model, mesh)
   tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
+  policy = with_owned(policy, source)
   stop = stop_of(config.rollout, source, tokenizer)
   return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
 
@@ -120,6 +121,22 @@ def parameters_of(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
   if 'inside' in feedback:
     inner['inner'] = parameters_of(feedback.inside, key, policy, tokenizer)
   return make(key, policy, tokenizer, **feedback.initial, **inner)
+
+
+def with_owned(policy: Policy, source: Pretrained) -> Policy:
+  """The policy with what its feedback owns as a folder has it beside the model;
+  as it is where that is of another feedback."""
+  shapes = lambda tree: {name: x.shape for name, x in tree.items()}
+  if shapes(owned(policy)) != shapes(source.owned):
+    return policy
+  known = lambda name, x: jnp.asarray(source.owned.get(name, x))
+  return policy._replace(feedback=map_named(known, policy.feedback))
+
+
+def owned(policy: Policy) -> dict[str, jax.Array]:
+  """The parameters of its feedback; settings, which are scalars, are none."""
+  leaves = named_leaves(policy.feedback).items()
+  return {name: x for name, x in leaves if x.ndim}
 
 
 def copies_base(config: Config, policy: Policy, base) -> bool:
@@ -201,8 +218,9 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
-  """Writes the policy's model, adapters merged, as a Hugging Face folder. All
-  processes read the parameters, and the first one writes them."""
+  """Writes the policy's model, adapters merged, as a Hugging Face folder, with
+  the parameters that its feedback owns. All processes read the parameters, and
+  the first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -210,8 +228,8 @@ def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
   )
   model = lora.merge(policy.model)
   with draft as path:
-    ported = Pretrained(model, actor.tokenizer, actor.generation)
-    write_folder(ported, Path(path))
+    rest = actor.tokenizer, actor.generation, owned(policy)
+    write_folder(Pretrained(model, *rest), Path(path))
 
 
 def share_rows(rows: int, mesh: Mesh) -> None:

@@ -35,7 +35,7 @@ from hybrid_latent.models.transformer import Transformer
 
 CONFIG = 'experiments/configs/sft_arithmetic.py'
 AXES = 'data', 'fsdp', 'tensor'
-PASS = {'prompt_length': 256, 'max_tokens': 256, 'micro_batches': 1,
+PASS = {'length': 512, 'micro_batches': 1,
         'model.dtype': 'bfloat16', 'model.remat': 'full'}  # fmt: skip
 ROWS = 8  # of a device where the rows grow with them
 MIB = 2**20
@@ -92,7 +92,7 @@ def minimum(config: Config, axis: str, n: int) -> float:
     return ring * 2 * 4 * parameters
   if axis == 'fsdp':
     return ring * (2 * width + 4) * parameters
-  positions = config.batch * (config.prompt_length + config.max_tokens)
+  positions = config.batch * config.length
   activations = positions * size.width * width
   return ring * 2 * (4 * size.layers + 2) * activations
 

@@ -37,6 +37,7 @@ from experiments.policies import (
   prompt_ids,
   share_rows,
   stop_of,
+  with_owned,
 )
 from experiments.sampler import Sampler, speech
 from hybrid_latent import cluster, latents, optim, sharding
@@ -187,6 +188,7 @@ def actor_of(config: Config, mesh: Mesh) -> Subject:
   tokenizer: Any = source.tokenizer
   key = jax.random.key(config.seed)
   policy = adapted(config, source.model, tokenizer, key)
+  policy = with_owned(policy, source)
   stop = stop_of(config.rollout, source, tokenizer)
   return Subject(
     placed(policy, mesh), source.model, tokenizer, source.generation, stop
@@ -196,7 +198,15 @@ def actor_of(config: Config, mesh: Mesh) -> Subject:
 def curriculum_of(config: Config, tokenizer) -> Curriculum:
   """The examples of `config.curriculum`."""
   make = named(config.curriculum.function, 'hybrid_latent.curricula')
-  return make(tokenizer, **config.curriculum.kwargs)
+  curriculum = make(tokenizer, **config.curriculum.kwargs)
+  if curriculum.spans(0) and not config.feedback.parameters:
+    raise ValueError(
+      f'config.curriculum.function is {config.curriculum.function!r}, whose '
+      'models speak in spans, and config.feedback.parameters is empty: write '
+      "feedback.function='switching:switching' and "
+      "feedback.parameters='switching:spans'"
+    )
+  return curriculum
 
 
 def worked_rows(data: Config) -> Sequence[dict]:
@@ -279,11 +289,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   if config.eval.prompts:
     tests = problems_of(config.data)(split=config.data.test)
     tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
+  each = config.rollout.prompts * config.rollout.group // hosts
   test_batches = [
     *eval_batches(
       tests,
       encode,
-      batch=max(config.rollout.prompts // hosts, 1),
+      batch=max(each // config.eval.samples, 1),
       length=config.rollout.prompt_length,
       pad=pad,
       shard=(host, hosts),

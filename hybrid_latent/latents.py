@@ -39,7 +39,7 @@ class Reading(NamedTuple):
 def inputs(
   model: LanguageModel,
   texts: Texts,
-  latents: Callable,
+  latents: Callable | None,
   *,
   passes: int,
   truncate: int = 0,
@@ -47,13 +47,19 @@ def inputs(
   """What the model reads: embeddings, and latents where `texts.latent`.
 
   Args:
-    latents: (model, hidden states after the final norm) to inputs [b t d].
+    latents: (model, hidden states after the final norm) to inputs [b t d]; see
+      types.Feedback.
     passes: at least the most latents of a text (static); more change nothing.
     truncate: a gradient goes back through this many latents at most; 0: all.
   """
   embedded = model.embed(texts.tokens)
   if not passes:
     return embedded
+  if latents is None:
+    raise ValueError(
+      'these texts have latents, and the feedback makes none of a state alone: '
+      "write one that does, such as config.feedback.function='hidden:hidden'"
+    )
   where = segment_positions(texts.segments), segment_mask(texts.segments)
 
   def refined(x, _):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from hybrid_latent import optim, sharding
 from hybrid_latent.models import lora
-from hybrid_latent.models.transformer import Transformer, letters
+from hybrid_latent.models.letters import letters
+from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.objectives.base import Experience, Judged
 from hybrid_latent.objectives.gae import gae
 from hybrid_latent.objectives.policy_gradient import policy_gradient

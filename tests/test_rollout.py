@@ -20,7 +20,7 @@ GATED = 'gated', 'gated-published', 'gated-width-0'
 FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
 
 
-VARIANTS = *GATED[1:], 'interpolated', 'switching-soft'
+VARIANTS = *GATED[1:], 'interpolated', 'projected', 'switching-soft'
 
 
 @pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])

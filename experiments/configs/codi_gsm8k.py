@@ -40,6 +40,7 @@ def get_config(
     function='codi:codi',
     kwargs=dict(latents=6, teacher=1.0, last_step=False, cue='The answer is:'),
   )
+  # The deviation is that of a slice of the update, as in the release.
   config.distillation = dict(weight=20.0, kind='smooth_l1', scaled=True)
   config.optimizer = dict(
     groups=dict(

@@ -45,6 +45,8 @@ def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
   config.rollout.update(
     prompt_length=2048, max_tokens=2048, delimiter='</think>'
   )
+  config.rewards.accuracy.function = 'hybrid_latent.rewards.math:accuracy'
+  config.rewards.accuracy.kwargs = {}
   sft.in_latents(config, slots=1, opening=False)
   config.curriculum = dict(
     function='hyrea:hyrea',

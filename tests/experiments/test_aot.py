@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments import aot
+from experiments.configs import sft_arithmetic
 from experiments.forecast import device_bytes, forecast, planned
 from experiments.stand_in import sizes, stand_in
 from experiments.targets import CHIPS, Target, target
@@ -56,6 +57,19 @@ def edited(config, **fields) -> ConfigDict:
 def test_all_programs_of_a_step_are_compiled(programs):
   assert [program.name for program in programs] == PROGRAMS
   assert not any(program.refused for program in programs)
+
+
+def test_a_supervised_step_is_gone_through_with_its_latents(folder):
+  config = sft_arithmetic.get_config(f'{folder},coconut')
+  optimizer, update = forecast(config, 'sft', jax.devices())
+  assert (optimizer.name, update.name) == ('optimizer', 'update')
+  assert not optimizer.refused and not update.refused
+  config = edited(config, curriculum__kwargs__per_step=0)
+  _, words = forecast(config, 'sft', jax.devices())
+  passes = 3  # of all that is read, where a step in words has one
+  assert (
+    0.8 * (1 + passes) < update.work.flops / words.work.flops < 1 + 2 * passes
+  )
 
 
 def test_bytes_are_those_of_the_shards(config, programs):

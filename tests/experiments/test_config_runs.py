@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 
-from tests.experiments.runs import lines, steps, trained
-from tests.experiments.test_configs import EVERY, built
+from tests.experiments.runs import lines, steps, taught, trained
+from tests.experiments.test_configs import EVERY, TAUGHT, built
 
 QUICK = [('hyrea_rl_math', ',easyr1')]
 
 
-@pytest.mark.parametrize(
-  ('name', 'words'),
-  [
-    pytest.param(*one, marks=() if one in QUICK else pytest.mark.slow)
-    for one in EVERY
-  ],
-)
+def each(configs):
+  """Of the slow ones."""
+  marks = lambda one: () if one in QUICK else pytest.mark.slow
+  some = [pytest.param(*one, marks=marks(one)) for one in configs]
+  return pytest.mark.parametrize(('name', 'words'), some)
+
+
+@each(EVERY)
 def test_what_a_config_names_fits_together(name, words, model_folder, tmp_path):
   config = tiny(built(name, f'{model_folder}{words},smoke'))
   evaluations = trained(config, tmp_path).evaluations
@@ -34,11 +35,39 @@ def test_what_a_config_names_fits_together(name, words, model_folder, tmp_path):
     assert row['sampling/sampling_logp_difference/max'] < limit
 
 
-def tiny(config):
+@each(TAUGHT)
+def test_what_a_supervised_config_names_fits_together(
+  name, words, model_folder, tmp_path
+):
+  config = built(name, f'{model_folder}{words},smoke')
+  stages, last = len(config.stages.begin), config.steps
+  config = tiny(config, steps=last)
+  with config.unlocked():
+    config.data.source = 'tests.experiments.sft_tiny:problems'
+    # '<<' is one token of the released models, and not of this one.
+    tokens = (x.partition('=')[0] for x in config.model.new_tokens)
+    config.model.new_tokens = tuple(tokens)
+  evaluations = taught(config, tmp_path).evaluations
+  rows = steps(tmp_path)
+  assert [row['stage'] for row in rows] == [i // 2 for i in range(2 * stages)]
+  assert all(np.isfinite([*row.values()]).all() for row in rows)
+  assert all(row['grad_norm'] > 0 for row in rows)
+  assert evaluations[-1]['eval/stage'] == stages - 1
+  assert ('latent_norm' in rows[-1]) == ends_in_latents(config.curriculum)
+  assert ('distillation/2' in rows[-1]) == bool(config.distillation.weight)
+
+
+def ends_in_latents(curriculum):
+  kwargs = curriculum.kwargs
+  counted = [kwargs.get(name) for name in ('slots', 'per_step', 'latents')]
+  return any(counted) and kwargs.get('replace') != 'none'
+
+
+def tiny(config, steps=1):
   """As the config has it but for the data, in float32, with prompts that such a
   model can hold and a reward that it can earn."""
   config = config.unlock()
-  config.steps = min(config.steps, 1)
+  config.steps = min(config.steps, steps)
   config.model.update(dtype='float32', param_dtype='float32')
   config.data.update(
     source='arithmetic:problems',

@@ -1,4 +1,4 @@
-"""Every config in experiments/configs, and the numbers of the papers."""
+"""Every config in experiments/configs."""
 
 import importlib
 import pkgutil
@@ -9,7 +9,7 @@ import pytest
 
 from experiments import configs
 from experiments.command import named
-from experiments.configs import grpo_gsm8k, hrpo_gsm8k
+from experiments.configs.sft_arithmetic import METHODS
 
 # Config -> what may follow the model, one of each kind.
 WORDS = {
@@ -33,11 +33,23 @@ WORDS = {
   'lc_r1_gsm8k': [''],
   'soft_thinking_gsm8k': ['', ',mixing', ',stop_only'],
 }
+SUPERVISED = {
+  'sft': [''],
+  'sft_gsm8k': ['', ',no_cot', ',coconut', ',no_cot,coconut'],
+  'hyrea_sft_math': ['', ',random', ',none'],
+  'coconut_gsm8k': ['', ',no_thoughts'],
+  'coconut_prosqa': [
+    *('', ',no_thoughts', ',cot', ',no_cot'),
+    *(',small', ',no_thoughts,small', ',cot,small'),
+  ],
+  'codi_gsm8k': [''],
+}
 OTHERS = {
   'rl_arithmetic': ['FOLDER,hrpo', 'FOLDER,grpo'],
-  'sft_arithmetic': ['FOLDER'],
+  'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
 }
-EVERY = [(name, words) for name, some in WORDS.items() for words in some]
+listed = lambda table: [(name, x) for name, some in table.items() for x in some]
+EVERY, TAUGHT = listed(WORDS), listed(SUPERVISED)
 MODELS = [
   'smollm2-135m',
   *(f'HuggingFaceTB/SmolLM2-{n}-Instruct' for n in ('135M', '360M', '1.7B')),
@@ -62,14 +74,15 @@ def built(name, argument):
 
 def test_every_config_is_tested():
   modules = pkgutil.iter_modules(configs.__path__)
-  assert {module.name for module in modules} == WORDS.keys() | OTHERS.keys()
+  tested = WORDS | SUPERVISED | OTHERS
+  assert {module.name for module in modules} == tested.keys()
 
 
 @pytest.mark.parametrize(
   ('name', 'argument'),
   [
-    *((name, f'smollm2-135m{words}') for name, words in EVERY),
-    *((name, argument) for name, some in OTHERS.items() for argument in some),
+    *((name, f'smollm2-135m{words}') for name, words in EVERY + TAUGHT),
+    *listed(OTHERS),
   ],
 )
 def test_a_config_is_locked_plain_and_names_what_exists(name, argument):
@@ -80,6 +93,7 @@ def test_a_config_is_locked_plain_and_names_what_exists(name, argument):
   assert config.to_json() == built(name, argument).to_json()
   for field, package in (
     ('feedback', 'hybrid_latent.feedback'),
+    ('curriculum', 'hybrid_latent.curricula'),
     ('objective', 'hybrid_latent.objectives'),
     ('advantage', 'hybrid_latent.objectives'),
   ):
@@ -95,7 +109,7 @@ def assert_locked(config):
       assert_locked(value)
 
 
-@pytest.mark.parametrize(('name', 'words'), EVERY)
+@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT)
 def test_a_config_takes_any_model(name, words):
   first = None
   for model in MODELS:
@@ -104,11 +118,16 @@ def test_a_config_takes_any_model(name, words):
     fields = set(config.to_dict())
     first = first or fields
     assert fields == first
-    sizes = config.rollout.prompts * config.rollout.group
-    assert sizes % (config.mini_batches * config.micro_batches) == 0
+    sizes, parts = config.get('batch'), config.micro_batches
+    if name in WORDS:
+      sizes = config.rollout.prompts * config.rollout.group
+      parts *= config.mini_batches
+    assert sizes % parts == 0
 
 
-@pytest.mark.parametrize('name', ['rl_arithmetic', *WORDS])
+@pytest.mark.parametrize(
+  'name', ['rl_arithmetic', 'sft_arithmetic', *WORDS, *SUPERVISED]
+)
 def test_an_unknown_word_is_refused(name):
   with pytest.raises(ValueError, match="config argument 'X,smok': write"):
     built(name, 'X,smok')
@@ -125,146 +144,22 @@ def test_smoke_cuts_the_run(name, words):
   assert config.eval.prompts == (8 if training_free else 0)
 
 
-def test_hrpo_has_the_published_numbers():
-  config = hrpo_gsm8k.get_config()
-  assert config.lora.to_dict() == {'rank': 32, 'alpha': 64.0}
-  rates = {n: g['lr'] for n, g in config.optimizer.groups.to_dict().items()}
-  assert rates == {'lora': 5e-6, 'gate': 1e-4, 'decay': 1e-3}
-  decays = [g.weight_decay for g in config.optimizer.groups.values()]
-  assert decays == [0.1, 0.1, 0.1]
-  optimizer = config.optimizer
-  assert (optimizer.b1, optimizer.b2, optimizer.clip) == (0.9, 0.99, 0.1)
-  assert (optimizer.schedule, optimizer.warmup) == ('cosine', 0.1)
-  kwargs = config.objective.kwargs
-  assert (kwargs.beta, kwargs.clip) == (0.005, None)
-  assert kwargs.aggregation == 'sequence'
-  assert config.advantage.kwargs.to_dict() == {
-    'scale': 'group',
-    'ddof': 1,
-    'eps': 1e-4,
-  }
-  sampling = config.rollout.sampling
-  assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 50, 1)
-  assert sampling.score_temperature == 1.0
-  assert config.eval.sampling.to_dict() == {'greedy': True}
-  assert (config.steps, config.epochs, config.mini_batches) == (934, 1, 1)
-  assert config.steps == 7473 // 8
-  assert config.rollout.delimiter == '####'
-  assert config.feedback.initial.to_dict() == {
-    'r_min': 0.99,
-    'r_max': 0.999,
-    'initializer': 'normal',
-  }
-  assert config.rewards.gsm8k.kwargs.parser == 'official'
+@pytest.mark.parametrize(('name', 'words'), TAUGHT)
+def test_smoke_keeps_every_stage_of_a_curriculum(name, words):
+  config = built(name, f'smollm2-135m{words},smoke')
+  begin = config.stages.begin
+  assert len(begin) == len(built(name, f'smollm2-135m{words}').stages.begin)
+  assert begin == tuple(range(0, config.steps, 2))
+  assert (config.batch, config.eval.prompts) == (4, 4)
 
 
-@pytest.mark.parametrize(
-  ('name', 'prompts', 'group', 'prompt_length', 'max_tokens'),
-  [  # table 5, and the release's batch sizes
-    ('hrpo_gsm8k', 8, 4, 512, 512),
-    ('hrpo_math', 8, 8, 512, 1024),
-    ('hrpo_mmlu', 8, 8, 512, 512),
-    ('hrpo_knowledge', 16, 4, 2048, 512),
-  ],
-)
-def test_hrpo_has_the_published_sizes(
-  name, prompts, group, prompt_length, max_tokens
-):
-  config = module_of(name).get_config()
-  rollout = config.rollout
-  assert (rollout.prompts, rollout.group) == (prompts, group)
-  assert rollout.prompt_length == prompt_length
-  assert rollout.max_tokens == max_tokens
-  gsm8k = hrpo_gsm8k.get_config()
-  for field in ('feedback', 'objective', 'advantage', 'optimizer', 'lora'):
-    assert config[field] == gsm8k[field]
-
-
-@pytest.mark.parametrize(
-  ('mode', 'temperature'), [('fuzzy', 1e-4), ('soft', 0.5), ('hard', None)]
-)
-@pytest.mark.parametrize(
-  ('task', 'thinking'), [('gsm8k', 128), ('math', 512), ('deepscaler', 512)]
-)
-def test_soft_tokens_has_the_published_numbers(
-  mode, temperature, task, thinking
-):
-  rates = {
-    'meta-llama/Llama-3.2-3B-Instruct': 6e-6,
-    'meta-llama/Llama-3.1-8B-Instruct': 3e-6,
-    'Qwen/Qwen2.5-3B-Instruct': 8e-6,
-  }
-  for model, rate in rates.items():
-    config = built(f'soft_tokens_{task}', f'{model},{mode}')
-    assert config.optimizer.groups.model.lr == rate
-  assert config.lora.rank == 0
-  assert config.optimizer.schedule == 'cosine'
-  assert round(config.optimizer.warmup * config.steps) == 20
-  assert config.steps == 4000
-  assert config.data.of.task == task
-  rollout = config.rollout
-  assert (rollout.prompts, rollout.group) == (2, 32)
-  assert (rollout.thinking, rollout.answer) == (thinking, 32)
-  assert rollout.max_tokens >= thinking + 32
-  assert config.objective.kwargs.to_dict() == {
-    'aggregation': 'sum',
-    'clip': None,
-  }
-  assert config.advantage.function == 'advantages:leave_one_out'
-  reward = config.rewards.soft_tokens
-  assert reward.kwargs.to_dict() == {'right': 100.0, 'boxed': 10.0}
-  given = {'temperature': temperature, 'noise': 0.33} if temperature else {}
-  assert config.feedback.initial.to_dict() == given
-
-
-def test_hyrea_has_the_published_numbers():
-  plain, easyr1 = (
-    built('hyrea_rl_math', 'X'),
-    built('hyrea_rl_math', 'X,easyr1'),
-  )
-  for config in (plain, easyr1):
-    rollout = config.rollout
-    assert (rollout.prompts, rollout.group) == (128, 8)
-    assert rollout.sampling.temperature == 1.0
-    group = config.optimizer.groups.model
-    assert (group.lr, group.weight_decay) == (1e-6, 1e-2)
-    assert (config.optimizer.schedule, config.optimizer.warmup) == (
-      'constant',
-      0.0,
-    )
-    assert config.epochs * config.mini_batches == 1
-    assert config.feedback.initial.slots == 1
-    weights = {n: r['weight'] for n, r in config.rewards.to_dict().items()}
-    assert weights == {'accuracy': 0.8, 'format': 0.1, 'latent': 0.1}
-  assert plain.objective.kwargs.beta == 0
-  assert easyr1.objective.kwargs.to_dict() == {
-    'aggregation': 'token',
-    'clip': (0.2, 0.3),
-    'delta': 3.0,
-    'beta': 1e-2,
-    'kl': 'k3',
-  }
-
-
-def test_grpo_differs_from_hrpo_in_the_feedback_alone():
-  ours, theirs = grpo_gsm8k.get_config(), hrpo_gsm8k.get_config()
-  differ = {name for name in theirs if ours[name] != theirs[name]}
-  assert differ == {'feedback', 'optimizer'}
-  assert ours.feedback.function == 'discrete:discrete'
-  assert ours.feedback.parameters == ''
-  groups = theirs.optimizer.groups.to_dict()
-  assert ours.optimizer.groups.to_dict() == {'lora': groups['lora']}
-  rest = lambda o: {k: v for k, v in o.to_dict().items() if k != 'groups'}
-  assert rest(ours.optimizer) == rest(theirs.optimizer)
-
-
-@pytest.mark.parametrize(('name', 'words'), EVERY)
+@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT)
 def test_a_right_answer_is_worth_more(name, words):
   gold, other = ('B', 'C') if name == 'hrpo_mmlu' else ('14', '15')
   config = built(name, f'X{words}')
   form = '<think>\n{0}.</think> \\boxed{{{0}}}'
-  if config.rollout.delimiter == '####':
-    form = 'It is {0}. #### {0}'
+  if set(config.rollout.delimiter) == {'#'}:
+    form = f'It is {{0}}. {config.rollout.delimiter} {{0}}'
   completions = [form.format(one) for one in (gold, other)]
   total = np.zeros(2)
   for reward in config.rewards.values():

@@ -36,6 +36,7 @@ RL = (
   *('mesh.tensor=1', 'eval.prompts=16', 'eval.every=2', 'completions=2'),
   f'checkpoint.best={EVALUATED}',
 )
+SFT = 'mesh.fsdp=2', 'batch=4', 'data.of.count=16', 'checkpoint.every=1'
 TRAINERS = {
   'grpo': Trainer(
     'grpo', 'tests/experiments/rl_tiny.py:{},hrpo', RL, EVALUATED
@@ -49,7 +50,17 @@ TRAINERS = {
   'sft': Trainer(
     'sft',
     'experiments/configs/sft_arithmetic.py:{}',
-    ('mesh.fsdp=2', 'batch=4', 'data.of.count=16', 'checkpoint.every=1'),
+    SFT,
+  ),
+  # A kill may fall on either side of the begin of a stage.
+  'sft, in stages': Trainer(
+    'sft',
+    'experiments/configs/sft_arithmetic.py:{},random',
+    (
+      *(*SFT, 'packed=False', 'buckets=2', 'rollout.max_tokens=8'),
+      *('stages.begin=(0,3,6,8)', 'stages.share=(0.25,0.5,0.75,1.0)'),
+      *('stages.reset_optimizer=True', 'eval.prompts=8', 'eval.every=2'),
+    ),
   ),
 }
 

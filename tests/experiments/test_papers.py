@@ -23,7 +23,8 @@ COMMANDS = [line for line in LINES if 'experiments.sweep' in line]
 
 
 def default_model(get_config):
-  return inspect.signature(get_config).parameters['argument'].default
+  default = inspect.signature(get_config).parameters['argument'].default
+  return 'X' if default is inspect.Parameter.empty else default
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: row[2].strip('`'))

@@ -1,4 +1,4 @@
-"""The supervised start, against transformers and torch."""
+"""Supervised training in words, against transformers and torch."""
 
 import math
 
@@ -13,64 +13,183 @@ from experiments.policies import chat_ids
 from experiments.port import logit_gap
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
-from tests.experiments.runs import quick_compiler, steps
+from tests.experiments.runs import lines, steps, taught
 
-ROWS = 8
+ROWS = PROBLEMS = 8
+STEPS = 24
+IGNORED = -100  # transformers' label of what is no target
 
 
-@pytest.fixture(scope='module')
-def config(model_folder):
-  config = sft_arithmetic.get_config(str(model_folder))
-  config.update(steps=12, batch=ROWS, micro_batches=2)
-  config.update(prompt_length=64, max_tokens=24)
+def words(model_folder, **changes):
+  """Worked solutions, on a mesh of 2 x 2 x 2; rows are padded to 64 or 128."""
+  config = sft_arithmetic.get_config(f'{model_folder},cot').unlock()
+  config.update(steps=STEPS, batch=ROWS, micro_batches=2)
+  config.update(length=128, packed=False, buckets=2)
   config.mesh.update(fsdp=2, tensor=2)
-  config.data.of.count = ROWS  # every batch holds them all
+  config.data.of.update(count=PROBLEMS, largest=99)
+  config.eval.prompts = 0
   config.optimizer.update(schedule='constant', warmup=0.0)
-  config.optimizer.groups.all.lr = 1e-2
-  return config
+  config.optimizer.groups.model.lr = 1e-2
+  config.update(changes)
+  return config.lock()
+
+
+def one_step(model_folder, **changes):
+  """As many texts as fit into its rows."""
+  return words(model_folder, steps=1, packed=True, buckets=1, **changes)
 
 
 @pytest.fixture(scope='module')
-def run(config, tmp_path_factory):
-  folder = tmp_path_factory.mktemp('sft')
-  with quick_compiler():
-    assert sft.train(config, str(folder)) == f'{folder}/model'
-  return folder
+def run(model_folder, tmp_path_factory):
+  return taught(words(model_folder), tmp_path_factory.mktemp('sft'))
 
 
-def test_the_first_loss_is_what_torch_computes(run, config, model_folder):
-  """Minus the mean log-probability of every solution token and the end."""
-  tokenizer = pretrained(model_folder).tokenizer
-  model = AutoModelForCausalLM.from_pretrained(model_folder)
-  total, count = 0.0, 0
-  source = arithmetic.problems('train', **config.data.of)
-  for row in map(source.__getitem__, range(ROWS)):
+@pytest.fixture(scope='module')
+def packed(model_folder, tmp_path_factory):
+  config = one_step(model_folder, micro_batches=4)
+  return taught(config, tmp_path_factory.mktemp('packed'))
+
+
+@pytest.fixture(params=['run', 'packed'])
+def either(request):
+  return request.getfixturevalue(request.param)
+
+
+def texts(batch):
+  """Those of a batch, without padding."""
+  rows = zip(batch['tokens'], batch['segments'], strict=True)
+  return [
+    tokens[segments == number].tolist()
+    for tokens, segments in rows
+    for number in range(1, segments.max() + 1)
+  ]
+
+
+@pytest.fixture(scope='module')
+def solved(model_folder):
+  """Every problem with its solution as one text -> the length of its prompt."""
+  tokenizer, found = pretrained(model_folder).tokenizer, {}
+  source = arithmetic.problems('train', **words(model_folder).data.of.to_dict())
+  for row in map(source.__getitem__, range(PROBLEMS)):
     prompt = chat_ids(tokenizer, '', row['question'])
-    solution = [
-      *tokenizer.encode(row['solution'], add_special_tokens=False),
-      tokenizer.eos_token_id,
-    ]
-    assert len(prompt) <= 64 and len(solution) <= 24
-    with torch.no_grad():
-      logits = model(torch.tensor([prompt + solution])).logits[0]
-    scores = torch.log_softmax(logits[len(prompt) - 1 : -1], -1)
-    total -= float(scores[range(len(solution)), solution].sum())
-    count += len(solution)
-  assert steps(run)[0]['loss'] == pytest.approx(total / count, rel=1e-5)
+    solution = tokenizer.encode(row['solution'], add_special_tokens=False)
+    text = *prompt, *solution, tokenizer.eos_token_id
+    found[text] = len(prompt)
+  return found
+
+
+def test_the_first_loss_is_that_of_transformers(either, solved, model_folder):
+  """The mean over every solution token and the end, of all rows together,
+  wherever they lie."""
+  model = AutoModelForCausalLM.from_pretrained(model_folder)
+  found = texts(either.batches[0])
+  size = max(map(len, found))
+  tokens = torch.zeros((len(found), size), dtype=torch.long)
+  labels = torch.full_like(tokens, IGNORED)
+  for i, text in enumerate(found):
+    prompt = solved[tuple(text)]
+    tokens[i, : len(text)] = torch.tensor(text)
+    labels[i, prompt : len(text)] = tokens[i, prompt : len(text)]
+  with torch.no_grad():
+    expected = model(tokens, labels=labels).loss  # what follows is not read
+  row = steps(either.folder)[0]
+  assert row['loss'] == pytest.approx(float(expected), abs=1e-4)
+  assert row['tokens'] == sum(map(len, found))
+
+
+def test_a_packed_row_has_several_texts_and_others_one(run, packed):
+  (batch,) = packed.batches
+  assert len(texts(batch)) > len(batch['tokens']) == ROWS
+  assert batch['tokens'].shape == (ROWS, 128)
+  shapes = {batch['tokens'].shape for batch in run.batches}
+  assert shapes == {(ROWS, 64), (ROWS, 128)}
+  assert {len(texts(batch)) for batch in run.batches} == {ROWS}
+
+
+def test_micro_batches_change_nothing(packed, model_folder, tmp_path):
+  config = one_step(model_folder, micro_batches=1)
+  (whole,), (cut,) = (
+    steps(taught(config, tmp_path).folder),
+    steps(packed.folder),
+  )
+  names = 'loss', 'entropy', 'mean_token_accuracy', 'tokens', 'embedding_norm'
+  for name in names:
+    assert whole[name] == pytest.approx(cut[name], rel=1e-6)
+  # Fewer rows are cut otherwise, and this model is steep: rounding grows.
+  assert whole['grad_norm'] == pytest.approx(cut['grad_norm'], rel=1e-4)
 
 
 def test_the_loss_falls(run):
-  losses = [row['loss'] for row in steps(run)]
-  assert len(losses) == 12
+  losses = [row['loss'] for row in steps(run.folder)]
+  assert len(losses) == STEPS
   assert losses[0] > 0.9 * math.log(384)
   assert losses[-1] < 0.5 * losses[0]
 
 
+def test_without_a_latent_nothing_is_said_of_latents(run):
+  for row in lines(run.folder / 'metrics.jsonl'):
+    assert np.isfinite(list(row.values())).all()
+    assert 'latent_norm' not in row and row['stage'] == 0
+    assert row['tokens_per_second'] > 0
+  assert run.evaluations == []
+
+
 def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
-  before, after = pretrained(model_folder), pretrained(run / 'model')
+  folder = run.folder / 'model'
+  before, after = pretrained(model_folder), pretrained(folder)
   assert after.model.config == before.model.config
   assert after.generation['eos_token_id'] == before.generation['eos_token_id']
   text = 'Tom has 12 apples.'
   assert after.tokenizer.encode(text) == before.tokenizer.encode(text)
   assert not np.array_equal(after.model.table, before.model.table)
-  assert logit_gap(after, run / 'model') < 1e-4
+  assert logit_gap(after, folder) < 1e-4
+
+
+@pytest.mark.parametrize(
+  ('changes', 'told'),
+  [
+    ({'stages.begin': (1,)}, r'stages.begin is \(1,\) .* 0 first'),
+    ({'stages.begin': ()}, r'stages.begin is \(\) and config.steps 24: write'),
+    (
+      {'stages.begin': (0, 4, 4), 'stages.share': (1.0,) * 3},
+      'each before the next',
+    ),
+    (
+      {'stages.begin': (0, 24), 'stages.share': (1.0,) * 2},
+      'config.steps 24: .* all before the last step',
+    ),
+    (
+      {'stages.begin': (0, 4)},
+      r'stages.share is \(1.0,\): .* each of the 2 stages',
+    ),
+    (
+      {'distillation.weight': 1.0, 'packed': True, 'buckets': 1},
+      'weight is 1.0 and config.packed True: .* write packed=False',
+    ),
+    ({'packed': True}, 'buckets=2 with packed=True: .* write buckets=1'),
+    ({'stages.share': (0.0,)}, 'share=0.0 of 8 documents are 0: write'),
+    ({'length': 8, 'buckets': 1}, 'length=8: every one of 8 documents'),
+    ({'micro_batches': 3}, 'a batch of 8 rows .* into 3 equal parts'),
+    (
+      {'curriculum.function': 'worked:solutions'},
+      "'worked:solutions': .* has .*'worked_solutions'",
+    ),
+    (
+      {'curriculum': {'function': 'hyrea:hyrea', 'kwargs': {}}},
+      r"no token \['<start-latent>', .*config.model.new_tokens",
+    ),
+    (
+      {'distillation.weight': 1.0, 'distillation.kind': 'l1'},
+      "distillation kind 'l1': write one of",
+    ),
+    ({'optimizer.groups.model.pattern': 'lora'}, "pattern 'lora' is found in"),
+  ],
+)
+def test_a_mistake_is_explained(changes, told, model_folder, tmp_path):
+  config = words(model_folder).unlock()
+  if 'curriculum' in changes:
+    config.curriculum = changes.pop('curriculum')
+  config.update_from_flattened_dict(changes)
+  with pytest.raises(ValueError, match=told):
+    sft.train(config.lock(), str(tmp_path))
+  assert not (tmp_path / 'checkpoints' / '1').exists()

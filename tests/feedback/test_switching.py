@@ -33,13 +33,13 @@ def told(slots, sampled, **more):
   return Spans(*ids, jnp.bool_(sampled), **more)
 
 
-def spoken(script, slots=2, sampled=False, **rule):
+def spoken(script, slots=2, sampled=False, opening=False, **rule):
   return recited(
     script,
     switching(),
     tiny.stop(**rule),
     vocab=tiny.CONFIG.vocab,
-    parameters=told(slots, sampled),
+    parameters=told(slots, sampled, opening=np.bool_(opening)),
   )
 
 
@@ -95,10 +95,41 @@ def test_a_cut_ends_a_span():
   assert np.flatnonzero(~out.free[0]).tolist() == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize('slots', [0, 1, 3])
+def test_a_completion_may_open_with_a_span(slots):
+  """Which nobody chose; others begin where they are drawn. The states in its
+  slots are those of a drawn one."""
+  script = [
+    [9] * STEPS,
+    [START, *[3] * (slots + 1), 9, START, *[3] * (STEPS - slots - 4)],
+  ]
+  out = spoken(script, slots, opening=True)
+  span = [START, *[SLOT] * slots, END]
+  plain, drawn = out.tokens.tolist()
+  assert plain == [*span, *[9] * (STEPS - slots - 2)]
+  words = [3] * (STEPS - 2 * slots - 5)
+  assert drawn == [*span, 9, *span, *words]
+  forced = np.arange(STEPS) < slots + 2
+  second = (np.arange(STEPS) > slots + 3) & (np.arange(STEPS) < 2 * slots + 5)
+  assert out.free.tolist() == [(~forced).tolist(), (~forced & ~second).tolist()]
+  at = np.arange(STEPS) - 1
+  assert out.latent[0].tolist() == ((at >= 0) & (at < slots)).tolist()
+  begun = spoken([[START] * STEPS] * ROWS, slots)
+  states = out.record['latent'][:, 1 : slots + 1].tolist()
+  assert states == begun.record['latent'][:, 1 : slots + 1].tolist()
+
+
+def test_a_span_that_opens_may_be_left():
+  out = spoken([[3, 3, END, 9, END, *[3] * 7]], 5, sampled=True, opening=True)
+  assert out.tokens[0, :6].tolist() == [START, SLOT, END, 9, END, 3]
+  assert out.free[0, :6].tolist() == [False, False, True, True, True, True]
+
+
 def test_settings_are_traced():
   spoken([[3] * STEPS] * ROWS)
   programs = scripted.program._cache_size()
   spoken([[START] * STEPS] * ROWS, slots=5, sampled=True)
+  spoken([[3] * STEPS] * ROWS, slots=0, opening=True)
   assert scripted.program._cache_size() == programs
 
 
@@ -204,6 +235,9 @@ def test_settings_name_tokens_of_the_tokenizer(key):
   said = tokenizer.convert_ids_to_tokens([int(x) for x in values[:3]])
   assert tuple(said) == names
   assert values.slots == 3 and values.sampled and values.inner is None
+  assert (
+    not values.opening and spans(key, None, tokenizer, opening=True).opening
+  )
   with pytest.raises(ValueError, match='slots=0: write at least 1'):
     spans(key, None, tokenizer, slots=0)
   with pytest.raises(ValueError, match=r"no token \['<pause>'\]: .*new_tokens"):

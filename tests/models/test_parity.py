@@ -1,5 +1,6 @@
 """Each family against Hugging Face's torch model, tiny, random and offline."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -61,6 +62,26 @@ def test_logits_of_a_left_padded_batch_equal_torch_on_each_row(case):
     np.testing.assert_allclose(
       actual[i, -len(row) :], expected, rtol=0, atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+  'case', ['llama-gqa-untied-llama3', 'qwen3-gqa-tied'], indirect=True
+)
+def test_states_of_every_depth_are_those_of_torch(case):
+  """And the same whether layers are stacked, apart, or made again."""
+  theirs, ours = case
+  tokens = np.random.default_rng(0).integers(0, VOCAB, (2, 9))
+  at = np.array([[0, 5, 8, 5], [3, 4, 4, 1]])
+  with torch.no_grad():
+    out = theirs(torch.from_numpy(tokens), output_hidden_states=True)
+  index = torch.from_numpy(at)[..., None].expand(-1, -1, 32)
+  expected = [x.gather(1, index).numpy() for x in out.hidden_states]
+  remade = jax.tree.map(lambda x: x, ours)
+  remade.config = dataclasses.replace(ours.config, remat='full')
+  for model in (ours, unstack(ours), remade):
+    hidden, states = layer_states(model, jnp.asarray(tokens, jnp.int32), at)
+    np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(hidden, out.hidden_states[-1], rtol=0, atol=1e-4)
 
 
 def test_greedy_tokens_of_a_left_padded_batch_equal_generate(case):
@@ -149,6 +170,13 @@ def logits(model, tokens, mask):
     model.embed(tokens), None, positions(mask), causal_mask(mask)
   )
   return model.unembed(x)
+
+
+@jax.jit
+def layer_states(model, tokens, at):
+  mask = jnp.ones(tokens.shape, bool)
+  x = model.embed(tokens)
+  return model.layer_states(x, positions(mask), causal_mask(mask), at)
 
 
 @partial(jax.jit, static_argnames='steps')

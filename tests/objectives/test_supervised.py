@@ -24,7 +24,10 @@ def test_a_token_is_so_much_of_the_loss():
     latent=jnp.zeros((2, 5), bool),
     cue=jnp.zeros((2, 5), bool),
   )
-  assert shares(texts).tolist() == [[0, 1, 0.25, 1, 0.25], [0.25, 0, 0.25, 0, 0]]
+  assert shares(texts).tolist() == [
+    [0, 1, 0.25, 1, 0.25],
+    [0.25, 0, 0.25, 0, 0],
+  ]
   nothing = texts._replace(weights=jnp.zeros((2, 5)))
   assert not shares(nothing).any()
 
@@ -45,7 +48,9 @@ def test_distances_are_those_of_torch(states, kind, scaled, valid):
   found = layer_distances(*states, valid, kind=kind, scaled=scaled)
   student, teacher = (torch.tensor(x[:, valid]) for x in states)
   functional = torch.nn.functional
-  loss = functional.smooth_l1_loss if kind == 'smooth_l1' else functional.mse_loss
+  loss = (
+    functional.smooth_l1_loss if kind == 'smooth_l1' else functional.mse_loss
+  )
   for layer in range(LAYERS):
     expected = loss(student[layer], teacher[layer])
     if scaled:
@@ -87,5 +92,5 @@ def test_a_depth_at_which_all_teachers_agree_stays_finite(kind):
 
 
 def test_an_unknown_kind_is_refused(states):
-  with pytest.raises(ValueError, match="kind 'l1': write .*'smooth_l1', 'l2'"):
+  with pytest.raises(ValueError, match=r"kind 'l1': write .*'smooth_l1', 'l2'"):
     layer_distances(*states, VALID, kind='l1')

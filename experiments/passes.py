@@ -1,0 +1,102 @@
+r"""What it costs to train through K latents, beside the same text in words.
+
+    python -m experiments.passes [--model=smollm2-135m] [--passes=0,1,2,4]
+
+Times the gradient of the supervised loss for all parameters (medians over
+interleaved repetitions), and asks the compiler for its temporaries. A pass is a
+forward pass more, made once again on the way back; of each only its inputs are
+kept.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmark import interleaved
+from experiments.comparison import markdown
+from hybrid_latent import latents
+from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.ops.attention import segment_mask, segment_positions
+from hybrid_latent.types import Texts
+
+MIB = 2**20
+
+
+def main() -> None:
+  """The table."""
+  flags = _flags()
+  model = pretrained(flags.model, dtype=flags.dtype, remat=flags.remat).model
+  programs = {k: gradient(model, texts(flags, k), k) for k in flags.passes}
+  times = interleaved(
+    {k: run for k, (run, _) in programs.items()}, flags.repeats
+  )
+  first = flags.passes[0]
+  table = [
+    {
+      'K': k,
+      'gradient, s': times[k],
+      'ratio': times[k] / times[first],
+      'temporaries, MiB': size / MIB,
+      'times the first': size / programs[first][1],
+    }
+    for k, (_, size) in programs.items()
+  ]
+  print(f'{flags.model}, {flags.dtype}, {flags.rows} x {flags.length} tokens')
+  print(markdown(table))
+
+
+def texts(flags, k: int) -> Texts:
+  """Random tokens, k latents in the middle, words from there on to learn."""
+  shape = flags.rows, flags.length
+  tokens = jnp.asarray(np.random.default_rng(0).integers(100, 300, shape))
+  none, at = jnp.zeros_like(tokens), jnp.arange(flags.length)
+  latent = (at >= flags.length // 2) & (at < flags.length // 2 + k)
+  words = jnp.where(at >= flags.length // 2 + k, 1.0, 0.0)
+  rows = lambda x: jnp.broadcast_to(x, shape)
+  return Texts(tokens, none + 1, none, rows(words), rows(latent), none > 0)
+
+
+def gradient(
+  model: Transformer, texts: Texts, k: int
+) -> tuple[Callable[[], object], int]:
+  """Computes it, and the bytes that this takes beside arguments and result."""
+
+  @jax.jit
+  def run(model, texts):
+    def loss(model):
+      x = latents.inputs(model, texts, hidden().latents, passes=k)
+      places = segment_positions(texts.segments), segment_mask(texts.segments)
+      states, _ = model.forward(x, None, *places)
+      found = latents.reading(model, texts, states)
+      return -jnp.mean(texts.weights * found.log_probs)
+
+    return jax.grad(loss)(model)
+
+  compiled = run.lower(model, texts).compile()
+  memory: Any = compiled.memory_analysis()
+  call = lambda: jax.block_until_ready(compiled(model, texts))
+  return call, memory.temp_size_in_bytes
+
+
+def _flags() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog='python -m experiments.passes')
+  counts = lambda text: [int(word) for word in text.split(',')]
+  add = parser.add_argument
+  add('--model', default='smollm2-135m')
+  add('--dtype', default='float32')
+  add('--remat', default='none', help='what a layer keeps: none, dots or full')
+  add('--rows', type=int, default=2)
+  add('--length', type=int, default=128)
+  add('--passes', type=counts, default='0,1,2,4', help='K, 0 first')
+  add('--repeats', type=int, default=5)
+  return parser.parse_args()
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,107 @@
+"""CODI's loss of one batch, and its gradient, against torch: latent by latent,
+each from all that stands before it."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, smooth_l1_loss
+from transformers import AutoModelForCausalLM
+
+from experiments.configs import sft_arithmetic
+from experiments.policies import exported
+from tests.experiments.runs import Lesson, steps, taught
+
+TEACHER, DISTILLATION = 0.5, 3.0  # weights
+
+
+class Codi(NamedTuple):
+  """A step, and what it began with."""
+
+  lesson: Lesson
+  model: torch.nn.Module
+  projector: torch.nn.Module
+
+
+@pytest.fixture(scope='module')
+def codi(model_folder, tmp_path_factory):
+  folder, before = tmp_path_factory.mktemp('codi'), []
+  config = sft_arithmetic.get_config(f'{model_folder},codi').unlock()
+  config.update(steps=1, batch=8)
+  config.curriculum.kwargs.teacher = TEACHER
+  config.distillation.weight = DISTILLATION
+  config.eval.prompts = 0
+
+  def look(actor):
+    exported(actor, actor.policy, folder / 'before')
+    before.append(jax.tree.map(np.array, actor.policy.feedback.inner))
+
+  lesson = taught(config.lock(), folder, look)
+  model = AutoModelForCausalLM.from_pretrained(folder / 'before')
+  return Codi(lesson, model, torch_projector(before[0]))
+
+
+def torch_projector(ours):
+  (wide, narrow) = ours.expand.shape
+  theirs = torch.nn.Sequential(
+    torch.nn.Linear(narrow, wide),
+    torch.nn.GELU(),
+    torch.nn.Linear(wide, narrow),
+    torch.nn.LayerNorm(narrow),
+  )
+  weights = zip(theirs.state_dict(), jax.tree.leaves(ours), strict=True)
+  theirs.load_state_dict({name: torch.tensor(x) for name, x in weights})
+  return theirs
+
+
+def read(codi, tokens, latent):
+  """Hidden states of all depths of one text, [t d] each, and its logits."""
+  x = codi.model.get_input_embeddings()(torch.tensor(tokens))
+  run = lambda x: codi.model(inputs_embeds=x[None], output_hidden_states=True)
+  for t in np.flatnonzero(latent):
+    state = run(x[:t]).hidden_states[-1][0, -1]
+    x = torch.cat([x[:t], codi.projector(state)[None], x[t + 1 :]])
+  out = run(x)
+  return [states[0] for states in out.hidden_states], out.logits[0]
+
+
+def torch_loss(codi, batch):
+  """The whole of a batch, and the distance at each depth."""
+  nats, known = ([], []), ([], [])
+  for row in range(len(batch['tokens'])):
+    for part in (0, 1):
+      here = (batch['part'][row] == part) & (batch['segments'][row] > 0)
+      of = lambda name, row=row, here=here: batch[name][row][here]
+      states, logits = read(codi, of('tokens'), of('latent'))
+      target = np.flatnonzero(of('weights'))
+      expected = torch.tensor(of('tokens')[target]).long()
+      nats[part].append(
+        cross_entropy(logits[target - 1], expected, reduction='none')
+      )
+      (cue,) = np.flatnonzero(of('cue'))
+      known[part].append(torch.stack([x[cue] for x in states]))
+  student, teacher = (torch.stack(x, dim=1) for x in known)
+  gaps = torch.stack(
+    [
+      smooth_l1_loss(ours, theirs) / theirs.std()
+      for ours, theirs in zip(student, teacher.detach(), strict=True)
+    ]
+  )
+  said = torch.cat(nats[0]).mean() + TEACHER * torch.cat(nats[1]).mean()
+  return said + DISTILLATION * gaps.mean(), gaps
+
+
+def test_a_step_is_that_of_torch(codi):
+  (batch,), (row,) = codi.lesson.batches, steps(codi.lesson.folder)
+  assert batch['latent'].sum(1).tolist() == [3] * 8
+  loss, gaps = torch_loss(codi, batch)
+  loss.backward()
+  learned = [*codi.model.parameters(), *codi.projector.parameters()]
+  norm = torch.nn.utils.get_total_norm([x.grad for x in learned])
+  found = [row[f'distillation/{i}'] for i in range(len(gaps))]
+  assert len(found) == 1 + codi.model.config.num_hidden_layers
+  assert found == pytest.approx(gaps.tolist(), rel=1e-4)
+  assert row['loss'] == pytest.approx(loss.item(), rel=1e-4)
+  assert row['grad_norm'] == pytest.approx(norm.item(), rel=1e-3)
