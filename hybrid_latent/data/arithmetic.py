@@ -11,12 +11,12 @@ large one.
 import hashlib
 import random
 from collections.abc import Iterator
-from typing import SupportsIndex
 
 from tokenizers import models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
+from hybrid_latent.data.drawn import Drawn
 
 _PEOPLE = (
   ('Tom', 'He'),
@@ -37,45 +37,6 @@ _EVENTS = {
 _TEST_SHARE = 8  # one equation in eight is for 'test'
 
 
-class Problems:
-  """Rows `{'question': str, 'solution': str, 'answer': str}` by number."""
-
-  def __init__(
-    self,
-    split: str,
-    count: int,
-    seed: int,
-    steps: tuple[int, int],
-    largest: int,
-    operations: str,
-    worked: float,
-  ):
-    self._key = f'{seed}/{split}'
-    self._count = count
-    self._test = split == 'test'
-    self._steps = steps
-    self._largest = largest
-    self._operations = operations
-    self._worked = worked
-
-  def __len__(self) -> int:
-    return self._count
-
-  def __getitem__(self, index: SupportsIndex) -> dict[str, str]:
-    number = range(self._count)[index]
-    rng = random.Random(f'{self._key}/{number}')
-    for _ in range(1000):
-      chain = _chain(rng, self._steps, self._largest, self._operations)
-      enough = len(chain[1]) >= self._steps[0]
-      if enough and _for_test(chain) == self._test:
-        return _row(rng, chain, rng.random() < self._worked)
-    raise ValueError(
-      f'steps={self._steps} with largest={self._largest} and operations='
-      f'{self._operations!r} leave hardly a problem for one of the splits; '
-      'make `largest` larger'
-    )
-
-
 def problems(
   split: str,
   *,
@@ -85,7 +46,7 @@ def problems(
   largest: int = 99,
   operations: str = '+-',
   worked: float = 1.0,
-) -> Problems:
+) -> Drawn:
   """`count` problems by number.
 
   An equation such as 12+7-5 belongs to 'train' or to 'test', by its hash and
@@ -109,8 +70,18 @@ def problems(
     raise ValueError(f'operations={operations!r}: some of {"".join(_EVENTS)!r}')
   if not 0 <= worked <= 1:
     raise ValueError(f'worked={worked}: a share, 0 to 1')
-  steps = (steps[0], steps[1])
-  return Problems(split, count, seed, steps, largest, operations, worked)
+
+  def row(rng):
+    chain = _chain(rng, (steps[0], steps[1]), largest, operations)
+    enough = len(chain[1]) >= steps[0]
+    if enough and _for_test(chain) == (split == 'test'):
+      return _row(rng, chain, rng.random() < worked)
+
+  advice = (
+    f'steps={steps} with largest={largest} and operations={operations!r} leave '
+    'hardly a problem for one of the splits; make `largest` larger'
+  )
+  return Drawn(f'{seed}/{split}', count, row, advice)
 
 
 _Chain = tuple[int, tuple[tuple[str, int], ...]]  # start, then what happens

@@ -20,12 +20,13 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple
 
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
+from hybrid_latent.data.drawn import Drawn
 
 NAMES = (
   *('Alex', 'Bob', 'Carol', 'Davis', 'Eva', 'Fae', 'Gabriel', 'Jack', 'Max'),
@@ -40,45 +41,6 @@ _FAMILIES = (0.35, 0.47, 0.18)  # below the first root, the second, any node
 _TEST_SHARE = 8  # one graph in eight is for 'test'
 
 
-class Problems:
-  """Rows as published, with 'ending', and line ends in 'steps': by number."""
-
-  def __init__(
-    self,
-    split: str,
-    count: int,
-    seed: int,
-    nodes: int,
-    steps: tuple[int, int],
-    taken: frozenset[bytes],
-  ):
-    self._key = f'{seed}/{split}'
-    self._count = count
-    self._test = split == 'test'
-    self._nodes = nodes
-    self._steps = steps
-    self._taken = taken
-
-  def __len__(self) -> int:
-    return self._count
-
-  def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-    number = range(self._count)[index]
-    rng = random.Random(f'{self._key}/{number}')
-    for _ in range(1000):
-      puzzle = _puzzle(rng, self._nodes, self._steps)
-      if puzzle is None:
-        continue
-      shape = _shape(puzzle)
-      for_test = shape[0] % _TEST_SHARE == 0
-      if for_test == self._test and shape not in self._taken:
-        return _row(rng, puzzle)
-    raise ValueError(
-      f'nodes={self._nodes} give hardly a graph with steps={self._steps}; make '
-      '`nodes` larger for longer chains, smaller for shorter ones'
-    )
-
-
 def problems(
   split: str,
   *,
@@ -87,7 +49,7 @@ def problems(
   nodes: int = 28,
   steps: tuple[int, int] = (3, 6),
   apart_from: Sequence[str] = (),
-) -> Problems:
+) -> Drawn:
   """`count` questions by number; by default like the published ones.
 
   A graph belongs to 'train' or to 'test', whatever its names, the numbers of
@@ -110,7 +72,21 @@ def problems(
   if not 4 <= nodes <= most:
     raise ValueError(f'nodes={nodes}: from 4 to {most}, which is all the names')
   taken = frozenset(map(_shape, _published(apart_from)))
-  return Problems(split, count, seed, nodes, (steps[0], steps[1]), taken)
+
+  def row(rng):
+    puzzle = _puzzle(rng, nodes, (steps[0], steps[1]))
+    if puzzle is None:
+      return None
+    shape = _shape(puzzle)
+    for_test = shape[0] % _TEST_SHARE == 0
+    if for_test == (split == 'test') and shape not in taken:
+      return _row(rng, puzzle)
+
+  advice = (
+    f'nodes={nodes} give hardly a graph with steps={steps}; make `nodes` '
+    'larger for longer chains, smaller for shorter ones'
+  )
+  return Drawn(f'{seed}/{split}', count, row, advice)
 
 
 class _Puzzle(NamedTuple):

@@ -4,16 +4,16 @@ The authors' training file cannot be had (it is stored elsewhere), so 'train'
 is generated, apart from every graph of the files that there are.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hybrid_latent.data import jsonl, prosqa
+from hybrid_latent.data.drawn import Drawn
 
 
 def problems(
   split: str, *, path: str | None = None, **drawn: Any
-) -> Sequence[dict]:
+) -> jsonl.Problems | Drawn:
   """Rows of 'train' or 'test', and of 'valid' where there are files.
 
   Args:

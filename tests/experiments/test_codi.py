@@ -10,9 +10,11 @@ import torch
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 from transformers import AutoModelForCausalLM
 
+from experiments import sft
 from experiments.configs import sft_arithmetic
 from experiments.policies import exported
-from tests.experiments.runs import Lesson, steps, taught
+from hybrid_latent import sharding
+from tests.experiments.runs import Lesson, arrays, saved, steps, taught
 
 TEACHER, DISTILLATION = 0.5, 3.0  # weights
 
@@ -105,3 +107,23 @@ def test_a_step_is_that_of_torch(codi):
   assert found == pytest.approx(gaps.tolist(), rel=1e-4)
   assert row['loss'] == pytest.approx(loss.item(), rel=1e-4)
   assert row['grad_norm'] == pytest.approx(norm.item(), rel=1e-3)
+
+
+def test_the_projector_goes_with_the_model(codi):
+  """And another run begins with it; its settings are those of its config."""
+  folder = codi.lesson.folder
+  learned = saved(folder, 1)
+  config = sft_arithmetic.get_config(f'{folder}/model,codi').unlock()
+  config.feedback.initial.slots = 5
+  actor = sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+  assert int(actor.policy.feedback.slots) == 5
+  for name, x in arrays(actor.policy.feedback.inner).items():
+    np.testing.assert_array_equal(x, learned[f'0.feedback.inner.{name}'])
+
+
+def test_one_of_another_shape_is_left_alone(codi):
+  config = sft_arithmetic.get_config(f'{codi.lesson.folder}/model,codi')
+  with config.unlocked():
+    config.feedback.inside.initial.width = 8
+  actor = sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+  assert actor.policy.feedback.inner.expand.shape[0] == 8
