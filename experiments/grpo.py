@@ -36,14 +36,20 @@ from experiments.policies import (
   share_rows,
   subject,
 )
-from experiments.sampler import Sampler, dump, shown, speech, stored
+from experiments.sampler import (
+  Sampler,
+  dump,
+  shown,
+  speaking,
+  speech,
+  stored,
+  tests_of,
+)
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
-from hybrid_latent.data.prompts import eval_batches, prompt_batches
+from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.models import lora
 from hybrid_latent.models.letters import letters
-from hybrid_latent.models.transformer import unstack
 from hybrid_latent.objectives.base import (
   Experience,
   Judged,
@@ -112,9 +118,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
 
   # ----------------------------------------------------------------- programs
   def sampler(trainable, frozen):
-    """The policy as decoding wants it: adapters merged, a weight a layer."""
-    policy = combine(trainable, frozen)
-    return Policy(unstack(lora.merge(policy.model)), policy.feedback)
+    return speaking(combine(trainable, frozen))
 
   score = partial(
     replay,
@@ -246,28 +250,19 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   follows = needs_reference(config) and config.reference.sync_every
   anchors = [jax.tree.map(jnp.copy, trainable)] if follows else []
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  problems = problems_of(config.data)
-  shape = {
-    'length': config.rollout.prompt_length,
-    'pad': int(actor.stop.pad),
-    'shard': (host, hosts),
-  }
-  prompts = config.rollout.prompts // hosts
+  prompts, pad = config.rollout.prompts // hosts, int(actor.stop.pad)
   batches = iter(
     prompt_batches(
-      problems(split=config.data.train),
+      problems_of(config.data)(split=config.data.train),
       encode,
       batch=prompts,
+      length=config.rollout.prompt_length,
+      pad=pad,
       seed=config.seed,
-      **shape,
+      shard=(host, hosts),
     )
   )
-  tests = []
-  if config.eval.prompts:
-    tests = problems(split=config.data.test)
-    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
-  each = max(prompts * group // config.eval.samples, 1)
-  test_batches = [*eval_batches(tests, encode, batch=each, **shape)]
+  tests = tests_of(config, encode, pad)
 
   def roll(step, weights, batch, prompt, ready):
     """Completions of a batch, which are being graded."""
@@ -365,7 +360,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         evaluations.append(
           speaker.evaluation(
             weights,
-            test_batches,
+            tests,
             jax.random.fold_in(eval_key, step),
             eval_sampling,
             config.eval.samples,

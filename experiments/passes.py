@@ -22,7 +22,6 @@ from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
-from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.types import Texts
 
 MIB = 2**20
@@ -71,8 +70,7 @@ def gradient(
   def run(model, texts):
     def loss(model):
       x = latents.inputs(model, texts, hidden().latents, passes=k)
-      places = segment_positions(texts.segments), segment_mask(texts.segments)
-      states, _ = model.forward(x, None, *places)
+      states, _ = model.forward(x, None, *latents.places(texts))
       found = latents.reading(model, texts, states)
       return -jnp.mean(texts.weights * found.log_probs)
 

@@ -12,9 +12,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
-from experiments.policies import Subject
+from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
+from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.formats import rollouts
+from hybrid_latent.models import lora
+from hybrid_latent.models.transformer import unstack
+from hybrid_latent.policy import Policy
 from hybrid_latent.replay import trimmed
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.rollout import Prefilled, decode, prefill
@@ -44,6 +48,31 @@ def speech(config: Config, feedback: Feedback) -> tuple[Callable, Callable]:
   }
   write = jax.jit(partial(decode, **settings), static_argnames='group')
   return jax.jit(partial(prefill)), write  # this run's own, not the process's
+
+
+def speaking(policy: Policy) -> Policy:
+  """The policy as decoding wants it: adapters merged, a weight a layer."""
+  return Policy(unstack(lora.merge(policy.model)), policy.feedback)
+
+
+def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
+  """The batches of this host that an evaluation reads; none for 0 prompts."""
+  if not config.eval.prompts:
+    return []
+  rows = problems_of(config.data)(split=config.data.test)
+  rows = [rows[i] for i in range(min(config.eval.prompts, len(rows)))]
+  rollout, hosts = config.rollout, jax.process_count()
+  each = rollout.prompts // hosts * rollout.group // config.eval.samples
+  return [
+    *eval_batches(
+      rows,
+      encode,
+      batch=max(each, 1),
+      length=rollout.prompt_length,
+      pad=pad,
+      shard=(jax.process_index(), hosts),
+    )
+  ]
 
 
 class Sampler:

@@ -39,18 +39,14 @@ from experiments.policies import (
   stop_of,
   with_owned,
 )
-from experiments.sampler import Sampler, speech
+from experiments.sampler import Sampler, speaking, speech, tests_of
 from hybrid_latent import cluster, latents, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches
-from hybrid_latent.data.prompts import eval_batches
-from hybrid_latent.models import lora
 from hybrid_latent.models.letters import letters
-from hybrid_latent.models.transformer import unstack
 from hybrid_latent.objectives.base import Mean, token_mean
 from hybrid_latent.objectives.supervised import layer_distances, shares
-from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
@@ -102,8 +98,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
         passes=passes,
         truncate=config.truncate,
       )
-      places = segment_positions(texts.segments), segment_mask(texts.segments)
-      total = 0.0
+      places, total = latents.places(texts), 0.0
       if distillation.weight:
         cues, valid = _cues(texts)
         hidden, states = policy.model.layer_states(x, *places, cues)
@@ -148,9 +143,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
     return optax.apply_updates(trainable, changes), opt_state, figures
 
   def sampler(trainable, frozen):
-    """The policy as decoding wants it: adapters merged, a weight a layer."""
-    policy = combine(trainable, frozen)
-    return Policy(unstack(lora.merge(policy.model)), policy.feedback)
+    return speaking(combine(trainable, frozen))
 
   weights = jax.eval_shape(sampler, trainable, frozen)
   return (
@@ -285,21 +278,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
     )
 
-  tests = []
-  if config.eval.prompts:
-    tests = problems_of(config.data)(split=config.data.test)
-    tests = [tests[i] for i in range(min(config.eval.prompts, len(tests)))]
-  each = config.rollout.prompts * config.rollout.group // hosts
-  test_batches = [
-    *eval_batches(
-      tests,
-      encode,
-      batch=max(each // config.eval.samples, 1),
-      length=config.rollout.prompt_length,
-      pad=pad,
-      shard=(host, hosts),
-    )
-  ]
+  tests = tests_of(config, encode, pad)
 
   def spoken(stage: int) -> Policy:
     """The policy as decoding wants it, with the spans of a stage."""
@@ -367,7 +346,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         stage = stage_of(max(step - 1, 0))
         figures = speaker.evaluation(
           spoken(stage),
-          test_batches,
+          tests,
           jax.random.fold_in(eval_key, step),
           eval_sampling,
           config.eval.samples,

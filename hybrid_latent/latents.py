@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
@@ -60,7 +60,7 @@ def inputs(
       'these texts have latents, and the feedback makes none of a state alone: '
       "write one that does, such as config.feedback.function='hidden:hidden'"
     )
-  where = segment_positions(texts.segments), segment_mask(texts.segments)
+  where = places(texts)
 
   def refined(x, _):
     hidden, _ = model.forward(x, None, *where)
@@ -73,6 +73,13 @@ def inputs(
   if free < passes:
     x = jnp.where(texts.latent[..., None], jax.lax.stop_gradient(x), embedded)
   return jax.lax.scan(refined, x, length=free)[0]
+
+
+def places(
+  texts: Texts,
+) -> tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]:
+  """The positions and the mask of a forward pass: each text by itself."""
+  return segment_positions(texts.segments), segment_mask(texts.segments)
 
 
 def reading(

@@ -9,7 +9,6 @@ import pytest
 
 from hybrid_latent import latents
 from hybrid_latent.feedback.projected import projected, projector
-from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.types import Texts
 from tests import tiny
 from tests.tiny import FEEDBACKS, QUICK, SLOT
@@ -64,13 +63,9 @@ speaks = pytest.mark.parametrize('name', SPEAKERS)
 @jax.jit
 def loss_of(policy, x):
   """Whatever depends on all that is read."""
-  hidden, _ = policy.forward(x, None, *places())
+  hidden, _ = policy.forward(x, None, *latents.places(TEXTS))
   scores = latents.reading(policy, TEXTS, hidden, chunk=7)
   return -jnp.sum(TEXTS.weights * scores.log_probs)
-
-
-def places():
-  return segment_positions(TEXTS.segments), segment_mask(TEXTS.segments)
 
 
 @cache
@@ -164,7 +159,7 @@ def test_a_truncated_gradient_reads_what_is_further_back_as_constants():
     embedded = policy.embed(TEXTS.tokens)
     slots = TEXTS.latent[..., None]
     x = jnp.where(slots, fixed, embedded)
-    states, _ = policy.forward(x, None, *places())
+    states, _ = policy.forward(x, None, *latents.places(TEXTS))
     x = jnp.where(slots, jnp.roll(states, 1, axis=1), embedded)
     return loss_of(policy, x), x
 
@@ -190,7 +185,9 @@ def test_neither_the_slot_token_nor_other_texts_are_read():
 
 def test_a_reading_is_of_the_next_token():
   policy = tiny.policy()
-  hidden, _ = policy.forward(policy.embed(TEXTS.tokens), None, *places())
+  hidden, _ = policy.forward(
+    policy.embed(TEXTS.tokens), None, *latents.places(TEXTS)
+  )
   found = latents.reading(policy, TEXTS, hidden, chunk=6)
   logits = np.float64(policy.unembed(hidden))[:, :-1]
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

@@ -7,9 +7,9 @@ Self-Distillation", arXiv 2502.21074, and the released scripts.
 The argument is MODEL[,smoke]. With the released script users report 0.033 for
 Llama-3.2-1B instead of the paper's value (zhenyi4/codi #17); PCCoT, which gets
 there, does not divide by the deviation of each layer (distillation.scaled).
-The steps are GSM8K's own `<<...>>` marks, the last
-of which the teacher is not shown: else it could copy the answer. For the
-paper's data write --config.data.of.task=gsm8k_aug.
+The steps are GSM8K's own `<<...>>` marks, the last of which the teacher is not
+shown: else it could copy the answer. For the paper's data write
+--config.data.of.task=gsm8k_aug.
 Paper: GPT-2 0.437, Llama-3.2-1B 0.556. Not run at that size here; for what was
 run see experiments/RESULTS.md.
 """
