@@ -164,7 +164,9 @@ def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
     thinking=rollout.thinking or rollout.max_tokens,
     ended=ids(rollout.closing.ended),
     cut=ids(rollout.closing.cut),
+    late=ids(rollout.closing.late),
     answer=rollout.answer or rollout.max_tokens,
+    budget=rollout.max_tokens - rollout.reserved,
   )
 
 
@@ -195,18 +197,27 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   model's chat template up to where it answers, and what is put into its mouth
   (`data.prefill`)."""
   if not data.template:
-    return chat_ids(tokenizer, data.system, row['question'], data.prefill)
+    return chat_ids(
+      tokenizer,
+      data.system,
+      row['question'],
+      data.prefill,
+      enable_thinking=data.enable_thinking,
+    )
   text = data.template.replace('{question}', row['question'])
   return tokenizer(text + data.prefill)['input_ids']
 
 
-def chat_ids(tokenizer, system: str, user: str, prefill: str = '') -> list[int]:
-  """A prompt in the model's chat template, up to where it answers."""
+def chat_ids(
+  tokenizer, system: str, user: str, prefill: str = '', **switches: Any
+) -> list[int]:
+  """A prompt in the model's chat template, up to where it answers; `switches`
+  are variables of the template."""
   messages = [{'role': 'user', 'content': user}]
   if system:
     messages.insert(0, {'role': 'system', 'content': system})
   text = tokenizer.apply_chat_template(
-    messages, tokenize=False, add_generation_prompt=True
+    messages, tokenize=False, add_generation_prompt=True, **switches
   )
   return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
 

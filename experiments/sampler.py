@@ -22,7 +22,14 @@ from hybrid_latent.policy import Policy
 from hybrid_latent.replay import trimmed
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.rollout import Prefilled, decode, prefill
-from hybrid_latent.types import Feedback, Prompt, Sampling, Stop, Trajectory
+from hybrid_latent.types import (
+  Feedback,
+  Mode,
+  Prompt,
+  Sampling,
+  Stop,
+  Trajectory,
+)
 
 EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',
              'hidden_ratio', 'switches', 'latent_tokens')  # fmt: skip
@@ -47,7 +54,7 @@ def speech(config: Config, feedback: Feedback) -> tuple[Callable, Callable]:
     'stages': config.rollout.stages,
   }
   write = jax.jit(partial(decode, **settings), static_argnames='group')
-  return jax.jit(partial(prefill)), write  # this run's own, not the process's
+  return jax.jit(partial(prefill, feedback=feedback)), write
 
 
 def speaking(policy: Policy) -> Policy:
@@ -75,6 +82,14 @@ def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
   ]
 
 
+def mode_of(name: str) -> Mode | None:
+  """The mode of this name; none for '', which is the feedback's own."""
+  names = [mode.name.lower() for mode in Mode]
+  if name and name not in names:
+    raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
+  return Mode(names.index(name)) if name else None
+
+
 class Sampler:
   """Reads prompts, samples completions and has them graded."""
 
@@ -92,13 +107,18 @@ class Sampler:
     self._tokenizer, self._stop = actor.tokenizer, actor.stop
     thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
     self._eval_stop = actor.stop._replace(thinking=thinking)
+    self._mode = mode_of(config.rollout.mode)
 
   def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
     """Dispatches the reading of a batch's prompts."""
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = self._bucket(longest, self._rollout.prompt_length)
+    ids, mode = batch['ids'], batch.get('mode', self._mode)
     prompt = Prompt(
-      batch['tokens'][:, -width:], batch['mask'][:, -width:], batch['ids']
+      batch['tokens'][:, -width:],
+      batch['mask'][:, -width:],
+      ids,
+      None if mode is None else np.broadcast_to(np.int32(mode), ids.shape),
     )
     prompt = sharding.from_host(prompt, self._mesh)
     with jax.set_mesh(self._mesh):

@@ -5,12 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
+from hybrid_latent.ops.prefix import mode, with_prefix
 from hybrid_latent.policy import Policy
-from hybrid_latent.types import Feedback, LanguageModel, Prompt, Trajectory
+from hybrid_latent.types import (
+  Feedback,
+  LanguageModel,
+  Mode,
+  Prompt,
+  Trajectory,
+)
 
 
 def replay(
@@ -62,11 +69,37 @@ def hidden_states(
     )
   rows = lambda x: jnp.repeat(x, b // u, axis=0)
   fed = feedback.replay(model, trajectory.record, trajectory.tokens)
+  said, mask = opening(model, feedback, prompt)
+  before, p = said.shape[1], prompt.tokens.shape[1]
   # The last token is read for nothing: p + t positions can be cut evenly.
-  x = jnp.concatenate([rows(model.embed(prompt.tokens)), fed], axis=1)
-  mask = jnp.concatenate([rows(prompt.mask), trajectory.mask], axis=1)
+  x = jnp.concatenate([rows(said), fed], axis=1)
+  mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
-  return hidden[:, prompt.tokens.shape[1] - 1 : -1]
+  if not feedback.prefix:
+    return hidden[:, p - 1 : -1]
+  # Where a row has no prefix, its first token follows its prompt.
+  first = jnp.where(
+    mask[:, before - 1, None], hidden[:, before - 1], hidden[:, p - 1]
+  )
+  return jnp.concatenate([first[:, None], hidden[:, before:-1]], axis=1)
+
+
+def opening(
+  model: LanguageModel, feedback: Feedback, prompt: Prompt
+) -> tuple[Float[Array, 'u s d'], Bool[Array, 'u s']]:
+  """What the model reads before it speaks, and which positions count: the
+  prompt and the feedback's prefix, through which gradients flow. The states of
+  the prompt, of which that is made, are constants."""
+  x, mask = model.embed(prompt.tokens), prompt.mask
+  if not feedback.prefix:
+    return x, mask
+  hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
+  prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
+  latent = mode(feedback, prompt) == Mode.LATENT
+  return (
+    jnp.concatenate([x, prefix], axis=1),
+    with_prefix(mask, latent, prefix.shape[1]),
+  )
 
 
 def state_values(

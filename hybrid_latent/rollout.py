@@ -15,18 +15,20 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import token_scores
+from hybrid_latent.ops.prefix import mode, with_prefix
 from hybrid_latent.ops.sampling import draw, filtered_logits
 from hybrid_latent.ops.thinking import (
   Thinking,
   after,
   answering,
+  begun,
   cut_at_limit,
   forced_token,
-  unlimited,
 )
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,
+  Mode,
   Prompt,
   PyTree,
   Sampling,
@@ -63,7 +65,7 @@ def rollout(
     model,
     feedback,
     prompt,
-    prefill(model, prompt),
+    prefill(model, prompt, feedback),
     key,
     sampling=sampling,
     stop=stop,
@@ -74,22 +76,37 @@ def rollout(
 
 
 class Prefilled(NamedTuple):
-  """Prompts as the model has read them."""
+  """Prompts as the model has read them, and what it reads before it speaks."""
 
-  cache: PyTree  # p slots, all filled
-  hidden: Float[Array, 'u d']  # at the last prompt position
+  cache: PyTree  # a filled slot for each position of `mask`
+  hidden: Float[Array, 'u d']  # at the last position that counts
+  mask: Bool[Array, 'u s']  # positions that count: no padding
+  thinks: Bool[Array, 'u']  # the thinking is still to come
 
 
-def prefill(model: LanguageModel, prompt: Prompt) -> Prefilled:
-  """One pass over the prompts; every row must hold at least one token."""
+def prefill(
+  model: LanguageModel, prompt: Prompt, feedback: Feedback
+) -> Prefilled:
+  """One pass over the prompts, and one over the prefix of a feedback that has
+  one; every row must hold at least one token."""
   u, p = prompt.tokens.shape
-  hidden, cache = model.forward(
+  mask, way = prompt.mask, mode(feedback, prompt)
+  states, cache = model.forward(
     model.embed(prompt.tokens),
     model.init_cache(u, p),
-    positions(prompt.mask),
-    causal_mask(prompt.mask),
+    positions(mask),
+    causal_mask(mask),
   )
-  return Prefilled(cache, hidden[:, -1])
+  hidden = states[:, -1]
+  if feedback.prefix:
+    x = feedback.prefix(model, states, mask)
+    mask = with_prefix(mask, way == Mode.LATENT, x.shape[1])
+    cache = _grown(model, cache, *mask.shape)
+    after, cache = model.forward(
+      x, cache, positions(mask)[:, p:], causal_mask(mask)[:, p:]
+    )
+    hidden = jnp.where(mask[:, -1:], after[:, -1], hidden)
+  return Prefilled(cache, hidden, mask, way == Mode.EXPLICIT)
 
 
 class _State(NamedTuple):
@@ -119,7 +136,8 @@ def decode(
   stages: int = 1,
 ) -> Trajectory:
   """The second half of `rollout`, for callers that time or reuse the first."""
-  prompt_mask = jnp.repeat(prompt.mask, group, axis=0)
+  rows = lambda x: jnp.repeat(x, group, axis=0)
+  prompt_mask = rows(prefilled.mask)
   prompt_length = prompt_mask.sum(-1, dtype=jnp.int32)
   row_keys = _row_keys(key, prompt.ids, group)
   b, p = prompt_mask.shape
@@ -199,10 +217,10 @@ def decode(
 
   state = _State(
     step=jnp.int32(0),
-    hidden=jnp.repeat(prefilled.hidden, group, axis=0),
+    hidden=rows(prefilled.hidden),
     cache=prefilled.cache,
     readable=prompt_mask,
-    thinking=unlimited(b),
+    thinking=begun(rows(prefilled.thinks)),
     ended=jnp.zeros(b, bool),
     feedback=feedback.init(b),
     columns={},
@@ -243,9 +261,16 @@ def _with_column(columns, column, step):
 
 
 def _with_room(model, state, slots):
-  """The state with a cache of `slots` for every row: prompts repeated for
-  their group, new slots empty."""
+  """The state with a cache of `slots` for every row."""
   b, filled = state.readable.shape
+  return state._replace(
+    cache=_grown(model, state.cache, b, slots),
+    readable=jnp.pad(state.readable, ((0, 0), (0, slots - filled))),
+  )
+
+
+def _grown(model, cache, batch, slots):
+  """A cache of this size: prompts repeated for their group, new slots empty."""
 
   def place(new, old):
     if old.ndim == 0:
@@ -253,7 +278,4 @@ def _with_room(model, state, slots):
     old = jnp.repeat(old, new.shape[0] // old.shape[0], axis=0)
     return jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim)
 
-  return state._replace(
-    cache=jax.tree.map(place, model.init_cache(b, slots), state.cache),
-    readable=jnp.pad(state.readable, ((0, 0), (0, slots - filled))),
-  )
+  return jax.tree.map(place, model.init_cache(batch, slots), cache)

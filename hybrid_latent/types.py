@@ -7,12 +7,14 @@
   n  query heads                       k  key/value heads
   h  head width                        l  layers
   r  LoRA rank                         e  a second model width (gates)
+  j  latents of a prefix
 
 The same letters stand in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
 """
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Array, Bool, Float, Int
@@ -52,12 +54,23 @@ class LanguageModel(Protocol):
     ...
 
 
+class Mode(IntEnum):
+  """How a prompt is answered."""
+
+  EXPLICIT = 0  # the thinking is written, then the answer
+  LATENT = 1  # the feedback's prefix is read in its place
+  NEITHER = 2  # the answer is written at once
+
+
 class Prompt(NamedTuple):
   """Prompts of one batch, left padded."""
 
   tokens: Int[Array, 'u p']  # token ids; anything where mask is False
   mask: Bool[Array, 'u p']  # False on the padding
   ids: Int[Array, 'u']  # stable number of each prompt: seeds its samples
+  # How each is to be answered, a Mode; None: latent by a feedback that reads a
+  # prefix, explicit by any other.
+  mode: Int[Array, 'u'] | None = None
 
 
 class Texts(NamedTuple):
@@ -93,8 +106,11 @@ class Stop(NamedTuple):
   pad: Int[Array, '']  # id written after a row has ended
   delimiter: Int[Array, 'a v']  # automaton over token ids, see ops/automaton.py
   thinking: Int[Array, '']  # tokens that the thinking may have
-  closing: Int[Array, '2 k']  # forced after it: [ended by itself, cut]; -1: no
+  # Forced after it: [ended by itself, cut], or at the budget, where it had
+  # ended and the answer has not; -1: nothing.
+  closing: Int[Array, '3 k']
   answer: Int[Array, '']  # tokens that a row may have after those
+  budget: Int[Array, '']  # tokens that thinking and answer may have unforced
 
 
 class StepOut(NamedTuple):
@@ -131,6 +147,9 @@ class Feedback(NamedTuple):
   # (model, hidden [*b d]) -> inputs [*b d]: the latents, where they follow from
   # the state before them alone and can be trained through; else None.
   latents: Callable | None = None
+  # (model, hidden [u p d], mask [u p]) -> inputs [u j d]: what is read once,
+  # between the prompt and the answer, in the place of a thinking.
+  prefix: Callable | None = None
 
 
 class Trajectory(NamedTuple):

@@ -77,6 +77,7 @@ def defaults(source: str) -> ConfigDict:
     system='',
     template='',  # plain text with {question}; '': the model's chat template
     prefill='',  # what every answer begins with
+    enable_thinking=True,  # told to chat templates that ask, as Qwen3's does
   )
   config.rollout = dict(
     prompts=8,
@@ -90,8 +91,11 @@ def defaults(source: str) -> ConfigDict:
     chunk=128,  # positions whose logits exist at a time
     delimiter='####',  # the thinking ends with it
     thinking=0,  # tokens of thinking, then it is cut; 0: max_tokens
-    closing=dict(ended='', cut=''),  # what is then written
+    # What is then written; `late` where an answer has not ended in time.
+    closing=dict(ended='', cut='', late=''),
     answer=0,  # tokens of the answer; 0: max_tokens
+    reserved=0,  # of max_tokens, for an answer that is forced where none came
+    mode='',  # explicit, latent or neither; '': the feedback's own
     attempts=1,  # batches sampled until enough groups have uneven rewards
     mask_truncated=False,  # whether completions that were cut train nothing
     source='',  # a folder of rollouts to train on, instead of sampling
@@ -151,6 +155,13 @@ def defaults(source: str) -> ConfigDict:
     best='',  # and the one of the highest eval/...
   )
   config.completions = 8  # written down each step
+  # Of experiments.generate, which samples data.train.
+  config.generate = dict(
+    samples=1,  # of each prompt
+    prompts=0,  # the first of the data; 0: all
+    rows_per_part=256,  # prompts between two files
+    least=1.0,  # rewards below are not kept; -inf keeps what is cut, too
+  )
   config.export = False  # whether to end with a Hugging Face folder
   if small:  # two CPU cores
     config.micro_batches = 2
@@ -176,6 +187,7 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
       config.eval.thinking = 0
     config.eval.prompts = 0 if config.steps else 8
     config.checkpoint.every = 1
+    config.generate.prompts = 8
   return config.lock()
 
 

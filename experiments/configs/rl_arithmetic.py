@@ -81,6 +81,7 @@ def get_config(argument: str) -> ConfigDict:
     system='',
     template='',
     prefill='',
+    enable_thinking=True,
   )
   config.rollout.update(
     prompts=8,

@@ -10,7 +10,8 @@ _PROJECTIONS = {
   'up': ('f', 'd'),
   'down': ('d', 'f'),
 }
-# And of what is no layer's: the vocabulary, HRPO's gate, CODI's projector.
+# And of what is no layer's: the vocabulary, HRPO's gate, CODI's projector,
+# the ends of LRT's reasoner.
 _TABLES = {
   'embedding': 'v d',
   'head': 'v d',
@@ -18,6 +19,8 @@ _TABLES = {
   'w_i': 'e d',
   'expand': 'e d',
   'contract': 'd e',
+  'f_in': 'e d',
+  'f_out': 'd e',
 }
 
 
@@ -32,4 +35,4 @@ def letters(name: str) -> str | None:
     return ' '.join(['l', *_PROJECTIONS[owner]])
   if part == 'bias' and owner in _PROJECTIONS:
     return f'l {_PROJECTIONS[owner][0]}'
-  return _TABLES.get(part)
+  return _TABLES.get(owner if part == 'weight' else part)

@@ -10,10 +10,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.objectives.base import choice
+from hybrid_latent.objectives.base import (
+  AGGREGATIONS,
+  Experience,
+  Mean,
+  choice,
+)
 from hybrid_latent.types import Texts
 
 SMALLEST_STD = 1e-6  # a layer on which all teachers agree says nothing
+
+
+def cross_entropy(
+  experience: Experience, *, aggregation: str = 'token'
+) -> tuple[Mean, dict[str, Mean]]:
+  """The loss of answers that are given, in nats; `aggregation` is that of a
+  policy gradient."""
+  mean = choice('aggregation', aggregation, AGGREGATIONS)
+  return mean(-experience.log_probs, experience.mask), {}
 
 
 def shares(texts: Texts) -> Float[Array, 'b t']:

@@ -4,7 +4,7 @@ It ends by itself when the delimiter is complete. It is cut at its limit, or at
 a stop token that comes too early where something is to be written after a cut.
 Then follow the tokens of `stop.closing`, whatever the model would have said,
 and the answer. So Soft Tokens prefills its answer, and so s1 forces a budget
-(arXiv 2501.19393).
+(arXiv 2501.19393); one that runs out during the answer is forced likewise.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from hybrid_latent.types import Stop
 
 STOP_IDS, CLOSING_IDS = 8, 32  # room for as many: other ids do not recompile
 _NEVER = 2**30
+_ENDED, _CUT, _LATE = range(3)  # rows of stop.closing
 
 
 def stop_rule(
@@ -30,7 +31,9 @@ def stop_rule(
   thinking: int = _NEVER,
   ended: Sequence[int] = (),
   cut: Sequence[int] = (),
+  late: Sequence[int] = (),
   answer: int = _NEVER,
+  budget: int = _NEVER,
 ) -> Stop:
   """Checked settings, as arrays.
 
@@ -41,21 +44,24 @@ def stop_rule(
     delimiter: the automaton of what ends the thinking.
     thinking: tokens that the thinking may have.
     ended, cut: ids written after a thinking that ended by itself, or was cut.
+    late: ids written at the budget into an answer that has not ended.
     answer: tokens that a row may have after those.
+    budget: tokens after which either is cut.
   """
   for name, ids, room in (
     ('tokens', tokens, STOP_IDS),
     ('ended', ended, CLOSING_IDS),
     ('cut', cut, CLOSING_IDS),
+    ('late', late, CLOSING_IDS),
   ):
     if len(ids) > room or min(ids, default=0) < 0:
       raise ValueError(
         f'stop: {name}={list(ids)}: at most {room} ids, all >= 0'
       )
-  if min(limit, thinking, answer) < 1:
+  if min(limit, thinking, answer, budget) < 1:
     raise ValueError(
-      f'stop: limit={limit}, thinking={thinking}, answer={answer}: each is a '
-      'number of tokens, at least 1'
+      f'stop: limit={limit}, thinking={thinking}, budget={budget}, '
+      f'answer={answer}: each is a number of tokens, at least 1'
     )
   padded = lambda ids, room: [*ids, *[-1] * (room - len(ids))]
   return Stop(
@@ -65,9 +71,10 @@ def stop_rule(
     delimiter=jnp.asarray(delimiter),
     thinking=jnp.int32(thinking),
     closing=jnp.array(
-      [padded(x, CLOSING_IDS) for x in (ended, cut)], jnp.int32
+      [padded(x, CLOSING_IDS) for x in (ended, cut, late)], jnp.int32
     ),
     answer=jnp.int32(answer),
+    budget=jnp.int32(budget),
   )
 
 
@@ -76,22 +83,23 @@ class Thinking(NamedTuple):
 
   delimiter: Int[Array, 'b']  # state of the automaton
   end: Int[Array, 'b']  # the first position after it; far while it goes on
-  cut: Bool[Array, 'b']  # it did not end by itself
+  how: Int[Array, 'b']  # row of stop.closing that follows
 
 
-def unlimited(batch: int) -> Thinking:
-  """Rows that begin to think."""
-  return Thinking(
-    jnp.zeros(batch, jnp.int32),
-    jnp.full(batch, _NEVER, jnp.int32),
-    jnp.zeros(batch, bool),
-  )
+def begun(thinks: Bool[Array, 'b']) -> Thinking:
+  """Rows that begin to think, and rows that have done so."""
+  none = jnp.zeros(thinks.shape, jnp.int32)
+  return Thinking(none, jnp.where(thinks, _NEVER, 0), none)
 
 
 def cut_at_limit(stop: Stop, rows: Thinking, step: Int[Array, '']) -> Thinking:
-  """The rows before position `step`: too long a thinking ends here."""
-  over = (step < rows.end) & (step >= stop.thinking)
-  return rows._replace(end=jnp.where(over, step, rows.end), cut=rows.cut | over)
+  """The rows before position `step`: too long a thinking ends here, and the
+  budget of an answer that came by itself."""
+  thinks, spent = step < rows.end, step >= stop.budget
+  over = thinks & (spent | (step >= stop.thinking))
+  late = ~thinks & spent & (rows.how == _ENDED)
+  how = jnp.where(over, _CUT, jnp.where(late, _LATE, rows.how))
+  return rows._replace(end=jnp.where(over | late, step, rows.end), how=how)
 
 
 def forced_token(
@@ -100,7 +108,7 @@ def forced_token(
   """The token that position `step` of each row has to hold, -1 for any."""
   at = step - rows.end
   room = stop.closing.shape[1]
-  token = stop.closing[rows.cut.astype(jnp.int32), jnp.clip(at, 0, room - 1)]
+  token = stop.closing[rows.how, jnp.clip(at, 0, room - 1)]
   return jnp.where((at >= 0) & (at < room), token, -1)
 
 
@@ -114,13 +122,13 @@ def after(
   stopped = jnp.any(token[:, None] == stop.tokens[None], axis=-1)
   early = inside & stopped & (stop.closing[1, 0] >= 0)
   end = jnp.where(complete | early, step + 1, rows.end)
-  cut = rows.cut | (early & ~complete)
-  return Thinking(delimiter, end, cut), stopped & ~early
+  how = jnp.where(early & ~complete, _CUT, rows.how)
+  return Thinking(delimiter, end, how), stopped & ~early
 
 
 def answering(
   stop: Stop, rows: Thinking, step: Int[Array, '']
 ) -> Bool[Array, 'b']:
   """Whether the answer of each row has room for position `step`."""
-  written = jnp.sum(stop.closing >= 0, axis=-1)[rows.cut.astype(jnp.int32)]
+  written = jnp.sum(stop.closing >= 0, axis=-1)[rows.how]
   return step - rows.end - written < stop.answer

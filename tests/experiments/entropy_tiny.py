@@ -23,6 +23,7 @@ def get_config(argument: str) -> ConfigDict:
     system='',
     template='',
     prefill='',
+    enable_thinking=True,
     scored='',
   )
   config.curriculum = dict(function='hyrea:hyrea', kwargs=dict(slots=2))

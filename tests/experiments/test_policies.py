@@ -102,12 +102,13 @@ def test_thinking_is_cut_and_closed_as_the_config_says(model_folder, key):
       'rollout.answer': 2,
       'rollout.closing.ended': ' 1',
       'rollout.closing.cut': ' ####',
+      'rollout.closing.late': ' 2',
     },
   ).stop
   assert (int(stop.thinking), int(stop.answer)) == (5, 2)
   tokenizer = arithmetic.tokenizer()
   written = [tokenizer.decode(row[row >= 0]) for row in stop.closing]
-  assert written == [' 1', ' ####']
+  assert written == [' 1', ' ####', ' 2']
 
 
 def test_new_tokens_begin_as_the_config_says(model_folder, key):

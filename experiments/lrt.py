@@ -1,0 +1,435 @@
+r"""Latent Reasoning Tuning: trains a network whose latents stand for thinking.
+
+    python -m experiments.lrt --workdir=runs/lrt_sft \
+        --config=experiments/configs/lrt.py:MODEL,sft \
+        --config.data.triples=runs/triples
+    python -m experiments.lrt --workdir=runs/lrt_rl \
+        --config=experiments/configs/lrt.py:MODEL,rl \
+        --config.feedback.initial.source=runs/lrt_sft/reasoner
+
+LRT (ICLR 2026): the model stays as it is. A reasoner reads what the model made
+of a prompt and gives it latents to read before it answers; the gradient reaches
+the reasoner through the model. In the first stage the answers are given (those
+of experiments/generate.py), in the second they are sampled and judged against
+each other, several to the latents of a prompt.
+
+Both are one update on answers to prompts; config.objective says what is made of
+their log-probabilities. Writes WORKDIR/reasoner. The same command resumes a run
+that was stopped.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from experiments import command
+from experiments.command import Config, configured, named
+from experiments.policies import (
+  Subject,
+  checked_resume,
+  feedback_of,
+  needs_reference,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+  share_rows,
+  subject,
+)
+from experiments.sampler import Sampler, shown, speaking, speech, tests_of
+from hybrid_latent import cluster, metrics, optim, sharding
+from hybrid_latent.checkpoint import Checkpoints
+from hybrid_latent.data.prompts import prompt_batches
+from hybrid_latent.formats.reasoner import write_reasoner
+from hybrid_latent.models.letters import letters
+from hybrid_latent.objectives.base import Experience, Judged, token_mean
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import replay
+from hybrid_latent.rewards.grader import Grader, total
+from hybrid_latent.telemetry import StepClock, Telemetry
+from hybrid_latent.trees import combine, partition
+from hybrid_latent.types import Prompt, Trajectory
+
+
+class Batch(NamedTuple):
+  """What the updates of a step are made on, a row a prompt."""
+
+  prompt: Prompt
+  tokens: jax.Array  # i32[u g t]: its answers
+  spoken: jax.Array  # bool[u g t]: up to their end
+  mask: jax.Array  # bool[u g t]: the tokens that count
+  # f32[u g t] each, where the answers were sampled:
+  sampler: jax.Array | None = None  # their log-probs
+  behaviour: jax.Array | None = None  # of the filtered distribution
+  advantages: jax.Array | None = None
+  reference: jax.Array | None = None  # log-probs of the reasoner at the start
+  old: jax.Array | None = None  # log-probs before the first update
+
+
+class Programs(NamedTuple):
+  """What a step runs on the devices, and in this order."""
+
+  optimizer: Callable  # (trained arrays) -> the optimizer's state of them
+  sampler: Callable  # the policy as decoding wants it
+  move: Callable  # it, at its place on the mesh that samples
+  prefill: Callable
+  decode: Callable
+  judged: Callable  # sampled answers as a batch
+  update: Callable  # one step of the reasoner
+
+
+def programs(config: Config, mesh: Mesh, policy: Policy):
+  """The arrays of the policy that are trained, those that are not, and the
+  programs of a step; `policy` holds arrays, or the shapes of some."""
+  group, updates = config.rollout.group, config.epochs * config.mini_batches
+  # --------------------------- what is trained, what is not, and the optimizer
+  feedback = feedback_of(config.feedback)
+  share_rows(
+    config.rollout.prompts // config.mini_batches // config.micro_batches, mesh
+  )
+  objective = configured(config.objective, 'hybrid_latent.objectives')
+  advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
+  hyper = config.optimizer.to_dict()
+  trainable, frozen = partition(
+    policy, optim.is_trained(policy, hyper['groups'])
+  )
+  tx = optim.adamw(trainable, steps=config.steps * updates, **hyper)
+  state = jax.eval_shape(tx.init, trainable)
+  where = sharding.shardings((trainable, state), letters, mesh)
+
+  # ----------------------------------------------------------------- programs
+  def sampler(trainable, frozen):
+    return speaking(combine(trainable, frozen))
+
+  def score(policy, batch):
+    """Of the answers, a row each; the latents of a prompt are made once."""
+    answers = Trajectory(*[None] * len(Trajectory._fields))._replace(
+      tokens=_flat(batch.tokens), mask=_flat(batch.spoken), record=()
+    )
+    return replay(
+      policy,
+      feedback,
+      batch.prompt,
+      answers,
+      score_temperature=config.rollout.sampling.score_temperature,
+      chunk=config.rollout.chunk,
+    )
+
+  @jax.jit
+  def judged(trainable, anchor, frozen, prompt, trajectory, rewards):
+    """The batch with its advantages, and with what the reference says."""
+    mask = trajectory.mask & trajectory.free & ~jnp.isnan(rewards)[:, None]
+    grouped = lambda x: x.reshape(-1, group, *x.shape[1:])
+    tokens, spoken = trajectory.tokens, trajectory.mask
+    batch = Batch(prompt, *map(grouped, (tokens, spoken, mask)))
+    log_probs = lambda some: grouped(
+      score(combine(some, frozen), batch).log_probs
+    )
+    found = advantages_of(Judged(rewards, mask), group)
+    return batch._replace(
+      sampler=grouped(trajectory.log_probs),
+      behaviour=grouped(trajectory.behaviour),
+      advantages=grouped(found.values),
+      reference=None if anchor is None else log_probs(anchor),
+      old=log_probs(trainable) if updates > 1 else None,
+    )
+
+  @partial(jax.jit, donate_argnums=(0, 2), out_shardings=(*where, None))
+  def update(trainable, frozen, opt_state, batch, part):
+    """One step of the reasoner on answers to its latents."""
+
+    def loss(trainable, rows):
+      scores = score(combine(trainable, frozen), rows)
+      said = jax.tree.map(_flat, rows._replace(prompt=None))
+      mean, parts = objective(
+        Experience(
+          log_probs=scores.log_probs,
+          entropy=scores.entropy,
+          values=None,
+          mask=said.mask,
+          advantages=said.advantages,
+          old=said.old,
+          sampler=said.sampler,
+          behaviour=said.behaviour,
+          reference=said.reference,
+        )
+      )
+      parts |= {'entropy': token_mean(scores.entropy, said.mask)}
+      if said.sampler is not None:
+        gap = jnp.abs(scores.log_probs - said.sampler)
+        parts['sampling/sampling_logp_difference/mean'] = token_mean(
+          gap, said.mask
+        )
+      return mean, parts
+
+    gradient, figures = optim.mean_gradient(
+      loss,
+      trainable,
+      optim.slice_of(batch, config.mini_batches, part),
+      micro_batches=config.micro_batches,
+    )
+    gradient = jax.lax.with_sharding_constraint(gradient, where[0])
+    figures['grad_norm'] = optax.tree.norm(gradient)
+    changes, opt_state = tx.update(gradient, opt_state, trainable)
+    return optax.apply_updates(trainable, changes), opt_state, figures
+
+  weights = jax.eval_shape(sampler, trainable, frozen)
+  there = rollout_mesh(config, mesh)
+  here, away = (sharding.shardings(weights, letters, m) for m in (mesh, there))
+  return (
+    trainable,
+    frozen,
+    Programs(
+      jax.jit(tx.init, out_shardings=where[1]),
+      jax.jit(sampler, out_shardings=here),
+      jax.jit(lambda weights: weights, out_shardings=away),
+      *speech(config, feedback),
+      judged,
+      update,
+    ),
+  )
+
+
+def _flat(x):
+  """[u g ...] -> [b ...]"""
+  return x.reshape(-1, *x.shape[2:])
+
+
+def actor_of(config: Config, mesh: Mesh) -> Subject:
+  """What a run begins with."""
+  init_key, *_ = _keys(config)
+  return subject(config, mesh, init_key)
+
+
+def _keys(config):
+  """For parameters, for the training's samples, for the evaluations'."""
+  return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def rows_of(config: Config, tokenizer) -> list[dict]:
+  """The training rows; where the answers are given, those of `data.triples`
+  whose answer and end of text fit into rollout.max_tokens, with its ids."""
+  data, longest = config.data, config.rollout.max_tokens
+  if not data.triples:
+    return problems_of(data)(split=data.train)
+  made = named('jsonl:problems', 'hybrid_latent.data')
+  rows = [*made('generated', data.triples, 'train')]
+  texts = [row['response'] for row in rows]
+  ids = tokenizer(texts, add_special_tokens=False)['input_ids']
+  ends = [tokenizer.eos_token_id]
+  rows = [row | {'ids': answer + ends} for row, answer in
+          zip(rows, ids, strict=True) if len(answer) < longest]  # fmt: skip
+  if len(rows) < len(texts):
+    logging.getLogger(__name__).warning(
+      '%d of %d answers left out: longer than config.rollout.max_tokens=%d',
+      len(texts) - len(rows),
+      len(texts),
+      longest,
+    )
+  return rows
+
+
+def given(rows: list[dict], length: int, pad: int) -> tuple:
+  """Answers of rows as a batch wants them: tokens [u 1 t], and which count."""
+  tokens = np.full((len(rows), 1, length), pad, np.int32)
+  mask = np.zeros(tokens.shape, bool)
+  for i, row in enumerate(rows):
+    n = len(row['ids'])
+    tokens[i, 0, :n], mask[i, 0, :n] = row['ids'], True
+  return tokens, mask, mask
+
+
+def check(config: Config) -> None:
+  """What no single part could refuse."""
+  rollout, hosts = config.rollout, jax.process_count()
+  if rollout.prompts % hosts:
+    raise ValueError(
+      f'config.rollout.prompts is {rollout.prompts}: write a multiple of the '
+      f'{hosts} hosts'
+    )
+  if config.data.triples and rollout.group != 1:
+    raise ValueError(
+      f'config.rollout.group is {rollout.group} and the answers are given by '
+      f'config.data.triples={config.data.triples!r}: write group=1'
+    )
+  if not config.data.triples and rollout.group < 2:
+    raise ValueError(
+      f'config.rollout.group is {rollout.group}: an answer is judged against '
+      'the others of its prompt, so write at least 2; or give the answers, as '
+      'config.data.triples'
+    )
+  if not feedback_of(config.feedback).prefix:
+    raise ValueError(
+      f'config.feedback.function is {config.feedback.function!r}: write one '
+      "that has a prefix, such as 'prefix:prefix'"
+    )
+
+
+def train(config: Config, workdir: str) -> list[dict[str, float]]:
+  """Runs `config` in `workdir`, from its last checkpoint if there is one, and
+  writes the reasoner to WORKDIR/reasoner. Returns the evaluations it made."""
+  check(config)
+  rollout, updates = config.rollout, config.epochs * config.mini_batches
+  _, rollout_key, eval_key = _keys(config)
+
+  # -------------------------------------------------------- mesh, model, data
+  mesh = sharding.mesh(**config.mesh)
+  there = rollout_mesh(config, mesh)
+  host, hosts = jax.process_index(), jax.process_count()
+  actor = actor_of(config, mesh)
+  trainable, frozen, run = programs(config, mesh, actor.policy)
+  opt_state = run.optimizer(trainable)
+  # Those that a KL term keeps the reasoner close to: as it was at the start.
+  anchor = None
+  if needs_reference(config):
+    anchor = jax.tree.map(jnp.copy, trainable)
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
+  pad = int(actor.stop.pad)
+  batches = iter(
+    prompt_batches(
+      rows_of(config, actor.tokenizer),
+      encode,
+      batch=rollout.prompts // hosts,
+      length=rollout.prompt_length,
+      pad=pad,
+      seed=config.seed,
+      shard=(host, hosts),
+    )
+  )
+  tests = tests_of(config, encode, pad)
+
+  def taught(batch):
+    """The batch of answers that are given."""
+    prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
+    answers = given(batch['rows'], rollout.max_tokens, pad)
+    return sharding.from_host(Batch(prompt, *answers), mesh), {}
+
+  def sampled(step, batch):
+    """The batch of answers that are sampled and graded."""
+    with clock('prefill'):
+      weights = speaker_weights()
+      prompt, ready = speaker.read(weights, batch)
+      jax.block_until_ready(ready)
+    with clock('decode'):
+      key = jax.random.fold_in(rollout_key, step)
+      trajectory = speaker.sample(
+        weights, prompt, ready, key, train_sampling, rollout.group
+      )
+      rolled = speaker.rolled(prompt, trajectory, batch['rows'])
+    with clock('reward'):
+      grades = rolled.grades()
+      reward = total(grades, grader.weights)
+      out, grades, rewards = cluster.all_rows((rolled.out, grades, reward))
+    with clock('log_probs'):
+      data = rolled.prompt, speaker.cut(rolled.trajectory)
+      data = jax.device_put(data, sharding.rows(data, mesh))
+      data = run.judged(trainable, anchor, frozen, *data,
+                        sharding.from_host(reward, mesh))  # fmt: skip
+      jax.block_until_ready(data)
+    telemetry.completions(
+      step, shown(rolled, reward, actor.tokenizer, config.completions)
+    )
+    return data, {
+      **metrics.completion_metrics(out),
+      **metrics.reward_metrics(grades, rewards, rollout.group),
+    }
+
+  def speaker_weights():
+    """The policy where it samples, as decoding wants it."""
+    weights = run.sampler(trainable, frozen)
+    return run.move(weights) if there != mesh else weights
+
+  def finish(step, figures, host_figures):
+    """Waits for the updates of a step, checks them and writes them down."""
+    with clock('update'):
+      every = jax.device_get(figures)
+    figures = {name: float(np.mean([x[name] for x in every]))
+               for name in every[0]}  # fmt: skip
+    if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
+      raise FloatingPointError(
+        f'step {step}: loss {figures["loss"]}, grad_norm '
+        f'{figures["grad_norm"]}; the last checkpoint in {workdir} is from '
+        'before it'
+      )
+    telemetry.log(step, figures | host_figures | clock.metrics())
+
+  # ------------------------------------------------------------------ restore
+  # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
+  checkpoints = Checkpoints(
+    f'{workdir}/checkpoints',
+    keep=config.checkpoint.keep,
+    best=config.checkpoint.best,
+  )
+  start = checkpoints.latest or 0
+  if start:
+    notes = checked_resume(checkpoints.notes(start), config, workdir)
+    trainable, opt_state = checkpoints.restore(start, (trainable, opt_state))
+    batches.set_state(notes['data'])
+
+  # --------------------------------------------------------------------- loop
+  train_sampling = sampling(**rollout.sampling)
+  eval_sampling = sampling(**{**rollout.sampling, **config.eval.sampling})
+  pending, evaluations = None, []
+  with (
+    jax.set_mesh(mesh),
+    closing(checkpoints),
+    Grader(config.rewards.to_dict(), **config.grader) as grader,
+    Telemetry(
+      workdir, total=config.steps, process=host, resume_step=start
+    ) as telemetry,
+  ):
+    clock = StepClock()
+    speaker = Sampler(config, there, actor, run.prefill, run.decode, grader)
+    for step in range(start, config.steps + 1):
+      last = step == config.steps
+      told = not last and cluster.told_to_end(step)
+      evaluates = tests and (last or step % config.eval.every == 0)
+      save = last or told or step % config.checkpoint.every == 0
+      if pending and (save or evaluates or not config.data.triples):
+        finish(*pending)
+        pending = None
+      if evaluates and not told:
+        key = jax.random.fold_in(eval_key, step)
+        evaluations.append(
+          speaker.evaluation(
+            speaker_weights(), tests, key, eval_sampling, config.eval.samples
+          )
+        )
+        telemetry.log(step, evaluations[-1])
+        clock.metrics()  # an evaluation is part of no step
+      if step > start and save:
+        notes = {'config': config.to_json(), 'data': batches.get_state(),
+                 'trainer': 'lrt'}  # fmt: skip
+        figures = evaluations[-1] if evaluates and not told else {}
+        checkpoints.save(step, (trainable, opt_state), notes, figures)
+      if told:
+        raise cluster.Preempted(step, workdir)
+      if last:
+        break
+      batch = next(batches)
+      data, host_figures = (
+        taught(batch) if config.data.triples else sampled(step, batch)
+      )
+      figures = []
+      for i in range(updates):
+        trainable, opt_state, some = run.update(
+          trainable, frozen, opt_state, data, i % config.mini_batches
+        )
+        figures.append(some)
+      if pending:
+        finish(*pending)
+      pending = step, figures, host_figures
+  write_reasoner(combine(trainable, frozen).feedback, f'{workdir}/reasoner')
+  return evaluations
+
+
+if __name__ == '__main__':
+  command.run(train)

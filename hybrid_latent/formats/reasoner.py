@@ -1,0 +1,158 @@
+"""A reasoner as a folder of its own: config.json has its sizes and those of its
+backbone, model.safetensors its parameters by name, the tokens that close its
+latents among them. The model that reads the latents is not in it."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+from safetensors.numpy import load_file, save_file
+
+from hybrid_latent.formats.huggingface import (
+  FILE,
+  new_folder,
+  read_json,
+  write_json,
+)
+from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.weights import on_host
+from hybrid_latent.models.families import from_huggingface, to_huggingface
+from hybrid_latent.models.reasoner import Prefix, reasoner
+from hybrid_latent.models.transformer import Transformer, TransformerConfig
+from hybrid_latent.trees import map_named, named_leaves
+
+KIND = 'latent_reasoner'
+
+
+def parameters(
+  key: Key[Array, ''],
+  policy: Any,
+  tokenizer: Any,
+  *,
+  source: str = '',
+  backbone: str = '',
+  latents: int = 256,
+  closing: str = '\n</think>\n\n',
+) -> Prefix:
+  """What feedback/prefix.py needs beside the policy's model.
+
+  Args:
+    source: a folder that `write_reasoner` wrote; with it the others mean
+      nothing. '': a new one.
+    backbone: of a new one, whatever `pretrained` reads.
+    latents: j, of a new one.
+    closing: text between the latents and the answer.
+  """
+  model = policy.model.config
+  how = {'dtype': model.dtype, 'remat': model.remat}
+  if source:
+    return read_reasoner(source, width=model.width, **how)
+  if not backbone:
+    raise ValueError(
+      "config.feedback.initial: source and backbone are both '': write the "
+      'folder of a reasoner as source, or a model as backbone, such as '
+      "'Qwen/Qwen3-Embedding-0.6B'"
+    )
+  return new_prefix(
+    key,
+    policy,
+    tokenizer,
+    pretrained(backbone, **how).model,
+    latents=latents,
+    closing=closing,
+  )
+
+
+def new_prefix(
+  key: Key[Array, ''],
+  policy: Any,
+  tokenizer: Any,
+  backbone: Transformer,
+  *,
+  latents: int,
+  closing: str,
+) -> Prefix:
+  """A new one, whose latents are as long as the policy's embeddings."""
+  table = policy.table.astype(jnp.float32)
+  made = reasoner(
+    key,
+    backbone,
+    width=table.shape[1],
+    latents=latents,
+    length=jnp.sqrt(jnp.mean(table**2)),
+  )
+  ids = tokenizer(closing, add_special_tokens=False)['input_ids']
+  return Prefix(made, jnp.array(ids, jnp.int32))
+
+
+def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
+  """Writes the folder, whole or not at all. All processes read the parameters,
+  and the first one writes them."""
+  made = prefix.reasoner
+  arrays = {name: on_host(x) for name, x in named_leaves(prefix).items()}
+  if jax.process_index():
+    return
+  with new_folder(folder, overwrite=True) as draft:
+    write_json(
+      draft / 'config.json',
+      {
+        'model_type': KIND,
+        'latents': made.r.shape[0],
+        'width': made.f_out.weight.shape[0],
+        'closing': prefix.closing.shape[0],
+        'backbone': to_huggingface(made.backbone.config),
+      },
+    )
+    save_file(arrays, draft / FILE)
+
+
+def read_reasoner(
+  folder: str | Path, *, width: int, dtype: str, remat: str
+) -> Prefix:
+  """What `write_reasoner` wrote, for a model of this width. ValueError for
+  another model's, and for a folder whose parts do not fit together."""
+  folder = Path(folder).expanduser()
+  if not (folder / 'config.json').is_file():
+    raise FileNotFoundError(
+      f'{folder} has no config.json: accepted is the folder of a reasoner, '
+      'which experiments.lrt writes to WORKDIR/reasoner'
+    )
+  fields = read_json(folder / 'config.json')
+  if fields.get('model_type') != KIND:
+    raise ValueError(
+      f'{folder}: model_type = {fields.get("model_type")!r}: accepted is '
+      f'{KIND!r}; a model is what config.model.source and '
+      'config.feedback.initial.backbone name'
+    )
+  if fields['width'] != width:
+    raise ValueError(
+      f'{folder} makes latents of {fields["width"]} channels and the model '
+      f'reads {width}: accepted is the reasoner of this model'
+    )
+  backbone = dataclasses.replace(
+    from_huggingface(fields['backbone']), dtype=dtype, remat=remat
+  )
+  shapes = jax.eval_shape(
+    partial(_empty, backbone, width, fields['latents'], fields['closing']),
+    jax.random.key(0),
+  )
+  arrays = load_file(folder / FILE)
+  expected = {name: x.shape for name, x in named_leaves(shapes).items()}
+  found = {name: x.shape for name, x in arrays.items()}
+  if expected != found:
+    wrong = [
+      f'{name}: {found.get(name)}, expected {expected.get(name)}'
+      for name in sorted(expected | found)
+      if expected.get(name) != found.get(name)
+    ]
+    raise ValueError(f'{folder / FILE} does not fit config.json: {wrong[:20]}')
+  return map_named(lambda name, _: jnp.asarray(arrays[name]), shapes)
+
+
+def _empty(config: TransformerConfig, width, latents, closing, key) -> Prefix:
+  made = reasoner(key, Transformer(config, key), width=width, latents=latents)
+  return Prefix(made, jnp.zeros(closing, jnp.int32))

@@ -1,0 +1,104 @@
+"""A network that turns what a model made of a prompt into latents, in one pass.
+
+LRT (ICLR 2026, "Latent Reasoning Tuning", equation 5) has
+z = f_out(G(f_in(H) * [r_1 ... r_j])): G a decoder without its embedding
+(Qwen3-Embedding-0.6B), f_in and f_out linear, r learnable vectors. A product
+of shapes [p e] and [j e] exists for one state alone, and the paper's text says
+"its final hidden state": H is the state at the last prompt position ('last').
+'prompt' is our reading of Algorithm 1, which names all of them: G reads f_in(H)
+of every position, then r, and its last j outputs become the latents.
+
+The paper states neither biases nor an initialisation. We begin with r = 1 +
+N(0, 0.02), so that the products begin near f_in(H), and with f_out such that
+latents are as long as the model's token embeddings.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from hybrid_latent.models.transformer import Linear, Transformer
+from hybrid_latent.ops.attention import causal_mask, positions
+
+READS = 'last', 'prompt'
+SPREAD = 0.02
+
+
+class Reasoner(NamedTuple):
+  """The network's parameters."""
+
+  f_in: Linear  # [e d]
+  r: Float[Array, 'j e']
+  backbone: Transformer  # of width e, without embedding and head
+  f_out: Linear  # [d e]
+
+
+class Prefix(NamedTuple):
+  """What a policy owns that reads latents before it answers."""
+
+  reasoner: Reasoner
+  closing: Int[Array, 'k']  # tokens after the latents, such as </think>
+
+
+def reasoner(
+  key: Key[Array, ''],
+  backbone: Transformer,
+  *,
+  width: int,
+  latents: int,
+  length: Float[Array, ''] | float = 1.0,
+) -> Reasoner:
+  """A new one around a decoder, whose embedding is left out.
+
+  Args:
+    width: d, of the model that reads the latents.
+    latents: j.
+    length: root mean square of a channel that the latents begin with, such as
+      that of the model's embeddings.
+  """
+  e, keys = backbone.config.width, jax.random.split(key, 3)
+  f_in = Linear(keys[0], (e, width), bias=True)
+  f_out = Linear(keys[1], (width, e), bias=True)
+  # What leaves the backbone's last norm is about as long as its scale.
+  gain = jnp.sqrt(e * jnp.mean(backbone.norm[...].astype(jnp.float32) ** 2))
+  draw = jax.random.normal(keys[1], (width, e))
+  f_out.weight[...] = draw * length / jnp.maximum(gain, 1e-6)
+  return Reasoner(
+    f_in,
+    1 + SPREAD * jax.random.normal(keys[2], (latents, e)),
+    without_vocabulary(backbone),
+    f_out,
+  )
+
+
+def latents(
+  p: Reasoner,
+  hidden: Float[Array, 'u s d'],
+  mask: Bool[Array, 'u s'],
+  reads: str = 'last',
+) -> Float[Array, 'u j d']:
+  """The latents of prompts that a model has read, left padded; in the dtype of
+  the backbone's computation. `reads` is 'last' or 'prompt', see above."""
+  if reads not in READS:
+    raise ValueError(f'reads={reads!r}: write one of {READS}')
+  j, dtype = p.r.shape[0], p.backbone.config.dtype
+  seen, r = hidden.astype(dtype), p.r[None].astype(dtype)
+  if reads == 'last':
+    x = p.f_in(seen[:, -1:]) * r
+    mask = jnp.ones(x.shape[:2], bool)
+  else:
+    rows = jnp.broadcast_to(r, (hidden.shape[0], *p.r.shape))
+    x = jnp.concatenate([p.f_in(seen), rows], axis=1)
+    mask = jnp.pad(mask, ((0, 0), (0, j)), constant_values=True)
+  y, _ = p.backbone.forward(x, None, positions(mask), causal_mask(mask))
+  return p.f_out(y[:, -j:])
+
+
+def without_vocabulary(model: Transformer) -> Transformer:
+  """The layers and the last norm of a decoder: what reads no token."""
+  model = jax.tree.map(lambda x: x, model)
+  model.embedding = model.head = nnx.data(None)
+  return model
