@@ -1,0 +1,127 @@
+r"""What the second stage's update of experiments/lrt.py costs: with and without
+its activations made again (remat), and beside full fine-tuning of the model on
+the same answers.
+
+    python -m experiments.update_cost \
+        --config=experiments/configs/lrt.py:smollm2-135m,rl \
+        --config.feedback.initial.backbone=FOLDER [--config.field=value ...]
+
+Compiles each on random answers of config.rollout's sizes, times them (medians
+over interleaved repetitions), and asks the compiler for their memory.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import command, lrt
+from experiments.benchmark import interleaved
+from experiments.command import Config
+from experiments.comparison import markdown
+from hybrid_latent import sharding
+from hybrid_latent.trees import named_leaves
+from hybrid_latent.types import Prompt
+
+MIB = 2**20
+
+
+def main(argv: list[str]) -> None:
+  """The table."""
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.update_cost', allow_abbrev=False
+  )
+  parser.add_argument('--config', required=True)
+  parser.add_argument('--repeats', type=int, default=5)
+  known, overrides = parser.parse_known_args(argv)
+  try:
+    config = command.resolved(known.config, overrides)
+  except ValueError as error:
+    parser.error(str(error))
+  runs, table = {}, {}
+  for name, variant in variants(config).items():
+    runs[name], table[name] = compiled(variant)
+  times = interleaved(runs, known.repeats)
+  first, *_ = times
+  rows = [
+    {'update': name, **columns, 'seconds': times[name],
+     'ratio': times[name] / times[first]}
+    for name, columns in table.items()
+  ]  # fmt: skip
+  u, g, t = answers(config).tokens.shape
+  print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
+  print(markdown(rows))
+
+
+def variants(config: Config) -> dict[str, Config]:
+  """The update as it is meant, and what it is compared with."""
+  made = {}
+  for name, remat, whole in (
+    ('reasoner, remat', 'full', False),
+    ('reasoner, no remat', 'none', False),
+    ('full fine-tuning, remat', 'full', True),
+    ('full fine-tuning, no remat', 'none', True),
+  ):
+    made[name] = variant = config.copy_and_resolve_references().unlock()
+    variant.model.remat = remat
+    variant.objective.kwargs.beta = 0.0  # no reference: the same for all
+    if whole:
+      variant.feedback = dict(
+        function='discrete:discrete', kwargs={}, parameters='', initial={}
+      )
+      lr = dict(lr=1e-6, weight_decay=0.0)
+      variant.optimizer.groups = dict(model=dict(pattern=r'^model\.', **lr))
+  return made
+
+
+def compiled(config: Config) -> tuple[Callable[[], object], dict[str, float]]:
+  """A call that makes one update, and what that takes."""
+  mesh = sharding.mesh(**config.mesh)
+  actor = lrt.actor_of(config, mesh)
+  trainable, frozen, programs = lrt.programs(config, mesh, actor.policy)
+  data = jax.device_put(answers(config), sharding.rows(answers(config), mesh))
+  state = [trainable, programs.optimizer(trainable)]
+  with jax.set_mesh(mesh):
+    update = programs.update.lower(
+      state[0], frozen, state[1], data, jnp.int32(0)
+    ).compile()
+  memory: Any = update.memory_analysis()
+
+  def run():
+    *state[:], figures = update(state[0], frozen, state[1], data, jnp.int32(0))
+    return jax.block_until_ready(figures)
+
+  size = lambda tree: sum(x.nbytes for x in jax.tree.leaves(tree)) / MIB
+  count = sum(x.size for x in named_leaves(trainable).values())
+  return run, {
+    'trained, M': count / 1e6,
+    'weights, MiB': size((trainable, frozen)),
+    'Adam, MiB': size(state[1]),
+    'temporaries, MiB': memory.temp_size_in_bytes / MIB,
+  }
+
+
+def answers(config: Config) -> lrt.Batch:
+  """Random ones."""
+  rollout, rng = config.rollout, np.random.default_rng(0)
+  u, p = rollout.prompts, rollout.prompt_length
+  shape = u, rollout.group, rollout.max_tokens
+  tokens = lambda *some: rng.integers(100, 300, some).astype(np.int32)
+  zeros, every = np.zeros(shape, np.float32), np.ones(shape, bool)
+  return lrt.Batch(
+    Prompt(tokens(u, p), np.ones((u, p), bool), np.arange(u, dtype=np.int32)),
+    tokens(*shape),
+    every,
+    every,
+    sampler=zeros,
+    behaviour=zeros,
+    advantages=rng.normal(size=shape).astype(np.float32),
+  )
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
