@@ -16,7 +16,7 @@ after a stop and computes no finished part again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice, pairwise
 from textwrap import indent
@@ -25,12 +25,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from etils import epath
-from flax.traverse_util import flatten_dict
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from experiments import command
+from experiments import command, parts
 from experiments.command import Config
 from experiments.policies import loaded, problems_of, prompt_ids
 from hybrid_latent import cluster, sharding
@@ -78,11 +76,11 @@ def annotate(config: Config, workdir: str) -> str:
   source = problems_of(config.data)(split=config.data.train)
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   check(config, folder, len(source))
-  count = -(-len(source) // size)
-  parts = [folder / 'parts' / f'{i:05d}.jsonl' for i in range(count)]
-  over, *done = _there([folder / 'steps.jsonl', *parts])
+  shares = parts.ranges(len(source), size)
+  files = parts.numbered(folder, len(shares))
+  over, *done = parts.there([folder / 'steps.jsonl', *files])
   if over:
-    _say(f'cached: {folder}/steps.jsonl is complete')
+    parts.say(f'cached: {folder}/steps.jsonl is complete')
     return f'{workdir}/steps.jsonl'
 
   # ------------------------------------------------------------------- model
@@ -93,8 +91,8 @@ def annotate(config: Config, workdir: str) -> str:
 
   def begun(number):
     """A part that the devices compute from now on."""
-    some = range(number * size, min((number + 1) * size, len(source)))
-    rows = encoded([source[i] for i in some], tokenizer, config.data)
+    some = [source[i] for i in shares[number]]
+    rows = encoded(some, tokenizer, config.data)
     rows = [row for row in rows if len(row.ids) <= config.length]
     results = []
     for places, *batch in batches(rows, config):
@@ -111,11 +109,11 @@ def annotate(config: Config, workdir: str) -> str:
       json_line(row, found.get(i, np.zeros(0)), config.entropy.measure)
       for i, row in enumerate(rows)
     ]
-    _write(parts[number], lines)
-    _say(f'part {number + 1} of {count}: {len(rows)} rows')
+    parts.write(files[number], lines)
+    parts.say(f'part {number + 1} of {len(files)}: {len(rows)} rows')
 
   # -------------------------------------------------------------------- loop
-  todo, pending = [i for i in range(count) if not done[i]], None
+  todo, pending = [i for i, over in enumerate(done) if not over], None
   with jax.set_mesh(mesh):
     for turn, number in enumerate(todo):
       told = cluster.told_to_end(turn)
@@ -128,7 +126,7 @@ def annotate(config: Config, workdir: str) -> str:
     if pending:
       finish(*pending)
   if jax.process_index() == 0:
-    join(parts, folder, tokenizer, config, len(source))
+    join(files, folder, tokenizer, config, len(source))
   return f'{workdir}/steps.jsonl'
 
 
@@ -140,32 +138,16 @@ def check(config: Config, folder: epath.Path, rows: int) -> None:
       f'config.entropy.measure is {config.entropy.measure!r}: write one of '
       f'{[*MEASURES]}'
     )
-  fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
-  for name in 'buckets', 'entropy.rows_per_part', 'entropy.shown':
-    if fields[name] < 1:
-      raise ValueError(f'config.{name} is {fields[name]}: write at least 1')
+  fields = parts.settings(
+    config, 'buckets', 'entropy.rows_per_part', 'entropy.shown'
+  )
   names = {'model.source', 'model.dtype', 'model.param_dtype', 'length',
            'entropy.measure', 'entropy.rows_per_part'}  # fmt: skip
   names |= {name for name in fields if name.startswith('data.')}
   names -= {'data.test', 'data.scored'}  # which are not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
   new['rows of the data'] = rows
-  path = folder / 'entropy.json'
-  if not path.exists():
-    _write(path, [json.dumps(new, indent=2)])
-    return
-  old = json.loads(path.read_text())
-  wrong = [
-    f'  {name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in (old | new)
-    if old.get(name) != new.get(name)
-  ]
-  if wrong:
-    raise ValueError(
-      f'{folder} holds entropies of another configuration:\n'
-      + '\n'.join(wrong)
-      + '\nWrite these as they were to go on, or choose another --workdir.'
-    )
+  parts.same_job(folder / 'entropy.json', new, 'entropies')
 
 
 def encoded(some: Sequence[dict], tokenizer, data: Config) -> list[Row]:
@@ -215,22 +197,20 @@ def json_line(row: Row, entropies: Float[np.ndarray, 't'], measure: str) -> str:
   return json.dumps({name: fields[name] for name in names}) + '\n'
 
 
-def join(parts, folder, tokenizer, config: Config, total: int) -> None:
+def join(files, folder, tokenizer, config: Config, total: int) -> None:
   """Makes one file of the parts, and examples of its first rows."""
-  lines = lambda: (
-    text for part in parts for text in part.read_text().splitlines(True)
-  )
-  some = (row for row in map(json.loads, lines()) if row['steps'])
+  some = map(json.loads, parts.lines(files))
+  some = (row for row in some if row['steps'])
   known = config.curriculum.kwargs
   how = {name: known[name] for name in ('slots', 'shortest') if name in known}
   texts = []
   for row in islice(some, EXAMPLES):
     ids = tokenizer(row['steps'], add_special_tokens=False)['input_ids']
     texts.append(example(row, [*map(len, ids)], config.entropy.shown, **how))
-  _write(folder / 'examples.txt', ['\n'.join(texts)])
-  kept = _write(folder / 'steps.jsonl', lines())
-  _say('\n'.join(texts))
-  _say(
+  parts.write(folder / 'examples.txt', ['\n'.join(texts)])
+  kept = parts.write(folder / 'steps.jsonl', parts.lines(files))
+  parts.say('\n'.join(texts))
+  parts.say(
     f'{kept} of {total} rows are in {folder}/steps.jsonl; {total - kept} have '
     f'more than config.length={config.length} tokens'
   )
@@ -261,35 +241,10 @@ def _flat(text: str) -> str:
   return ' '.join(text.split())
 
 
-def _there(paths: Sequence[epath.Path]) -> list[bool]:
-  """Which there are, as the first process sees it."""
-  exist = np.array([path.exists() for path in paths])
-  return multihost_utils.broadcast_one_to_all(exist).tolist()
-
-
 def _placed(x: np.ndarray, mesh: Mesh) -> jax.Array:
   """An array that every process has, on the mesh."""
   where = sharding.rows(x, mesh)
   return jax.make_array_from_callback(x.shape, where, x.__getitem__)
-
-
-def _write(path: epath.Path, texts: Iterable[str]) -> int:
-  """Writes a file, whole or not at all, in the first process. Returns how many
-  texts it has."""
-  count = 0
-  if jax.process_index() == 0:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.part')
-    with draft.open('w', encoding='utf-8') as file:
-      for text in texts:
-        count += bool(file.write(text))
-    draft.replace(path)
-  return count
-
-
-def _say(text: str) -> None:
-  if jax.process_index() == 0:
-    print(text, flush=True)
 
 
 if __name__ == '__main__':

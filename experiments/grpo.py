@@ -36,15 +36,8 @@ from experiments.policies import (
   share_rows,
   subject,
 )
-from experiments.sampler import (
-  Sampler,
-  dump,
-  shown,
-  speaking,
-  speech,
-  stored,
-  tests_of,
-)
+from experiments.sampler import Sampler, shown, speaking, speech, tests_of
+from experiments.stored import dump, stored
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import prompt_batches
@@ -54,6 +47,7 @@ from hybrid_latent.objectives.base import (
   Experience,
   Judged,
   Peak,
+  choice,
   token_mean,
 )
 from hybrid_latent.objectives.kl import ESTIMATORS
@@ -109,6 +103,9 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
   share_rows(rows // config.mini_batches // config.micro_batches, mesh)
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
+  divergence = choice(
+    'config.reward_kl.estimator', config.reward_kl.estimator, ESTIMATORS
+  )
   hyper = config.optimizer.to_dict()
   is_trained = optim.is_trained(policy, hyper['groups'])
   trainable, frozen = partition(policy, is_trained)
@@ -143,8 +140,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
     if policy.critic:
       values = state_values(policy, feedback, prompt, trajectory)
     if config.reward_kl.beta:
-      estimate = ESTIMATORS[config.reward_kl.estimator]
-      kl = estimate(trajectory.log_probs, reference)
+      kl = divergence(trajectory.log_probs, reference)
       by_token = -config.reward_kl.beta * kl
     found = advantages_of(Judged(rewards, mask, by_token, values), group)
     prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)

@@ -1,9 +1,8 @@
 """From prompts to graded completions: what training and evaluation share."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -15,7 +14,6 @@ from experiments.command import Config
 from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
-from hybrid_latent.formats import rollouts
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.policy import Policy
@@ -269,27 +267,3 @@ def shown(
       }
     )
   return found
-
-
-def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
-  """Writes what `stored` reads."""
-  prompt, trajectory = sharding.to_host((rolled.prompt, rolled.trajectory))
-  path = Path(folder) / f'{step:06d}-{host}.safetensors'
-  notes = {'step': step, 'rows': list(rolled.rows)}
-  rollouts.write(path, prompt, trajectory, notes)
-
-
-def stored(
-  folder: str | Path, host: int, start: int
-) -> Iterator[tuple[Prompt, Trajectory, list[dict]]]:
-  """The batches that `dump` wrote, from number `start` on, for ever."""
-  files = sorted(Path(folder).glob(f'*-{host}.safetensors'))
-  if not files:
-    raise FileNotFoundError(
-      f'config.rollout.source: {folder} has no *-{host}.safetensors: a run '
-      'with config.dump_every=1 writes them to WORKDIR/rollouts'
-    )
-  while True:
-    prompt, trajectory, notes = rollouts.read(files[start % len(files)])
-    yield prompt, trajectory, notes['rows']
-    start += 1

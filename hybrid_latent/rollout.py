@@ -188,7 +188,7 @@ def decode(
       'latent': jnp.where(living, fed.latent, 0),
       'record': fed.record,
     }
-    return column, fed, thinking, state.ended | stopped
+    return column, fed, thinking, state.ended | (stopped & living)
 
   def advance(state: _State) -> _State:
     column, fed, thinking, ended = write_token(state)

@@ -203,6 +203,21 @@ TASKS = {
       'answer': 'answer',
     },
   ),
+  # What experiments/generate.py writes, of any task.
+  'generated': Task(
+    {'train': 'train.jsonl'},
+    {
+      'question': 'question',
+      'reasoning': 'reasoning',
+      'response': 'response',
+      'answer': 'answer',
+      'reward': 'reward',
+      'reasoning_tokens': 'reasoning_tokens',
+      'response_tokens': 'response_tokens',
+      'complete': 'complete',
+    },
+    answer=lambda row: row['answer'],  # may be several
+  ),
   # Hendrycks et al.'s 7,500 and 5,000 problems, as ToRA lists them.
   'math': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},

@@ -3,6 +3,7 @@ backbone, model.safetensors its parameters by name, the tokens that close its
 latents among them. The model that reads the latents is not in it."""
 
 import dataclasses
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
       },
     )
     save_file(arrays, draft / FILE)
+    shutil.copymode(draft / 'config.json', draft / FILE)  # as write_model does
 
 
 def read_reasoner(

@@ -97,7 +97,7 @@ def cut_at_limit(stop: Stop, rows: Thinking, step: Int[Array, '']) -> Thinking:
   budget of an answer that came by itself."""
   thinks, spent = step < rows.end, step >= stop.budget
   over = thinks & (spent | (step >= stop.thinking))
-  late = ~thinks & spent & (rows.how == _ENDED)
+  late = ~thinks & spent & (rows.how == _ENDED) & answering(stop, rows, step)
   how = jnp.where(over, _CUT, jnp.where(late, _LATE, rows.how))
   return rows._replace(end=jnp.where(over | late, step, rows.end), how=how)
 

@@ -1,0 +1,171 @@
+r"""Samples what a model thinks and says: what LRT's first stage learns from.
+
+    python -m experiments.generate --workdir=runs/triples \
+        --config=experiments/configs/hyrea_rl_math.py:MODEL,words \
+        --config.data.path=FOLDER --config.generate.samples=4
+
+Reads the prompts of config.data.train, samples config.generate.samples
+completions of each as a trainer would (config.rollout, .feedback) and grades
+them (config.rewards). Any config for RL will do; what it says of training is
+not read.
+
+Writes WORKDIR/train.jsonl, to be read as the task `generated`: a completion a
+line in the order of the data. `reasoning` is all before the delimiter, with its
+white space, and `response` what follows; `reasoning_tokens` counts the
+delimiter too, `response_tokens` the token that ended the row. `complete` says
+that the model itself wrote the delimiter and came to an end. A completion is
+kept if it is complete and its reward is at least config.generate.least; with
+least=-inf, whatever it is. Prompts of more than config.rollout.prompt_length
+tokens are left out.
+
+The same command goes on after a stop and samples no finished part again; once
+all are there, another `least` makes another train.jsonl of them at once. What
+is sampled depends on the seed and on the number of the prompt, not on the parts
+or on the devices.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from experiments import command, parts
+from experiments.command import Config
+from experiments.completions import Completion, decisive, speaker, voice
+from experiments.policies import (
+  Subject,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+)
+from hybrid_latent import sharding
+from hybrid_latent.ops.sampling import sampling
+
+
+def generate(config: Config, workdir: str) -> str:
+  """Runs `config` in `workdir`, from its first part that is not there. Returns
+  the file of the completions that are kept."""
+  # ------------------------------------------------- data, and what is there
+  source = problems_of(config.data)(split=config.data.train)
+  folder, how = epath.Path(workdir), config.generate
+  count = min(how.prompts or len(source), len(source))
+  check(config, folder, count)
+  ranges = parts.ranges(count, how.rows_per_part)
+  files = parts.numbered(folder, len(ranges))
+  todo = [i for i, over in enumerate(parts.there(files)) if not over]
+
+  # -------------------------------------------------------------------- loop
+  if todo:
+    mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+    actor = speaker(config, mesh)
+    tokenizer: Any = actor.tokenizer
+    check_delimiter(config.rollout.delimiter, actor)
+    encode = partial(prompt_ids, tokenizer, config.data)
+    decode = partial(tokenizer.decode, skip_special_tokens=True)
+    draws = sampling(**config.rollout.sampling)
+    with voice(config, mesh, actor, draws, how.samples, workdir) as completions:
+      for number in todo:
+        some = [source[i] for i in ranges[number]]
+        found = completions(some, encode, number, ranges[number].start)
+        lines = [
+          json_line(x, source[x.prompt], config.rollout.delimiter, decode)
+          for x in found
+        ]
+        parts.write(files[number], lines)
+        parts.say(f'part {number + 1} of {len(files)}: {len(found)} rows')
+  if jax.process_index() == 0:
+    join(files, folder, how.least, count * how.samples)
+  return f'{workdir}/train.jsonl'
+
+
+def check(config: Config, folder: epath.Path, prompts: int) -> None:
+  """Writes down what the completions depend on. ValueError for settings that
+  cannot be, and where the folder has completions of something else."""
+  counts = 'generate.samples', 'generate.rows_per_part'
+  job = decisive(parts.settings(config, *counts), *counts)
+  job['prompts of the data'] = prompts
+  parts.same_job(folder / 'generate.json', job, 'completions')
+
+
+def check_delimiter(delimiter: str, actor: Subject) -> None:
+  """ValueError where no thinking would ever be seen to end."""
+  table, state = np.asarray(actor.stop.delimiter), 0
+  tokenizer: Any = actor.tokenizer
+  for token in tokenizer(delimiter, add_special_tokens=False)['input_ids']:
+    state = table[state, token]
+  if not delimiter or state < len(table) - 1:
+    raise ValueError(
+      f'config.rollout.delimiter is {delimiter!r}: write the text that ends '
+      'the thinking. A special token is in no text: where it is one, give it '
+      '"special": false in the tokenizer.json of the model'
+    )
+
+
+def json_line(
+  completion: Completion, row: dict, delimiter: str, decode: Callable
+) -> str:
+  """A row of a part."""
+  ids, end = completion.tokens, completion.thinking
+  reasoning, response, written = split(ids, end, delimiter, decode)
+  spent, reward = min(end + 1, len(ids)), completion.reward
+  fields = {
+    'question': row['question'],
+    'reasoning': reasoning,
+    'response': response.lstrip(),
+    'answer': row['answer'],
+    'reward': None if np.isnan(reward) else round(reward, 6),
+    'reasoning_tokens': spent,
+    'response_tokens': len(ids) - spent,
+    'complete': written and completion.natural,
+  }
+  return json.dumps(fields) + '\n'
+
+
+def split(
+  ids: Sequence[int], thinking: int, delimiter: str, decode: Callable
+) -> tuple[str, str, bool]:
+  """The text before the delimiter, the text after it, and whether it is there.
+  Its last token, which may hold more, is the first that does not think. After a
+  thinking that was cut, the second text begins with what was then written."""
+  before, written, begun = decode(ids[: thinking + 1]).partition(delimiter)
+  if written:
+    return before, begun + decode(ids[thinking + 1 :]), True
+  return decode(ids[:thinking]), decode(ids[thinking:]), False
+
+
+def join(
+  files: Sequence[epath.Path], folder: epath.Path, least: float, wanted: int
+) -> None:
+  """Makes one file of what the parts have worth keeping, and says how much."""
+  figures = dict.fromkeys(('sampled', 'complete', 'right', 'kept'), 0)
+  tokens: Any = np.zeros(2)
+
+  def kept():
+    for line in parts.lines(files):
+      row = json.loads(line)
+      # A sum of rewards may fall short by rounding.
+      right = row['reward'] is not None and row['reward'] >= least - 1e-6
+      keep = (row['complete'] and right) or least == -np.inf
+      which = True, row['complete'], right, keep
+      for name, holds in zip(figures, which, strict=True):
+        figures[name] += holds
+      if keep:
+        tokens[:] += row['reasoning_tokens'], row['response_tokens']
+        yield line
+
+  parts.write(folder / 'train.jsonl', kept())
+  reasoning, response = tokens / max(figures['kept'], 1)
+  counts = ', '.join(f'{count} {name}' for name, count in figures.items())
+  parts.say(
+    f'{counts}; {wanted - figures["sampled"]} not sampled, as their prompts '
+    f'are too long\n{folder}/train.jsonl: {reasoning:.1f} tokens of reasoning '
+    f'and {response:.1f} of response on average'
+  )
+
+
+if __name__ == '__main__':
+  command.run(generate)
