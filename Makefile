@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
+# A process a core, four at most, a file of tests to one of them: what the tests
+# of a file share is compiled once.
+PYTEST := -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: quickstart test test-slow lint setup
 
@@ -16,7 +19,7 @@ quickstart: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from experiments import rehearse
 from experiments.command import Config
 from experiments.compiled import Work, work
-from experiments.stand_in import stand_in
+from experiments.stand_in import stand_in, without_files
 from experiments.targets import Chip, Device
 from hybrid_latent import sharding
 from hybrid_latent.types import PyTree
@@ -57,13 +57,14 @@ def forecast(
   """The programs of a step, in order; the last one has `refused` set where the
   compiler found that it cannot fit, and none follows it."""
   steps = {name: f for name, f in vars(rehearse).items()
-           if inspect.isfunction(f)
+           if inspect.isfunction(f) and name[0] != '_'
            and 'run' in inspect.signature(f).parameters}  # fmt: skip
   if trainer not in steps:
     raise ValueError(f'--trainer={trainer}: write one of {sorted(steps)}')
   mesh = sharding.mesh(**config.mesh, devices=devices)
   rounds = config.rollout.max_tokens if 'rollout' in config else 1
   rehearsal = _Rehearsal(mesh, rounds)
+  config = without_files(config)
   with contextlib.suppress(_Refused):
     steps[trainer](config, mesh, stand_in(config.model, mesh), rehearsal.run)
   return rehearsal.programs
@@ -87,7 +88,7 @@ class _Refused(Exception):
 class _Compiled(NamedTuple):
   memory: dict[str, int]
   work: Work
-  where: PyTree  # of the outputs
+  where: list[NamedSharding]  # of each output
   compile_s: float
 
 
@@ -129,7 +130,9 @@ class _Rehearsal:
     place = lambda x, where: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=where
     )
-    return jax.tree.map(place, lowered.out_info, known.where)
+    # By leaf: what compiles the same may have other static fields.
+    shapes, tree = jax.tree.flatten(lowered.out_info)
+    return tree.unflatten(map(place, shapes, known.where))
 
   def _compiled(self, lowered) -> _Compiled:
     began = time.perf_counter()
@@ -145,7 +148,7 @@ class _Rehearsal:
         'code': memory.generated_code_size_in_bytes,
       },
       work(compiled.as_text(), rounds=self._rounds, hosts=hosts),
-      compiled.output_shardings,
+      jax.tree.leaves(compiled.output_shardings),
       compile_s,
     )
 

@@ -10,8 +10,8 @@ them (config.rewards). Any config for RL will do; what it says of training is
 not read.
 
 Writes WORKDIR/train.jsonl, to be read as the task `generated`: a completion a
-line in the order of the data. `reasoning` is all before the delimiter, with its
-white space, and `response` what follows; `reasoning_tokens` counts the
+line in the order of the data. `reasoning` is all before the delimiter and
+`response` what follows, white space included; `reasoning_tokens` counts the
 delimiter too, `response_tokens` the token that ended the row. `complete` says
 that the model itself wrote the delimiter and came to an end. A completion is
 kept if it is complete and its reward is at least config.generate.least; with
@@ -115,7 +115,7 @@ def json_line(
   fields = {
     'question': row['question'],
     'reasoning': reasoning,
-    'response': response.lstrip(),
+    'response': response,
     'answer': row['answer'],
     'reward': None if np.isnan(reward) else round(reward, 6),
     'reasoning_tokens': spent,

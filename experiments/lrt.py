@@ -216,13 +216,17 @@ def _keys(config):
 
 def rows_of(config: Config, tokenizer) -> list[dict]:
   """The training rows; where the answers are given, those of `data.triples`
-  whose answer and end of text fit into rollout.max_tokens, with its ids."""
+  whose answer and end of text fit into rollout.max_tokens, with its ids. An
+  answer goes on where the text after the latents ends, white space included."""
   data, longest = config.data, config.rollout.max_tokens
   if not data.triples:
     return problems_of(data)(split=data.train)
   made = named('jsonl:problems', 'hybrid_latent.data')
   rows = [*made('generated', data.triples, 'train')]
-  texts = [row['response'] for row in rows]
+  *_, begun = config.feedback.initial.closing.rpartition(
+    config.rollout.delimiter
+  )
+  texts = [row['response'].removeprefix(begun) for row in rows]
   ids = tokenizer(texts, add_special_tokens=False)['input_ids']
   ends = [tokenizer.eos_token_id]
   rows = [row | {'ids': answer + ends} for row, answer in
@@ -265,6 +269,12 @@ def check(config: Config) -> None:
       f'config.rollout.group is {rollout.group}: an answer is judged against '
       'the others of its prompt, so write at least 2; or give the answers, as '
       'config.data.triples'
+    )
+  samples = config.steps and not config.data.triples
+  if samples and rollout.mode not in ('', 'latent'):
+    raise ValueError(
+      f"config.rollout.mode is {rollout.mode!r}: write '' or 'latent': answers "
+      'that have not read its latents teach a reasoner nothing'
     )
   if not feedback_of(config.feedback).prefix:
     raise ValueError(

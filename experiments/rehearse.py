@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments import grpo as grpo_trainer
+from experiments import lrt as lrt_trainer
 from experiments import sft as sft_trainer
 from experiments.command import Config
 from experiments.policies import (
@@ -38,7 +39,6 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   the devices hold meanwhile, by kind, its arguments included, and `inside` what
   the program itself makes room for.
   """
-  there, group = rollout_mesh(config, mesh), config.rollout.group
   policy, base = jax.eval_shape(
     lambda model, key: policy_of(config, model, source.tokenizer, key),
     source.model,
@@ -50,15 +50,80 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   if copies_base(config, policy, base):
     held['reference'] = base
   held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
-  # ------ sample
+  prompt, trajectory, reward = _sampled(
+    config, mesh, source, run, step, trainable, frozen, held
+  )
+  reference = None
+  with jax.set_mesh(mesh):
+    learning = held | {'batch': (prompt, trajectory)}
+    if needs_reference(config):
+      reference = run('reference_log_probs', step.reference_log_probs, base,
+                      prompt, trajectory, living=learning)  # fmt: skip
+    batch = run('judged', step.judged, trainable, frozen, prompt, trajectory,
+                reference, reward, living=learning)  # fmt: skip
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
+
+
+def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of experiments/lrt.py, of either stage; see `grpo`."""
+  policy = _adapted(config, mesh, source)
+  trainable, frozen, step = lrt_trainer.programs(config, mesh, policy)
+  held: dict = {'parameters': policy}
+  anchor = trainable if needs_reference(config) else None
+  if anchor:
+    held['reference'] = anchor
+  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
+  if config.data.triples:
+    answers = config.rollout.prompts, 1, config.rollout.max_tokens
+    mask = jnp.zeros(answers, bool)
+    batch = _rows(
+      lambda: lrt_trainer.Batch(_prompt(config), jnp.zeros(answers, int), mask,
+                                mask), mesh)  # fmt: skip
+  else:
+    some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
+    with jax.set_mesh(mesh):
+      batch = run('judged', step.judged, trainable, anchor, frozen, *some,
+                  living=held | {'batch': some})  # fmt: skip
+  with jax.set_mesh(mesh):
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
+
+
+def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of the last stage of experiments/sft.py, which has the most latents;
+  see `grpo`."""
+  policy = _adapted(config, mesh, source)
+  trainable, frozen, step = sft_trainer.programs(config, mesh, policy)
+  held = {'parameters': policy}
+  opt_state = run('optimizer', step.optimizer, trainable, living=held)
+  shape = config.batch, config.length
+  whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
+  texts = _rows(
+    lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
+  )
+  curriculum = sft_trainer.curriculum_of(config, source.tokenizer)
+  with jax.set_mesh(mesh):
+    run(
+      'update',
+      step.update,
+      trainable,
+      frozen,
+      opt_state,
+      texts,
+      passes=curriculum.latents(len(config.stages.begin) - 1),
+      living=held | {'optimizer': opt_state, 'batch': texts},
+    )
+
+
+def _sampled(config, mesh, source, run, step, trainable, frozen, held):
+  """Prompts, completions and rewards, as they are learned from."""
+  there = rollout_mesh(config, mesh)
   weights = run('sampler', step.sampler, trainable, frozen, living=held)
   if there != mesh:
     weights = run('move', step.move, weights,
                   living=held | {'rollout weights': weights})  # fmt: skip
-  u, p = config.rollout.prompts, config.rollout.prompt_length
-  prompt = _rows(
-    lambda: Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool),
-                   jnp.arange(u)), there)  # fmt: skip
+  prompt = _rows(lambda: _prompt(config), there)
   speaking = held | {'rollout weights': weights, 'batch': prompt}
   with jax.set_mesh(there):
     ready = run('prefill', step.prefill, weights, prompt, living=speaking)
@@ -73,56 +138,28 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
       stop=_copies(
         lambda: stop_of(config.rollout, source, source.tokenizer), there
       ),
-      group=group,
+      group=config.rollout.group,
       living=speaking | {'cache': ready},
-      inside={'cache': _cache(config, weights.model, there)},
+      inside={'cache': _cache(config, weights.model, ready.mask, there)},
     )
-  # ------ learn
+  rewards = lambda: jnp.zeros(trajectory.mask.shape[0])
   trajectory = trajectory._replace(steps=None)
-  prompt, trajectory = _rows(lambda: (prompt, trajectory), mesh)
-  reward = _rows(lambda: jnp.zeros(u * group), mesh)
-  reference = None
-  with jax.set_mesh(mesh):
-    learning = held | {'batch': (prompt, trajectory)}
-    if needs_reference(config):
-      reference = run('reference_log_probs', step.reference_log_probs, base,
-                      prompt, trajectory, living=learning)  # fmt: skip
-    batch = run('judged', step.judged, trainable, frozen, prompt, trajectory,
-                reference, reward, living=learning)  # fmt: skip
-    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
-        living=held | {'batch': batch})  # fmt: skip
+  return _rows(lambda: (prompt, trajectory, rewards()), mesh)
 
 
-def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
-  """A step of the last stage of experiments/sft.py, which has the most latents;
-  see `grpo`."""
-  tokenizer = source.tokenizer
+def _prompt(config) -> Prompt:
+  u, p = config.rollout.prompts, config.rollout.prompt_length
+  return Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool), jnp.arange(u))
+
+
+def _adapted(config, mesh, source):
+  """The shapes of a policy that has no critic."""
   policy = jax.eval_shape(
-    lambda model, key: adapted(config, model, tokenizer, key),
+    lambda model, key: adapted(config, model, source.tokenizer, key),
     source.model,
     jax.eval_shape(lambda: jax.random.key(0)),
   )
-  policy = shaped(policy, mesh)
-  trainable, frozen, step = sft_trainer.programs(config, mesh, policy)
-  held = {'parameters': policy}
-  opt_state = run('optimizer', step.optimizer, trainable, living=held)
-  shape = config.batch, config.length
-  whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
-  texts = _rows(
-    lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
-  )
-  curriculum = sft_trainer.curriculum_of(config, tokenizer)
-  with jax.set_mesh(mesh):
-    run(
-      'update',
-      step.update,
-      trainable,
-      frozen,
-      opt_state,
-      texts,
-      passes=curriculum.latents(len(config.stages.begin) - 1),
-      living=held | {'optimizer': opt_state, 'batch': texts},
-    )
+  return shaped(policy, mesh)
 
 
 def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -130,17 +167,15 @@ def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
   return _placed(tree, sharding.shardings(tree, letters, mesh))
 
 
-def _cache(config, model, mesh):
-  """That of a whole batch, at the end of the decoding loop."""
-  rollout = config.rollout
-  size = (
-    rollout.prompts * rollout.group,
-    rollout.prompt_length + rollout.max_tokens,
-  )
-  slots = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
+def _cache(config, model, mask, mesh):
+  """That of a whole batch, at the end of the decoding loop; `mask` is that of
+  what was read before."""
+  u, slots = mask.shape
+  size = u * config.rollout.group, slots + config.rollout.max_tokens
+  cache = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
   place = lambda x: sharding.spec('b k s h', x.shape, mesh)
-  where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), slots)
-  return _placed(slots, where)
+  where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), cache)
+  return _placed(cache, where)
 
 
 def _rows(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:

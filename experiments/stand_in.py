@@ -4,9 +4,11 @@ import dataclasses
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -14,14 +16,17 @@ from experiments.command import Config
 from hybrid_latent import sharding
 from hybrid_latent.formats.huggingface import read_json
 from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.formats.reasoner import new_prefix
 from hybrid_latent.models.families import from_huggingface, size
 from hybrid_latent.models.letters import letters
+from hybrid_latent.models.reasoner import Prefix
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
 )
 from hybrid_latent.types import PyTree
 
+READER = 'hybrid_latent.formats.reasoner:parameters'
 _CHAT = (
   "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
   '{% if add_generation_prompt %}<|assistant|>{% endif %}'
@@ -44,6 +49,38 @@ def stand_in(model: Config, mesh: Mesh) -> Pretrained:
     _tokenizer([token.partition('=')[0] for token in model.new_tokens]),
     {},
   )
+
+
+def without_files(config: Config) -> Config:
+  """The same, with `prefix` in the place of what reads a reasoner."""
+  config = config.copy_and_resolve_references()
+  feedback = config.get('feedback', {})
+  if feedback.get('parameters') == READER:
+    feedback.parameters = f'{__name__}:prefix'
+  return config
+
+
+def prefix(
+  key: Key[Array, ''],
+  policy: Any,
+  tokenizer: Any,
+  *,
+  source: str = '',
+  backbone: str = '',
+  **new: Any,
+) -> Prefix:
+  """As `formats.reasoner.parameters`, of a backbone that is known by its sizes;
+  where `source` is no folder yet, of that with which it begins."""
+  file = Path(source).expanduser() / 'config.json'
+  if source and file.is_file():
+    fields = read_json(file)
+    found = from_huggingface(fields['backbone'])
+    new |= {name: fields[name] for name in ('latents', 'reads')}
+  else:
+    found = sizes(backbone)
+  model = policy.model.config
+  found = dataclasses.replace(found, dtype=model.dtype, remat=model.remat)
+  return new_prefix(key, policy, tokenizer, Transformer(found, key), **new)
 
 
 def abstract(tree: PyTree, where: PyTree, dtype: str) -> PyTree:

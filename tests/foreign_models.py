@@ -19,7 +19,13 @@ THEIRS = set(sys.modules)  # jax, flax, and what these import
 
 from hybrid_latent.feedback.discrete import discrete  # noqa: E402
 from hybrid_latent.feedback.gated import Gate, gated  # noqa: E402
+from hybrid_latent.feedback.prefix import prefix  # noqa: E402
 from hybrid_latent.feedback.soft import soft, soft_tokens  # noqa: E402
+from hybrid_latent.models.reasoner import Prefix, Reasoner  # noqa: E402
+from hybrid_latent.models.transformer import (  # noqa: E402
+  Transformer,
+  TransformerConfig,
+)
 from hybrid_latent.ops.sampling import sampling  # noqa: E402
 from hybrid_latent.ops.thinking import stop_rule  # noqa: E402
 from hybrid_latent.policy import Policy  # noqa: E402
@@ -28,6 +34,16 @@ from hybrid_latent.rollout import rollout  # noqa: E402
 from hybrid_latent.types import Prompt  # noqa: E402
 
 VOCAB, WIDTH, STEPS, PAD = 24, 8, 6, 23
+BACKBONE = TransformerConfig(
+  vocab=VOCAB,
+  width=12,
+  layers=1,
+  heads=2,
+  kv_heads=1,
+  head_dim=8,
+  mlp=16,
+  rope_theta=1e4,
+)
 
 
 def attend(q, k, v, mask):
@@ -167,19 +183,19 @@ def findings(policy, feedback) -> dict:
     )
 
   @jax.jit
-  @partial(jax.value_and_grad, has_aux=True)
+  @partial(jax.value_and_grad, has_aux=True, allow_int=True)
   def scores(policy, out):
     log_probs = replay(policy, feedback, prompt, out).log_probs
     return log_probs.sum(), log_probs
 
   out = sample(policy, sampling())
   (_, log_probs), gradient = scores(policy, out)
-  leaves = jax.tree.leaves(jax.tree.map(np.asarray, gradient))
+  leaves = [x for x in jax.tree.leaves(gradient) if x.dtype == np.float32]
   return {
     'gap': float(jnp.abs(log_probs - out.log_probs).max()),
     'latent': float(out.latent.mean()),
     'score': float(log_probs.sum()),
-    'learns': all(np.isfinite(x).all() and x.any() for x in leaves),
+    'learns': all(jnp.isfinite(x).all() and x.any() for x in leaves),
     'greedy': sample(policy, sampling(greedy=True)).tokens[::2].tolist(),
   }
 
@@ -189,10 +205,14 @@ def main():
   report = {}
   for name, model in models.items():
     gate = Gate(jax.random.key(1), WIDTH, r_min=0.3, r_max=0.8)
+    backbone = Transformer(BACKBONE, jax.random.key(2))
+    made = Reasoner(jax.random.key(3), backbone, width=WIDTH, latents=3)
+    thought = Prefix(made, jnp.array([5]))
     settings = soft_tokens(None, Policy(model), noise=1.0)
     report[name] = {
       'discrete': findings(model, discrete()),
       'gated': findings(Policy(model, gate), gated()),
+      'prefix': findings(Policy(model, thought), prefix()),
       'soft': findings(Policy(model, settings), soft()),
       'by the book': [greedy(model, [4, 7, 1]), greedy(model, [9])],
     }

@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from tests.tiny import END, FEEDBACKS, SLOT, START
+from hybrid_latent.types import Mode
+from tests.tiny import END, FEEDBACKS, GROUP, SLOT, START
 
 SPANS = FEEDBACKS['switching'], FEEDBACKS['switching-soft']
 DENSITIES = FEEDBACKS['soft'], FEEDBACKS['switching-soft']
+# What they read after a token is that token.
+PLAIN = FEEDBACKS['discrete'], FEEDBACKS['prefix'], FEEDBACKS['prefix-of-all']
 
 
 def words(feedback, out):
@@ -15,7 +18,7 @@ def words(feedback, out):
 
 def latent_inputs(feedback, out):
   """Where the next input is no plain token."""
-  if feedback is FEEDBACKS['discrete']:
+  if feedback in PLAIN:
     return np.zeros_like(out.mask)
   if feedback in SPANS:
     return spans(out)[0]
@@ -34,9 +37,15 @@ def forced(feedback, out):
   return np.zeros_like(out.mask)
 
 
-def inside(out):
-  """The tokens of the thinking, its last included."""
-  return out.mask & _before(out.thinking, start=True)
+def inside(out, thinks=True):
+  """The tokens of the thinking, its last included, in rows that think."""
+  return out.mask & _before(out.thinking, start=thinks)
+
+
+def thinks(feedback, out):
+  """The rows that think in words, of prompts numbered from 0 on."""
+  numbers = np.arange(len(out.mask)) // GROUP
+  return (numbers % len(Mode) == Mode.EXPLICIT) | (feedback.prefix is None)
 
 
 def spans(out):
@@ -52,4 +61,4 @@ def spans(out):
 
 def _before(x, start=False):
   """What held at the position before."""
-  return np.pad(x, ((0, 0), (1, 0)), constant_values=start)[:, :-1]
+  return np.insert(x, 0, start, axis=1)[:, :-1]

@@ -39,23 +39,23 @@ class Script(NamedTuple):
     return ()
 
 
-def recited(words, feedback, stop, *, vocab, parameters=None):
+def recited(words, feedback, stop, *, vocab, parameters=None, mode=None):
   """A rollout of these rows of words, after the prompt [0]. Word i is embedded
   as (i, START + i)."""
   table = np.arange(vocab)[:, None] + np.array([[0.0, START]], np.float32)
   policy = Policy(Script(jnp.asarray(words, jnp.int32), table), parameters)
-  out = program(policy, feedback, stop)
+  out = program(policy, feedback, stop, mode)
   return jax.tree.map(np.asarray, out)
 
 
 @partial(jax.jit, static_argnames='feedback', compiler_options=QUICK)
-def program(policy, feedback, stop):
+def program(policy, feedback, stop, mode):
   b, steps = policy.model.words.shape
   start = jnp.zeros((b, 1), jnp.int32)
   return rollout(
     policy,
     feedback,
-    Prompt(start, start == 0, jnp.arange(b)),
+    Prompt(start, start == 0, jnp.arange(b), mode),
     jax.random.key(0),
     sampling=sampling(greedy=True),
     stop=stop,

@@ -42,11 +42,13 @@ def report(pytestconfig):
 @pytest.mark.parametrize('model', ['plain', 'linen'])
 def test_it_samples_and_scores_like_ours(report, model):
   found = report['models'][model]
-  for feedback in 'discrete', 'gated', 'soft':
+  for feedback in 'discrete', 'gated', 'prefix', 'soft':
     assert found[feedback]['gap'] < 1e-4
-  assert found['discrete']['learns'] and found['gated']['learns']
+  for feedback in 'discrete', 'gated', 'prefix':
+    assert found[feedback]['learns']
   assert found['discrete']['greedy'] == found['by the book']
   assert abs(found['gated']['score'] - found['discrete']['score']) > 0.1
+  assert abs(found['prefix']['score'] - found['discrete']['score']) > 0.1
   assert found['discrete']['latent'] == 0 < found['gated']['latent'] < 1
   assert found['soft']['latent'] == pytest.approx(4 / 6)  # of the positions
 

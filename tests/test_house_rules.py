@@ -29,6 +29,7 @@ LAYERS = (
 # Mathematics that papers share and that carries no paper's name.
 SHARED = {
   'hybrid_latent.feedback.base',
+  'hybrid_latent.feedback.discrete',
   'hybrid_latent.feedback.hidden',
   'hybrid_latent.objectives.advantages',
   'hybrid_latent.objectives.base',
@@ -165,7 +166,7 @@ def test_nothing_runs_code_from_data():
   assert not found
 
 
-@pytest.mark.parametrize('trainer', ['grpo', 'sft'])
+@pytest.mark.parametrize('trainer', ['grpo', 'sft', 'lrt'])
 def test_a_trainer_can_be_read(trainer):
   """All that it reaches: at most 45 files, 6,100 lines."""
   reached, new = set(), {f'experiments.{trainer}'}

@@ -10,11 +10,13 @@ import pytest
 
 from hybrid_latent.feedback.gated import Gate
 from hybrid_latent.feedback.projected import Projector
+from hybrid_latent.models.reasoner import Prefix
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Critic
 from hybrid_latent.replay import replay, state_values, trimmed
 from hybrid_latent.trees import combine, named_leaves, partition
 from tests import tiny
+from tests.roles import PLAIN
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, scores
 
 PROMPT = tiny.prompts()
@@ -33,7 +35,10 @@ SETTINGS = {
 
 
 # Of feedbacks that are in all the tests: these are in the first alone.
-VARIANTS = 'gated-published', 'gated-width-0', 'interpolated', 'switching-soft'
+VARIANTS = (
+  *('gated-published', 'gated-width-0', 'interpolated', 'prefix-of-all'),
+  'switching-soft',
+)
 
 
 @pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])
@@ -62,7 +67,7 @@ def rolled(actor, feedback, stop=MappingProxyType({}), **how):
 def test_log_probs_are_those_of_the_rollout(actor, feedback, how):
   out = rolled(actor, feedback, **how)
   assert 0 < out.mask.mean() < 1
-  assert out.latent.any() or feedback is FEEDBACKS['discrete']
+  assert out.latent.any() or feedback in PLAIN
   again = scores(
     actor, feedback, PROMPT, out, how.get('score_temperature', 1.0)
   )
@@ -104,22 +109,27 @@ def test_what_stands_after_the_end_changes_nothing(actor, feedback):
 def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
   """What a feedback does not read when it scores gets no gradient."""
   out = rolled(actor, feedback)
-  owns = isinstance(actor.feedback, Gate | Projector)  # else: settings
-  is_trained = lambda name: owns or name.startswith('model.')
+  owns = isinstance(actor.feedback, Gate | Prefix | Projector)  # else: settings
+  is_trained = lambda name: (
+    name.startswith('model.')
+    or (
+      owns and not name.endswith('closing')  # ids of tokens
+    )
+  )
   trained, fixed = partition(actor, is_trained)
 
   @partial(jax.jit, compiler_options=tiny.QUICK)
   @jax.grad
   def gradient(trained, prompt):
-    policy = combine(trained, fixed)
+    policy, prompt = combine(trained, fixed), tiny.asked(prompt, feedback)
     return replay(policy, feedback, prompt, out).log_probs.sum()
 
   mine = gradient(trained, PROMPT)
   named = named_leaves(mine)
   zero = {name for name, g in named.items() if not np.any(g)}
   owned = {name for name in named if name.startswith('feedback.')}
-  reads = feedback in (FEEDBACKS['gated'], FEEDBACKS['projected'])
-  assert zero == (set() if reads else owned)
+  reads = [FEEDBACKS[name] for name in ('gated', 'prefix', 'projected')]
+  assert zero == (set() if feedback in reads else owned)
   assert all(np.isfinite(g).all() for g in named.values())
   tokens = np.where(PROMPT.mask, PROMPT.tokens, 9)
   other = gradient(trained, PROMPT._replace(tokens=tokens))
@@ -136,7 +146,7 @@ def test_the_size_of_chunks_changes_nothing(actor, feedback, chunk):
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize('feedback', ['gated', 'soft'], indirect=True)
+@pytest.mark.parametrize('feedback', ['gated', 'prefix', 'soft'], indirect=True)
 def test_rows_and_columns_score_as_in_the_whole(actor, feedback):
   """A micro-batch has a prompt for every row."""
   out = rolled(actor, feedback)
@@ -155,7 +165,7 @@ def test_rows_and_columns_score_as_in_the_whole(actor, feedback):
   assert part.steps == out.steps <= STEPS
 
 
-@pytest.mark.parametrize('feedback', ['gated', 'soft'], indirect=True)
+@pytest.mark.parametrize('feedback', ['gated', 'prefix', 'soft'], indirect=True)
 def test_a_critic_reads_what_the_policy_read(actor, feedback):
   """With an embedding for its head, its value is the logit of that token."""
   out = rolled(actor, feedback)
@@ -163,7 +173,7 @@ def test_a_critic_reads_what_the_policy_read(actor, feedback):
   values = jax.jit(state_values, static_argnums=1, compiler_options=tiny.QUICK)
   expected = np.asarray(tiny.logits(actor, feedback, PROMPT, out))[..., 7]
   np.testing.assert_allclose(
-    values(judged, feedback, PROMPT, out),
+    values(judged, feedback, tiny.asked(PROMPT, feedback), out),
     np.where(out.mask, expected, 0),
     rtol=0,
     atol=1e-4,

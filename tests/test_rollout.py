@@ -9,7 +9,8 @@ import torch
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from tests import tiny
+from hybrid_latent.types import Mode
+from tests import roles, tiny
 from tests.models.test_parity import CASES, left_padded, torch_model
 from tests.roles import SPANS, forced, inside, latent_inputs, words
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, stop
@@ -18,9 +19,8 @@ PROMPT, NO_STOP, KEY = tiny.prompts(), stop(), jax.random.key(8)
 DISCRETE = FEEDBACKS['discrete']
 GATED = 'gated', 'gated-published', 'gated-width-0'
 FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
-
-
-VARIANTS = *GATED[1:], 'interpolated', 'projected', 'switching-soft'
+VARIANTS = {*GATED[1:], 'interpolated', 'prefix-of-all', 'projected'}
+VARIANTS |= {'switching-soft'}
 
 
 @pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])
@@ -68,16 +68,16 @@ def test_thinking_lasts_until_the_text_holds_the_delimiter(rolled, feedback):
   out = rolled(stop(STOPS))
   spelled = [*tiny.TEXTS, *[b''] * (tiny.CONFIG.vocab - len(tiny.TEXTS))]
   expected = np.zeros_like(out.mask)
-  for i, n in enumerate(out.lengths):
+  for i in np.flatnonzero(roles.thinks(feedback, out)):
     text = b''
-    for j, token in enumerate(out.tokens[i, :n]):
+    for j, token in enumerate(out.tokens[i, : out.lengths[i]]):
       text += spelled[token]
       expected[i, j] = tiny.DELIMITER not in text
   np.testing.assert_array_equal(out.thinking, expected)
   assert (out.mask & ~expected).any() and expected.any()
   latent = latent_inputs(feedback, out)
   np.testing.assert_array_equal(out.latent > 0, latent)
-  assert latent.any() or feedback is DISCRETE
+  assert latent.any() or feedback in roles.PLAIN
   if feedback is FEEDBACKS['gated']:
     assert (out.latent < 1).all()
   else:
@@ -159,12 +159,15 @@ def test_a_closed_gate_is_discrete_decoding(actor, rolled, decay):
 
 
 def test_thought_that_is_over_is_discrete_decoding(actor, feedback, rolled):
-  """Where words and spans alternate: if none begins."""
-  over = stop(STOPS)._replace(thinking=jnp.int32(0))
+  """Where words and spans alternate: if none begins. Where a prefix may stand
+  in its place: if none does."""
+  over, prompt = stop(STOPS)._replace(thinking=jnp.int32(0)), PROMPT
   if feedback in SPANS:
     nobody = actor.feedback._replace(start=jnp.int32(-1))
     actor = actor._replace(feedback=nobody)
-  out = rolled(over, actor, **FILTERED)
+  if feedback.prefix:
+    prompt = PROMPT._replace(mode=jnp.full(3, Mode.NEITHER))
+  out = rolled(over, actor, prompt, **FILTERED)
   assert not out.thinking.any() and not out.latent.any()
   assert (out.free == out.mask).all()
   same_as_discrete(out, actor, atol=1e-5)
@@ -181,7 +184,7 @@ def same_as_discrete(out, actor, atol):
 def test_the_answer_can_be_greedy(actor, feedback, rolled):
   """And nothing before it changes."""
   out, first = rolled(greedy_answer=True), rolled()
-  before = inside(out)
+  before = inside(out, roles.thinks(feedback, out))
   likeliest = tiny.logits(actor, feedback, PROMPT, out).argmax(-1)
   greedy = out.tokens == likeliest
   answer = out.free & ~before

@@ -1,5 +1,6 @@
 """A tiny random policy and the programs that the tests of the core share."""
 
+import dataclasses
 from functools import cache, partial
 from itertools import product
 
@@ -10,10 +11,12 @@ import numpy as np
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import SoftTokens, soft
 from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
 from hybrid_latent.feedback.switching import Spans, switching
+from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
@@ -24,10 +27,17 @@ from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.replay import opening, replay
 from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import map_named
-from hybrid_latent.types import Feedback, Prompt, StepOut, Stop, Trajectory
+from hybrid_latent.types import (
+  Feedback,
+  Mode,
+  Prompt,
+  StepOut,
+  Stop,
+  Trajectory,
+)
 
 FEEDBACKS = {
   'discrete': discrete(),
@@ -36,6 +46,8 @@ FEEDBACKS = {
   'gated-width-0': gated(width=0),
   'hidden': hidden(),
   'interpolated': interpolated(),
+  'prefix': prefix(),
+  'prefix-of-all': prefix()._replace(prefix=partial(prefix().prefix)),
   'projected': projected(),
   'soft': soft(),
   'soft-thinking': soft_thinking(width=5),
@@ -67,6 +79,7 @@ QUICK = {
 }
 STOPS = [5, 16, 29, 39, 53, 66, 78, 90]
 START, SLOT, END = 88, 89, 91  # of a span; they spell nothing
+LATENTS = 3  # of a prefix, which two tokens close
 CLOSE = TEXTS.index(DELIMITER)
 
 SPANS = Spans(
@@ -109,9 +122,28 @@ def policy(seed: int = 0, feedback: Feedback | None = None) -> Policy:
   return gated._replace(feedback=parameters or gated.feedback)
 
 
+@cache
+def thinker(reads: str) -> Prefix:
+  """A reasoner of another width, random as the policy is."""
+  sizes = {'width': 12, 'heads': 2, 'kv_heads': 1, 'mlp': 20, 'qk_norm': True}
+  key, rng = jax.random.key(1), np.random.default_rng(1)
+  backbone = Transformer(dataclasses.replace(CONFIG, **sizes), key)
+  made = Reasoner(
+    key, backbone, width=CONFIG.width, latents=LATENTS, reads=reads
+  )
+
+  def random(name, leaf):
+    noise = rng.normal(size=leaf.shape).astype(np.float32)
+    return jnp.asarray(0.25 * noise + (name == 'r' or 'norm' in name))
+
+  return Prefix(map_named(random, made), jnp.array([CLOSE, 7], jnp.int32))
+
+
 PARAMETERS[FEEDBACKS['projected']] = projector(
   jax.random.key(1), policy(), None, width=24
 )
+PARAMETERS[FEEDBACKS['prefix']] = thinker('last')
+PARAMETERS[FEEDBACKS['prefix-of-all']] = thinker('prompt')
 
 
 def prompts(lengths=LENGTHS, ids=None, width: int | None = None) -> Prompt:
@@ -126,6 +158,13 @@ def prompts(lengths=LENGTHS, ids=None, width: int | None = None) -> Prompt:
   return Prompt(
     jnp.asarray(tokens), jnp.asarray(mask), jnp.asarray(ids, jnp.int32)
   )
+
+
+def asked(prompt: Prompt, feedback: Feedback) -> Prompt:
+  """The same, in all modes side by side where the feedback knows several."""
+  if not feedback.prefix or prompt.mode is not None:
+    return prompt
+  return prompt._replace(mode=prompt.ids % len(Mode))
 
 
 def stop(
@@ -170,7 +209,7 @@ def sample(
   return rollout(
     policy,
     feedback,
-    prompt,
+    asked(prompt, feedback),
     key,
     max_steps=max_steps,
     group=group,
@@ -197,7 +236,7 @@ def scores(policy, feedback, prompt, trajectory, temperature=1.0, chunk=128):
   return replay(
     policy,
     feedback,
-    prompt,
+    asked(prompt, feedback),
     trajectory,
     score_temperature=temperature,
     chunk=chunk,
@@ -209,7 +248,11 @@ def logits(policy, feedback, prompt, trajectory):
   """What each token was drawn from, [b t v], by one plain forward pass."""
   rows = lambda x: jnp.repeat(x, len(trajectory.mask) // len(x), axis=0)
   fed = feedback.replay(policy, trajectory.record, trajectory.tokens)
-  x = jnp.concatenate([rows(policy.embed(prompt.tokens)), fed], axis=1)
-  mask = jnp.concatenate([rows(prompt.mask), trajectory.mask], axis=1)
+  said, before = map(rows, opening(policy, feedback, asked(prompt, feedback)))
+  x = jnp.concatenate([said, fed], axis=1)
+  mask = jnp.concatenate([before, trajectory.mask], axis=1)
   hidden, _ = policy.forward(x, None, positions(mask), causal_mask(mask))
-  return policy.unembed(hidden)[:, prompt.tokens.shape[1] - 1 : -1]
+  n = before.shape[1]
+  last = n - 1 - jnp.argmax(before[:, ::-1], axis=1)  # read before the first
+  first = jnp.take_along_axis(hidden, last[:, None, None], axis=1)
+  return policy.unembed(jnp.concatenate([first, hidden[:, n:-1]], axis=1))

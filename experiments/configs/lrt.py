@@ -27,10 +27,12 @@ SYSTEM = (
   'Please reason step by step, and put your final answer within \\boxed{}.'
 )
 FORCED = 'Final Answer: \\boxed{'
+# arXiv 2504.09858; its code for R1 ends without the blank line.
+NO_THINKING = 'Okay, I think I have finished thinking.\n</think>\n\n'
 FIELDS = ('seed', 'steps', 'epochs', 'mini_batches', 'micro_batches', 'model',
           'lora', 'critic', 'mesh', 'data', 'rollout', 'feedback', 'objective',
           'advantage', 'reward_kl', 'rewards', 'grader', 'optimizer', 'eval',
-          'checkpoint', 'completions')  # fmt: skip
+          'checkpoint', 'completions', 'generate', 'evaluate')  # fmt: skip
 
 
 def get_config(
@@ -48,17 +50,19 @@ def defaults(source: str, stage: str) -> ConfigDict:
   config.data.of.task = 'deepscaler'
   config.data.system = SYSTEM
   # R1's template opens the thinking itself.
-  config.data.prefill = '<think>\n' if 'qwen3' in source.lower() else ''
+  qwen3 = 'qwen3' in source.lower()
+  config.data.prefill = '<think>\n' if qwen3 else ''
   config.data.triples = ''  # a folder of experiments.generate; '': sampled
   config.lora.rank = 0
   config.feedback = dict(
     function='prefix:prefix',
-    kwargs=dict(reads='last'),  # or prompt: see models/reasoner.py
+    kwargs={},
     parameters='hybrid_latent.formats.reasoner:parameters',
     initial=dict(
       source='',  # the folder of a reasoner, to go on from
       backbone='Qwen/Qwen3-Embedding-0.6B',  # of a new one
       latents=256,
+      reads='last',  # or prompt: see models/reasoner.py
       closing='\n</think>\n\n',  # between the latents and the answer
     ),
   )
@@ -67,6 +71,8 @@ def defaults(source: str, stage: str) -> ConfigDict:
   config.rollout.closing.update(
     cut=f'\n</think>\n\n{FORCED}', late=f'\n\n{FORCED}'
   )
+  # What Qwen3's template writes itself where enable_thinking is False.
+  config.rollout.closing.neither = '\n</think>\n\n' if qwen3 else NO_THINKING
   config.rewards = dict(
     accuracy=dict(
       function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}

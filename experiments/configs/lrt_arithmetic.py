@@ -2,13 +2,14 @@
 cores.
 
     python -m experiments.lrt --workdir=runs/lrt_sft \
-        --config=experiments/configs/lrt_arithmetic.py:BASE,BACKBONE,sft \
+        --config=experiments/configs/lrt_arithmetic.py:BASE,sft,BACKBONE \
         --config.data.triples=runs/triples
 
-The argument is BASE,BACKBONE,STAGE: a model that thinks in words before it
-answers (sft_arithmetic.py's `thinking`), the folder of a small model whose
-layers the reasoner begins with (experiments/new_model.py), and sft or rl.
-Numbers to expect: RESULTS.md.
+The argument is BASE,STAGE[,BACKBONE]: a model that thinks in words before it
+answers (sft_arithmetic.py's `thinking`); `sft`, `rl`, or `words`, which is the
+base itself, for experiments.generate, fragments and evaluate; and the folder of
+a small model whose layers a new reasoner begins with. All of it is one command,
+`python -m experiments.latent_thinking`. Numbers to expect: RESULTS.md.
 """
 
 from ml_collections import ConfigDict
@@ -19,10 +20,10 @@ CLOSING = '</think>'
 
 
 def get_config(argument: str) -> ConfigDict:
-  base, backbone, stage = [*argument.split(','), '', ''][:3]
-  if stage not in ('sft', 'rl'):
+  base, stage, backbone = [*argument.split(','), '', ''][:3]
+  if stage not in ('words', 'sft', 'rl'):
     raise ValueError(
-      f"config argument {argument!r}: write 'BASE,BACKBONE,sft|rl'"
+      f"config argument {argument!r}: write 'BASE,words|sft|rl[,BACKBONE]'"
     )
   config = lrt.defaults(base, stage)
   thinks = sft_arithmetic.get_config(f'{base},thinking')
@@ -37,12 +38,20 @@ def get_config(argument: str) -> ConfigDict:
   config.feedback.initial.update(backbone=backbone, latents=16, closing=CLOSING)
   config.rollout.update(prompt_length=thinks.rollout.prompt_length)
   config.rollout.update(max_tokens=16, buckets=1, chunk=16)
-  config.rollout.closing.update(cut=f'{CLOSING} ####', late=' ####')
+  config.rollout.closing.update(
+    cut=f'{CLOSING} ####', late=' ####', neither=CLOSING
+  )
+  config.evaluate.update(budgets=(32, 64, 192), reserved=12)
   config.micro_batches = 1
   sft = stage == 'sft'
-  config.steps = 1000 if sft else 100
-  config.rollout.update(prompts=64 if sft else 32)
+  config.steps = 400 if sft else 50
+  config.rollout.update(prompts=32)
   for group in config.optimizer.groups.values():
-    group.lr = 1e-3 if sft else 1e-4
-  config.eval.update(prompts=512, every=250 if sft else 50)
+    group.lr = 3e-3 if sft else 1e-4  # its backbone is random
+  config.eval.update(prompts=512, every=200 if sft else 50)
+  if stage == 'words':
+    config.feedback = small.feedback
+    config.rollout.update(
+      max_tokens=thinks.rollout.max_tokens, prompts=256, group=1
+    )
   return config.lock()

@@ -92,7 +92,8 @@ def defaults(source: str) -> ConfigDict:
     delimiter='####',  # the thinking ends with it
     thinking=0,  # tokens of thinking, then it is cut; 0: max_tokens
     # What is then written; `late` where an answer has not ended in time.
-    closing=dict(ended='', cut='', late=''),
+    # `neither` ends the prompts of the mode neither: it closes the thinking.
+    closing=dict(ended='', cut='', late='', neither=''),
     answer=0,  # tokens of the answer; 0: max_tokens
     reserved=0,  # of max_tokens, for an answer that is forced where none came
     mode='',  # explicit, latent or neither; '': the feedback's own
@@ -162,6 +163,14 @@ def defaults(source: str) -> ConfigDict:
     rows_per_part=256,  # prompts between two files
     least=1.0,  # rewards below are not kept; -inf keeps what is cut, too
   )
+  # Of experiments.evaluate, which makes a table.
+  config.evaluate = dict(
+    ways=('explicit', 'neither', 'latent'),  # of asking; latent: `reasoners`
+    models=(),  # 'NAME=FOLDER' of each that is asked beside config.model
+    reasoners=(),  # 'NAME=FOLDER' of each that makes latents for config.model
+    budgets=(512, 1024),  # tokens that a completion may have
+    reserved=32,  # the last of them, for an answer that is forced
+  )
   config.export = False  # whether to end with a Hugging Face folder
   if small:  # two CPU cores
     config.micro_batches = 2
@@ -188,6 +197,7 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
     config.eval.prompts = 0 if config.steps else 8
     config.checkpoint.every = 1
     config.generate.prompts = 8
+    config.evaluate.update(budgets=(32,), reserved=16)
   return config.lock()
 
 

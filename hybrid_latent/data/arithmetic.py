@@ -3,9 +3,12 @@
   Tom has 12 apples. He buys 7 more. He gives away 5. How many apples does he
   have?                                        ->  12+7=19 19-5=14 #### 14
 
+Solutions can also think at length, as reasoning models do: after the prefill
+`<think>` they go over every step again, then close with `</think>` and answer.
+
 Rows are functions of (seed, split, number): nothing is stored or downloaded.
 `tokenizer()` belongs to them, so that the small model takes the very path of a
-large one.
+large one; `thinking_tokenizer()` knows the words of the thinking as well.
 """
 
 import hashlib
@@ -13,7 +16,7 @@ import random
 from collections.abc import Iterator
 
 from tokenizers import models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
 from hybrid_latent.data.drawn import Drawn
@@ -34,6 +37,10 @@ _EVENTS = {
   '-': ('gives away {}', 'loses {}', 'sells {}'),
   '*': ('then has {} times as many',),
 }
+_NEXT = ('Next', 'Then', 'Now')
+_DOUBTS = ('Wait, is that right? Again,', 'Hmm, once more,', 'Let me redo it:')
+_INVERSE = {'+': '-', '-': '+', '*': '/'}
+THINKING_TOKENS = ('<think>', '</think>')
 _TEST_SHARE = 8  # one equation in eight is for 'test'
 
 
@@ -46,6 +53,7 @@ def problems(
   largest: int = 99,
   operations: str = '+-',
   worked: float = 1.0,
+  checks: int = 0,
 ) -> Drawn:
   """`count` problems by number.
 
@@ -61,6 +69,9 @@ def problems(
     operations: some of '+-*'.
     worked: the share of solutions that show their work; the others give the
       answer alone, which is hard to learn.
+    checks: if not 0, solutions go on after the prefill '<think>': those that
+      show their work go over each step up to so many times before '</think>',
+      the others close it at once.
   """
   if split not in ('train', 'test'):
     raise ValueError(f"split={split!r}: there is 'train' and 'test'")
@@ -70,12 +81,19 @@ def problems(
     raise ValueError(f'operations={operations!r}: some of {"".join(_EVENTS)!r}')
   if not 0 <= worked <= 1:
     raise ValueError(f'worked={worked}: a share, 0 to 1')
+  if checks < 0:
+    raise ValueError(f'checks={checks}: times, 0 at least')
 
   def row(rng):
     chain = _chain(rng, (steps[0], steps[1]), largest, operations)
     enough = len(chain[1]) >= steps[0]
     if enough and _for_test(chain) == (split == 'test'):
-      return _row(rng, chain, rng.random() < worked)
+      shows = rng.random() < worked
+      row = _row(rng, chain, shows and not checks)
+      if checks:
+        thought = _thought(rng, chain, checks) if shows else ''
+        row['solution'] = f'{thought}</think> {row["solution"]}'
+      return row
 
   advice = (
     f'steps={steps} with largest={largest} and operations={operations!r} leave '
@@ -136,12 +154,63 @@ def _row(rng: random.Random, chain: _Chain, worked: bool) -> dict[str, str]:
   }
 
 
+def _thought(rng: random.Random, chain: _Chain, checks: int) -> str:
+  """A long way to the answer, in sentences that begin with a blank."""
+  value, events = chain
+  said = [f'I begin with {value}.']
+  equations = []
+  for operation, by in events:
+    after = _result(value, operation, by)
+    equations.append(f'{value}{operation}{by}={after}')
+    said.append(f'{rng.choice(_NEXT)} {operation}{by}: {equations[-1]}.')
+    ways = (
+      f'{rng.choice(_DOUBTS)} {equations[-1]}.',
+      f'Check: {after}{_INVERSE[operation]}{by}={value}.',
+      *_in_parts(value, operation, by),
+    )
+    said += (rng.choice(ways) for _ in range(rng.randint(0, checks)))
+    value = after
+  if rng.random() < 0.5:
+    said.append(f'All in all: {" ".join(equations)}.')
+  said.append(f'So it is {value}.')
+  return ''.join(f' {sentence}' for sentence in said)
+
+
+def _in_parts(value: int, operation: str, by: int) -> Iterator[str]:
+  """The step by the tens and the ones of its larger part, if it has both."""
+  if operation == '*':
+    tens, ones = value // 10 * 10, value % 10
+    if tens and ones:
+      a, b = tens * by, ones * by
+      yield f'By parts: {tens}*{by}={a} {ones}*{by}={b} {a}+{b}={a + b}.'
+  elif by > 10 and by % 10:
+    half = _result(value, operation, by // 10 * 10)
+    after = _result(half, operation, by % 10)
+    yield (
+      f'By parts: {value}{operation}{by // 10 * 10}={half} '
+      f'{half}{operation}{by % 10}={after}.'
+    )
+
+
 def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
   """A byte-level BPE of these texts, every digit a token of its own.
 
   It reads any text. ' ####' is one token, '####' is '##' '##', and '#' is a
   token as well: a model can write the delimiter in many ways.
   """
+  return _trained(vocabulary, _texts())
+
+
+def thinking_tokenizer(vocabulary: int = 448) -> PreTrainedTokenizerFast:
+  """As `tokenizer`, of solutions that think; `<think>` and `</think>` are a
+  token each, and show in decoded text."""
+  marks = [AddedToken(text, normalized=False) for text in THINKING_TOKENS]
+  tokens = _trained(vocabulary - len(marks), _texts(checks=2))
+  tokens.add_tokens(marks)
+  return tokens
+
+
+def _trained(vocabulary: int, texts: Iterator[str]) -> PreTrainedTokenizerFast:
   bpe = byte_level(models.BPE())
   trainer = trainers.BpeTrainer(
     vocab_size=vocabulary,
@@ -149,12 +218,14 @@ def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     show_progress=False,
   )
-  bpe.train_from_iterator(_texts(), trainer)
+  bpe.train_from_iterator(texts, trainer)
   return chat_tokenizer(bpe)
 
 
-def _texts() -> Iterator[str]:
-  rows = problems('train', count=1000, steps=(1, 4), operations='+-*')
+def _texts(checks: int = 0) -> Iterator[str]:
+  rows = problems(
+    'train', count=1000, steps=(1, 4), operations='+-*', checks=checks
+  )
   for row in map(rows.__getitem__, range(len(rows))):
     yield row['question']
-    yield row['solution']
+    yield row['solution'].replace('</think>', '')

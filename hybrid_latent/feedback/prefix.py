@@ -16,19 +16,17 @@ import functools
 import jax.numpy as jnp
 
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.models.reasoner import latents
 from hybrid_latent.types import Feedback
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
-def prefix(reads: str = 'last') -> Feedback:
-  """For a `Policy(model, models.reasoner.Prefix(...))`, which has the meaning
-  of `reads`."""
+def prefix() -> Feedback:
+  """For a `Policy(model, models.reasoner.Prefix(...))`."""
 
   def made(model, hidden, mask):
     p = model.feedback
     closing = model.embed(p.closing)
-    z = latents(p.reasoner, hidden, mask, reads).astype(closing.dtype)
+    z = p.reasoner(hidden, mask).astype(closing.dtype)
     closing = jnp.broadcast_to(closing, (z.shape[0], *closing.shape))
     return jnp.concatenate([z, closing], axis=1)
 

@@ -4,6 +4,7 @@ latents among them. The model that reads the latents is not in it."""
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hybrid_latent.formats.huggingface import (
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.weights import on_host
 from hybrid_latent.models.families import from_huggingface, to_huggingface
-from hybrid_latent.models.reasoner import Prefix, reasoner
+from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.trees import map_named, named_leaves
 
@@ -37,6 +38,7 @@ def parameters(
   source: str = '',
   backbone: str = '',
   latents: int = 256,
+  reads: str = 'last',
   closing: str = '\n</think>\n\n',
 ) -> Prefix:
   """What feedback/prefix.py needs beside the policy's model.
@@ -46,6 +48,7 @@ def parameters(
       nothing. '': a new one.
     backbone: of a new one, whatever `pretrained` reads.
     latents: j, of a new one.
+    reads: of a new one, see models/reasoner.py.
     closing: text between the latents and the answer.
   """
   model = policy.model.config
@@ -64,6 +67,7 @@ def parameters(
     tokenizer,
     pretrained(backbone, **how).model,
     latents=latents,
+    reads=reads,
     closing=closing,
   )
 
@@ -75,15 +79,17 @@ def new_prefix(
   backbone: Transformer,
   *,
   latents: int,
+  reads: str,
   closing: str,
 ) -> Prefix:
   """A new one, whose latents are as long as the policy's embeddings."""
   table = policy.table.astype(jnp.float32)
-  made = reasoner(
+  made = Reasoner(
     key,
     backbone,
     width=table.shape[1],
     latents=latents,
+    reads=reads,
     length=jnp.sqrt(jnp.mean(table**2)),
   )
   ids = tokenizer(closing, add_special_tokens=False)['input_ids']
@@ -103,6 +109,7 @@ def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
       {
         'model_type': KIND,
         'latents': made.r.shape[0],
+        'reads': made.reads,
         'width': made.f_out.weight.shape[0],
         'closing': prefix.closing.shape[0],
         'backbone': to_huggingface(made.backbone.config),
@@ -117,19 +124,7 @@ def read_reasoner(
 ) -> Prefix:
   """What `write_reasoner` wrote, for a model of this width. ValueError for
   another model's, and for a folder whose parts do not fit together."""
-  folder = Path(folder).expanduser()
-  if not (folder / 'config.json').is_file():
-    raise FileNotFoundError(
-      f'{folder} has no config.json: accepted is the folder of a reasoner, '
-      'which experiments.lrt writes to WORKDIR/reasoner'
-    )
-  fields = read_json(folder / 'config.json')
-  if fields.get('model_type') != KIND:
-    raise ValueError(
-      f'{folder}: model_type = {fields.get("model_type")!r}: accepted is '
-      f'{KIND!r}; a model is what config.model.source and '
-      'config.feedback.initial.backbone name'
-    )
+  fields, folder = _fields(folder), Path(folder).expanduser()
   if fields['width'] != width:
     raise ValueError(
       f'{folder} makes latents of {fields["width"]} channels and the model '
@@ -138,10 +133,7 @@ def read_reasoner(
   backbone = dataclasses.replace(
     from_huggingface(fields['backbone']), dtype=dtype, remat=remat
   )
-  shapes = jax.eval_shape(
-    partial(_empty, backbone, width, fields['latents'], fields['closing']),
-    jax.random.key(0),
-  )
+  shapes = jax.eval_shape(partial(_empty, backbone, fields), jax.random.key(0))
   arrays = load_file(folder / FILE)
   expected = {name: x.shape for name, x in named_leaves(shapes).items()}
   found = {name: x.shape for name, x in arrays.items()}
@@ -155,6 +147,24 @@ def read_reasoner(
   return map_named(lambda name, _: jnp.asarray(arrays[name]), shapes)
 
 
-def _empty(config: TransformerConfig, width, latents, closing, key) -> Prefix:
-  made = reasoner(key, Transformer(config, key), width=width, latents=latents)
-  return Prefix(made, jnp.zeros(closing, jnp.int32))
+def _fields(folder: str | Path) -> dict[str, Any]:
+  folder = Path(folder).expanduser()
+  if not (folder / 'config.json').is_file():
+    raise FileNotFoundError(
+      f'{folder} has no config.json: accepted is the folder of a reasoner, '
+      'which experiments.lrt writes to WORKDIR/reasoner'
+    )
+  fields = read_json(folder / 'config.json')
+  if fields.get('model_type') != KIND:
+    raise ValueError(
+      f'{folder}: model_type = {fields.get("model_type")!r}: accepted is '
+      f'{KIND!r}; a model is what config.model.source and '
+      'config.feedback.initial.backbone name'
+    )
+  return fields
+
+
+def _empty(config: TransformerConfig, fields: Mapping, key) -> Prefix:
+  sizes = {name: fields[name] for name in ('width', 'latents', 'reads')}
+  made = Reasoner(key, Transformer(config, key), **sizes)
+  return Prefix(made, jnp.zeros(fields['closing'], jnp.int32))

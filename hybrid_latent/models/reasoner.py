@@ -27,13 +27,57 @@ READS = 'last', 'prompt'
 SPREAD = 0.02
 
 
-class Reasoner(NamedTuple):
-  """The network's parameters."""
+class Reasoner(nnx.Module):
+  """The network."""
 
-  f_in: Linear  # [e d]
-  r: Float[Array, 'j e']
-  backbone: Transformer  # of width e, without embedding and head
-  f_out: Linear  # [d e]
+  def __init__(
+    self,
+    key: Key[Array, ''],
+    backbone: Transformer,
+    *,
+    width: int,
+    latents: int,
+    reads: str = 'last',
+    length: Float[Array, ''] | float = 1.0,
+  ):
+    """A new one around a decoder, whose embedding and head are left out.
+
+    Args:
+      width: d, of the model that reads the latents.
+      latents: j.
+      reads: 'last' or 'prompt', see above.
+      length: root mean square of a channel that the latents begin with, such
+        as that of the model's embeddings.
+    """
+    if reads not in READS:
+      raise ValueError(f'reads={reads!r}: write one of {READS}')
+    e, keys = backbone.config.width, jax.random.split(key, 3)
+    # What leaves the backbone's last norm is about as long as its scale.
+    gain = jnp.sqrt(e * jnp.mean(backbone.norm[...].astype(jnp.float32) ** 2))
+    self.reads = reads
+    self.f_in = Linear(keys[0], (e, width), bias=True)
+    self.r = nnx.Param(1 + SPREAD * jax.random.normal(keys[2], (latents, e)))
+    self.backbone = without_vocabulary(backbone)
+    self.f_out = Linear(keys[1], (width, e), bias=True)
+    draw = jax.random.normal(keys[1], (width, e))
+    self.f_out.weight[...] = draw * length / jnp.maximum(gain, 1e-6)
+
+  def __call__(
+    self, hidden: Float[Array, 'u s d'], mask: Bool[Array, 'u s']
+  ) -> Float[Array, 'u j d']:
+    """The latents of prompts that a model has read, left padded; in the dtype
+    of the backbone's computation."""
+    j, dtype = self.r.shape[0], self.backbone.config.dtype
+    seen, r = hidden.astype(dtype), self.r[None].astype(dtype)
+    if self.reads == 'last':
+      x = self.f_in(seen[:, -1:]) * r
+      mask = jnp.ones(x.shape[:2], bool)
+    else:
+      rows = jnp.broadcast_to(r, (hidden.shape[0], *self.r.shape))
+      x = jnp.concatenate([self.f_in(seen), rows], axis=1)
+      mask = jnp.pad(mask, ((0, 0), (0, j)), constant_values=True)
+    y, _ = self.backbone.forward(x, None, positions(mask), causal_mask(mask))
+    return self.f_out(y[:, -j:])
 
 
 class Prefix(NamedTuple):
@@ -41,60 +85,6 @@ class Prefix(NamedTuple):
 
   reasoner: Reasoner
   closing: Int[Array, 'k']  # tokens after the latents, such as </think>
-
-
-def reasoner(
-  key: Key[Array, ''],
-  backbone: Transformer,
-  *,
-  width: int,
-  latents: int,
-  length: Float[Array, ''] | float = 1.0,
-) -> Reasoner:
-  """A new one around a decoder, whose embedding is left out.
-
-  Args:
-    width: d, of the model that reads the latents.
-    latents: j.
-    length: root mean square of a channel that the latents begin with, such as
-      that of the model's embeddings.
-  """
-  e, keys = backbone.config.width, jax.random.split(key, 3)
-  f_in = Linear(keys[0], (e, width), bias=True)
-  f_out = Linear(keys[1], (width, e), bias=True)
-  # What leaves the backbone's last norm is about as long as its scale.
-  gain = jnp.sqrt(e * jnp.mean(backbone.norm[...].astype(jnp.float32) ** 2))
-  draw = jax.random.normal(keys[1], (width, e))
-  f_out.weight[...] = draw * length / jnp.maximum(gain, 1e-6)
-  return Reasoner(
-    f_in,
-    1 + SPREAD * jax.random.normal(keys[2], (latents, e)),
-    without_vocabulary(backbone),
-    f_out,
-  )
-
-
-def latents(
-  p: Reasoner,
-  hidden: Float[Array, 'u s d'],
-  mask: Bool[Array, 'u s'],
-  reads: str = 'last',
-) -> Float[Array, 'u j d']:
-  """The latents of prompts that a model has read, left padded; in the dtype of
-  the backbone's computation. `reads` is 'last' or 'prompt', see above."""
-  if reads not in READS:
-    raise ValueError(f'reads={reads!r}: write one of {READS}')
-  j, dtype = p.r.shape[0], p.backbone.config.dtype
-  seen, r = hidden.astype(dtype), p.r[None].astype(dtype)
-  if reads == 'last':
-    x = p.f_in(seen[:, -1:]) * r
-    mask = jnp.ones(x.shape[:2], bool)
-  else:
-    rows = jnp.broadcast_to(r, (hidden.shape[0], *p.r.shape))
-    x = jnp.concatenate([p.f_in(seen), rows], axis=1)
-    mask = jnp.pad(mask, ((0, 0), (0, j)), constant_values=True)
-  y, _ = p.backbone.forward(x, None, positions(mask), causal_mask(mask))
-  return p.f_out(y[:, -j:])
 
 
 def without_vocabulary(model: Transformer) -> Transformer:

@@ -1,9 +1,11 @@
+import hashlib
 import re
 import subprocess
 import sys
 
 import pytest
 
+from hybrid_latent.curricula.steps import worked
 from hybrid_latent.data import arithmetic
 from hybrid_latent.rewards import hrpo
 
@@ -11,6 +13,11 @@ from hybrid_latent.rewards import hrpo
 @pytest.fixture(scope='module')
 def tokenizer():
   return arithmetic.tokenizer()
+
+
+@pytest.fixture(scope='module')
+def thinking_tokenizer():
+  return arithmetic.thinking_tokenizer()
 
 
 def rows(split='train', count=300, **difficulty):
@@ -90,6 +97,7 @@ def test_difficulty_is_what_was_asked_for():
     ({'split': 'valid'}, "'train' and 'test'"),
     ({'steps': (3, 2)}, 'fewest and most'),
     ({'operations': '+/'}, "some of '\\+-\\*'"),
+    ({'checks': -1}, '0 at least'),
   ],
 )
 def test_impossible_arguments_are_refused(arguments, what):
@@ -150,3 +158,100 @@ def test_every_process_trains_the_same_tokenizer(tokenizer):
     [sys.executable, '-c', program], capture_output=True, text=True, check=True
   )
   assert again.stdout.strip() == tokenizer.backend_tokenizer.to_str()
+
+
+def thinking(split='train', count=300, checks=2, **difficulty):
+  return rows(split, count, checks=checks, **difficulty)
+
+
+@pytest.mark.parametrize(
+  ('difficulty', 'digest'),
+  [
+    ({}, '2f23134347193e2e'),
+    ({'worked': 0.5, 'largest': 9}, '173178941bc0e070'),
+    ({'steps': (1, 4), 'operations': '+-*', 'seed': 3}, 'bb61f4ad8a33400e'),
+  ],
+)
+def test_rows_that_do_not_think_stay_what_they_are(difficulty, digest):
+  text = repr([rows(split, **difficulty) for split in ('train', 'test')])
+  assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+def test_the_tokenizer_stays_what_it_is(tokenizer):
+  text = repr(sorted(tokenizer.get_vocab().items()))
+  assert hashlib.sha256(text.encode()).hexdigest()[:16] == '4c00d449c658395a'
+
+
+def test_thinking_changes_the_solutions_alone():
+  for split in ('train', 'test'):
+    plain, thought = rows(split), thinking(split, worked=0.5)
+    for before, after in zip(plain, thought, strict=True):
+      assert before | {'solution': after['solution']} == after
+
+
+def test_every_equation_of_a_thought_is_right():
+  kinds = set()
+  for row in thinking(steps=(1, 4), operations='+-*', count=300):
+    thought, answer = row['solution'].split('</think>')
+    found = re.findall(r'(\d+)([-+*/])(\d+)=(\d+)', thought)
+    assert len(found) == thought.count('=') > 0
+    for a, operation, b, c in found:
+      want = {
+        '+': int(a) + int(b),
+        '-': int(a) - int(b),
+        '*': int(a) * int(b),
+        '/': int(a) / int(b),
+      }
+      assert want[operation] == int(c) > 0
+    assert re.findall(r'\d+', thought)[-1] == row['answer']
+    assert answer == f' #### {row["answer"]}'
+    assert hrpo.gsm8k([row['solution']], answer=[row['answer']]) == [1]
+    kinds |= {operation for _, operation, *_ in found}
+  assert kinds == set('+-*/')
+
+
+def test_a_thought_has_every_step_of_the_bare_solution():
+  for bare, row in zip(rows(), thinking(), strict=True):
+    at = 0
+    for equation in bare['solution'].split('####')[0].split():
+      at = row['solution'].index(equation, at) + 1
+
+
+def test_a_share_of_the_solutions_does_not_think():
+  found = [row['solution'] for row in thinking(worked=0.8, count=1000)]
+  empty = [text for text in found if text.startswith('</think> #### ')]
+  assert 150 < len(empty) < 250
+  assert all(re.fullmatch('</think> #### \\d+', text) for text in empty)
+
+
+def test_checks_make_thoughts_longer(thinking_tokenizer):
+  lengths = [
+    [
+      len(thinking_tokenizer(row['solution']).input_ids)
+      for row in thinking(count=50, checks=checks)
+    ]
+    for checks in (1, 2, 4)
+  ]
+  means = [sum(some) / 50 for some in lengths]
+  assert means == sorted(means)
+  assert means[0] > 60 and means[1] < 120
+
+
+def test_a_thought_falls_into_its_sentences(thinking_tokenizer):
+  for row in thinking(count=30):
+    steps, ending = worked(row)
+    assert len(steps) > 3
+    assert ending == f' #### {row["answer"]}'
+    ids = [
+      i for text in (*steps, ending) for i in thinking_tokenizer(text).input_ids
+    ]
+    assert ids == thinking_tokenizer(row['solution']).input_ids
+
+
+def test_the_marks_of_thinking_are_tokens_that_show(thinking_tokenizer):
+  text = 'many?<think></think> #### 14'
+  tokens = thinking_tokenizer.tokenize(text)
+  assert tokens[-6:-3] == ['<think>', '</think>', '\u0120####']
+  ids = thinking_tokenizer(text).input_ids
+  assert thinking_tokenizer.decode(ids, skip_special_tokens=True) == text
+  assert len(thinking_tokenizer) <= 448

@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from experiments import grpo, sft
+from experiments import grpo, lrt, sft
 from experiments.policies import Subject, subject
 from hybrid_latent.data.documents import document_batches
 from hybrid_latent.trees import named_leaves
@@ -82,6 +82,42 @@ def taught(
     patch.setattr(sft, 'document_batches', read)
     evaluations = sft.train(config, str(folder))
   return Lesson(folder, evaluations, batches)
+
+
+class Tuning(NamedTuple):
+  """A run that trained a reasoner, and is over."""
+
+  folder: Path
+  evaluations: list[dict[str, float]]
+  actor: Subject  # what it began with; the trained arrays are gone
+  before: dict[str, np.ndarray]  # the policy's parameters at the start
+  batches: list[lrt.Batch]  # of each update, on the host
+
+
+def tuned(config, folder: Path) -> Tuning:
+  """A run of experiments/lrt.py to its end."""
+  actors, before, batches = [], {}, []
+  start, compiled = lrt.actor_of, lrt.programs
+
+  def watched(*args):
+    actors.append(start(*args))
+    before.update(arrays(actors[-1].policy))
+    return actors[-1]
+
+  def programs(*args):
+    *halves, run = compiled(*args)
+
+    def update(trainable, frozen, opt_state, batch, part):
+      batches.append(jax.device_get(batch))
+      return run.update(trainable, frozen, opt_state, batch, part)
+
+    return *halves, run._replace(update=update)
+
+  with pytest.MonkeyPatch.context() as patch, quick_compiler():
+    patch.setattr(lrt, 'actor_of', watched)
+    patch.setattr(lrt, 'programs', programs)
+    evaluations = lrt.train(config, str(folder))
+  return Tuning(folder, evaluations, actors[0], before, batches)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """A step gone through on shapes, on eight CPU devices."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,12 +10,15 @@ from ml_collections import ConfigDict
 from experiments import aot
 from experiments.configs import sft_arithmetic
 from experiments.forecast import device_bytes, forecast, planned
-from experiments.stand_in import sizes, stand_in
+from experiments.stand_in import prefix, sizes, stand_in
 from experiments.targets import CHIPS, Target, target
 from hybrid_latent import sharding
+from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.huggingface import read_json, write_json
 from hybrid_latent.models.families import to_huggingface
-from tests.experiments import rl_tiny
+from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.policy import Policy
+from tests.experiments import lrt_tiny, rl_tiny
 from tests.experiments.conftest import MODEL
 from tests.experiments.runs import quick_compiler
 
@@ -70,6 +75,54 @@ def test_a_supervised_step_is_gone_through_with_its_latents(folder):
   assert (
     0.8 * (1 + passes) < update.work.flops / words.work.flops < 1 + 2 * passes
   )
+
+
+@pytest.mark.parametrize('stage', ['sft', 'rl'])
+def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
+  """It and its state are the smaller part: the base has neither."""
+  config = lrt_tiny.get_config(f'{folder},{stage},{folder}')
+  programs = {p.name: p for p in forecast(config, 'lrt', jax.devices())}
+  sampled = [*PROGRAMS[1:4], 'judged'] if stage == 'rl' else []
+  assert [*programs] == ['optimizer', *sampled, 'update']
+  assert not any(program.refused for program in programs.values())
+  assert {p.name for p in programs.values() if p.work.unknown} <= {'decode'}
+  whole = device_bytes(
+    stand_in(config.model, sharding.mesh(**config.mesh)).model
+  )
+  held = programs['update'].bytes
+  trained = held['parameters'] - whole
+  assert trained < whole  # a layer as wide, twice, without its vocabulary
+  assert held['optimizer'] == pytest.approx(2 * trained, abs=200)
+  assert ('reference' in held) == (stage == 'rl')
+
+
+def test_activations_of_both_networks_are_made_again(folder):
+  """With remat, the update computes more."""
+  flops = {}
+  for remat in 'none', 'full':
+    config = lrt_tiny.get_config(f'{folder},sft,{folder}')
+    config = edited(config, model__remat=remat)
+    *_, update = forecast(config, 'lrt', jax.devices())
+    flops[remat] = update.work.flops
+  assert 1.15 < flops['full'] / flops['none'] < 1.5
+
+
+def test_a_reasoner_that_is_there_is_known_by_its_folder(folder, tmp_path):
+  fields = to_huggingface(dataclasses.replace(MODEL, width=24))
+  write_json(
+    tmp_path / 'config.json',
+    {'backbone': fields, 'latents': 5, 'reads': 'prompt'},
+  )
+  initial = {'source': str(tmp_path), 'backbone': 'unknown', 'latents': 9}
+  policy = Policy(Transformer(MODEL, jax.random.key(0)))
+  found = jax.eval_shape(
+    lambda key: prefix(key, policy, arithmetic.tokenizer(), **initial,
+                       closing='</think>'), jax.random.key(0)
+  )  # fmt: skip
+  assert found.reasoner.r.shape == (5, 24)
+  assert found.reasoner.f_out.weight.shape == (MODEL.width, 24)
+  with pytest.raises(ValueError, match="size 'unknown'"):
+    prefix(None, policy, None, source='not/there', backbone='unknown')
 
 
 def test_bytes_are_those_of_the_shards(config, programs):

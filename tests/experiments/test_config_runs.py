@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.experiments.runs import lines, steps, taught, trained
-from tests.experiments.test_configs import EVERY, TAUGHT, built
+from tests.experiments import lrt_tiny
+from tests.experiments.runs import lines, steps, taught, trained, tuned
+from tests.experiments.test_configs import EVERY, TAUGHT, TUNED, built
 
 QUICK = [('hyrea_rl_math', ',easyr1')]
 
@@ -55,6 +56,23 @@ def test_what_a_supervised_config_names_fits_together(
   assert evaluations[-1]['eval/stage'] == stages - 1
   assert ('latent_norm' in rows[-1]) == ends_in_latents(config.curriculum)
   assert ('distillation/2' in rows[-1]) == bool(config.distillation.weight)
+
+
+@each(TUNED)
+def test_what_a_reasoners_config_names_fits_together(
+  name, words, model_folder, tmp_path
+):
+  config = tiny(built(name, f'{model_folder}{words},smoke'), steps=2).unlock()
+  config.feedback.initial.update(backbone=str(model_folder), latents=4)
+  if config.rollout.group == 1:
+    config.data.triples = str(lrt_tiny.TRIPLES)
+  tuned(config.lock(), tmp_path)
+  rows = steps(tmp_path)
+  assert len(rows) == 2
+  assert all(np.isfinite([*row.values()]).all() for row in rows)
+  assert all(row['grad_norm'] > 0 for row in rows)
+  assert ('rewards/accuracy/mean' in rows[0]) == (config.rollout.group > 1)
+  assert (tmp_path / 'reasoner' / 'model.safetensors').is_file()
 
 
 def ends_in_latents(curriculum):

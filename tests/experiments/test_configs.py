@@ -44,12 +44,17 @@ SUPERVISED = {
   ],
   'codi_gsm8k': [''],
 }
+REASONED = {
+  'lrt': ['', ',rl'],
+  'lrt_gsm8k': [',sft', ',rl'],
+}
 OTHERS = {
   'rl_arithmetic': ['FOLDER,hrpo', 'FOLDER,grpo'],
+  'lrt_arithmetic': [f'FOLDER,{stage},OTHER' for stage in ('sft', 'rl')],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]
-EVERY, TAUGHT = listed(WORDS), listed(SUPERVISED)
+EVERY, TAUGHT, TUNED = map(listed, (WORDS, SUPERVISED, REASONED))
 MODELS = [
   'smollm2-135m',
   *(f'HuggingFaceTB/SmolLM2-{n}-Instruct' for n in ('135M', '360M', '1.7B')),
@@ -74,14 +79,14 @@ def built(name, argument):
 
 def test_every_config_is_tested():
   modules = pkgutil.iter_modules(configs.__path__)
-  tested = WORDS | SUPERVISED | OTHERS
+  tested = WORDS | SUPERVISED | REASONED | OTHERS
   assert {module.name for module in modules} == tested.keys()
 
 
 @pytest.mark.parametrize(
   ('name', 'argument'),
   [
-    *((name, f'smollm2-135m{words}') for name, words in EVERY + TAUGHT),
+    *((name, f'smollm2-135m{words}') for name, words in EVERY + TAUGHT + TUNED),
     *listed(OTHERS),
   ],
 )
@@ -109,7 +114,7 @@ def assert_locked(config):
       assert_locked(value)
 
 
-@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT)
+@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT + TUNED)
 def test_a_config_takes_any_model(name, words):
   first = None
   for model in MODELS:
@@ -119,21 +124,21 @@ def test_a_config_takes_any_model(name, words):
     first = first or fields
     assert fields == first
     sizes, parts = config.get('batch'), config.micro_batches
-    if name in WORDS:
+    if name not in SUPERVISED:
       sizes = config.rollout.prompts * config.rollout.group
       parts *= config.mini_batches
     assert sizes % parts == 0
 
 
 @pytest.mark.parametrize(
-  'name', ['rl_arithmetic', 'sft_arithmetic', *WORDS, *SUPERVISED]
+  'name', ['rl_arithmetic', 'sft_arithmetic', *WORDS, *SUPERVISED, *REASONED]
 )
 def test_an_unknown_word_is_refused(name):
   with pytest.raises(ValueError, match="config argument 'X,smok': write"):
     built(name, 'X,smok')
 
 
-@pytest.mark.parametrize(('name', 'words'), EVERY)
+@pytest.mark.parametrize(('name', 'words'), EVERY + TUNED)
 def test_smoke_cuts_the_run(name, words):
   config = built(name, f'smollm2-135m{words},smoke')
   assert config.rollout.prompts * config.rollout.group == 8
@@ -153,7 +158,7 @@ def test_smoke_keeps_every_stage_of_a_curriculum(name, words):
   assert (config.batch, config.eval.prompts) == (4, 4)
 
 
-@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT)
+@pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT + TUNED)
 def test_a_right_answer_is_worth_more(name, words):
   gold, other = ('B', 'C') if name == 'hrpo_mmlu' else ('14', '15')
   config = built(name, f'X{words}')

@@ -24,7 +24,7 @@ EVALUATED = 'eval/digits'
 
 
 class Trainer(NamedTuple):
-  """A command; {} is the folder of a model."""
+  """A command; {0} is the folder of a model."""
 
   module: str
   config: str
@@ -37,31 +37,38 @@ RL = (
   f'checkpoint.best={EVALUATED}',
 )
 SFT = 'mesh.fsdp=2', 'batch=4', 'data.of.count=16', 'checkpoint.every=1'
+LRT = 'mesh.tensor=1', 'eval.prompts=8', 'completions=2'
 TRAINERS = {
   'grpo': Trainer(
-    'grpo', 'tests/experiments/rl_tiny.py:{},hrpo', RL, EVALUATED
+    'grpo', 'tests/experiments/rl_tiny.py:{0},hrpo', RL, EVALUATED
   ),
   'grpo, all that is buffered': Trainer(
     'grpo',
-    'tests/experiments/rl_tiny.py:{},hrpo',
+    'tests/experiments/rl_tiny.py:{0},hrpo',
     (*RL, 'rollout.attempts=2', 'reference.sync_every=2', 'dump_every=1'),
     EVALUATED,
   ),
   'sft': Trainer(
     'sft',
-    'experiments/configs/sft_arithmetic.py:{}',
+    'experiments/configs/sft_arithmetic.py:{0}',
     SFT,
   ),
   # A kill may fall on either side of the begin of a stage.
   'sft, in stages': Trainer(
     'sft',
-    'experiments/configs/sft_arithmetic.py:{},random',
+    'experiments/configs/sft_arithmetic.py:{0},random',
     (
       *(*SFT, 'packed=False', 'buckets=2', 'rollout.max_tokens=8'),
       *('stages.begin=(0,3,6,8)', 'stages.share=(0.25,0.5,0.75,1.0)'),
       *('stages.reset_optimizer=True', 'eval.prompts=8', 'eval.every=2'),
     ),
   ),
+  **{
+    f'lrt, {stage}': Trainer(
+      'lrt', f'tests/experiments/lrt_tiny.py:{{0}},{stage},{{0}}', LRT
+    )
+    for stage in ('sft', 'rl')
+  },
 }
 
 

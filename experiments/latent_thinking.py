@@ -1,0 +1,112 @@
+r"""What a thinking in words is worth, and what of it latents can stand for.
+
+    python -m experiments.latent_thinking [--workdir=runs/latent_thinking] \
+        [--reasoners=prompt:4,prompt:16,prompt:64,last:16] [--seeds=1]
+
+On arithmetic word problems. A new model learns to think at length before it
+answers, or not to think; it does not change after that. It answers from
+fragments of its thoughts; then reasoners, which read the prompt's last state or
+all of them and have few or many latents, learn to stand for the thoughts, from
+right answers and by reinforcement (LRT, ICLR 2026).
+Ends with a table of what the test problems say at several token budgets, and
+the figure of the fragments. The same command goes on after a stop.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+from absl import logging
+
+from experiments import evaluate, fragments, generate, lrt, sft
+from experiments.command import Config
+from experiments.configs import lrt_arithmetic, sft_arithmetic
+from experiments.new_model import SMALL, new_model
+from hybrid_latent.data import arithmetic
+
+PROBLEMS = 8192  # whose right answers the first stage learns from
+FRAGMENTS = 512  # thoughts that are cut to pieces
+BACKBONE = replace(SMALL, width=128, heads=4)
+
+
+def main() -> None:
+  """The experiment."""
+  flags = _flags()
+  logging.set_verbosity(logging.WARNING)
+  workdir = Path(flags.workdir)
+  jax.config.update('jax_compilation_cache_dir', str(workdir / 'jax_cache'))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  base, backbone = thinker(workdir), workdir / 'backbone'
+  if not backbone.exists():
+    new_model(backbone, arithmetic.tokenizer(), BACKBONE, seed=1)
+  words: Config = lrt_arithmetic.get_config(f'{base},words')
+  with words.unlocked():
+    words.generate.update(prompts=PROBLEMS, rows_per_part=2048)
+  triples = workdir / 'triples'
+  generate.generate(words, str(triples))
+  with words.unlocked():
+    words.generate.prompts, words.rollout.answer = FRAGMENTS, 16
+  fragments.analyze(words, str(workdir / 'fragments'), generated=str(triples))
+  reasoners = {
+    f'{stage}, {cell}, seed {seed}': folder
+    for cell in flags.reasoners
+    for seed in range(flags.seeds)
+    for stage, folder in taught(workdir, base, cell, seed).items()
+  }
+  with words.unlocked():
+    words.feedback = lrt_arithmetic.get_config(f'{base},rl').feedback
+    words.evaluate.reasoners = tuple(
+      f'{name}={folder}' for name, folder in reasoners.items()
+    )
+  evaluate.evaluate(words, str(workdir / 'table'))
+
+
+def thinker(workdir: Path) -> Path:
+  """The folder of a model that thinks at length."""
+  start, base = workdir / 'start', workdir / 'base' / 'model'
+  if not base.exists():
+    new_model(start, arithmetic.thinking_tokenizer(), replace(SMALL, vocab=448))
+    config = sft_arithmetic.get_config(f'{start},thinking')
+    sft.train(config, str(base.parent))
+  return base
+
+
+def taught(workdir: Path, base: Path, cell: str, seed: int) -> dict[str, Path]:
+  """The folders of a reasoner after each stage; `cell` says what it reads and
+  how many latents it makes."""
+  folders, (reads, _, count) = {}, cell.partition(':')
+  for stage in 'sft', 'rl':
+    config: Config = lrt_arithmetic.get_config(
+      f'{base},{stage},{workdir}/backbone'
+    )
+    run = workdir / f'{stage}-{reads}-{count}-{seed}'
+    with config.unlocked():
+      config.seed = seed
+      config.feedback.initial.update(reads=reads, latents=int(count))
+      if stage == 'sft':
+        config.data.triples = str(workdir / 'triples')
+      else:
+        config.feedback.initial.source = str(folders['SFT'])
+    name = 'SFT' if stage == 'sft' else 'SFT+RL'
+    folders[name] = run / 'reasoner'
+    if not folders[name].exists():
+      print(run.name, flush=True)
+      lrt.train(config, str(run))
+  return folders
+
+
+def _flags() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog='python -m experiments.latent_thinking')
+  parser.add_argument('--workdir', default='runs/latent_thinking')
+  parser.add_argument(
+    '--reasoners',
+    default='prompt:4,prompt:16,prompt:64,last:16',
+    type=lambda text: text.split(','),
+  )
+  parser.add_argument('--seeds', type=int, default=1)
+  return parser.parse_args()
+
+
+if __name__ == '__main__':
+  main()

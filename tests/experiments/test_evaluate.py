@@ -1,0 +1,214 @@
+"""A table of subjects, ways and budgets, against what a trainer would say."""
+
+from functools import partial
+from itertools import combinations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import evaluate, sampler
+from experiments.completions import speaker
+from experiments.latent_cosine import mean_cosine
+from experiments.policies import feedback_of, problems_of
+from experiments.sampler import Sampler, speech
+from experiments.serve import encoders
+from hybrid_latent import cluster, sharding
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.rewards.grader import Grader
+from tests.experiments import rl_tiny, ways_tiny
+from tests.experiments.runs import COMPILED, lines, quick_compiler
+
+TIMED = 'seconds', 'tokens_per_second'
+PROMPTS, SAMPLES, LATENTS = 6, 2, 3
+
+
+def changed(config, **fields):
+  config = config.copy_and_resolve_references()
+  config.update_from_flattened_dict(
+    {name.replace('__', '.'): value for name, value in fields.items()}
+  )
+  return config
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_device():
+  """Programs for eight take three times as long to compile."""
+  one = partial(sharding.mesh, devices=jax.devices()[:1])
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(sharding, 'mesh', one)
+    yield
+
+
+@pytest.fixture(scope='module')
+def config(model_folder, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('reasoners')
+  path = ways_tiny.new_reasoner(folder / 'one', model_folder, 1, LATENTS)
+  config = ways_tiny.get_config(str(model_folder))
+  return changed(config, evaluate__reasoners=(f'sft+rl={path}',))
+
+
+@pytest.fixture(scope='module')
+def run(config, tmp_path_factory):
+  """A table that nothing stopped, and what it compiled."""
+  workdir, compiled = tmp_path_factory.mktemp('evaluate'), []
+
+  def listen(event, seconds, **details):
+    if event == COMPILED:
+      compiled.append(details['fun_name'])
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  table = evaluated(config, workdir)
+  jax.monitoring.unregister_event_duration_listener(listen)
+  return workdir, table, compiled
+
+
+def evaluated(config, workdir) -> list[dict]:
+  with quick_compiler():
+    return evaluate.evaluate(config, str(workdir))
+
+
+def timeless(table) -> list[dict]:
+  return [{k: v for k, v in row.items() if k not in TIMED} for row in table]
+
+
+def test_a_line_for_each_subject_way_and_budget(run, config):
+  workdir, table, _ = run
+  assert lines(workdir / 'table.jsonl') == table
+  asked = [('base', 'explicit'), ('base', 'neither'), ('sft+rl', 'latent')]
+  assert [(row['subject'], row['way'], row['budget']) for row in table] == [
+    (*some, budget) for some in asked for budget in (10, 20)
+  ]
+  for row in table:
+    assert row['prompts'] == PROMPTS
+    assert 1 <= row['tokens'] <= row['budget']
+    latent = LATENTS if row['way'] == 'latent' else 0
+    assert row['latents'] == latent
+    assert row['tokens_with_latents'] == row['tokens'] + latent
+    assert ('cosine' in row) == (row['way'] == 'latent')
+    assert row['accuracy'] <= row[f'pass@{SAMPLES}'] <= 1
+    assert row['seconds'] > 0
+    speed = row['tokens'] / row['seconds']
+    assert row['tokens_per_second'] == pytest.approx(speed)
+  accuracies = {row['accuracy'] for row in table}
+  assert len(accuracies) > 1 and max(accuracies) < 1
+  shown = (workdir / 'table.md').read_text().splitlines()
+  assert len(shown) == 2 + len(table)
+  assert shown[0].startswith('| subject | way | budget | prompts | accuracy |')
+  assert str(workdir) not in shown[2]
+
+
+def test_one_program_serves_all_budgets(run):
+  *_, compiled = run
+  for name in 'prefill', 'decode':
+    assert sum(name in x for x in compiled) == 3, compiled  # a way each
+
+
+@pytest.mark.parametrize('place', [1, 2, 4])  # a line of each way
+def test_a_line_is_what_a_trainer_would_say(place, run, config):
+  """One whose config has this budget as its own, with no longer buffers."""
+  row = run[1][place]
+  config = changed(
+    config,
+    rollout__mode=row['way'],
+    rollout__max_tokens=row['budget'],
+    rollout__reserved=4,
+  )
+  if row['way'] == 'latent':
+    config.feedback.initial.source = row['source']
+  else:
+    with config.unlocked():
+      config.feedback = rl_tiny.get_config('x,grpo').feedback
+  mesh = sharding.mesh(**config.mesh)
+  actor = speaker(config, mesh)
+  tests = sampler.tests_of(
+    config, encoders(config, actor.tokenizer)[row['way']], 0
+  )
+  how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
+  key = jax.random.split(jax.random.key(config.seed), 3)[2]
+  programs = speech(config, feedback_of(config.feedback))
+  with (
+    quick_compiler(),
+    Grader(config.rewards.to_dict(), **config.grader) as grader,
+  ):
+    speaks = Sampler(config, mesh, actor, *programs, grader)
+    said = speaks.evaluation(actor.policy, tests, key, how, SAMPLES)
+    assert said['eval/accuracy'] == pytest.approx(row['accuracy'])
+    assert said['eval/completions/mean_length'] == row['tokens']
+    assert said['eval/accuracy/pass@2'] == row['pass@2']
+    asked = []
+    for batch in tests:
+      prompt, ready = speaks.read(actor.policy, batch)
+      out = speaks.sample(actor.policy, prompt, ready, key, how, SAMPLES)
+      asked += [*np.any(out.mask & ~out.free, axis=1)[
+        np.repeat(batch['valid'], SAMPLES)]]  # fmt: skip
+    assert np.mean(asked) == row['forced'] > 0
+
+
+def test_the_cosine_is_that_of_mean_latents(run, config):
+  row = run[1][4]
+  config = changed(config, feedback__initial__source=row['source'])
+  actor = speaker(config, sharding.mesh(**config.mesh))
+  encode = encoders(config, actor.tokenizer)['latent']
+
+  @jax.jit
+  def mean(policy, ids):
+    n = ids.shape[1]
+    mask, at = jnp.ones(ids.shape, bool), jnp.arange(n)[None]
+    causal = jnp.tril(jnp.ones((1, n, n), bool))
+    hidden, _ = policy.forward(policy.embed(ids), None, at, causal)
+    return policy.feedback.reasoner(hidden, mask).mean((0, 1))
+
+  rows = problems_of(config.data)(split='test')
+  prompts = [jnp.array(encode(rows[i]))[None] for i in range(PROMPTS)]
+  with quick_compiler():
+    means = [np.asarray(mean(actor.policy, ids)) for ids in prompts]
+  cosine = [x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+            for x, y in combinations(means, 2)]  # fmt: skip
+  assert row['cosine'] == pytest.approx(np.mean(cosine), abs=1e-4)
+  assert mean_cosine(np.ones((4, 3))) == pytest.approx(1)
+  assert mean_cosine(np.eye(3)) == pytest.approx(0)
+
+
+def test_a_table_goes_on_where_it_was_told_to_end(
+  run, config, tmp_path, monkeypatch
+):
+  """In its second line, with the first behind it; and the same model by
+  another name says the same."""
+  config = changed(
+    config,
+    evaluate__models=(f'again={config.model.source}',),
+    evaluate__ways=('neither',),
+  )
+  expected = timeless(run[1][2:4])
+  monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 5)
+  with pytest.raises(cluster.Preempted), quick_compiler():
+    evaluate.evaluate(config, str(tmp_path))
+  monkeypatch.undo()
+  kept = lines(tmp_path / 'table.jsonl')
+  assert timeless(kept) == expected[:1]
+  assert not (tmp_path / 'table.md').exists()
+  found = evaluated(config, tmp_path)
+  assert found[0] == kept[0]
+  again = [row | {'subject': 'again'} for row in expected]
+  assert timeless(found) == [*expected, *again]
+
+
+def test_what_is_there_needs_no_model(run, config, tmp_path, monkeypatch):
+  workdir, table, _ = run
+  for name in 'table.jsonl', 'evaluate.json':
+    (tmp_path / name).write_bytes((workdir / name).read_bytes())
+  monkeypatch.setattr(evaluate, 'speaker', None)
+  fewer = changed(config, evaluate__budgets=(20,))
+  assert evaluated(fewer, tmp_path) == table[1::2]
+  assert lines(tmp_path / 'table.jsonl') == table
+  other = changed(config, evaluate__reserved=5, rollout__closing__cut='?')
+  with pytest.raises(ValueError) as error:
+    evaluate.evaluate(other, str(tmp_path))
+  assert str(error.value) == (
+    f'{tmp_path} holds a table of another configuration:\n'
+    '  config.evaluate.reserved: 4 then, 5 now\n'
+    "  config.rollout.closing.cut: 'e So' then, '?' now\n"
+    'Write these as they were to go on, or choose another --workdir.'
+  )

@@ -1,0 +1,119 @@
+"""What completions amount to, and tables that cannot be."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from experiments import evaluate
+from experiments.evaluate import Said, figures, forced
+from hybrid_latent.types import Stop, Trajectory
+from tests.experiments import ways_tiny
+
+
+@pytest.fixture(scope='module')
+def config(model_folder):
+  config = ways_tiny.get_config(str(model_folder))
+  config.mesh.update(fsdp=2, tensor=2)
+  config.evaluate.reasoners = ('some=folder',)
+  return config
+
+
+def test_what_follows_a_thinking_that_ended_is_not_forced():
+  """Rows of 8 tokens: x drawn, f forced, after t tokens of thinking."""
+  closing = np.array([[7, 7, -1], [7, 8, 9], [9, -1, -1]])
+  stop = Stop(*[None] * len(Stop._fields))._replace(closing=closing)
+  every = Trajectory(*[None] * len(Trajectory._fields))
+
+  def told(thinking, text, thinks):
+    t = np.arange(8)
+    out = every._replace(
+      mask=np.array([[x != ' ' for x in text]]),
+      free=np.array([[x == 'x' for x in text]]),
+      thinking=(t < thinking)[None],
+    )
+    return forced(out, stop, thinks).tolist()
+
+  assert told(2, 'xxxffxx ', True) == [False]  # the delimiter, then its text
+  assert told(2, 'xxfffxx ', True) == [True]  # cut
+  assert told(2, 'xxxffxfx', True) == [True]  # late
+  assert told(4, 'xfxxxff ', True) == [False]  # a feedback's own, in a thinking
+  assert told(8, 'xxxxxxxx', True) == [False]
+  assert told(0, 'ffxxxx  ', False) == [False]
+  assert told(0, 'ffxxfx  ', False) == [True]
+
+
+def test_those_that_cannot_be_graded_count_nowhere():
+  right = np.array([[1, 0], [np.nan, 1], [np.nan, np.nan], [0, 0]])
+  asked = np.array([True, False] * 4)
+  found = figures(Said(np.array([4, 9] * 4), asked, right, 2.0))
+  assert found == pytest.approx(
+    {
+      'prompts': 3,
+      'accuracy': 0.5,
+      'standard_error': 0.5 / 3**0.5,
+      'tokens': 6.5,
+      'forced': 0.5,
+      'seconds': 0.25,
+      'tokens_per_second': 26.0,
+    }
+  )
+  assert isinstance(found['prompts'], int)
+  json.dumps(found)
+  with pytest.raises(ValueError, match='could not grade a single completion'):
+    figures(Said(np.array([4]), asked[:1], right[2:3, :1], 2.0))
+
+
+WRONG = [
+  ({'eval.prompts': 0}, 'config.eval.prompts is 0: write at least 1'),
+  (
+    {'evaluate.ways': ('loud',)},
+    "config.evaluate.ways has ['loud']: write some of ['explicit', 'latent', "
+    "'neither']",
+  ),
+  (
+    {'evaluate.ways': ('latent',), 'evaluate.reasoners': ()},
+    "config.evaluate: ways=('latent',), reasoners=()",
+  ),
+  ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
+  (
+    {'evaluate.budgets': (8, 4)},
+    'config.evaluate: budgets=(8, 4), reserved=4: write budgets of more',
+  ),
+  (
+    {'rollout.closing.neither': ''},
+    "config.rollout.closing.neither is '': write the text",
+  ),
+  (
+    {'evaluate.reasoners': ('a=b', 'a=c')},
+    "config.evaluate.reasoners has 'a=c': write NAME=FOLDER, with a name that "
+    "is not one of ['base', 'a']",
+  ),
+  (
+    {'evaluate.models': ('folder',)},
+    "config.evaluate.models has 'folder': write NAME=FOLDER",
+  ),
+  (
+    {'feedback.function': 'discrete:discrete'},
+    "config.feedback.function 'discrete:discrete': write a config whose",
+  ),
+]
+
+
+@pytest.mark.parametrize(('fields', 'message'), WRONG)
+def test_a_config_that_cannot_be(fields, message, config, tmp_path):
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.update_from_flattened_dict(fields)
+  with pytest.raises(ValueError, match=re.escape(message)):
+    evaluate.evaluate(config, str(tmp_path))
+  assert not [*tmp_path.iterdir()]
+
+
+def test_prompts_that_are_all_too_long(config, tmp_path):
+  config = config.copy_and_resolve_references()
+  config.rollout.prompt_length = 3
+  message = 'config.rollout.prompt_length is 3: every test prompt is longer'
+  with pytest.raises(ValueError, match=message):
+    evaluate.evaluate(config, str(tmp_path))

@@ -1,0 +1,52 @@
+"""A model that may think, with a network that makes latents for it, and what
+asks both; all of them random. The argument is the folder of the model."""
+
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.configs import lrt
+from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.reasoner import parameters, write_reasoner
+from hybrid_latent.policy import Policy
+from tests.experiments import rl_tiny
+
+
+def get_config(argument: str) -> ConfigDict:
+  config = rl_tiny.get_config(f'{argument},grpo').unlock()
+  config.feedback = lrt.defaults('', 'rl').feedback
+  config.mesh.update(fsdp=1, tensor=1)
+  config.data.prefill = '<'
+  config.rollout.update(prompts=1, max_tokens=24, reserved=8, delimiter='e')
+  config.rollout.closing.update(cut='e So', late=' So', neither='ne')
+  config.rewards = dict(
+    accuracy=dict(
+      function='tests.experiments.ways_tiny:digit', weight=1.0, kwargs={}
+    )
+  )
+  config.eval.update(prompts=6, samples=2, sampling=dict(temperature=1.5))
+  config.evaluate.update(budgets=(10, 20), reserved=4)
+  return config.lock()
+
+
+def new_reasoner(folder: Path, model: Path, seed: int, latents: int = 3) -> str:
+  """The folder of a random reasoner for a model."""
+  tokenizer, key = arithmetic.tokenizer(), jax.random.key(seed)
+  made = parameters(
+    key,
+    Policy(pretrained(model).model),
+    tokenizer,
+    backbone=str(model),
+    latents=latents,
+    reads='prompt',
+    closing='e',
+  )
+  write_reasoner(made, folder)
+  return str(folder)
+
+
+def digit(completions, **_):
+  """Whether there is one of the first four in a completion."""
+  return [float(any(x in text for x in '0123')) for text in completions]
