@@ -283,7 +283,7 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   fields = lambda text: named_leaves(json.loads(text))
   old, new = fields(notes['config']), fields(config.to_json())
   free = {'steps', 'eval', 'completions', 'checkpoint', 'grader', 'mesh',
-          'micro_batches', 'dump_every'}  # fmt: skip
+          'micro_batches', 'dump_every', 'generate', 'evaluate'}  # fmt: skip
   wrong = [
     f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
     for name in sorted(old.keys() | new.keys())

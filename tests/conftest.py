@@ -7,14 +7,15 @@ import os
 
 # Both are read when jax is first imported. What XLA_FLAGS says itself counts.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-_FLAGS = ['--xla_force_host_platform_device_count=8']
-if os.environ['JAX_PLATFORMS'] == 'cpu':
-  # Half the time of the suite: the same programs, in slower machine code.
-  _FLAGS += [
+os.environ['XLA_FLAGS'] = ' '.join(
+  [
+    '--xla_force_host_platform_device_count=8',
+    # Half the time of the suite: the same programs, in slower machine code.
     '--xla_backend_optimization_level=0',
     '--xla_cpu_use_fusion_emitters=false',
+    os.environ.get('XLA_FLAGS', ''),
   ]
-os.environ['XLA_FLAGS'] = ' '.join([*_FLAGS, os.environ.get('XLA_FLAGS', '')])
+)
 
 import jax
 import pytest
