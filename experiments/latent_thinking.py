@@ -1,7 +1,7 @@
 r"""What a thinking in words is worth, and what of it latents can stand for.
 
     python -m experiments.latent_thinking [--workdir=runs/latent_thinking] \
-        [--reasoners=last:4,last:16,last:64,prompt:16] [--seeds=1]
+        [--reasoners=last:4,last:16,prompt:16] [--seeds=1]
 
 On arithmetic word problems. A new model learns to think at length before it
 answers, or not to think; it does not change after that. It answers from
@@ -101,7 +101,7 @@ def _flags() -> argparse.Namespace:
   parser.add_argument('--workdir', default='runs/latent_thinking')
   parser.add_argument(
     '--reasoners',
-    default='last:4,last:16,last:64,prompt:16',
+    default='last:4,last:16,prompt:16',
     type=lambda text: text.split(','),
   )
   parser.add_argument('--seeds', type=int, default=1)

@@ -97,7 +97,8 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
   )
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
-  hyper = config.optimizer.to_dict()
+  how, hyper = config.rollout.sampling, config.optimizer.to_dict()
+  temperature = 1.0 if config.data.triples else how.score_temperature
   trainable, frozen = partition(
     policy, optim.is_trained(policy, hyper['groups'])
   )
@@ -119,7 +120,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
       feedback,
       batch.prompt,
       answers,
-      score_temperature=config.rollout.sampling.score_temperature,
+      score_temperature=temperature,
       chunk=config.rollout.chunk,
     )
 

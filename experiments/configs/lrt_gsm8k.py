@@ -44,7 +44,7 @@ def get_config(
       max_tokens=128,
       reserved=24,
     )
-    config.micro_batches = 2
+    config.micro_batches = 4
     config.eval.prompts = 0
     config.evaluate.update(budgets=(64, 128), reserved=24)
   if stage == 'words':
