@@ -29,7 +29,13 @@ def shape(mesh, dims, *cut, dtype='float32'):
 
 
 def compiled(program, *args, **options):
-  return jax.jit(program, **options).lower(*args).compile().as_text()
+  """As outside the tests, where nobody is in a hurry to compile."""
+  thorough = {
+    'xla_backend_optimization_level': 3,
+    'xla_cpu_use_fusion_emitters': True,
+  }
+  lowered = jax.jit(program, **options).lower(*args)
+  return lowered.compile(thorough).as_text()
 
 
 def test_a_product_costs_two_operations_a_multiplication(mesh):

@@ -146,7 +146,7 @@ def test_hostile_texts_arrive_and_are_judged():
     kind: {'function': f'hybrid_latent.rewards.hrpo:{kind}'}
     for kind in ('gsm8k', 'choice', 'boxed_math')
   }
-  with Grader(rewards, workers=1, timeout_s=30) as grader:
+  with Grader(rewards, workers=1, timeout_s=120) as grader:
     result = graded(grader, texts, answer=['1'] * 4)
   np.testing.assert_array_equal(result['length'], [len(t) for t in texts])
   for kind in ('gsm8k', 'choice', 'boxed_math'):
