@@ -22,10 +22,9 @@ from absl import logging
 
 from experiments import entropy, grpo, sft
 from experiments.command import Config
-from experiments.comparison import markdown
 from experiments.configs import rl_arithmetic, sft_arithmetic
 from experiments.new_model import new_model
-from experiments.report import rows_of, write_whole
+from experiments.tables import markdown, rows_of, write_whole
 from hybrid_latent.data import arithmetic
 
 FIGURES = {

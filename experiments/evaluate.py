@@ -44,12 +44,12 @@ from jaxtyping import Bool, Float, Int
 
 from experiments import command, parts
 from experiments.command import Config
-from experiments.comparison import markdown
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
 from experiments.policies import feedback_of, rollout_mesh
 from experiments.sampler import Sampler, speech, tests_of
 from experiments.serve import encoders
+from experiments.tables import markdown
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total

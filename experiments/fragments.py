@@ -41,9 +41,9 @@ from matplotlib.figure import Figure
 
 from experiments import command, parts
 from experiments.command import Config
-from experiments.comparison import markdown
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import prompt_ids, rollout_mesh
+from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data.jsonl import problems

@@ -1,13 +1,14 @@
 r"""What a thinking in words is worth, and what of it latents can stand for.
 
     python -m experiments.latent_thinking [--workdir=runs/latent_thinking] \
-        [--reasoners=last:4,last:16,prompt:16] [--seeds=1]
+        [--reasoners=last:16,prompt:4,prompt:16,prompt:64] [--seeds=1]
 
 On arithmetic word problems. A new model learns to think at length before it
 answers, or not to think; it does not change after that. It answers from
 fragments of its thoughts; then reasoners, which read the prompt's last state or
 all of them and have few or many latents, learn to stand for the thoughts, from
-right answers and by reinforcement (LRT, ICLR 2026).
+right answers and by reinforcement (LRT, ICLR 2026). Two copies of the model
+learn to think less (ShorterBetter, LC-R1).
 Ends with a table of what the test problems say at several token budgets, and
 the figure of the fragments. The same command goes on after a stop.
 """
@@ -19,9 +20,10 @@ from pathlib import Path
 import jax
 from absl import logging
 
-from experiments import evaluate, fragments, generate, lrt, sft
+from experiments import evaluate, fragments, generate, grpo, lrt, sft
 from experiments.command import Config
 from experiments.configs import lrt_arithmetic, sft_arithmetic
+from experiments.configs.lrt_arithmetic import SHORTER
 from experiments.new_model import SMALL, new_model
 from hybrid_latent.data import arithmetic
 
@@ -56,6 +58,9 @@ def main() -> None:
   }
   with words.unlocked():
     words.feedback = lrt_arithmetic.get_config(f'{base},rl').feedback
+    words.evaluate.models = tuple(
+      f'{name}={shorter(workdir, base, name)}' for name in SHORTER
+    )
     words.evaluate.reasoners = tuple(
       f'{name}={folder}' for name, folder in reasoners.items()
     )
@@ -70,6 +75,15 @@ def thinker(workdir: Path) -> Path:
     config = sft_arithmetic.get_config(f'{start},thinking')
     sft.train(config, str(base.parent))
   return base
+
+
+def shorter(workdir: Path, base: Path, method: str) -> Path:
+  """The folder of the base after it has learned to think less."""
+  run = workdir / method
+  if not (run / 'model').exists():
+    print(method, flush=True)
+    grpo.train(lrt_arithmetic.get_config(f'{base},{method}'), str(run))
+  return run / 'model'
 
 
 def taught(workdir: Path, base: Path, cell: str, seed: int) -> dict[str, Path]:
@@ -101,7 +115,7 @@ def _flags() -> argparse.Namespace:
   parser.add_argument('--workdir', default='runs/latent_thinking')
   parser.add_argument(
     '--reasoners',
-    default='last:4,last:16,prompt:16',
+    default='last:16,prompt:4,prompt:16,prompt:64',
     type=lambda text: text.split(','),
   )
   parser.add_argument('--seeds', type=int, default=1)

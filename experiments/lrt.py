@@ -217,13 +217,17 @@ def _keys(config):
 
 def rows_of(config: Config, tokenizer) -> list[dict]:
   """The training rows; where the answers are given, those of `data.triples`
-  whose answer and end of text fit into rollout.max_tokens, with its ids. An
-  answer goes on where the text after the latents ends, white space included."""
+  that have one, and it fits into rollout.max_tokens with its end of text; with
+  its ids. It goes on where the text after the latents ends, white space
+  included."""
   data, longest = config.data, config.rollout.max_tokens
   if not data.triples:
     return problems_of(data)(split=data.train)
   made = named('jsonl:problems', 'hybrid_latent.data')
-  rows = [*made('generated', data.triples, 'train')]
+  source = made(data.triples_task, data.triples, 'train')
+  wanted = 'question', 'answer', 'response'
+  rows = [{name: row[name] for name in wanted} for row in source
+          if row['response']]  # fmt: skip
   *_, begun = config.feedback.initial.closing.rpartition(
     config.rollout.delimiter
   )

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark import interleaved
-from experiments.comparison import markdown
+from experiments.tables import markdown
 from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.formats.pretrained import pretrained

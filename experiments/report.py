@@ -10,19 +10,18 @@ page's own policy forbids scripts and everything from outside.
 import argparse
 import html
 import io
-import json
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from string import Template
 
-import fsspec
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.charts import Series, binned, line_chart, shade, smooth
 from experiments.samples import samples_html
+from experiments.tables import Run, columns, rows_of, write_whole
 
 # What a page shows first: metric, title, what it means. A metric that no run
 # has is left out; all the others follow under "More metrics".
@@ -36,8 +35,6 @@ _CURVES = (
   ('kl', 'KL to the reference', 'nats per token'),
   ('loss', 'Loss', 'what the optimizer minimizes'),
 )
-
-Run = list[dict]  # rows of metrics.jsonl or completions.jsonl
 
 
 def html_report(
@@ -80,10 +77,10 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   """The first curves of the page as a picture, for a README."""
   metrics = _metrics(runs)
   shown = [c for c in _CURVES if _series(metrics, c[0])][:6]
-  columns = min(3, max(len(shown), 1))
-  rows = max(math.ceil(len(shown) / columns), 1)
-  figure = Figure(figsize=(4 * columns, 2.7 * rows), layout='constrained')
-  axes = figure.subplots(rows, columns, squeeze=False).ravel()
+  across = min(3, max(len(shown), 1))
+  rows = max(math.ceil(len(shown) / across), 1)
+  figure = Figure(figsize=(4 * across, 2.7 * rows), layout='constrained')
+  axes = figure.subplots(rows, across, squeeze=False).ravel()
   for ax in axes:
     ax.set_visible(False)
   lines = ['-', '--', ':', '-.']
@@ -122,29 +119,6 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
       if values := [value for value in last if value is not None]:
         table[-1][metric] = float(np.mean(values))
   return table
-
-
-def rows_of(run: str | Path, kind: str, needed: bool = False) -> Run:
-  """The rows of one file of a run; none where there is no such file."""
-  path = f'{run}/{kind}.jsonl'
-  files, root = fsspec.url_to_fs(path)
-  if files.exists(root):
-    with files.open(root, 'rt', encoding='utf-8') as file:
-      return [json.loads(line) for line in file]
-  if needed:
-    raise FileNotFoundError(
-      f'{path} does not exist: a run is the working directory that an '
-      'experiment was given as --workdir'
-    )
-  return []
-
-
-def write_whole(path: str | Path, data: str | bytes) -> None:
-  """A reader of `path` sees the old file or the new one, never a half."""
-  part = Path(f'{path}.part')
-  text = isinstance(data, str)
-  part.write_bytes(data.encode('utf-8', 'replace') if text else data)
-  part.replace(path)
 
 
 def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
@@ -187,13 +161,13 @@ def _legend(names: list[str]) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-  columns = list({name: None for row in rows for name in row})
+  names = columns(rows)
   head = ''.join(
     f'<th{_number(rows[0].get(name))}>{html.escape(str(name))}</th>'
-    for name in columns
+    for name in names
   )
   body = ''.join(
-    f'<tr>{"".join(_cell(row.get(name)) for name in columns)}</tr>'
+    f'<tr>{"".join(_cell(row.get(name)) for name in names)}</tr>'
     for row in rows
   )
   return f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>' if rows else ''

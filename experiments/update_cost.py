@@ -22,7 +22,7 @@ import numpy as np
 from experiments import command, lrt
 from experiments.benchmark import interleaved
 from experiments.command import Config
-from experiments.comparison import markdown
+from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt

@@ -48,7 +48,7 @@ def test_no_logits_move(found):
 
 def _facts(machine):
   """What the tests look at, for one machine of eight devices."""
-  from experiments.targets import target
+  from experiments.aot.targets import target
   from hybrid_latent import sharding
   from tests import lowered
 

@@ -6,14 +6,14 @@ r"""Latent Reasoning Tuning: ICLR 2026, its two stages with its numbers.
         --config.feedback.initial.source=runs/lrt_sft/reasoner
 
 The argument is MODEL[,sft|rl][,smoke], a model that thinks before </think>. The
-paper's first stage has the verified answers of OpenR1-Math-220k: this model's
-own come from experiments/generate.py, and any others are such a file too (task
-`generated` in hybrid_latent/data/tasks.py); the second has DeepScaleR-Preview,
-a folder of whose file is `data.path`. Not stated in the paper, and chosen
-here: warmup, schedule, clip and answer length of the first stage; clip of the
-ratio, average and temperature of the second, as TRL has them. The rate of the
-first, 1e-3, is high for a pretrained backbone; where it diverges, write 1e-4
-for optimizer.groups.backbone.lr.
+paper's first stage has the verified answers of OpenR1-Math-220k, which
+data.triples_task=openr1_math reads from data.triples; the model's own come from
+experiments/generate.py. The second has DeepScaleR-Preview, a folder of whose
+file is `data.path`. Not stated in the paper, and chosen here: warmup, schedule,
+clip and answer length of the first stage; clip of the ratio, average and
+temperature of the second, as TRL has them. The rate of the first, 1e-3, is high
+for a pretrained backbone; where it diverges, write 1e-4 for
+optimizer.groups.backbone.lr.
 Paper: Qwen3-1.7B, 1024 tokens: 0.484 over five benchmarks after both stages,
 0.413 after the first, 0.469 without thinking. Not run at that size here; for
 what was run see experiments/RESULTS.md.
@@ -53,6 +53,7 @@ def defaults(source: str, stage: str) -> ConfigDict:
   qwen3 = 'qwen3' in source.lower()
   config.data.prefill = '<think>\n' if qwen3 else ''
   config.data.triples = ''  # a folder of experiments.generate; '': sampled
+  config.data.triples_task = 'generated'  # or openr1_math
   config.lora.rank = 0
   config.feedback = dict(
     function='prefix:prefix',

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -106,6 +107,7 @@ def write_folder(ported: Pretrained, folder: Path) -> None:
   write_model(ported.model, folder)
   if owned := {name: on_host(x) for name, x in ported.owned.items()}:
     save_file(owned, folder / OWNED)
+    shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
   if ported.generation:
     write_json(folder / 'generation_config.json', ported.generation)
   if ported.tokenizer is not None:

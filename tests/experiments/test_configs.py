@@ -9,6 +9,7 @@ import pytest
 
 from experiments import configs
 from experiments.command import named
+from experiments.configs import lrt_arithmetic
 from experiments.configs.sft_arithmetic import METHODS
 
 # Config -> what may follow the model, one of each kind.
@@ -50,7 +51,10 @@ REASONED = {
 }
 OTHERS = {
   'rl_arithmetic': ['FOLDER,hrpo', 'FOLDER,grpo'],
-  'lrt_arithmetic': [f'FOLDER,{stage},OTHER' for stage in ('sft', 'rl')],
+  'lrt_arithmetic': [
+    *('FOLDER,words', 'FOLDER,sft,OTHER', 'FOLDER,rl,OTHER'),
+    *(f'FOLDER,{method}' for method in lrt_arithmetic.SHORTER),
+  ],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]

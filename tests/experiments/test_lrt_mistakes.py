@@ -1,5 +1,6 @@
 """What the tuning of a reasoner refuses, and what it leaves out."""
 
+import json
 import logging
 
 import jax
@@ -27,6 +28,26 @@ def test_answers_that_do_not_fit_are_left_out(model_folder, caplog):
   assert 0 < len(rows) < 8
   assert max(len(row['ids']) for row in rows) == 5
   assert f'{8 - len(rows)} of 8 answers left out: longer' in caplog.text
+
+
+def test_answers_of_openr1_math(model_folder, tmp_path):
+  """The first generation that is right and complete; a row without is out."""
+  row = {
+    'problem': 'Tom? ',
+    'answer': '4',
+    'generations': ['<think>A</think> 5', '<think>A', '<think>A</think> 4'],
+    'is_reasoning_complete': [True, False, True],
+  }
+  marks = [False, True, True], [False, True, False]
+  rows = [row | {'correctness_math_verify': some} for some in marks]
+  file = tmp_path / 'train.jsonl'
+  file.write_text('\n'.join(map(json.dumps, rows)))
+  changes = {'data.triples': str(file), 'data.triples_task': 'openr1_math'}
+  tokenizer = pretrained(model_folder).tokenizer
+  (row,) = lrt.rows_of(tiny(model_folder, 'sft', changes), tokenizer)
+  assert row['question'] == 'Tom?' and row['answer'] == '4'
+  assert tokenizer.decode(row['ids'][:-1]) == ' 4'
+  assert row['ids'][-1] == tokenizer.eos_token_id
 
 
 @pytest.mark.parametrize(

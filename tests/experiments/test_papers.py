@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.grid import cells, points
+from experiments.sweep.grid import cells, points
 from tests.experiments.test_configs import module_of
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from experiments.executors import LOG, Executor, State
-from experiments.grid import Cell
-from experiments.report import rows_of, write_whole
+from experiments.sweep.executors import LOG, Executor, State
+from experiments.sweep.grid import Cell
+from experiments.tables import rows_of, write_whole
 from hybrid_latent.cluster import RESTART
 
 _JOB = 'job.json'  # of a cell: its job, and the config with which it runs

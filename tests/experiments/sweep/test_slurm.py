@@ -12,7 +12,7 @@ import pytest
 
 from tests.experiments.runs import steps
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SINGLE_NODE = ROOT / 'experiments/launch/slurm_single_node.sh'
 TINY = ROOT / 'tests/experiments/rl_tiny.py'
 

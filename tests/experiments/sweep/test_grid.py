@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.grid import cells, points
+from experiments.sweep.grid import cells, points
 
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / 'experiments/configs/rl_arithmetic.py'
 TINY = ROOT / 'tests/experiments/rl_tiny.py'
 R_MIN = 'config.feedback.initial.r_min'

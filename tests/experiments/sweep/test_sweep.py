@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from experiments import executors, grpo, sweep
+from experiments import grpo
 from experiments.command import resolved
-from experiments.comparison import outcome
-from experiments.grid import cells, points
+from experiments.sweep import __main__ as sweep
+from experiments.sweep import executors
+from experiments.sweep.comparison import outcome
+from experiments.sweep.grid import cells, points
 from hybrid_latent.cluster import RESTART
 from tests.experiments.runs import quick_compiler, steps
 
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / 'experiments/configs/rl_arithmetic.py'
 TINY = ROOT / 'tests/experiments/rl_tiny.py'
 FIXED = ['--config.steps=2', '--config.eval.prompts=2']

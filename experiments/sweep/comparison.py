@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.following import finished
-from experiments.grid import Cell
-from experiments.report import curves_png, html_report, rows_of, write_whole
+from experiments.report import curves_png, html_report
+from experiments.sweep.following import finished
+from experiments.sweep.grid import Cell
+from experiments.tables import columns, markdown, rows_of, write_whole
 
 # What the table shows of the training steps: metric, heading, which means.
 _SHOWN = (
@@ -64,22 +65,9 @@ def outcome(cell: Cell) -> dict:
   return line
 
 
-def markdown(table: Sequence[dict]) -> str:
-  """The table for a terminal, or a README."""
-  show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)
-  columns = _columns(table)
-  lines = [columns, ['---'] * len(columns)]
-  lines += [[show(line.get(name, '–')) for name in columns] for line in table]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def _columns(table: Sequence[dict]) -> list[str]:
-  return list({name: None for line in table for name in line})
-
-
 def _as_csv(table: Sequence[dict]) -> str:
   text = io.StringIO()
-  writer = csv.DictWriter(text, _columns(table), lineterminator='\n')
+  writer = csv.DictWriter(text, columns(table), lineterminator='\n')
   writer.writeheader()
   writer.writerows(table)
   return text.getvalue()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.grid import Cell
-from experiments.search import Search, space
+from experiments.sweep.grid import Cell
+from experiments.sweep.search import Search, space
 
 optuna = pytest.importorskip('optuna', reason='the extra `sweep`')
 # Of Optuna's journal, which leaves its file to the garbage collector.

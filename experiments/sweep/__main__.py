@@ -36,13 +36,13 @@ from pathlib import Path
 
 import jax
 
-from experiments.comparison import compared, markdown
-from experiments.executors import EXECUTORS
-from experiments.following import Setup, command, finished, followed
-from experiments.grid import Cell, Point, cells, points
 from experiments.launch.recipes import machine
-from experiments.report import rows_of
-from experiments.search import Search
+from experiments.sweep.comparison import compared
+from experiments.sweep.executors import EXECUTORS
+from experiments.sweep.following import Setup, command, finished, followed
+from experiments.sweep.grid import Cell, Point, cells, points
+from experiments.sweep.search import Search
+from experiments.tables import markdown, rows_of
 from hybrid_latent.cluster import RESTART
 
 
@@ -121,8 +121,10 @@ def searched(
 def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
   """The cells before anything runs, what they compile for that machine, and
   what a device of it has to hold."""
-  from experiments.forecast import planned  # which brings the trainers along
-  from experiments.targets import GIB, target
+  from experiments.aot.forecast import (
+    planned,  # which brings the trainers along
+  )
+  from experiments.aot.targets import GIB, target
 
   devices = target(where).devices if where else jax.devices()
   names: dict[str, str] = {}
@@ -176,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--jobs', type=int, help='cells that run at a time')
   add('--retries', type=int, default=100, help='of a cell that was ended')
   add('--plan', action='store_true', help='show the cells, train nothing')
-  add('--target', default='', help='of --plan: see experiments/targets.py')
+  add('--target', default='', help='of --plan: see experiments/aot/targets.py')
   add('--dry-run', action='store_true', help='show what would be started')
   return parser
 

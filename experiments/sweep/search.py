@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.executors import needed
-from experiments.grid import Cell, Point, ranges
-from experiments.report import rows_of
+from experiments.sweep.executors import needed
+from experiments.sweep.grid import Cell, Point, ranges
+from experiments.tables import rows_of
 
 
 class Search:

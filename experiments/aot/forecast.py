@@ -15,11 +15,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from experiments import rehearse
+from experiments.aot import rehearse
+from experiments.aot.compiled import Work, work
+from experiments.aot.stand_in import stand_in, without_files
+from experiments.aot.targets import Chip, Device
 from experiments.command import Config
-from experiments.compiled import Work, work
-from experiments.stand_in import stand_in, without_files
-from experiments.targets import Chip, Device
 from hybrid_latent import sharding
 from hybrid_latent.types import PyTree
 

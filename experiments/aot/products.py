@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from experiments.hlo import Computation, Instruction
+from experiments.aot.hlo import Computation, Instruction
 
 
 def flops(computation: Computation, i: Instruction) -> float:

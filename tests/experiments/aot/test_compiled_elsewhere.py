@@ -59,8 +59,8 @@ def _counts(name: str):
   import jax.numpy as jnp
   from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-  from experiments.compiled import work
-  from experiments.targets import target
+  from experiments.aot.compiled import work
+  from experiments.aot.targets import target
 
   mesh = Mesh(target(name).devices, 'x')
 

@@ -1,9 +1,9 @@
 r"""Which machines the methods fit, in one table: README's.
 
-    python -m experiments.forecasts --jobs=2
+    python -m experiments.aot.forecasts --jobs=2
 
 Compiles each method for each model on the machine that is written here, with
-experiments/aot.py in a process of its own, and keeps what it finds in
+experiments.aot in a process of its own, and keeps what it finds in
 experiments/raw/aot/: what is there is not compiled again. A GPU needs the extra
 `aot`. Every device has a row of each micro-batch; samples are drawn on a mesh
 that cuts the weights as little as it may.
@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.command import resolved
-from experiments.comparison import markdown
+from experiments.tables import markdown
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 RAW = HERE / 'raw' / 'aot'
 GIB = 2**30
 
@@ -33,16 +33,17 @@ PLACES = {
   'Qwen/Qwen2.5-32B-Instruct': ('v5p:4x4x4', 64, dict(data=8, tensor=8)),
 }
 METHODS = {
-  'GRPO': 'grpo_gsm8k.py',
-  'HRPO': 'hrpo_gsm8k.py',
-  'Soft Tokens': 'soft_tokens_gsm8k.py',
-  'HyRea': 'hyrea_rl_math.py',
+  'GRPO': 'grpo_gsm8k.py:{}',
+  'HRPO': 'hrpo_gsm8k.py:{}',
+  'Soft Tokens': 'soft_tokens_gsm8k.py:{}',
+  'HyRea': 'hyrea_rl_math.py:{}',
+  'LRT': 'lrt.py:{},rl',
 }
 
 
 def main() -> int:
   """The exit code: 1 where something could not be compiled at all."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.forecasts')
+  parser = argparse.ArgumentParser(prog='python -m experiments.aot.forecasts')
   parser.add_argument('--jobs', type=int, default=1)
   jobs = parser.parse_args().jobs
   RAW.mkdir(parents=True, exist_ok=True)
@@ -58,17 +59,20 @@ def cases() -> Iterator[tuple[str, str]]:
 
 
 def options(model: str, method: str) -> list[str]:
-  """What experiments/aot.py is told."""
+  """What experiments.aot is told."""
   machine, devices, speaking = PLACES[model]
-  path = f'experiments/configs/{METHODS[method]}:{model}'
-  group = resolved(path, []).rollout.group
+  path = f'experiments/configs/{METHODS[method].format(model)}'
+  trainer = 'lrt' if method == 'LRT' else 'grpo'
+  # An update of LRT has a prompt with all of its answers in a row.
+  parts = 1 if method == 'LRT' else resolved(path, []).rollout.group
   sizes = dict(data=1, fsdp=1, tensor=1, sequence=1) | speaking
   return [
     f'--config={path}',
+    f'--trainer={trainer}',
     f'--target={machine}',
     f'--config.mesh.fsdp={devices}',
     f'--config.rollout.prompts={devices}',
-    f'--config.micro_batches={group}',
+    f'--config.micro_batches={parts}',
     *(f'--config.rollout.mesh.{axis}={size}' for axis, size in sizes.items()),
   ]
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.hlo import Computation, Instruction, computations
-from experiments.products import flops
-from experiments.traffic import traffic
+from experiments.aot.hlo import Computation, Instruction, computations
+from experiments.aot.products import flops
+from experiments.aot.traffic import traffic
 
 COLLECTIVES = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute',
                'ragged-all-to-all', 'reduce-scatter')  # fmt: skip

@@ -8,9 +8,9 @@ it fits and what bounds it.
 No weights are read and nothing is downloaded: a released model is known by its
 sizes. The exit code is 1 where the step does not fit; then the cheapest change
 with which it does is looked for, by compiling again (--no-suggest: it is not).
-`--target` see experiments/targets.py; `--memory=GIB` a device has less or more
-than that; `--out=FILE.json` writes it all down; `--quick` compiles three times
-as fast, for programs that take somewhat more.
+`--target` see experiments/aot/targets.py; `--memory=GIB` a device has less or
+more than that; `--out=FILE.json` writes it all down; `--quick` compiles three
+times as fast, for programs that take somewhat more.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from pathlib import Path
 import jax
 
 from experiments import command
+from experiments.aot.forecast import Program, forecast
+from experiments.aot.targets import GIB, Target, target
 from experiments.command import Config
-from experiments.forecast import Program, forecast
-from experiments.targets import GIB, Target, target
 from hybrid_latent import sharding
 
 NOTHING_HELPS = (

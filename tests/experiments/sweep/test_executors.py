@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import executors
-from experiments.executors import EXECUTORS, Local, Sky, Slurm
+from experiments.sweep import executors
+from experiments.sweep.executors import EXECUTORS, Local, Sky, Slurm
 from hybrid_latent.cluster import RESTART
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def python(code):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from experiments.compiled import Collective, work
+from experiments.aot.compiled import Collective, work
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.trees import named_leaves

@@ -1,6 +1,6 @@
 r"""How the work and the talk of an update grow with the devices.
 
-    python -m experiments.scaling --target=cpu:8 --model=Qwen/Qwen2.5-0.5B
+    python -m experiments.aot.scaling --target=cpu:8 --model=Qwen/Qwen2.5-0.5B
 
 Compiles the supervised update of all parameters for 1, 2, 4, ... devices along
 one axis of the mesh, with as many rows for each (weak) and with the same rows
@@ -26,11 +26,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from experiments.aot.forecast import forecast
+from experiments.aot.stand_in import sizes
+from experiments.aot.targets import Target, target
 from experiments.command import Config, resolved
-from experiments.comparison import markdown
-from experiments.forecast import forecast
-from experiments.stand_in import sizes
-from experiments.targets import Target, target
+from experiments.tables import markdown
 from hybrid_latent.models.transformer import Transformer
 
 CONFIG = 'experiments/configs/sft_arithmetic.py'
@@ -43,7 +43,7 @@ MIB = 2**20
 
 def main() -> None:
   """The command; see the top of this file."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.scaling')
+  parser = argparse.ArgumentParser(prog='python -m experiments.aot.scaling')
   parser.add_argument('--target', default='cpu:8')
   parser.add_argument('--model', default='Qwen/Qwen2.5-0.5B')
   parser.add_argument('--chunk', type=int, default=512)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import aot
+from experiments.aot import __main__ as aot
+from experiments.aot.forecast import device_bytes, forecast, planned
+from experiments.aot.stand_in import prefix, sizes, stand_in
+from experiments.aot.targets import CHIPS, Target, target
 from experiments.configs import sft_arithmetic
-from experiments.forecast import device_bytes, forecast, planned
-from experiments.stand_in import prefix, sizes, stand_in
-from experiments.targets import CHIPS, Target, target
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.huggingface import read_json, write_json

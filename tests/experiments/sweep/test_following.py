@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.following import Setup, followed
-from experiments.grid import cells, points
+from experiments.sweep.following import Setup, followed
+from experiments.sweep.grid import cells, points
 from hybrid_latent.cluster import RESTART
 
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
-PAGE = Path(__file__).parents[2] / 'experiments/configs/rl_arithmetic.py'
+PAGE = Path(__file__).parents[3] / 'experiments/configs/rl_arithmetic.py'
 
 
 def grid_of(grid, folder):

@@ -1,0 +1,1 @@
+"""What a trainer's step needs on machines that are not there."""
