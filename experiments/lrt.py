@@ -18,7 +18,6 @@ their log-probabilities. Writes WORKDIR/reasoner. The same command resumes a run
 that was stopped.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -31,7 +30,7 @@ import optax
 from jax.sharding import Mesh
 
 from experiments import command
-from experiments.command import Config, configured, named
+from experiments.command import Config, configured
 from experiments.policies import (
   Subject,
   checked_resume,
@@ -44,6 +43,7 @@ from experiments.policies import (
   subject,
 )
 from experiments.sampler import Sampler, shown, speaking, speech, tests_of
+from experiments.triples import answered, given
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import prompt_batches
@@ -215,47 +215,6 @@ def _keys(config):
   return jax.random.split(jax.random.key(config.seed), 3)
 
 
-def rows_of(config: Config, tokenizer) -> list[dict]:
-  """The training rows; where the answers are given, those of `data.triples`
-  that have one, and it fits into rollout.max_tokens with its end of text; with
-  its ids. It goes on where the text after the latents ends, white space
-  included."""
-  data, longest = config.data, config.rollout.max_tokens
-  if not data.triples:
-    return problems_of(data)(split=data.train)
-  made = named('jsonl:problems', 'hybrid_latent.data')
-  source = made(data.triples_task, data.triples, 'train')
-  wanted = 'question', 'answer', 'response'
-  rows = [{name: row[name] for name in wanted} for row in source
-          if row['response']]  # fmt: skip
-  *_, begun = config.feedback.initial.closing.rpartition(
-    config.rollout.delimiter
-  )
-  texts = [row['response'].removeprefix(begun) for row in rows]
-  ids = tokenizer(texts, add_special_tokens=False)['input_ids']
-  ends = [tokenizer.eos_token_id]
-  rows = [row | {'ids': answer + ends} for row, answer in
-          zip(rows, ids, strict=True) if len(answer) < longest]  # fmt: skip
-  if len(rows) < len(texts):
-    logging.getLogger(__name__).warning(
-      '%d of %d answers left out: longer than config.rollout.max_tokens=%d',
-      len(texts) - len(rows),
-      len(texts),
-      longest,
-    )
-  return rows
-
-
-def given(rows: list[dict], length: int, pad: int) -> tuple:
-  """Answers of rows as a batch wants them: tokens [u 1 t], and which count."""
-  tokens = np.full((len(rows), 1, length), pad, np.int32)
-  mask = np.zeros(tokens.shape, bool)
-  for i, row in enumerate(rows):
-    n = len(row['ids'])
-    tokens[i, 0, :n], mask[i, 0, :n] = row['ids'], True
-  return tokens, mask, mask
-
-
 def check(config: Config) -> None:
   """What no single part could refuse."""
   rollout, hosts = config.rollout, jax.process_count()
@@ -308,9 +267,14 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     anchor = jax.tree.map(jnp.copy, trainable)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   pad = int(actor.stop.pad)
+  rows = (
+    answered(config, actor.tokenizer)
+    if config.data.triples
+    else problems_of(config.data)(split=config.data.train)
+  )
   batches = iter(
     prompt_batches(
-      rows_of(config, actor.tokenizer),
+      rows,
       encode,
       batch=rollout.prompts // hosts,
       length=rollout.prompt_length,
@@ -324,8 +288,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   def taught(batch):
     """The batch of answers that are given."""
     prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
-    answers = given(batch['rows'], rollout.max_tokens, pad)
-    return sharding.from_host(Batch(prompt, *answers), mesh), {}
+    tokens, mask = given(batch['rows'], rollout.max_tokens, pad)
+    return sharding.from_host(Batch(prompt, tokens, mask, mask), mesh), {}
 
   def sampled(step, batch):
     """The batch of answers that are sampled and graded."""

@@ -11,8 +11,9 @@ os.environ['XLA_FLAGS'] = ' '.join(
   [
     '--xla_force_host_platform_device_count=8',
     # Half the time of the suite: the same programs, in slower machine code.
-    '--xla_backend_optimization_level=0',
-    '--xla_cpu_use_fusion_emitters=false',
+    '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+    if os.environ['JAX_PLATFORMS'] == 'cpu'
+    else '',
     os.environ.get('XLA_FLAGS', ''),
   ]
 )

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from experiments import lrt
+from experiments.triples import answered
 from hybrid_latent.formats.pretrained import pretrained
 from tests.experiments import lrt_tiny
 from tests.experiments.runs import tuned
@@ -24,10 +25,10 @@ def tiny(model_folder, stage, changes):
 def test_answers_that_do_not_fit_are_left_out(model_folder, caplog):
   config = tiny(model_folder, 'sft', {'rollout.max_tokens': 5})
   caplog.set_level(logging.WARNING)
-  rows = lrt.rows_of(config, pretrained(model_folder).tokenizer)
+  rows = answered(config, pretrained(model_folder).tokenizer)
   assert 0 < len(rows) < 8
   assert max(len(row['ids']) for row in rows) == 5
-  assert f'{8 - len(rows)} of 8 answers left out: longer' in caplog.text
+  assert f'{8 - len(rows)} of 8 answers of ' in caplog.text
 
 
 def test_answers_of_openr1_math(model_folder, tmp_path):
@@ -44,7 +45,7 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
   file.write_text('\n'.join(map(json.dumps, rows)))
   changes = {'data.triples': str(file), 'data.triples_task': 'openr1_math'}
   tokenizer = pretrained(model_folder).tokenizer
-  (row,) = lrt.rows_of(tiny(model_folder, 'sft', changes), tokenizer)
+  (row,) = answered(tiny(model_folder, 'sft', changes), tokenizer)
   assert row['question'] == 'Tom?' and row['answer'] == '4'
   assert tokenizer.decode(row['ids'][:-1]) == ' 4'
   assert row['ids'][-1] == tokenizer.eos_token_id
@@ -69,6 +70,11 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     ('rl', {'rollout.mode': 'laten'}, "mode is 'laten': write '' or .*latent"),
     ('rl', {'rollout.mode': 'explicit'}, "'explicit': .* teach .* nothing"),
     ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '' or .*latent"),
+    (
+      'sft',
+      {'rollout.max_tokens': 2},
+      r'8 of 8 answers of config.data.triples=.* longer .*max_tokens=2; none',
+    ),
     ('sft', {'micro_batches': 3}, 'a batch of 4 rows .* into 3 equal parts'),
     ('rl', {'optimizer.groups.ends.pattern': 'gate$'}, "pattern 'gate\\$' is"),
   ],
