@@ -156,7 +156,9 @@ def _interrupted(*_) -> None:
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
-    description='A run for every cell of a grid.', allow_abbrev=False
+    prog='python -m experiments.sweep',
+    description='A run for every cell of a grid.',
+    allow_abbrev=False,
   )
   add = parser.add_argument
   add('--config', required=True, help='FILE.py[:ARGUMENT]')

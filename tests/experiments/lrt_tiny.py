@@ -6,7 +6,6 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments.configs import lrt_arithmetic
-from tests.experiments import rl_tiny
 
 TRIPLES = Path(__file__).with_name('triples.jsonl')
 
@@ -21,7 +20,7 @@ def get_config(argument: str) -> ConfigDict:
   config.feedback.initial.latents = 3
   config.rewards = dict(
     digits=dict(
-      function='tests.experiments.lrt_tiny:rewarded', weight=1.0, kwargs={}
+      function='tests.experiments.rewards:tied_digits', weight=1.0, kwargs={}
     )
   )
   config.grader.workers = 1
@@ -36,10 +35,3 @@ def get_config(argument: str) -> ConfigDict:
   else:
     config.rollout.group = 4
   return config.lock()
-
-
-def rewarded(completions, question, **_):
-  """The share of digits; the same for all answers to some of the questions."""
-  shares = rl_tiny.digits(completions)
-  tied = lambda text: len(text) % 2
-  return [0.5 if tied(q) else x for q, x in zip(question, shares, strict=True)]

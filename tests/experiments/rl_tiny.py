@@ -1,5 +1,5 @@
-"""The smallest run that shows everything, and a reward that a random model
-earns. The argument is that of rl_arithmetic.py."""
+"""The smallest run that shows everything. The argument is that of
+rl_arithmetic.py."""
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ def get_config(argument: str) -> ConfigDict:
   config.rollout.update(prompts=2, group=4, max_tokens=8)
   config.rewards = dict(
     digits=dict(
-      function='tests.experiments.rl_tiny:digits', weight=2.0, kwargs={}
+      function='tests.experiments.rewards:digits', weight=2.0, kwargs={}
     )
   )
   config.grader.workers = 1
@@ -30,11 +30,6 @@ def get_config(argument: str) -> ConfigDict:
   config.eval.update(prompts=0, every=2)
   config.checkpoint.every = 1
   return config.lock()
-
-
-def digits(completions, **_):
-  """The share of a completion that is digits."""
-  return [sum(map(str.isdigit, c)) / max(len(c), 1) for c in completions]
 
 
 def mistaken(judged, group, **_):

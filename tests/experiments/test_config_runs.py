@@ -1,5 +1,7 @@
 """Every config makes a step, with a small model and short completions."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,14 +9,8 @@ from tests.experiments import lrt_tiny
 from tests.experiments.runs import lines, steps, taught, trained, tuned
 from tests.experiments.test_configs import EVERY, TAUGHT, TUNED, built
 
-QUICK = [('hyrea_rl_math', ',easyr1')]
-
-
-def each(configs):
-  """Of the slow ones."""
-  marks = lambda one: () if one in QUICK else pytest.mark.slow
-  some = [pytest.param(*one, marks=marks(one)) for one in configs]
-  return pytest.mark.parametrize(('name', 'words'), some)
+pytestmark = pytest.mark.slow
+each = partial(pytest.mark.parametrize, ('name', 'words'))
 
 
 @each(EVERY)
@@ -100,7 +96,7 @@ def tiny(config, steps=1):
   if config.rollout.thinking:  # a letter of it may end this model's rows
     config.rollout.closing.update(ended='####', cut='####')
   config.rewards.digits = dict(
-    function='tests.experiments.rl_tiny:digits', weight=1.0, kwargs={}
+    function='tests.experiments.rewards:digits', weight=1.0, kwargs={}
   )
   config.grader.workers = 1
   return config.lock()

@@ -105,7 +105,9 @@ def test_one_program_serves_all_budgets(run):
     assert sum(name in x for x in compiled) == 3, compiled  # a way each
 
 
-@pytest.mark.parametrize('place', [1, 2, 4])  # a line of each way
+@pytest.mark.parametrize(  # a line of each way
+  'place', [*(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2)), 4]
+)
 def test_a_line_is_what_a_trainer_would_say(place, run, config):
   """One whose config has this budget as its own, with no longer buffers."""
   row = run[1][place]

@@ -22,6 +22,7 @@ from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data import arithmetic
 from tests.experiments import rl_tiny
+from tests.experiments.rewards import digits
 from tests.experiments.runs import COMPILED, lines, quick_compiler
 
 ROWS, SAMPLES, TOKENS = 6, 3, 8
@@ -132,7 +133,7 @@ def test_answers_begin_with_the_closing_text_and_are_graded(run):
   for x in answers:
     assert [*x] == ['row', 'left', 'digits', 'reward', 'response']
     assert x['response'].startswith(CLOSING)
-    share = rl_tiny.digits([x['response']])[0]
+    share = digits([x['response']])[0]
     assert x['reward'] == pytest.approx(2 * share)
   means = np.reshape([x['reward'] for x in answers], (ROWS, SAMPLES)).mean(1)
   found = table[4]
@@ -171,6 +172,7 @@ def test_the_answers_are_those_of_transformers(
     assert answer['response'] == CLOSING + text
 
 
+@pytest.mark.slow
 def test_other_devices_answer_the_same(
   run, config, folder, tmp_path, monkeypatch
 ):

@@ -16,6 +16,7 @@ from hybrid_latent.data import arithmetic
 from hybrid_latent.data.jsonl import problems
 from tests.experiments import rl_tiny
 from tests.experiments.processes import finished, started
+from tests.experiments.rewards import digits
 from tests.experiments.runs import lines, quick_compiler
 
 PROMPTS, SIZE, SAMPLES = 10, 4, 2
@@ -73,7 +74,7 @@ def test_the_rows_are_completions_of_the_data_in_its_order(run, config):
   for row in rows:  # the reward is that of the whole text
     end = 'e' * (row['response_tokens'] > 0)
     text = row['reasoning'] + end + row['response']
-    expected = 2 * rl_tiny.digits([text])[0]
+    expected = 2 * digits([text])[0]
     assert row['reward'] == pytest.approx(expected, abs=1e-5)
   assert len({row['reasoning'] for row in rows}) > len(rows) / 2
 
@@ -96,6 +97,7 @@ def test_the_task_generated_reads_them(run, tmp_path):
   assert [*found] == lines(run / 'train.jsonl')
 
 
+@pytest.mark.slow
 def test_other_devices_and_parts_sample_the_same(
   run, config, tmp_path, monkeypatch
 ):

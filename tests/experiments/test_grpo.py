@@ -15,6 +15,7 @@ from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
+from tests.experiments.rewards import digits
 from tests.experiments.runs import (
   arrays,
   column,
@@ -94,9 +95,7 @@ def test_a_completion_of_every_prompt_is_written_down(hrpo):
     assert row['prompt'].startswith(tuple('TBSMAEZ'))
     assert row['answer'].isdigit()
     assert 1 <= len(row['tokens']) == len(row['latent']) <= 8
-    assert row['reward'] == pytest.approx(
-      2 * rl_tiny.digits([row['completion']])[0]
-    )
+    assert row['reward'] == pytest.approx(2 * digits([row['completion']])[0])
     assert all(0 <= x < 1 for x in row['latent'])
   assert any(row['latent'][0] > 0 for row in rows)
 

@@ -50,6 +50,7 @@ def test_a_folder_without_rollouts_is_refused(model_folder, tmp_path):
     trained(config, tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_a_rollout_can_be_cut_into_updates(model_folder, tmp_path):
   """Every update counts for the schedule, and only the first is on-policy:
   else no ratio would reach the narrow clip."""
@@ -105,7 +106,7 @@ def test_prompts_whose_completions_are_alike_are_replaced(
 ):
   changes = {
     'data.of.count': 64,
-    'rewards.digits.function': f'{__name__}:{sometimes.__name__}',
+    'rewards.digits.function': 'tests.experiments.rewards:some_digits',
   }
   once = trained(tiny(model_folder, **changes), tmp_path / 'once')
   assert (column(once, 'frac_reward_zero_std') > 0).any()
@@ -115,12 +116,6 @@ def test_prompts_whose_completions_are_alike_are_replaced(
   assert (column(again, 'reward') > column(once, 'reward')).any()
   shown = lines(tmp_path / 'again' / 'completions.jsonl')
   assert all(row['prompt'].startswith(tuple('TB')) for row in shown)
-
-
-def sometimes(completions, question, **_):
-  """Alike for every prompt but those of Tom and Ben."""
-  told = question[0].startswith(('Tom', 'Ben'))
-  return rl_tiny.digits(completions) if told else [0.0] * len(completions)
 
 
 @pytest.mark.slow

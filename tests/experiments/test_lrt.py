@@ -19,6 +19,7 @@ from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.trees import map_named
 from tests.experiments import lrt_tiny
 from tests.experiments.conftest import ENDS, MODEL
+from tests.experiments.rewards import tied_digits
 from tests.experiments.runs import (
   Tuning,
   arrays,
@@ -202,7 +203,7 @@ def test_answers_of_equal_reward_teach_nothing(rl):
     ):
       (question,) = re.findall(r'\w+ has .* have\?', decode(text, mask))
       answers = [*map(decode, batch.tokens[u], batch.spoken[u])]
-      rewards = lrt_tiny.rewarded(answers, [question] * ANSWERS)
+      rewards = tied_digits(answers, [question] * ANSWERS)
       ties.append(len({*rewards}) == 1)
       assert batch.advantages[u][batch.mask[u]].any() != ties[-1]
   assert 0 < sum(ties) < len(ties) == 4 * PROMPTS

@@ -23,7 +23,7 @@ def get_config(argument: str) -> ConfigDict:
   config.rollout.closing.update(cut='e So', late=' So', neither='ne')
   config.rewards = dict(
     accuracy=dict(
-      function='tests.experiments.ways_tiny:digit', weight=1.0, kwargs={}
+      function='tests.experiments.rewards:a_digit', weight=1.0, kwargs={}
     )
   )
   config.eval.update(prompts=6, samples=2, sampling=dict(temperature=1.5))
@@ -45,8 +45,3 @@ def new_reasoner(folder: Path, model: Path, seed: int, latents: int = 3) -> str:
   )
   write_reasoner(made, folder)
   return str(folder)
-
-
-def digit(completions, **_):
-  """Whether there is one of the first four in a completion."""
-  return [float(any(x in text for x in '0123')) for text in completions]

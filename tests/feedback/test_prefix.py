@@ -226,6 +226,7 @@ def torch_gradients(thinker):
   return found
 
 
+@pytest.mark.slow
 def test_activations_that_are_made_again_give_the_same_gradient(actor):
   prompt, _ = asked(*Mode)
   tokens = np.random.default_rng(1).integers(0, 131, (6, 5))

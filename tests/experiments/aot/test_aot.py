@@ -77,7 +77,9 @@ def test_a_supervised_step_is_gone_through_with_its_latents(folder):
   )
 
 
-@pytest.mark.parametrize('stage', ['sft', 'rl'])
+@pytest.mark.parametrize(
+  'stage', ['sft', pytest.param('rl', marks=pytest.mark.slow)]
+)
 def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
   """It and its state are the smaller part: the base has neither."""
   config = lrt_tiny.get_config(f'{folder},{stage},{folder}')
@@ -96,6 +98,7 @@ def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
   assert ('reference' in held) == (stage == 'rl')
 
 
+@pytest.mark.slow
 def test_activations_of_both_networks_are_made_again(folder):
   """With remat, the update computes more."""
   flops = {}
