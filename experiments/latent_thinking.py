@@ -9,8 +9,9 @@ fragments of its thoughts; then reasoners, which read the prompt's last state or
 all of them and have few or many latents, learn to stand for the thoughts, from
 right answers and by reinforcement (LRT, ICLR 2026). Two copies of the model
 learn to think less (ShorterBetter, LC-R1).
-Ends with a table of what the test problems say at several token budgets, and
-the figure of the fragments. The same command goes on after a stop.
+Ends with the figure of the fragments, a table of what is right at several token
+budgets, and one where every problem gets the latents of another. The same
+command goes on after a stop.
 """
 
 import argparse
@@ -65,6 +66,10 @@ def main() -> None:
       f'{name}={folder}' for name, folder in reasoners.items()
     )
   evaluate.evaluate(words, str(workdir / 'table'))
+  with words.unlocked():
+    words.feedback.kwargs.swapped = True
+    words.evaluate.update(ways=('latent',), budgets=words.evaluate.budgets[:1])
+  evaluate.evaluate(words, str(workdir / 'swapped'))
 
 
 def thinker(workdir: Path) -> Path:
