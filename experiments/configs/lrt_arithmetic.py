@@ -42,6 +42,7 @@ def get_config(argument: str) -> ConfigDict:
   config.grader, config.eval = small.grader, small.eval
   config.checkpoint = small.checkpoint
   config.feedback.initial.update(backbone=backbone, latents=16, closing=CLOSING)
+  config.feedback.initial.reads = 'prompt'  # the last state teaches it nothing
   config.rollout.update(prompt_length=thinks.rollout.prompt_length)
   config.rollout.update(max_tokens=16, buckets=1, chunk=16)
   config.rollout.closing.update(
