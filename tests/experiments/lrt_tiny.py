@@ -17,7 +17,7 @@ def get_config(argument: str) -> ConfigDict:
   config.data.of = dict(count=16, steps=(1, 2), largest=20)
   config.rollout.update(prompts=4, prompt_length=64, max_tokens=8)
   config.rollout.closing.neither = ''
-  config.feedback.initial.latents = 3
+  config.feedback.initial.update(latents=3, reads='last')
   config.rewards = dict(
     digits=dict(
       function='tests.experiments.rewards:tied_digits', weight=1.0, kwargs={}
