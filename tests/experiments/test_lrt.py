@@ -220,6 +220,7 @@ def test_the_reference_is_the_reasoner_at_the_start(rl):
              for x in others)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_updates_of_one_batch_compare_with_what_was_before_them(
   rl, sft, made, tmp_path
 ):

@@ -64,6 +64,7 @@ def test_all_programs_of_a_step_are_compiled(programs):
   assert not any(program.refused for program in programs)
 
 
+@pytest.mark.slow
 def test_a_supervised_step_is_gone_through_with_its_latents(folder):
   config = sft_arithmetic.get_config(f'{folder},coconut')
   optimizer, update = forecast(config, 'sft', jax.devices())
