@@ -67,7 +67,7 @@ def main() -> None:
     )
   evaluate.evaluate(words, str(workdir / 'table'))
   with words.unlocked():
-    words.feedback.kwargs.swapped = True
+    words['feedback'].kwargs.swapped = True
     words.evaluate.update(ways=('latent',), budgets=words.evaluate.budgets[:1])
   evaluate.evaluate(words, str(workdir / 'swapped'))
 

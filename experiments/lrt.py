@@ -21,7 +21,7 @@ that was stopped.
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,20 +58,22 @@ from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
+Rows = jax.Array | np.ndarray
+
 
 class Batch(NamedTuple):
   """What the updates of a step are made on, a row a prompt."""
 
   prompt: Prompt
-  tokens: jax.Array  # i32[u g t]: its answers
-  spoken: jax.Array  # bool[u g t]: up to their end
-  mask: jax.Array  # bool[u g t]: the tokens that count
+  tokens: Rows  # i32[u g t]: its answers
+  spoken: Rows  # bool[u g t]: up to their end
+  mask: Rows  # bool[u g t]: the tokens that count
   # f32[u g t] each, where the answers were sampled:
-  sampler: jax.Array | None = None  # their log-probs
-  behaviour: jax.Array | None = None  # of the filtered distribution
-  advantages: jax.Array | None = None
-  reference: jax.Array | None = None  # log-probs of the reasoner at the start
-  old: jax.Array | None = None  # log-probs before the first update
+  sampler: Rows | None = None  # their log-probs
+  behaviour: Rows | None = None  # of the filtered distribution
+  advantages: Rows | None = None
+  reference: Rows | None = None  # log-probs of the reasoner at the start
+  old: Rows | None = None  # log-probs before the first update
 
 
 class Programs(NamedTuple):
@@ -112,7 +114,8 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
 
   def score(policy, batch):
     """Of the answers, a row each; the latents of a prompt are made once."""
-    answers = Trajectory(*[None] * len(Trajectory._fields))._replace(
+    nothing: Any = [None] * len(Trajectory._fields)
+    answers = Trajectory(*nothing)._replace(
       tokens=_flat(batch.tokens), mask=_flat(batch.spoken), record=()
     )
     return replay(

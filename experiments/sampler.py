@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -112,12 +112,15 @@ class Sampler:
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = self._bucket(longest, self._rollout.prompt_length)
     ids, mode = batch['ids'], batch.get('mode', self._mode)
-    prompt = Prompt(
+    if mode is not None:
+      mode = np.broadcast_to(np.int32(mode), ids.shape)
+    read: Any = (
       batch['tokens'][:, -width:],
       batch['mask'][:, -width:],
       ids,
-      None if mode is None else np.broadcast_to(np.int32(mode), ids.shape),
+      mode,
     )
+    prompt = Prompt(*read)
     prompt = sharding.from_host(prompt, self._mesh)
     with jax.set_mesh(self._mesh):
       return prompt, self._prefill(weights, prompt)

@@ -112,8 +112,13 @@ def answers(config: Config) -> lrt.Batch:
   shape = u, rollout.group, rollout.max_tokens
   tokens = lambda *some: rng.integers(100, 300, some).astype(np.int32)
   zeros, every = np.zeros(shape, np.float32), np.ones(shape, bool)
+  prompt: Any = (
+    tokens(u, p),
+    np.ones((u, p), bool),
+    np.arange(u, dtype=np.int32),
+  )
   return lrt.Batch(
-    Prompt(tokens(u, p), np.ones((u, p), bool), np.arange(u, dtype=np.int32)),
+    Prompt(*prompt),
     tokens(*shape),
     every,
     every,

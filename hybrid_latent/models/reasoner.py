@@ -13,7 +13,7 @@ N(0, 0.02), so that the products begin near f_in(H), and with f_out such that
 latents are as long as the model's token embeddings.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +89,6 @@ class Prefix(NamedTuple):
 
 def without_vocabulary(model: Transformer) -> Transformer:
   """The layers and the last norm of a decoder: what reads no token."""
-  model = jax.tree.map(lambda x: x, model)
-  model.embedding = model.head = nnx.data(None)
-  return model
+  copy: Any = jax.tree.map(lambda x: x, model)
+  copy.embedding = copy.head = nnx.data(None)
+  return copy
