@@ -17,7 +17,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 
@@ -25,6 +24,7 @@ from experiments import command
 from experiments.aot.forecast import Program, forecast
 from experiments.aot.targets import GIB, Target, target
 from experiments.command import Config
+from experiments.tables import write_whole
 from hybrid_latent import sharding
 
 NOTHING_HELPS = (
@@ -67,12 +67,13 @@ def main(argv: list[str]) -> int:
     change = suggestion(config, known.trainer, machine, programs)
     print(f'It fits with {" ".join(change)}' if change else NOTHING_HELPS)
   if known.out:
-    _write(known.out, {
+    found = {
       'config': json.loads(config.to_json_best_effort()),
       'target': known.target, 'trainer': known.trainer, 'fits': fitting,
       'suggestion': change, 'memory': machine.chip.memory,
       'programs': [figures(program, machine) for program in programs],
-    })  # fmt: skip
+    }  # fmt: skip
+    write_whole(known.out, json.dumps(found, indent=2) + '\n')
   return 0 if fitting else 1
 
 
@@ -211,12 +212,6 @@ def _verdict(programs, machine, step_s):
 def _bound(seconds: dict[str, float]) -> str:
   bound = max(seconds, key=lambda name: seconds[name])
   return f'{seconds[bound]:.3f} {bound}'
-
-
-def _write(path: str, value: dict) -> None:
-  draft = Path(f'{path}.part')
-  draft.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
-  draft.rename(path)
 
 
 if __name__ == '__main__':

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from experiments.aot.targets import GIB
 from experiments.command import resolved
 from experiments.tables import markdown
 
 HERE = Path(__file__).parents[1]
 RAW = HERE / 'raw' / 'aot'
-GIB = 2**30
 
 # Model -> machine, its devices, and how these sample.
 PLACES = {

@@ -29,6 +29,7 @@ def test_answers_that_do_not_fit_are_left_out(model_folder, caplog):
   assert 0 < len(rows) < 8
   assert max(len(row['ids']) for row in rows) == 5
   assert f'{8 - len(rows)} of 8 answers of ' in caplog.text
+  assert ' left out: longer' in caplog.text
 
 
 def test_answers_of_openr1_math(model_folder, tmp_path):
