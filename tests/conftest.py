@@ -22,6 +22,13 @@ import jax
 import pytest
 
 
+def pytest_addoption(parser):
+  """Read here, since pytest knows no other conftest.py when it reads options."""
+  parser.addoption(
+    '--table', action='store_true', help='print the rows of tests/faults'
+  )
+
+
 def pytest_configure(config):
   """Compiled programs outlive the run, in pytest's own cache folder; and data
   that a trainer has prepared."""
