@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
+from experiments.fields.rule import EVALUATED
 from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
@@ -28,9 +29,6 @@ from hybrid_latent.types import (
   Stop,
   Trajectory,
 )
-
-EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',
-             'hidden_ratio', 'switches', 'latent_tokens')  # fmt: skip
 
 
 class Rolled(NamedTuple):

@@ -1,4 +1,4 @@
-"""Annotations of arguments that accept only some numbers.
+"""Annotations of arguments that accept only some numbers, or some texts.
 
 `eps: PositiveFloat` says of an argument what its type alone does not. Whoever
 reads a value from a config or a command line checks it against them; the
@@ -23,4 +23,6 @@ NonNegativeInt = Annotated[int, Range(ge=0)]
 PositiveFloat = Annotated[float, Range(gt=0)]
 NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitFloat = Annotated[float, Range(ge=0, le=1)]  # a share, a probability
+Pattern = Annotated[str, 'regex']  # a regular expression
+Share = Annotated[float, Range(gt=0, le=1)]  # of something, and not nothing
 OpenUnitFloat = Annotated[float, Range(gt=0, lt=1)]

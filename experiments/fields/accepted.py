@@ -15,12 +15,12 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
-from hybrid_latent.ranges import Range
+from hybrid_latent.ranges import Pattern, Range
 
-PATH, NAMED_PATH, REGEX, NOT_EMPTY = 'path', 'named path', 'regex', 'not empty'
+PATH, NAMED_PATH, NOT_EMPTY = 'path', 'named path', 'not empty'
+(REGEX,) = Pattern.__metadata__
 Path = Annotated[str, PATH]  # '~' is the home folder
 NamedPath = Annotated[str, NAMED_PATH]
-Pattern = Annotated[str, REGEX]
 Text = Annotated[str, NOT_EMPTY]
 Kwargs = dict[str, Any]
 

@@ -8,10 +8,10 @@ from hybrid_latent.ranges import (
   PositiveFloat,
   PositiveInt,
   Range,
+  Share,
 )
 
 Way = Literal['explicit', 'neither', 'latent']
-Share = Annotated[float, Range(gt=0, le=1)]
 Floor = Annotated[float, Range(ge=0, lt=1)]
 
 SAMPLING = {

@@ -14,14 +14,17 @@ FIELDS = TRAINING | GENERATION
 
 
 def field_of(name: str) -> Field | None:
-  """The entry of a field by its dotted name; None where there is none. What a
-  feedback has inside is a feedback."""
-  name = name.replace('.inside.', '.')
-  if name in FIELDS:
-    return FIELDS[name]
-  parts = name.split('.')
-  parts[-2:-1] = ['*']
-  return FIELDS.get('.'.join(parts))
+  """The entry of a field by its dotted name; None where there is none."""
+  return next((FIELDS[p] for p in FIELDS if matches(name, p)), None)
+
+
+def matches(name: str, pattern: str) -> bool:
+  """Whether a dotted name is one of a pattern. What a feedback has inside is a
+  feedback."""
+  names = name.replace('.inside.', '.').split('.')
+  parts = pattern.split('.')
+  pairs = zip(names, parts, strict=False)
+  return len(names) == len(parts) and all(p in ('*', n) for n, p in pairs)
 
 
 def function_of(name: str) -> tuple[str, str] | None:

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from experiments.fields.accepted import Field, Kwargs, Path, Pattern, Text
+from experiments.fields.accepted import Field, Kwargs, Path, Text
 from hybrid_latent.ranges import (
   NonNegativeFloat,
   NonNegativeInt,
+  Pattern,
   PositiveFloat,
   PositiveInt,
   Range,
+  Share,
   UnitFloat,
 )
 
@@ -17,7 +19,6 @@ Seed = Annotated[int, Range(ge=0, lt=2**32)]
 Axis = Literal[-1] | PositiveInt
 Rate = Annotated[float, Range(gt=0, le=1)]
 Decay = Annotated[float, Range(ge=0, lt=1)]
-Share = Annotated[float, Range(gt=0, le=1)]
 
 FEEDBACK = {
   'function': Field(

@@ -25,9 +25,12 @@ text of a model is ever run.
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Literal
 
 from hybrid_latent.rewards.latex import boxed, last_span, spelled
 
+Kind = Literal['number', 'letter', 'latex']
+Parser = Literal['official', 'fixed']
 DELIMITER = '####'
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
@@ -42,7 +45,7 @@ def gsm8k(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """1 where the last number of the answer is the gold one, else 0."""
@@ -53,7 +56,7 @@ def choice(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """1 where the last letter A-J of the answer is the gold one, else 0."""
@@ -64,7 +67,7 @@ def boxed_math(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   r"""1 where the answer (boxed, else the last LaTeX span, else the last number)
@@ -79,8 +82,8 @@ def correct(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  kind: str = 'number',
-  parser: str = 'official',
+  kind: Kind = 'number',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """As the three above, without the condition on `####`: for evaluation."""

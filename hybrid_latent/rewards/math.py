@@ -16,6 +16,7 @@ from math_verify import (
   verify,
 )
 
+from hybrid_latent.ranges import Pattern
 from hybrid_latent.rewards.latex import boxed
 
 # On a timeout it logs the whole text, as a warning.
@@ -50,7 +51,7 @@ def accuracy(
   ]
 
 
-def format(completions: Sequence[str], *, pattern: str, **_) -> list[float]:
+def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
   r"""1 where the whole completion matches the regular expression, else 0.
 
   r'.*\\boxed\{.+\}.*' asks for a boxed answer,
