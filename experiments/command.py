@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from experiments.fields.accepted import Folder, expanded, parsed
 from experiments.fields.check import check
 from experiments.fields.help import configs_text, fields_text
 from experiments.fields.overrides import loaded, resolved
@@ -34,6 +35,7 @@ __all__ = [
   'resolved',
   'revision',
   'run',
+  'value',
   'write_run',
 ]
 
@@ -87,9 +89,21 @@ def config_parser(
   )
   if workdir:
     parser.add_argument(
-      '--workdir', required=True, type=str, help='folder to write'
+      '--workdir', required=True, type=value(Folder), help='folder to write'
     )
   return parser
+
+
+def value(annotation: Any) -> Callable[[str], Any]:
+  """Of an option that accepts what the annotation does: its `type`."""
+
+  def read(text: str) -> Any:
+    try:
+      return expanded(annotation, parsed(annotation, text))
+    except ValueError as error:
+      raise argparse.ArgumentTypeError(f'{text!r}: {error}') from None
+
+  return read
 
 
 def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:

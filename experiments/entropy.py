@@ -15,6 +15,11 @@ WORKDIR/examples.txt: what becomes of the first rows. The same command goes on
 after a stop and computes no finished part again.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('entropy', __doc__))
+
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -28,7 +33,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.policies import loaded, problems_of, prompt_ids
 from hybrid_latent import cluster, sharding
@@ -248,4 +253,4 @@ def _placed(x: np.ndarray, mesh: Mesh) -> jax.Array:
 
 
 if __name__ == '__main__':
-  command.run(annotate)
+  command.run(annotate, OPTIONS)

@@ -30,6 +30,11 @@ Writes WORKDIR/table.jsonl, line by line, and table.md. The same command goes on
 after a stop; subjects, ways and budgets may be added.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('evaluate', __doc__))
+
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +47,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
@@ -292,4 +297,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate)
+  command.run(evaluate, OPTIONS)

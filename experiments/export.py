@@ -6,7 +6,22 @@ Adapters are merged. The folder appears whole or not at all. The default is the
 newest step; `best` is that of the highest config.checkpoint.best.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('export', __doc__)
+  add = parser.add_argument
+  add('--workdir', required=True, type=command.value(Folder), help='of the run')
+  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  add('--step', default='latest', help='a number, or best')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import importlib
 import json
 from contextlib import closing
@@ -23,16 +38,10 @@ from hybrid_latent.trees import combine, partition
 
 def main() -> None:
   """The command; see the top of this file."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.export')
-  parser.add_argument('--workdir', required=True)
-  parser.add_argument('--to', required=True, type=Path)
-  parser.add_argument('--step', default='latest', help='a number, or best')
-  flags = parser.parse_args()
-  try:
-    step = export(flags.workdir, flags.step, flags.to)
-  except (FileExistsError, ValueError) as error:
-    parser.error(str(error))
-  print(f'wrote step {step} of {flags.workdir} to {flags.to}')
+  flags = _parser().parse_args()
+  to = Path(flags.to)
+  step = export(flags.workdir, flags.step, to)
+  print(f'wrote step {step} of {flags.workdir} to {to}')
 
 
 def export(workdir: str, which: str, to: Path) -> int:
@@ -63,4 +72,5 @@ def export(workdir: str, which: str, to: Path) -> int:
 
 
 if __name__ == '__main__':
-  main()
+  with command.report_errors():
+    main()

@@ -24,6 +24,11 @@ is sampled depends on the seed and on the number of the prompt, not on the parts
 or on the devices.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('generate', __doc__))
+
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,7 +38,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import (
@@ -168,4 +173,4 @@ def join(
 
 
 if __name__ == '__main__':
-  command.run(generate)
+  command.run(generate, OPTIONS)

@@ -10,6 +10,11 @@ processes, scores them under the reference meanwhile, and makes one update (or
 run that was stopped.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('grpo', __doc__))
+
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -21,11 +26,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments import command
 from experiments.command import Config, configured
+from experiments.fields.check import check
 from experiments.policies import (
   Subject,
-  check,
   checked_resume,
   exported,
   feedback_of,
@@ -231,7 +235,7 @@ def _keys(config):
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
-  check(config)
+  check(config, 'grpo', jax.process_count())
   group, updates = config.rollout.group, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
 
@@ -433,4 +437,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train)
+  command.run(train, OPTIONS)

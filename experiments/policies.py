@@ -256,28 +256,6 @@ def share_rows(rows: int, mesh: Mesh) -> None:
     )
 
 
-def check(config: Config) -> None:
-  """What no single part could refuse."""
-  rollout = config.rollout
-  if rollout.group < 2 and not config.critic.enabled:
-    raise ValueError(
-      f'config.rollout.group is {rollout.group}: a completion is judged '
-      'against the others of its prompt, so write at least 2, or '
-      'critic.enabled=True and advantage.function=gae:gae'
-    )
-  if rollout.prompts % jax.process_count():
-    raise ValueError(
-      f'config.rollout.prompts is {rollout.prompts}: write a multiple '
-      f'of the {jax.process_count()} hosts'
-    )
-  if rollout.attempts > 1 and rollout.buckets != 1:
-    raise ValueError(
-      f'config.rollout.attempts is {rollout.attempts} with buckets '
-      f'{rollout.buckets}: batches that are joined need one shape, so write '
-      'rollout.buckets=1'
-    )
-
-
 def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes."""
   fields = lambda text: named_leaves(json.loads(text))

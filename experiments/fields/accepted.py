@@ -22,6 +22,7 @@ PATH, NAMED_PATH, NOT_EMPTY = 'path', 'named path', 'not empty'
 Path = Annotated[str, PATH]  # '~' is the home folder
 NamedPath = Annotated[str, NAMED_PATH]
 Text = Annotated[str, NOT_EMPTY]
+Folder = Annotated[Path, NOT_EMPTY]
 Kwargs = dict[str, Any]
 
 

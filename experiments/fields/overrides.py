@@ -3,7 +3,7 @@
 import difflib
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def loaded(path: str) -> Config:
       f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
       f'or one of {known}'
     )
-  spec = importlib.util.spec_from_file_location(f'config_{file.stem}', file)
+  name = f'config_{file.stem}'
+  spec: Any = importlib.util.spec_from_file_location(name, file)
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
@@ -71,7 +72,7 @@ def loaded(path: str) -> Config:
   return config if isinstance(config, ConfigDict) else ConfigDict(config)
 
 
-def leaves(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
+def leaves(config: Config, prefix: str = '') -> Iterator[tuple[str, Any]]:
   """The fields by their dotted names, empty parts included."""
   for name, value in config.items():
     if isinstance(value, ConfigDict) and value:

@@ -110,7 +110,7 @@ def sequence_sum(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
 
 
 Aggregation = Literal['token', 'sequence', 'constant', 'sum']
-AGGREGATIONS: dict[Aggregation, Callable[..., Mean]] = {
+AGGREGATIONS: dict[str, Callable[..., Mean]] = {
   'token': token_mean,
   'sequence': sequence_mean,
   'constant': constant_mean,

@@ -98,17 +98,14 @@ def _masked(weights, cap):
 
 
 Level = Literal['token', 'sequence', 'sequence-sum']
-LEVELS: dict[Level, Callable] = {
+LEVELS: dict[str, Callable] = {
   'token': lambda log_ratio, mask: log_ratio,
   'sequence': _mean_of_row,
   'sequence-sum': lambda log_ratio, mask: _of_row(log_ratio),
 }
-Correction = Literal[
-  'none',
-  *('token_truncate', 'token_mask'),
-  *('sequence_truncate', 'sequence_mask'),
-]
-CORRECTIONS: dict[Correction, tuple] = {
+Correction = Literal['none', 'token_truncate', 'token_mask',
+                     'sequence_truncate', 'sequence_mask']  # fmt: skip
+CORRECTIONS: dict[str, tuple] = {
   'none': ('token', lambda weights, cap: jnp.ones_like(weights)),
   'token_truncate': ('token', jnp.minimum),
   'token_mask': ('token', _masked),
