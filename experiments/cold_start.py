@@ -65,6 +65,7 @@ class Cell(NamedTuple):
   speaks: str  # a method of rl_arithmetic.py
 
 
+@command.report_errors()
 def main() -> None:
   """The experiment."""
   flags = _parser().parse_args()
@@ -149,5 +150,4 @@ def figures(
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

@@ -36,6 +36,7 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 
+@command.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
@@ -72,5 +73,4 @@ def export(workdir: str, which: str, to: Path) -> int:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

@@ -54,6 +54,7 @@ FRAGMENTS = 512  # thoughts that are cut to pieces
 BACKBONE = replace(SMALL, width=128, heads=4)
 
 
+@command.report_errors()
 def main() -> None:
   """The experiment."""
   flags = _parser().parse_args()
@@ -137,5 +138,4 @@ def taught(workdir: Path, base: Path, cell: str, seed: int) -> dict[str, Path]:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

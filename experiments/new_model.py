@@ -61,6 +61,7 @@ SMALL = TransformerConfig(
 )
 
 
+@command.report_errors()
 def main() -> None:
   """Writes the folder."""
   flags = _parser().parse_args()
@@ -88,5 +89,4 @@ def new_model(
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

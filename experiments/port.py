@@ -60,6 +60,7 @@ from hybrid_latent.ops.attention import causal_mask, positions
 PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
 
 
+@command.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; see the top of this file."""
   parser = _parser()
@@ -146,5 +147,4 @@ def torch_model(path: Path, dtype: str, **options):
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

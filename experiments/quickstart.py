@@ -43,6 +43,7 @@ from hybrid_latent.data import arithmetic
 METHODS = ('grpo', 'hrpo')
 
 
+@command.report_errors()
 def main() -> None:
   """The whole demonstration."""
   flags = _parser().parse_args()
@@ -152,5 +153,4 @@ def as_text(table: list[dict]) -> str:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

@@ -221,6 +221,7 @@ def read_requests(path: Path) -> list[Any]:
   return found
 
 
+@command.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command."""
   config, flags = command.parse(_parser(), argv)
@@ -235,5 +236,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

@@ -68,6 +68,7 @@ NOTHING_HELPS = (
 )
 
 
+@command.report_errors()
 def main(argv: list[str]) -> int:
   """The exit code: 0 where the step fits."""
   config, known = command.parse(_parser(), argv)
@@ -238,5 +239,4 @@ if __name__ == '__main__':
   for word in sys.argv:
     if word.startswith('--target=cpu:') and word[13:].isdigit():
       jax.config.update('jax_num_cpu_devices', int(word[13:]))
-  with command.report_errors():
-    sys.exit(main(sys.argv[1:]))
+  sys.exit(main(sys.argv[1:]))

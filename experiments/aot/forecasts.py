@@ -53,6 +53,7 @@ METHODS = {
 }
 
 
+@command.report_errors()
 def main() -> int:
   """The exit code: 1 where something could not be compiled at all."""
   jobs = _parser().parse_args().jobs
@@ -128,5 +129,4 @@ def _line(model, method, found) -> dict:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    sys.exit(main())
+  sys.exit(main())

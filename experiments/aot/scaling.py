@@ -57,6 +57,7 @@ ROWS = 8  # of a device where the rows grow with them
 MIB = 2**20
 
 
+@command.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
@@ -115,5 +116,4 @@ def _config(model, chunk, axis, n, rows) -> Config:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    main()
+  main()

@@ -89,7 +89,7 @@ def described(annotation: Any) -> str:
     return 'None'
   if kind is tuple:
     if parts[1:] == (...,):
-      return f'a tuple, each of it {described(parts[0])}'
+      return f'a tuple of values, each {described(parts[0])}'
     return f'({", ".join(map(described, parts))})'
   for mark in marks:
     if isinstance(mark, Range):

@@ -54,6 +54,7 @@ import sys
 from experiments.launch.recipes import RECIPES, launched, machine, shown
 
 
+@command.report_errors()
 def main() -> int:
   """The command; its exit code."""
   flags, words = _parsed(sys.argv[1:])
@@ -66,5 +67,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  with command.report_errors():
-    sys.exit(main())
+  sys.exit(main())
