@@ -89,8 +89,8 @@ def annotate(config: Config, workdir: str) -> str:
     return f'{workdir}/steps.jsonl'
 
   # ------------------------------------------------------------------- model
-  base = config.model.copy_and_resolve_references()
-  base.new_tokens = ()
+  base = config.copy_and_resolve_references()
+  base.model.new_tokens = ()
   model, tokenizer, *_ = loaded(base, mesh)
   entropies = programs(config, mesh)
 

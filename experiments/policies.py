@@ -15,6 +15,8 @@ from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config, configured, named
+from experiments.fields.model import check_model
+from experiments.fields.overrides import at
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -45,7 +47,7 @@ class Subject(NamedTuple):
 
 def subject(config: Config, mesh: Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
-  source = loaded(config.model, mesh)
+  source = loaded(config, mesh)
   tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
   policy = with_owned(policy, source)
@@ -53,14 +55,16 @@ def subject(config: Config, mesh: Mesh, key) -> Subject:
   return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
 
 
-def loaded(model: Config, mesh: Mesh) -> Pretrained:
+def loaded(config: Config, mesh: Mesh) -> Pretrained:
   """The model of `config.model` on the mesh, with its new tokens. ValueError
-  for one without a tokenizer."""
+  for one without a tokenizer, or that cannot be used as the config says."""
+  model = config.model
   source = pretrained(
     model.source,
     dtype=model.dtype,
     param_dtype=model.param_dtype,
     place=lambda name, x: placed({name: x}, mesh)[name],
+    check=partial(check_model, config),
     remat=model.remat,
   )
   if source.tokenizer is None:
@@ -82,7 +86,7 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
   """
   *_, critic_key = jax.random.split(key, 3)
   policy = adapted(config, base, tokenizer, key)
-  if config.critic.enabled:
+  if at(config, 'critic.enabled'):
     rank = config.lora.rank
     model = (
       lora.add(base, critic_key, **config.lora)
@@ -147,7 +151,8 @@ def copies_base(config: Config, policy: Policy, base) -> bool:
 
 def needs_reference(config: Config) -> bool:
   """Whether anything asks how far the policy is from where it began."""
-  return bool(config.objective.kwargs.get('beta') or config.reward_kl.beta)
+  fields = 'objective.kwargs.beta', 'reward_kl.beta'
+  return any(at(config, field) for field in fields)
 
 
 def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
@@ -173,7 +178,8 @@ def rollout_mesh(config: Config, mesh: Mesh) -> Mesh:
   """The mesh that samples: the same devices, arranged by the sizes of
   `config.rollout.mesh`; 0 is that of `mesh`."""
   sizes = {
-    axis: size or mesh.shape[axis] for axis, size in config.rollout.mesh.items()
+    axis: size or mesh.shape[axis]
+    for axis, size in config.rollout.get('mesh', {}).items()
   }
   return sharding.rearranged(mesh, **sizes)
 

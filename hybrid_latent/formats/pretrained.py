@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from hybrid_latent.formats.huggingface import (
 from hybrid_latent.formats.tokenizer import gguf_tokenizer
 from hybrid_latent.formats.weights import Place, model_from, on_host
 from hybrid_latent.models.families import from_huggingface
-from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 
 class Wheel(NamedTuple):
@@ -63,13 +63,15 @@ def pretrained(
   dtype: str = 'float32',
   param_dtype: str = 'float32',
   place: Place | None = None,
+  check: Callable[[TransformerConfig, Any], None] | None = None,
   **overrides,
 ) -> Pretrained:
   """The model at `source`: a preset, a .gguf file, a Hugging Face folder or
   the name of one on the hub.
 
   `dtype` is that of the computation, `param_dtype` that of the parameters;
-  `place` see `weights.model_from`; `overrides` are fields of
+  `place` see `weights.model_from`; `check(sizes, tokenizer)` is called before
+  the weights are read; `overrides` are fields of
   TransformerConfig such as `remat`.
   """
   path = local_path(source)
@@ -79,6 +81,8 @@ def pretrained(
   config = dataclasses.replace(
     from_huggingface(fields), dtype=dtype, **overrides
   )
+  if check:
+    check(config, tokenizer)
   model = model_from(config, tensors, param_dtype, place)
   return Pretrained(
     model, tokenizer, generation, load_file(owned) if owned.is_file() else {}

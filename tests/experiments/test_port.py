@@ -50,11 +50,14 @@ def test_port_writes_a_checked_folder(source, tmp_path, capsys):
   np.testing.assert_array_equal(before.model.table, after.model.table)
 
 
-def test_port_changes_the_dtype_and_overwrites_only_when_told(source, tmp_path):
+def test_port_changes_the_dtype_and_overwrites_only_when_told(
+  source, tmp_path, capsys
+):
   command = [f'--from={source}', f'--to={tmp_path / "out"}', '--dtype=bfloat16']
   port.main(command)
-  with pytest.raises(FileExistsError, match='overwrite'):
+  with pytest.raises(SystemExit, match='2'):
     port.main(command)
+  assert 'overwrite' in capsys.readouterr().err
   port.main([*command, '--overwrite'])
   fields = json.loads((tmp_path / 'out' / 'config.json').read_text())
   assert fields['torch_dtype'] == 'bfloat16'
