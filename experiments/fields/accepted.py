@@ -171,9 +171,8 @@ def _limits(bounds: Range) -> str:
     for bound, (word, _) in zip(bounds, _BOUNDS, strict=False)
     if bound is not None
   ]
-  if bounds.infinite:
-    told.append('-inf')
-  return f' {" and ".join(told)}' if told else ''
+  text = f' {" and ".join(told)}' if told else ''
+  return f'{text} or -inf' if bounds.infinite else text
 
 
 def _either(parts: list[str]) -> str:
@@ -200,9 +199,9 @@ def _readings(annotation, text):
   if not kinds <= {str, Literal}:
     yield literal
   yield text
-  if tuple in kinds and literal is not None:
-    yield (literal,)
-    yield tuple(map(str.strip, text.strip('()').split(',')))
+  if tuple in kinds:  # one value, or words as in a,b
+    words = tuple(map(str.strip, text.split(',')))
+    yield words if literal is text else (literal,)
   if dict in kinds:
     pairs = [pair.partition('=') for pair in text.split(',')]
     if all(equals and name.strip() for name, equals, _ in pairs):

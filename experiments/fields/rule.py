@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from experiments.fields.overrides import at
 from experiments.functions import FEEDBACK, Config, configured
 
@@ -23,8 +25,12 @@ class Rule(NamedTuple):
   def check(self, config: Config, hosts: int = 1) -> None:
     """ValueError with the fields and their values where they cannot be."""
     if self.broken(config, hosts):
-      values = ', '.join(f'config.{f}={at(config, f)!r}' for f in self.fields)
-      raise ValueError(f'{values}: write {self.remedy}')
+      values = (f'config.{f}={_shown(at(config, f))}' for f in self.fields)
+      raise ValueError(f'{", ".join(values)}: write {self.remedy}')
+
+
+def _shown(value: Any) -> str:
+  return str([*value]) if isinstance(value, ConfigDict) else repr(value)
 
 
 def lacks(*fields: str) -> Callable:

@@ -277,7 +277,7 @@ def _made_for(command: str, *fields: str) -> Rule:
   return Rule(
     fields,
     lacks(*fields),
-    f'a config of experiments.{command}, which has this field',
+    f'a config of experiments.{command}: this config is of another command',
   )
 
 
