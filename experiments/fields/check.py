@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from experiments.fields.accepted import accepts, described
-from experiments.fields.overrides import at, leaves
-from experiments.fields.rules import RULES
-from experiments.fields.table import field_of, matches
-from experiments.functions import (
+from experiments.fields.functions import (
   ROLES,
-  Config,
   Role,
   check_keywords,
   resolved_function,
 )
+from experiments.fields.overrides import at, leaves
+from experiments.fields.rules import RULES
+from experiments.fields.table import field_of, matches
+from experiments.functions import Config
 
 
 def check(config: Config, command: str, hosts: int = 1) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments.fields.accepted import expanded, parsed
-from experiments.fields.table import field_of, function_of, matches
-from experiments.functions import (
+from experiments.fields.functions import (
   ROLES,
-  Config,
   Role,
   keywords,
   resolved_function,
 )
+from experiments.fields.table import field_of, function_of, matches
+from experiments.functions import Config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # Parts that take more than the config lists, and what each of them begins as.

@@ -127,7 +127,7 @@ def test_a_dotted_name_is_any_module(tmp_path, monkeypatch):
     ('gated:', "'gated:': write 'module:function'"),
     (
       'gate:gated',
-      "'gate:gated': no module hybrid_latent.feedback.gate and no module gate in ",
+      "'gate:gated': no module hybrid_latent.feedback.gate and no module gate ",
     ),
     ('no.such:f', "'no.such:f': no module no.such in "),
     (':f', "':f': write 'module:function'; hybrid_latent.feedback has "),
