@@ -224,6 +224,7 @@ def measured(
 def asking(config: Config, line: Line) -> Config:
   """The config of the one that a line asks, without other limits."""
   config, how = config.copy_and_resolve_references(), config.evaluate
+  config.steps = 0
   config.rollout.update(
     mode=line.way,
     max_tokens=max(how.budgets),

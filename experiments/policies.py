@@ -184,11 +184,41 @@ def placed(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def problems_of(data: Config) -> Callable:
-  """The rows of a split, by `data.source`; from its folder if it has one."""
-  problems = partial(named(data.source, 'hybrid_latent.data'), **data.of)
-  if 'path' in data:
-    problems = partial(problems, path=data.path or None)
-  return problems
+  """The rows of a split, by `data.source`."""
+  rows = named('sources:rows', 'hybrid_latent.data')
+  function = named(data.source, 'hybrid_latent.data')
+  given = {name: data[name] for name in ('path', 'fields') if name in data}
+  return partial(rows, function, data.source, of=data.of.to_dict(), **given)
+
+
+def check_data(config: Config) -> None:
+  """Reads all that a run trains and is evaluated on, which refuses what is
+  wrong with it before a model is loaded."""
+  data = config.data
+  if config.steps and not data.get('scored') and not data.get('triples'):
+    rows = problems_of(data)(split=data.train)
+    learnt = config.get('curriculum', {}).get('function')
+    if learnt and learnt != 'worked:worked_solutions':  # that needs none
+      named('steps:worked', 'hybrid_latent.curricula')(rows[0])
+  if config.eval.prompts and not trains_on_all(config):
+    problems_of(data)(split=data.test)
+
+
+def trains_on_all(config: Config) -> bool:
+  """Whether `data.path` has nothing but training rows, so that there is no
+  evaluation, which the log says. Never where one is what the run is for."""
+  data = config.data
+  if not config.steps or config.checkpoint.best or not data.get('path'):
+    return False
+  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
+  if data.source != 'jsonl:problems' or not alone(data.path, data.test):
+    return False
+  logging.getLogger(__name__).warning(
+    'no evaluation: %s has rows for training alone; write data.test=FILE to '
+    'evaluate, or eval.prompts=0',
+    data.path,
+  )
+  return True
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
-from experiments.policies import Subject, problems_of
+from experiments.policies import Subject, problems_of, trains_on_all
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.models import lora
@@ -62,7 +62,7 @@ def speaking(policy: Policy) -> Policy:
 
 def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
   """The batches of this host that an evaluation reads; none for 0 prompts."""
-  if not config.eval.prompts:
+  if not config.eval.prompts or trains_on_all(config):
     return []
   rows = problems_of(config.data)(split=config.data.test)
   rows = [rows[i] for i in range(min(config.eval.prompts, len(rows)))]

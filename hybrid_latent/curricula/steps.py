@@ -100,7 +100,7 @@ def worked(row: Mapping[str, Any]) -> tuple[list[str], str]:
   if 'solution' not in row:
     raise ValueError(
       f"a row with the fields {sorted(row)}: accepted is 'solution', or "
-      "'steps' and 'ending'; name the field in the `fields` of its task"
+      "'steps' and 'ending'; say which field it is, data.fields=solution=NAME"
     )
   text = row['solution']
   if found := _ENDING.search(text):

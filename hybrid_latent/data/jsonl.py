@@ -115,6 +115,16 @@ def split_file(path: str, task: Task, split: str) -> Path:
   return _there(folder / names[0])
 
 
+def is_training_alone(path: str, test: str) -> bool:
+  """Whether `path` is one file, or a folder of one, which is not `test`."""
+  folder = Path(path).expanduser()
+  if Path(test).suffix in SUFFIXES:
+    return False
+  files = data_files(folder)
+  one = len(files) == 1 and Path(files[0]).stem != test
+  return folder.is_file() or one
+
+
 def data_files(folder: Path) -> list[str]:
   """The names of the files of rows in a folder."""
   files = folder.glob('*') if folder.is_dir() else ()
