@@ -200,25 +200,26 @@ def check_data(config: Config) -> None:
     learnt = config.get('curriculum', {}).get('function')
     if learnt and learnt != 'worked:worked_solutions':  # that needs none
       named('steps:worked', 'hybrid_latent.curricula')(rows[0])
-  if config.eval.prompts and not trains_on_all(config):
+  if not config.eval.prompts:
+    return
+  if not trains_on_all(config):
     problems_of(data)(split=data.test)
-
-
-def trains_on_all(config: Config) -> bool:
-  """Whether `data.path` has nothing but training rows, so that there is no
-  evaluation, which the log says. Never where one is what the run is for."""
-  data = config.data
-  if not config.steps or config.checkpoint.best or not data.get('path'):
-    return False
-  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  if data.source != 'jsonl:problems' or not alone(data.path, data.test):
-    return False
+    return
   logging.getLogger(__name__).warning(
     'no evaluation: %s has rows for training alone; write data.test=FILE to '
     'evaluate, or eval.prompts=0',
     data.path,
   )
-  return True
+
+
+def trains_on_all(config: Config) -> bool:
+  """Whether `data.path` has nothing but training rows, so that there is no
+  evaluation. Never where one is what the run is for."""
+  data = config.data
+  if not config.steps or config.checkpoint.best or not data.get('path'):
+    return False
+  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
+  return data.source == 'jsonl:problems' and alone(data.path, data.test)
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:

@@ -6,6 +6,7 @@ are and is keyed by the file's hash: neither a changed file nor a changed row of
 `TASKS` is ever read stale. All rows are checked before the first one is given.
 """
 
+import functools
 import json
 import logging
 import os
@@ -175,16 +176,17 @@ def _read_as(
     columns |= dict.fromkeys(row)
   assert found is not None  # a file without rows is refused
   if why:
-    logging.getLogger(__name__).warning(
-      '%s: read as plain rows (%s), not as task %s: %s',
-      file,
-      ', '.join(f'{ours} from {at!r}' for ours, at in found.fields.items()),
-      name,
-      why,
-    )
+    read = ', '.join(f'{ours} from {at!r}' for ours, at in found.fields.items())
+    _log(f'{file}: read as plain rows ({read}), not as task {name}; {why}')
   if why or name in ('plain', 'gsm8k'):
     found = plain.with_columns(found, [*columns])
   return found
+
+
+@functools.cache
+def _log(text: str) -> None:
+  """Once: a run opens its data more than once."""
+  logging.getLogger(__name__).warning(text)
 
 
 def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:

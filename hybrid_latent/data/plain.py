@@ -34,7 +34,7 @@ def reader(
   if task is TASKS['plain']:
     return _plain(first, renamed), ''
   named = task._replace(fields={**task.fields, **renamed})
-  if 'answer' in renamed and 'answer' not in task.fields:
+  if 'answer' in renamed and not (renamed['answer'] and 'answer' in task.fields):
     return _plain(first, renamed), 'data.fields says where the answer is'
   try:
     problem(named, first)
@@ -43,9 +43,8 @@ def reader(
       plain = _plain(first, renamed)
     except fields.OtherTask as other:
       raise (other if task is TASKS['gsm8k'] else error) from None
-    return plain._replace(
-      answer=_unmarked
-    ), f'the first row is another: {error}'
+    why, *_ = f'{error}'.partition(': ')
+    return plain._replace(answer=_unmarked), f'in its first row: {why}'
   return named, ''
 
 
@@ -107,7 +106,9 @@ def _column(first: Mapping[str, Any], ours: str) -> str:
 
 def with_columns(task: Task, names: list[str]) -> Task:
   """The task with those of the columns `names` that it does not read."""
-  taken = {path.split('.')[0] for path in task.fields.values()}
+  taken = {
+    x for path in task.fields.values() for x in (path, *path.split('.')[:1])
+  }
   taken |= {*task.fields, *task.also, *_RESERVED, 'question', 'answer'}
   return task._replace(columns=tuple(x for x in names if x not in taken))
 

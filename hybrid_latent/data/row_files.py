@@ -187,6 +187,8 @@ def _parsed(file: Path, place: str, text: str, accepted: str) -> Any:
     )
   except RecursionError:
     _refuse(file, place, f'nested too deeply: accepted is {accepted}')
+  except UnicodeEncodeError:
+    _refuse(file, place, 'half of a surrogate pair: write the whole character')
   except ValueError as error:  # ours, or an integer of thousands of digits
     _refuse(file, place, f'{error}')
   return value

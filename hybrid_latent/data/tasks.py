@@ -47,8 +47,14 @@ def problem(task: Task, raw: Mapping[str, Any]) -> dict:
   """The row of `task` that the file's row `raw` stands for. ValueError names
   the field that is missing or is not what it should be."""
   row = {ours: _at(raw, ours, path) for ours, path in task.fields.items()}
-  row |= {'question': task.user(row), 'answer': task.answer(row)}
-  row |= {name: made(row) for name, made in task.also.items()}
+  try:
+    row |= {'question': task.user(row), 'answer': task.answer(row)}
+    row |= {name: made(row) for name, made in task.also.items()}
+  except ValueError as error:
+    ours, _, _ = f'{error}'.partition(' = ')
+    if task.fields.get(ours, ours) != ours:
+      raise ValueError(f'{error} (field {task.fields[ours]!r})') from error
+    raise
   return {name: raw.get(name) for name in task.columns} | row
 
 

@@ -80,7 +80,7 @@ FILES = {
   ),
   'question a number in a benchmark': (
     ('math12k', 'a.jsonl', '{"problem": 3, "answer": "4"}'),
-    'a.jsonl, line 1: question = 3: accepted is a text',
+    "a.jsonl, line 1: question = 3: accepted is a text (field 'problem')",
   ),
   'question empty': (
     ('plain', 'a.jsonl', '{"question": " ", "answer": 4}'),
@@ -169,7 +169,7 @@ FILES = {
   ),
   'half a surrogate pair': (
     ('gsm8k', 'a.jsonl', '{"question": "\\ud83d", "answer": 4}\n'),
-    "a.jsonl, line 1: 'utf-8' codec can't encode character '\\ud83d'",
+    'a.jsonl, line 1: half of a surrogate pair: write the whole character',
   ),
   'nested 100,000 deep': (
     ('gsm8k', 'a.jsonl', f'{PLAIN}\n{"[" * 100_000}'),
