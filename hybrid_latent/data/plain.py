@@ -34,7 +34,9 @@ def reader(
   if task is TASKS['plain']:
     return _plain(first, renamed), ''
   named = task._replace(fields={**task.fields, **renamed})
-  if 'answer' in renamed and not (renamed['answer'] and 'answer' in task.fields):
+  if 'answer' in renamed and not (
+    renamed['answer'] and 'answer' in task.fields
+  ):
     return _plain(first, renamed), 'data.fields says where the answer is'
   try:
     problem(named, first)

@@ -30,8 +30,11 @@ _FOREIGN = {  # how a file begins -> what it is, and what to do
 }
 
 
-def numbered_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def numbered_rows(
+  file: Path, example: str = '{"question": "...", "answer": "..."}'
+) -> Iterator[tuple[str, dict[str, Any]]]:
   """('line 7', row) for each row of `file`, in order; 'item 7' in a JSON list.
+  `example` is one, for messages.
 
   .json holds one list or an object per line, .csv and .tsv have a header, and
   anything else is JSON Lines. Blank lines are skipped. ValueError for what is
@@ -53,7 +56,7 @@ def numbered_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         file,
         place,
         f'{_shown(row)} is not an object: accepted is one such as '
-        '{"question": "...", "answer": "..."}'
+        + example
         + (hint if isinstance(row, list) else ''),
       )
     yield place, row
