@@ -41,7 +41,7 @@ def _opened(file: Path, folder: Path) -> Any:
   """What `folder` has of the file, else what is made there."""
   if folder.exists():
     try:
-      builder = Lines((), folder)
+      builder: Any = Lines((), folder)
       if builder.data_path.exists():
         source = builder.as_data_source(split='rows')
         for number in range(len(source)):  # each record has a checksum

@@ -85,7 +85,10 @@ def problems(
     source = _downloaded(task, row, split, data_dir)
     row = row._replace(fields={**row.fields, **renamed})
     return Problems(row, source)
-  file = split_file(path, row, split)
+  try:
+    file = split_file(path, row, split)
+  except PermissionError as error:
+    raise ValueError(f'data.path={path!r} may not be read: {error}') from error
   if isinstance(task, Task):
     row = row._replace(fields={**row.fields, **renamed})
   else:
@@ -200,7 +203,7 @@ def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
     raise ValueError(f'split={split!r}: this task has {sorted(task.splits)}')
   config = tfds.download.DownloadConfig(try_download_gcs=False)
   try:
-    builder = tfds.builder(
+    builder: Any = tfds.builder(
       task.tfds, data_dir=data_dir, file_format='array_record'
     )
     builder.download_and_prepare(download_config=config)

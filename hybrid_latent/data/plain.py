@@ -19,6 +19,8 @@ NAMES = {
   ),
 }
 OURS = ('question', 'answer', 'solution', 'steps', 'ending')
+# Written by our tools, for a trainer that wants all of their fields.
+_WHOLE = ('steps', 'generated', 'openr1_math')
 # What a reward is given besides the columns of the data.
 _RESERVED = ('completions', 'completion_ids')
 
@@ -41,6 +43,8 @@ def reader(
   try:
     problem(named, first)
   except fields.OtherTask as error:
+    if any(task is TASKS[name] for name in _WHOLE):
+      raise
     try:
       plain = _plain(first, renamed)
     except fields.OtherTask as other:

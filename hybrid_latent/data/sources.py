@@ -28,7 +28,7 @@ def rows(
   of: Mapping[str, Any],
   path: str = '',
   fields: str = '',
-) -> Sequence[dict]:
+) -> 'Sequence[dict] | Rows':
   """The rows of `split`.
 
   Args:
@@ -49,17 +49,7 @@ def rows(
     if fields and 'fields' not in arguments.arguments:
       raise ValueError(f'data.fields={fields!r}: {name} draws its own rows')
     return function(*arguments.args, **arguments.kwargs)
-  with _named(name, function):
-    found = function(*arguments.args, **arguments.kwargs)
-    if isinstance(found, Iterable) and not hasattr(found, '__len__'):
-      found = [*found]
-  rows_by_position = hasattr(found, '__len__') and hasattr(found, '__getitem__')
-  if not rows_by_position or isinstance(found, str | bytes | Mapping):
-    keys = f' of {sorted(found)}' if isinstance(found, Mapping) else ''
-    raise ValueError(
-      f'{name} returned {type(found).__name__}{keys} for split={split!r}: '
-      'accepted is a list of rows, or what has a length and rows by position'
-    )
+  found = _returned(name, split, function, arguments)
   if hasattr(found, 'digest'):  # of this package, where they were checked
     return found
   return Rows(found, name, function, fields)
@@ -148,6 +138,24 @@ def _arguments(
       f'data.source={name!r} takes {signature}: {error}; accepted is a '
       'function of `split`, whose further settings stand in data.of'
     ) from error
+
+
+def _returned(
+  name: str, split: str, function: Callable, arguments: inspect.BoundArguments
+) -> Any:
+  """What a function of one's own returns, if it has rows by position."""
+  with _named(name, function):
+    found = function(*arguments.args, **arguments.kwargs)
+    if isinstance(found, Iterable) and not hasattr(found, '__len__'):
+      found = [*found]
+  rows_by_position = hasattr(found, '__len__') and hasattr(found, '__getitem__')
+  if not rows_by_position or isinstance(found, str | bytes | Mapping):
+    keys = f' of {sorted(found)}' if isinstance(found, Mapping) else ''
+    raise ValueError(
+      f'{name} returned {type(found).__name__}{keys} for split={split!r}: '
+      'accepted is a list of rows, or what has a length and rows by position'
+    )
+  return found
 
 
 @contextmanager

@@ -25,6 +25,9 @@ def _question(row: dict) -> str:
   return question
 
 
+_answer = fields.gold  # where `fields` is a field, too
+
+
 class Task(NamedTuple):
   """How to read one data set. `user` and `answer` see the renamed row, what is
   in `also` sees it with the question and the answer."""
@@ -33,7 +36,7 @@ class Task(NamedTuple):
   fields: Mapping[str, str]  # our field -> field in the file, 'a.b' for nested
   user: Callable[[dict], str] = _question  # renamed row -> user message
   # renamed row -> gold answer, or all of them where several are right
-  answer: Callable[[dict], str | list[str]] = fields.gold
+  answer: Callable[[dict], str | list[str]] = _answer
   tfds: str | None = None  # its builder in tensorflow-datasets
   # further fields of ours, such as `steps`: each with its white space, and
   # `ending`: what states the answer
@@ -150,6 +153,10 @@ TASKS = {
       'entropies': 'entropies',
       'answer': 'answer',
     },
+    also={
+      'steps': lambda row: fields.texts(row, 'steps'),
+      'ending': lambda row: fields.text(row, 'ending'),
+    },
   ),
   # What experiments/generate.py writes, of any task.
   'generated': Task(
@@ -164,7 +171,10 @@ TASKS = {
       'response_tokens': 'response_tokens',
       'complete': 'complete',
     },
-    answer=lambda row: row['answer'],  # may be several
+    also={
+      'reasoning': lambda row: fields.text(row, 'reasoning'),
+      'response': lambda row: fields.text(row, 'response'),
+    },
   ),
   # OpenR1-Math-220k with the fields it is published with; the response of a row
   # without a right and complete generation is ''.
