@@ -30,9 +30,7 @@ _DOLLARS = re.compile(
   r'(?:\\.|[^\\$\n]|\n(?!\s*\n))+?(?<!\s)\$(?!\d|<<)',
   re.DOTALL,
 )
-_OPENS = re.compile(
-  r'(?<!\\)\\\[|\\\(|\\begin\{(\w+\*?)\}|\[asy\]|(?<!\\)\$'
-)
+_OPENS = re.compile(r'(?<!\\)\\\[|\\\(|\\begin\{(\w+\*?)\}|\[asy\]|(?<!\\)\$')
 _CLOSES = {r'\[': r'\]', r'\(': r'\)', '[asy]': '[/asy]'}
 _RANGE = re.compile(r'[_^]\{[^{}]*\}')  # k=1 in \sum_{k=1} is no equation
 _ENDS_SENTENCE = re.compile(

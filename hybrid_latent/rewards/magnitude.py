@@ -15,6 +15,7 @@ from sympy import (
   Product,
   Rational,
   Sum,
+  Tuple,
   binomial,
   cosh,
   exp,
@@ -30,8 +31,8 @@ _MOST = 1e6  # more is not told apart
 
 
 def bits(expression: Any) -> float:
-  """An upper bound of the binary digits of every number in it, at most 1e6; a
-  symbol counts as 2. Numbers in sequences and matrices are added up."""
+  """An upper bound of the binary digits of its numbers, at most 1e6. They are
+  added up, and anything that is no number counts as 2."""
   return min(_bits(expression), _MOST)
 
 
@@ -44,21 +45,23 @@ def _bits(expression: Any) -> float:
     return sum(map(bits, expression.flat()))
   if not isinstance(expression, Basic) or not expression.args:
     return 2
-  each = [bits(part) for part in expression.args]
+  parts = expression.args
+  each = [bits(part) for part in parts]
   inner = sum(each)
   if isinstance(expression, Pow | MatPow):
-    base, power = each
-    return max(inner, base * _value(power))
+    return max(inner, each[0] * _largest(parts[1], each[1]))
   if isinstance(expression, exp | sinh | cosh):
-    return max(inner, 2 * _value(inner))
+    return max(inner, 2 * _largest(parts[0], inner))
   if isinstance(expression, _GROWING):
-    return _value(inner) * inner
+    return max(inner, inner * _largest(Tuple(*parts), inner))
   if isinstance(expression, Sum | Product):
-    ends = [bits(end) for limit in expression.args[1:] for end in limit[1:]]
-    return max(inner, each[0] * _value(max(ends, default=0)))
+    ends = [(end, bits(end)) for limit in parts[1:] for end in limit[1:]]
+    terms = max((_largest(*end) for end in ends), default=1)
+    return max(inner, each[0] * terms)
   return inner
 
 
-def _value(digits: float) -> float:
-  """The largest number of so many binary digits."""
-  return 2.0 ** min(digits, 20)
+def _largest(argument: Any, digits: float) -> float:
+  """The largest number of so many binary digits; 1 where `argument` has a
+  symbol, because nothing is written out then."""
+  return 1.0 if argument.free_symbols else 2.0 ** min(digits, 20)

@@ -62,12 +62,10 @@ def accuracy(
       thread of a process on Unix can be interrupted; elsewhere there is no
       limit.
   """
-  rewards: list[float | None] = []
-  for text, gold in zip(completions, answer, strict=True):
-    several = [gold] if isinstance(gold, str) else gold
-    each = [equal(text, one, seconds) for one in several]
-    rewards.append(max((x for x in each if x is not None), default=None))
-  return rewards
+  return [
+    equal(text, gold, seconds)
+    for text, gold in zip(completions, answer, strict=True)
+  ]
 
 
 def format(completions: Sequence[str], *, pattern: str, **_) -> list[float]:
@@ -83,20 +81,30 @@ def format(completions: Sequence[str], *, pattern: str, **_) -> list[float]:
   return [float(whole.fullmatch(text) is not None) for text in completions]
 
 
-def equal(text: str, gold: str, seconds: float = 3.0) -> float | None:
-  """`accuracy` of one completion and one gold answer."""
+def equal(
+  text: str, gold: str | Sequence[str], seconds: float = 3.0
+) -> float | None:
+  """`accuracy` of one completion."""
+  several = [gold] if isinstance(gold, str) else gold
+  each = [_equal(text, one, seconds) for one in several]
+  return max((grade for grade in each if grade is not None), default=None)
+
+
+def _equal(text: str, gold: str, seconds: float) -> float | None:
   want = _gold(gold)
   if not want:
     return None
-  found = boxed(text, _BOX) if _BOX in text else _ending(text)
+  in_box = _BOX in text
+  found = boxed(text, _BOX) if in_box else text
   if _bare(found) == _bare(boxed(gold, _BOX) or gold):
     return 1.0  # whatever sympy makes of it
-  if _too_large(found) and _BOX in text:
+  # math-verify takes two boxes of one sentence for a set.
+  latex = _box(found[: _CHARACTERS + 1]) if in_box else _ending(text)
+  if in_box and _too_large(latex.removeprefix(_BOX)[1:-1]):
     return 0.0
   try:
     with cpu_limit(seconds):
-      # math-verify takes two boxes of one sentence for a set.
-      read = _read(_box(found) if _BOX in text else plain(found))
+      read = _read(latex)
       if any(bits(value) > _BITS for value in read):
         return 0.0
       return float(verify(list(want), read, timeout_seconds=None))
@@ -151,11 +159,9 @@ def _bare(latex: str) -> str:
 
 def _ending(text: str) -> str:
   """The lines, or the part of a line, that end within _SEARCHED characters."""
-  ending = text[-_SEARCHED:]
-  if len(text) > _SEARCHED:
-    _, line_end, lines = ending.partition('\n')
-    ending = lines if line_end else ending
-  return ending
+  ending = plain(text[-_SEARCHED:])[-_SEARCHED:]
+  _, line_end, lines = ending.partition('\n')
+  return lines if line_end and len(text) > _SEARCHED else ending
 
 
 def _too_large(latex: str) -> bool:

@@ -78,10 +78,8 @@ def last_number(text: str) -> Fraction | None:
   """
   text = _FRACTION.sub(r' \1\2/\3\4 ', plain(text))
   text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
-  found = None
-  for found in _NUMBER.finditer(text):
-    pass
-  return _value(found) if found else None
+  found = [*_NUMBER.finditer(text)]
+  return _value(found[-1]) if found else None
 
 
 def _value(found: re.Match) -> Fraction | None:
@@ -118,7 +116,9 @@ def _characters() -> Iterator[tuple[str, str]]:
   yield from ((blank, ' ') for blank in '\u2005\u2006\u2007\u2008\u2009\u200a')
   yield from ((blank, ' ') for blank in '\u202f\u205f\u3000')
   yield from ((nothing, '') for nothing in '\u200b\u200c\u200d\u2060\ufeff')
-  yield from ((mark, '') for mark in '\u200e\u200f\u202a\u202b\u202c\u202d\u202e')
+  yield from (
+    (mark, '') for mark in '\u200e\u200f\u202a\u202b\u202c\u202d\u202e'
+  )
   for fraction in '½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒':
     above, below = unicodedata.normalize('NFKC', fraction).split('⁄')
     yield fraction, rf'\frac{{{above}}}{{{below}}}'

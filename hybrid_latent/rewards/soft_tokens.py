@@ -33,7 +33,7 @@ CLOSING = (' \\boxed{', 'The final answer is: \\boxed{')
 def soft_tokens(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[str | Sequence[str]],
   right: float = 100.0,
   boxed: float = 10.0,
   marker: str = BOX,
