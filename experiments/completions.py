@@ -85,8 +85,10 @@ def voice(
   samples: int,
   workdir: str,
 ) -> Iterator[Callable[..., list[Completion]]]:
-  """(rows, encode, number of the part, number of its first row) -> `samples`
-  completions of each of the rows, in their order, the same on every host.
+  """(rows, encode, number of the part, number of its first row, what the prompt
+  of a row puts into the model's mouth where config.data does not say it) ->
+  `samples` completions of each of the rows, in their order, the same on every
+  host.
 
   A batch has as many rows as a training step of the config has completions.
   Raises cluster.Preempted between two of them where the run was told to end.
@@ -103,7 +105,11 @@ def voice(
     sampler = Sampler(config, mesh, actor, *programs, grader)
 
     def completions(
-      rows: Sequence[dict], encode: Encode, part: int, first: int = 0
+      rows: Sequence[dict],
+      encode: Encode,
+      part: int,
+      first: int = 0,
+      opening: Callable[[dict], str] | None = None,
     ) -> list[Completion]:
       found = []
       for batch in eval_batches(
@@ -119,18 +125,22 @@ def voice(
         batch['ids'] += np.int32(first)  # of all the data, not of this part
         prompt, ready = sampler.read(actor.policy, batch)
         out = sampler.sample(actor.policy, prompt, ready, key, how, samples)
-        rolled = sampler.rolled(prompt, out, batch['rows'])
+        openings = opening and [opening(row) for row in batch['rows']]
+        rolled = sampler.rolled(prompt, out, batch['rows'], openings)
         out, each = rolled.out, partial(np.repeat, repeats=samples)
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
         places = each(batch['ids']), each(batch['valid'])
         found.append((columns, places, rolled.grades))
-      return gathered(found, grader.weights, actor.stop)
+      return gathered(found, grader.weights, actor.stop, samples)
 
     yield completions
 
 
 def gathered(
-  found: Sequence[tuple], weights: Mapping[str, float], stop: Stop
+  found: Sequence[tuple],
+  weights: Mapping[str, float],
+  stop: Stop,
+  samples: int,
 ) -> list[Completion]:
   """The completions of all hosts' batches; waits for their grades."""
   if not found:
@@ -138,7 +148,7 @@ def gathered(
   found = [(*columns, grades()) for *columns, grades in found]
   whole = lambda *some: np.concatenate(some)
   columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *found))
-  reward = total(grades, weights)
+  reward = total(grades, weights, samples)
   written = int((stop.closing[0] >= 0).sum())  # once it has ended by itself
 
   def completion(i: int) -> Completion:

@@ -43,6 +43,7 @@ from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import prompt_ids, rollout_mesh
+from experiments.sampler import opening
 from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
@@ -124,6 +125,7 @@ def answer(
   tokenizer: Any = actor.tokenizer
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
   texts = [steps_of(tokenizer, row['reasoning']) for row in source]
+  begun = opening(tokenizer, config.data)
   # One shape for all shares, so that one program serves them.
   config.rollout.prompt_length = max(
     len(prompt) + sum(map(len, steps))
@@ -140,7 +142,8 @@ def answer(
         for i, steps in enumerate(texts)
       ]
       encode = lambda row, left=left: prompts[row['row']] + left[row['row']]
-      found = completions(rows, encode, number)
+      read = lambda row, left=left: begun + tokenizer.decode(left[row['row']])
+      found = completions(rows, encode, number, opening=read)
       parts.write(
         path, [json_line(x, len(left[x.prompt]), tokenizer) for x in found]
       )
@@ -214,6 +217,7 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     raise ValueError(f'{path}: the rewards could not grade a single answer')
   means = [np.mean(values) for values in graded.values()]
   n = len(means)
+  judged = sum(map(len, graded.values()))
   return {
     'kind': kind,
     'share': share,
@@ -221,6 +225,8 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     'standard_error': float(np.std(means, ddof=1) / n**0.5) if n > 1 else 0.0,
     'tokens_left': float(np.mean([x['left'] for x in answers])),
     'n': n,
+    'judged': judged,
+    'ungraded': len(answers) - judged,
   }
 
 

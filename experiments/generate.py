@@ -11,7 +11,9 @@ not read.
 
 Writes WORKDIR/train.jsonl, to be read as the task `generated`: a completion a
 line in the order of the data. `reasoning` is all before the delimiter and
-`response` what follows, white space included; `reasoning_tokens` counts the
+`response` what follows, white space included, both without what the prompt put
+into the model's mouth (config.data.prefill), which the rewards see;
+`reasoning_tokens` counts the
 delimiter too, `response_tokens` the token that ended the row. `complete` says
 that the model itself wrote the delimiter and came to an end. A completion is
 kept if it is complete and its reward is at least config.generate.least; with
@@ -43,6 +45,7 @@ from experiments.policies import (
   rollout_mesh,
 )
 from hybrid_latent import sharding
+from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
 
@@ -65,6 +68,8 @@ def generate(config: Config, workdir: str) -> str:
     tokenizer: Any = actor.tokenizer
     check_delimiter(config.rollout.delimiter, actor)
     encode = partial(prompt_ids, tokenizer, config.data)
+    asked = [source[i] for i in range(count)]
+    check_lengths(asked, encode, config.rollout.prompt_length)
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     draws = sampling(**config.rollout.sampling)
     with voice(config, mesh, actor, draws, how.samples, workdir) as completions:
@@ -141,16 +146,18 @@ def join(
   files: Sequence[epath.Path], folder: epath.Path, least: float, wanted: int
 ) -> None:
   """Makes one file of what the parts have worth keeping, and says how much."""
-  figures = dict.fromkeys(('sampled', 'complete', 'right', 'kept'), 0)
+  names = 'sampled', 'complete', 'ungraded', 'right', 'kept'
+  figures = dict.fromkeys(names, 0)
   tokens: Any = np.zeros(2)
 
   def kept():
     for line in parts.lines(files):
       row = json.loads(line)
       # A sum of rewards may fall short by rounding.
-      right = row['reward'] is not None and row['reward'] >= least - 1e-6
+      ungraded = row['reward'] is None
+      right = not ungraded and row['reward'] >= least - 1e-6
       keep = (row['complete'] and right) or least == -np.inf
-      which = True, row['complete'], right, keep
+      which = True, row['complete'], ungraded, right, keep
       for name, holds in zip(figures, which, strict=True):
         figures[name] += holds
       if keep:
