@@ -43,7 +43,7 @@ from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import prompt_ids, rollout_mesh
-from experiments.sampler import opening
+from experiments.sampler import mode_of, opening
 from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
@@ -125,7 +125,7 @@ def answer(
   tokenizer: Any = actor.tokenizer
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
   texts = [steps_of(tokenizer, row['reasoning']) for row in source]
-  begun = opening(tokenizer, config.data)
+  begun = opening(actor, config.data, mode_of(config.rollout.mode))
   # One shape for all shares, so that one program serves them.
   config.rollout.prompt_length = max(
     len(prompt) + sum(map(len, steps))

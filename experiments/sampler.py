@@ -93,10 +93,16 @@ def mode_of(name: str) -> Mode | None:
   return Mode(names.index(name)) if name else None
 
 
-def opening(tokenizer, data: Config) -> str:
-  """What the prompts of `config.data` put into the model's mouth."""
+def opening(actor: Subject, data: Config, mode: Mode | None) -> str:
+  """What the prompts of `config.data` put into the model's mouth, with the text
+  that stands between latents and answer, where latents are read."""
   fields = 'system', 'template', 'prefill', 'enable_thinking'
-  return answer_opening(tokenizer, **{name: data[name] for name in fields})
+  settings = {name: data[name] for name in fields}
+  begun = answer_opening(actor.tokenizer, **settings)
+  closing = getattr(actor.policy.feedback, 'closing', None)
+  if closing is None or mode not in (None, Mode.LATENT):
+    return begun
+  return begun + actor.tokenizer.decode(closing, skip_special_tokens=True)
 
 
 class Sampler:
@@ -117,7 +123,7 @@ class Sampler:
     thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
     self._eval_stop = actor.stop._replace(thinking=thinking)
     self._mode = mode_of(config.rollout.mode)
-    self._opening = opening(actor.tokenizer, config.data)
+    self._opening = opening(actor, config.data, self._mode)
     self._checked = not grader
 
   def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
@@ -131,14 +137,8 @@ class Sampler:
     ids, mode = batch['ids'], batch.get('mode', self._mode)
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)
-    read: Any = (
-      batch['tokens'][:, -width:],
-      batch['mask'][:, -width:],
-      ids,
-      mode,
-    )
-    prompt = Prompt(*read)
-    prompt = sharding.from_host(prompt, self._mesh)
+    read: Any = [batch[name][:, -width:] for name in ('tokens', 'mask')]
+    prompt = sharding.from_host(Prompt(*read, ids, mode), self._mesh)
     with jax.set_mesh(self._mesh):
       return prompt, self._prefill(weights, prompt)
 

@@ -81,11 +81,11 @@ def evaluation_metrics(
 ) -> dict[str, float]:
   """What the grades of one reward say of u problems, NaN where not graded.
 
-  `mean` is over the completions that were graded, as is pass@k over the
-  problems with at least k of those (`pass@k/prompts`); `of_all` counts
-  what was not graded, and the `too_long` problems that were not even asked, as
-  0, which is how papers count what gives no answer. It and pass@k are there for
-  rewards of 0 and 1. `judged` and `ungraded` count completions.
+  `mean` is over the completions that were graded, as is pass@k, for rewards of
+  0 and 1, over the problems with at least k of those (`pass@k/prompts`);
+  `of_all` is the mean with 0 for what was not graded, and for the `too_long`
+  problems that were not even asked, as papers count what gives no answer.
+  `judged` and `ungraded` count completions.
   """
   u, samples = grades.shape
   graded = grades[~np.isnan(grades)]
@@ -93,11 +93,9 @@ def evaluation_metrics(
     'mean': _of_graded(np.mean, graded),
     'judged': graded.size,
     'ungraded': grades.size - graded.size,
+    'of_all': float(graded.sum() / ((u + too_long) * samples)),
   }
-  if not np.isin(graded, (0, 1)).all():
-    return found
-  found['of_all'] = float(graded.sum() / ((u + too_long) * samples))
-  if samples > 1:
+  if samples > 1 and np.isin(graded, (0, 1)).all():
     for k in (2**i for i in range(samples.bit_length())):
       found[f'pass@{k}'] = pass_at_k(grades, k)
       found[f'pass@{k}/prompts'] = int((_graded(grades) >= k).sum())

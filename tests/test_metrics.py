@@ -180,7 +180,8 @@ def test_pass_at_k_is_over_what_was_graded():
 def test_an_evaluation_of_rewards_that_are_no_shares():
   grades = np.array([[2, np.nan], [-1, 0.5]])
   found = evaluation_metrics(grades)
-  assert found == {'mean': 0.5, 'judged': 3, 'ungraded': 1}
+  expected = {'mean': 0.5, 'judged': 3, 'ungraded': 1, 'of_all': 0.375}
+  assert found == expected
 
 
 def test_an_evaluation_without_any_grade():

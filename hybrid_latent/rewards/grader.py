@@ -244,7 +244,7 @@ class Grader:
       if len(errors) < len(groups):
         self._worked.add(name)
         if all(np.isnan(g.rewards[name]).all() for g in groups):
-          self._log(f'reward {name!r}', 'it could judge no completion')
+          self._log(f'reward {name!r}', 'None for all that it was given')
       elif name not in self._worked and (
         kinds == {'error'} or self._submissions >= _ATTEMPTS
       ):

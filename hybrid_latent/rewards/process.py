@@ -36,6 +36,7 @@ class Worker:
   def wait_ready(self) -> None:
     """Returns when the rewards are imported, in a new process if need be."""
     if self._process.returncode is not None:
+      self.end()
       self._begin()
     if self._ready:
       return

@@ -120,7 +120,7 @@ def test_evaluations_are_returned_and_written_down(hrpo):
     *('eval/completions/clipped_ratio', 'eval/hidden_ratio'),
     *('eval/switches', 'eval/latent_tokens'),
     *(f'eval/{n}' for n in ('prompts', 'too_long', 'judged', 'ungraded')),
-    *('eval/digits/judged', 'eval/digits/ungraded'),
+    *(f'eval/digits/{n}' for n in ('judged', 'ungraded', 'of_all')),
   }
 
 
