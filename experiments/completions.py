@@ -85,10 +85,8 @@ def voice(
   samples: int,
   workdir: str,
 ) -> Iterator[Callable[..., list[Completion]]]:
-  """(rows, encode, number of the part, number of its first row, what the prompt
-  of a row puts into the model's mouth where config.data does not say it) ->
-  `samples` completions of each of the rows, in their order, the same on every
-  host.
+  """(rows, encode, number of the part, number of its first row) -> `samples`
+  completions of each of the rows, in their order, the same on every host.
 
   A batch has as many rows as a training step of the config has completions.
   Raises cluster.Preempted between two of them where the run was told to end.
@@ -105,11 +103,7 @@ def voice(
     sampler = Sampler(config, mesh, actor, *programs, grader)
 
     def completions(
-      rows: Sequence[dict],
-      encode: Encode,
-      part: int,
-      first: int = 0,
-      opening: Callable[[dict], str] | None = None,
+      rows: Sequence[dict], encode: Encode, part: int, first: int = 0
     ) -> list[Completion]:
       found = []
       for batch in eval_batches(
@@ -125,8 +119,7 @@ def voice(
         batch['ids'] += np.int32(first)  # of all the data, not of this part
         prompt, ready = sampler.read(actor.policy, batch)
         out = sampler.sample(actor.policy, prompt, ready, key, how, samples)
-        openings = opening and [opening(row) for row in batch['rows']]
-        rolled = sampler.rolled(prompt, out, batch['rows'], openings)
+        rolled = sampler.rolled(prompt, out, batch['rows'])
         out, each = rolled.out, partial(np.repeat, repeats=samples)
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
         places = each(batch['ids']), each(batch['valid'])

@@ -14,9 +14,9 @@ same CONFIG (with config.generate.least=0, right or wrong; the first
 config.generate.prompts of them, 0: all). The model reads the prompt, what is
 left, and config.rollout.delimiter with .closing.ended; it then writes
 config.eval.samples answers of up to config.rollout.answer tokens as in an
-evaluation, and config.rewards grade these. A step is a sentence, a line or an
-equation (curricula/steps.py); a token is one of a step that is encoded by
-itself. What is deleted at a share is so at every higher one.
+evaluation, and config.rewards grade these, without what is left. A step is a
+sentence, a line or an equation (curricula/steps.py); a token is one of a step
+that is encoded by itself. What is deleted at a share is so at every higher one.
 
 Writes WORKDIR/fragments.jsonl, a kind and share a line: the mean of the reward
 `accuracy` (without one of that name, of all rewards) and its standard error
@@ -43,7 +43,6 @@ from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import prompt_ids, rollout_mesh
-from experiments.sampler import mode_of, opening
 from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
@@ -125,7 +124,6 @@ def answer(
   tokenizer: Any = actor.tokenizer
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
   texts = [steps_of(tokenizer, row['reasoning']) for row in source]
-  begun = opening(actor, config.data, mode_of(config.rollout.mode))
   # One shape for all shares, so that one program serves them.
   config.rollout.prompt_length = max(
     len(prompt) + sum(map(len, steps))
@@ -142,8 +140,7 @@ def answer(
         for i, steps in enumerate(texts)
       ]
       encode = lambda row, left=left: prompts[row['row']] + left[row['row']]
-      read = lambda row, left=left: begun + tokenizer.decode(left[row['row']])
-      found = completions(rows, encode, number, opening=read)
+      found = completions(rows, encode, number)
       parts.write(
         path, [json_line(x, len(left[x.prompt]), tokenizer) for x in found]
       )

@@ -11,12 +11,11 @@ not read.
 
 Writes WORKDIR/train.jsonl, to be read as the task `generated`: a completion a
 line in the order of the data. `reasoning` is all before the delimiter and
-`response` what follows, white space included, both without what the prompt put
-into the model's mouth (config.data.prefill), which the rewards see;
-`reasoning_tokens` counts the
-delimiter too, `response_tokens` the token that ended the row. `complete` says
-that the model itself wrote the delimiter and came to an end. A completion is
-kept if it is complete and its reward is at least config.generate.least; with
+`response` what follows, white space included; what the prompt put into the
+model's mouth (config.data.prefill) is in none, but the rewards see it.
+`reasoning_tokens` counts the delimiter too, `response_tokens` the token that
+ended the row. `complete` says that the model itself wrote the delimiter and
+came to an end. A completion is kept if it is complete and its reward is at least config.generate.least; with
 least=-inf, whatever it is. Prompts of more than config.rollout.prompt_length
 tokens are left out.
 
@@ -146,18 +145,16 @@ def join(
   files: Sequence[epath.Path], folder: epath.Path, least: float, wanted: int
 ) -> None:
   """Makes one file of what the parts have worth keeping, and says how much."""
-  names = 'sampled', 'complete', 'ungraded', 'right', 'kept'
-  figures = dict.fromkeys(names, 0)
+  figures = dict.fromkeys(('sampled', 'complete', 'right', 'kept'), 0)
   tokens: Any = np.zeros(2)
 
   def kept():
     for line in parts.lines(files):
       row = json.loads(line)
       # A sum of rewards may fall short by rounding.
-      ungraded = row['reward'] is None
-      right = not ungraded and row['reward'] >= least - 1e-6
+      right = row['reward'] is not None and row['reward'] >= least - 1e-6
       keep = (row['complete'] and right) or least == -np.inf
-      which = True, row['complete'], ungraded, right, keep
+      which = True, row['complete'], right, keep
       for name, holds in zip(figures, which, strict=True):
         figures[name] += holds
       if keep:

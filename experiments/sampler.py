@@ -41,7 +41,7 @@ class Rolled(NamedTuple):
   trajectory: Trajectory  # on the mesh
   out: Trajectory  # on this host, without the record
   rows: Sequence[dict]  # of the data, one a prompt
-  texts: Sequence[str]  # with what was put into the model's mouth
+  texts: Sequence[str]  # each behind what was put into the model's mouth
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
 
@@ -166,23 +166,16 @@ class Sampler:
       )
 
   def rolled(
-    self,
-    prompt: Prompt,
-    trajectory: Trajectory,
-    rows: Sequence[dict],
-    openings: Sequence[str] | None = None,
+    self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
   ) -> Rolled:
-    """Waits for a trajectory and begins to grade it. A text begins with what
-    its prompt put into the model's mouth: `openings`, one a prompt, or what
-    config.data says."""
+    """Waits for a trajectory and begins to grade it."""
     out = sharding.to_host(trajectory._replace(record=(), steps=()))
     ids = [
       row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
     ]
     texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
     group = len(texts) // len(rows)
-    openings = openings or [self._opening] * len(rows)
-    texts = [openings[i // group] + text for i, text in enumerate(texts)]
+    texts = [self._opening + text for text in texts]
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
     columns['completion_ids'] = ids

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import sampler
 from experiments.configs import rl
 from experiments.policies import Subject
-from experiments.sampler import Sampler, shown, tests_of
+from experiments.sampler import Sampler, shown
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.models.reasoner import Prefix
@@ -77,8 +78,8 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   row = {'question': 'Six and eight?', 'answer': '14'}
   with Grader(rewards, workers=1) as grader:
     mesh = sharding.mesh()
-    sampler = Sampler(config, mesh, actor, *[lambda: None] * 2, grader)
-    rolled = sampler.rolled(None, on_mesh, [row])
+    ours = Sampler(config, mesh, actor, *[lambda: None] * 2, grader)
+    rolled = ours.rolled(None, on_mesh, [row])
     graded = rolled.grades()
   now('what opened the thinking is not seen', f'{fields} {text}', graded)
   assert list(rolled.texts) == [read, read]
@@ -93,7 +94,7 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   [(13, '4 of 8 prompts are left out'), (12, '5 of 8 prompts are left out')],
 )
 def test_prompts_that_are_too_long_are_counted(now, longest, happens):
-  batches = tests_of(evaluating(longest), encode, 0)
+  batches = sampler.tests_of(evaluating(longest), encode, 0)
   found = f'{batches[0]["too_long"]} of 8 prompts are left out'
   now('evaluations drop rows unseen', f'prompt_length={longest}', found)
   assert found == happens
@@ -103,7 +104,7 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
   with pytest.raises(
     ValueError, match='prompt_length is 9, and each'
   ) as caught:
-    tests_of(evaluating(9), encode, 0)
+    sampler.tests_of(evaluating(9), encode, 0)
   now('evaluations drop rows unseen', 'prompt_length=9', caught.value)
   assert str(caught.value) == (
     'prompt_length is 9, and each of the 8 prompts is longer: write '
@@ -113,8 +114,8 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
 
 def evaluating(prompt_length):
   """Eight problems, whose prompts have 10 to 17 tokens."""
-  config = rl.get_config('model')
-  config.data.update(source='arithmetic:problems', of=dict(count=8))
+  config = rl.get_config('model').unlock()
+  config.data.source, config.data.of = 'arithmetic:problems', dict(count=8)
   del config.data.path
   config.eval.prompts = 8
   config.rollout.prompt_length = prompt_length
