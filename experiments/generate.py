@@ -15,9 +15,9 @@ line in the order of the data. `reasoning` is all before the delimiter and
 model's mouth (config.data.prefill) is in none, but the rewards see it.
 `reasoning_tokens` counts the delimiter too, `response_tokens` the token that
 ended the row. `complete` says that the model itself wrote the delimiter and
-came to an end. A completion is kept if it is complete and its reward is at least config.generate.least; with
-least=-inf, whatever it is. Prompts of more than config.rollout.prompt_length
-tokens are left out.
+came to an end. A completion is kept if it is complete and its reward is at
+least config.generate.least; with least=-inf, whatever it is. Prompts of more
+than config.rollout.prompt_length tokens are left out.
 
 The same command goes on after a stop and samples no finished part again; once
 all are there, another `least` makes another train.jsonl of them at once. What
