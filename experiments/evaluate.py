@@ -282,9 +282,10 @@ def figures(said: Said) -> dict[str, float]:
   (n,), (prompts, samples) = means.shape, said.right.shape
   error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
   more = metrics.evaluation_metrics(said.right, said.too_long)
-  found = {'prompts': prompts, 'too_long': said.too_long}
-  found |= {'accuracy': means.mean(), 'standard_error': error}
-  names = 'judged', 'ungraded', 'of_all', f'pass@{samples}'
+  more['too_long'] = said.too_long
+  found = {'prompts': prompts, 'accuracy': means.mean()}
+  found['standard_error'] = error
+  names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
   found |= {name: more[name] for name in names if name in more}
   found |= {
     'tokens': lengths.mean(),
