@@ -403,7 +403,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           jax.block_until_ready(reference)
       with clock('reward'):
         grades = rolled.grades()
-        reward = total(grades, grader.weights)
+        reward = total(grades, grader.weights, group)
         out, grades, rewards, ids = cluster.all_rows(
           (rolled.out, grades, reward, sharding.to_host(prompt.ids))
         )

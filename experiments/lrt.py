@@ -310,7 +310,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       rolled = speaker.rolled(prompt, trajectory, batch['rows'])
     with clock('reward'):
       grades = rolled.grades()
-      reward = total(grades, grader.weights)
+      reward = total(grades, grader.weights, rollout.group)
       out, grades, rewards = cluster.all_rows((rolled.out, grades, reward))
     with clock('log_probs'):
       data = rolled.prompt, speaker.cut(rolled.trajectory)

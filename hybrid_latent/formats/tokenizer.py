@@ -1,11 +1,17 @@
-"""Tokenizers: from a GGUF file, as bytes of each id, and where text ends."""
+"""Tokenizers: from a GGUF file, as bytes of each id, how an answer begins and
+where text ends."""
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader, TokenType
+from jinja2 import TemplateError
 from tokenizers import (
   AddedToken,
   Regex,
@@ -27,6 +33,10 @@ _WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
   r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
 )
+
+# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..
+_TAG = r'<[^<>]*(?:think|thought|reason)[^<>]*>'
+_ANSWER = 'Forty-two.'
 
 
 def _words(digits: str) -> list:
@@ -95,6 +105,58 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
     elif not added[i].special:
       table[i] = text.encode()
   return table
+
+
+def answer_opening(
+  tokenizer: PreTrainedTokenizerBase,
+  *,
+  system: str = '',
+  template: str = '',
+  prefill: str = '',
+  **switches: Any,
+) -> str:
+  """What a prompt puts into the model's mouth: the beginning of its answer that
+  is not for it to write, without special tokens.
+
+  That is what the chat template asks for an answer with, behind the header that
+  it gives to every answer: `<think>` for R1-Distill, an empty thinking for
+  Qwen3 with enable_thinking=False; then `prefill`. Of a plain `template` it is
+  the tags of thinking that it ends with.
+  """
+  asked = re.search(rf'(?:{_TAG}\s*)*\Z', template)
+  begun = asked.group() if asked else ''
+  if not template:
+    begun = _begun_by_chat_template(tokenizer, system, switches)
+  begun += prefill
+  for token in tokenizer.added_tokens_decoder.values():
+    begun = begun.replace(token.content, '') if token.special else begun
+  return begun
+
+
+def _begun_by_chat_template(tokenizer, system: str, switches) -> str:
+  def rendered(*messages, **more) -> str:
+    turns = [('system', system)] * bool(system) + [('user', 'Six by seven?')]
+    return tokenizer.apply_chat_template(
+      [{'role': r, 'content': text} for r, text in [*turns, *messages]],
+      tokenize=False,
+      **switches,
+      **more,
+    )
+
+  asked = rendered(add_generation_prompt=True)
+  before = _shared(asked, rendered())
+  begun = turn = asked.removeprefix(before)
+  with suppress(TemplateError):  # of a template that wants more of an answer
+    answered = rendered(('assistant', _ANSWER))
+    if answered.startswith(before):
+      turn = answered.removeprefix(before)
+  header = re.split(f'{_TAG}|{_ANSWER}', turn)[0]
+  return begun.removeprefix(_shared(begun, header))
+
+
+def _shared(text: str, other: str) -> str:
+  pairs = zip(text, other, strict=False)
+  return text[: sum(1 for _ in takewhile(lambda pair: eq(*pair), pairs))]
 
 
 def stop_ids(
