@@ -20,7 +20,9 @@ from gguf import (
   get_tensor_name_map,
 )
 
+from hybrid_latent.formats.files import reading
 from hybrid_latent.formats.weights import Tensor
+from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import family, from_huggingface
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.rope import Llama3Scaling, rope_frequencies
@@ -40,12 +42,25 @@ FIELDS = {
 ROPE_FACTORS = 'rope_freqs.weight'
 
 
+class _Reader(GGUFReader):
+  """Lengths and counts are checked against the file before they are believed:
+  what numpy has of a slice past the end is empty, and the package would go on
+  through 2^60 of it."""
+
+  def _get(self, offset, dtype, count=1, override_order=None):
+    end = int(offset) + np.dtype(dtype).itemsize * int(count)
+    if end > len(self.data):
+      raise EOFError(
+        f'it ends at byte {len(self.data)} and names what ends at byte {end}'
+      )
+    return super()._get(offset, dtype, count, override_order)
+
+
 def open_gguf(path: str | Path) -> GGUFReader:
-  """The file, memory mapped, its metadata parsed."""
-  try:
-    return GGUFReader(path)
-  except (IndexError, ValueError) as error:
-    raise ValueError(f'{path} is no GGUF file: {error}') from error
+  """The file, memory mapped, its metadata parsed. ValueError for one that is
+  not whole."""
+  with reading(path, ': this is no GGUF file that is whole: fetch it again'):
+    return _Reader(path)
 
 
 def value(reader: GGUFReader, key: str, default: Any = None) -> Any:
@@ -67,8 +82,10 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
     fields['vocab_size'] = shapes['token_embd.weight'][1]
   turned = value(reader, f'{arch}.rope.dimension_count')
   if turned and 'num_attention_heads' in fields:
-    whole = fields['hidden_size'] // fields['num_attention_heads']
-    fields['partial_rotary_factor'] = turned / fields.get('head_dim', whole)
+    heads = whole_number(fields, 'num_attention_heads')
+    head = whole_number(fields, 'hidden_size') // heads
+    head = whole_number(fields, 'head_dim', head)
+    fields['partial_rotary_factor'] = turned / head
   if 'rms_norm_eps' in fields:  # the shortest decimal of the stored float32
     fields['rms_norm_eps'] = float(str(np.float32(fields['rms_norm_eps'])))
   fields['model_type'] = arch
@@ -84,6 +101,11 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
 def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
   """The tensors under Hugging Face's names, float32 once they are read."""
   config = from_huggingface(gguf_fields(reader))
+  if config.layers > len(reader.tensors):
+    raise ValueError(
+      f'{config.family}.block_count = {config.layers}: accepted is the number '
+      f'of layers that the {len(reader.tensors)} tensors of the file make up'
+    )
   names = _huggingface_names(config)
   tensors = {}
   for tensor in reader.tensors:
@@ -95,6 +117,7 @@ def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
       shape=tuple(int(n) for n in reversed(tensor.shape)),
       dtype=tensor.tensor_type.name,
       read=partial(_read, tensor, _interleaved_heads(config, base)),
+      file=str(reader.data.filename),
     )
   return tensors
 
