@@ -3,7 +3,7 @@ place in it and what to do."""
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import safe_open
 
-DTYPES = ('F64', 'F32', 'F16', 'BF16')
+FLOATS = ('F64', 'F32', 'F16', 'BF16')
 # How files begin that stand where another was expected.
 MISTAKEN = {
   b'version https://git-lfs': (
@@ -86,7 +86,8 @@ def parsed_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_object)
   except json.JSONDecodeError as error:
     raise ValueError(
-      f'line {error.lineno}, column {error.colno}: {error.msg}: accepted is JSON'
+      f'line {error.lineno}, column {error.colno}: {error.msg}: accepted is '
+      'JSON'
     ) from error
   except RecursionError as error:
     raise ValueError('accepted is JSON of at most 900 levels') from error
@@ -108,20 +109,22 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
   Path(path).write_text(text, encoding='utf-8')
 
 
-def file_tensors(path: str | Path) -> dict[str, Tensor]:
+def file_tensors(
+  path: str | Path, dtypes: Sequence[str] = FLOATS
+) -> dict[str, Tensor]:
   """The tensors of a safetensors file, which is memory mapped: a tensor is read
   when its `read` is called. ValueError for a file that is not whole, for a name
-  that stands twice, and for a dtype that is no floating point number."""
+  that stands twice, and for a dtype that is none of `dtypes`."""
   with reading(path, ': accepted is a whole safetensors file: fetch it again'):
     file = safe_open(path, framework='numpy')
     _check_header(Path(path))
   tensors = {}
   for name in file.offset_keys():
     part = file.get_slice(name)
-    if part.get_dtype() not in DTYPES:
+    if part.get_dtype() not in dtypes:
       raise ValueError(
         f'{path}: tensor {name} has dtype {part.get_dtype()}: accepted is one '
-        f'of {DTYPES} (quantised folders are not read; GGUF files are)'
+        f'of {dtypes} (quantised folders are not read; GGUF files are)'
       )
     tensors[name] = Tensor(
       tuple(part.get_shape()),

@@ -16,9 +16,22 @@ import numpy as np
 from gguf import (
   MODEL_ARCH_NAMES,
   GGUFReader,
+  TokenType,
   dequantize,
   get_tensor_name_map,
 )
+from tokenizers import (
+  AddedToken,
+  Regex,
+  Tokenizer,
+  decoders,
+  models,
+  normalizers,
+  pre_tokenizers,
+  processors,
+)
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Split
+from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent.formats.files import reading
 from hybrid_latent.formats.weights import Tensor
@@ -40,6 +53,29 @@ FIELDS = {
   'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
 }
 ROPE_FACTORS = 'rope_freqs.weight'
+
+# The pattern of GPT-4, with the digits that one token may hold left open.
+_WORDS = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
+  r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
+)
+
+
+def _words(digits: str) -> list:
+  pattern = Regex(_WORDS.format(digits=digits))
+  return [
+    Split(pattern, 'isolated'),
+    ByteLevel(add_prefix_space=False, use_regex=False),
+  ]
+
+
+# tokenizer.ggml.pre -> how text is cut before the merges, as released.
+PRE = {
+  'smollm': [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)],
+  'qwen2': _words(''),
+  'deepseek-r1-qwen': _words(''),
+  'llama-bpe': _words('{1,3}'),
+}
 
 
 class _Reader(GGUFReader):
@@ -134,6 +170,32 @@ def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
   return {name: ids for name, ids in generation.items() if ids is not None}
 
 
+def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
+  """The tokenizer and the chat template that a GGUF file carries."""
+  reader = file if isinstance(file, GGUFReader) else open_gguf(file)
+  entry = lambda name, default=None: value(
+    reader, f'tokenizer.ggml.{name}', default
+  )
+  if entry('model') != 'gpt2' or entry('pre') not in PRE:
+    raise ValueError(
+      f'tokenizer.ggml.model = {entry("model")!r} with pre = '
+      f"{entry('pre')!r}: accepted is 'gpt2' (byte-level BPE) with one of "
+      f'{sorted(PRE)}'
+    )
+  tokens = entry('tokens')
+  token = lambda name: _token(tokens, entry(f'{name}_token_id'))
+  return PreTrainedTokenizerFast(
+    tokenizer_object=_byte_level_bpe(tokens, entry),
+    bos_token=token('bos'),
+    eos_token=token('eos'),
+    unk_token=token('unknown'),
+    pad_token=token('padding') or token('eos'),
+    padding_side='left',
+    clean_up_tokenization_spaces=False,
+    chat_template=value(reader, 'tokenizer.chat_template'),
+  )
+
+
 def _read(tensor, heads: int) -> np.ndarray:
   """The values, with the rows of each of `heads` heads in halves again."""
   try:
@@ -185,3 +247,44 @@ def _llama3_scaling(reader: GGUFReader, fields) -> dict[str, Any]:
       'high 4, original 8192): load the Hugging Face folder instead'
     )
   return {'rope_type': 'llama3', **scaling._asdict()}
+
+
+def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:
+  types = entry('token_type', [TokenType.NORMAL] * len(tokens))
+  used = [i for i, t in enumerate(types) if t != TokenType.UNUSED]
+  pre, vocabulary = entry('pre'), {tokens[i]: i for i in used}
+  if twice := [i for i in used if vocabulary[tokens[i]] != i]:
+    text = tokens[twice[0]]
+    raise ValueError(
+      f'tokenizer.ggml.tokens: {text!r} stands at {twice[0]} and at '
+      f'{vocabulary[text]}: accepted is one id per token'
+    )
+  tokenizer = Tokenizer(
+    models.BPE(
+      vocab=vocabulary,
+      merges=[tuple(merge.split(' ')) for merge in entry('merges')],
+      ignore_merges=pre == 'llama-bpe',
+    )
+  )
+  if pre != 'smollm' and pre != 'llama-bpe':
+    tokenizer.normalizer = normalizers.NFC()
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE[pre])
+  tokenizer.decoder = decoders.ByteLevel()
+  kinds = {TokenType.CONTROL: True, TokenType.USER_DEFINED: False}
+  tokenizer.add_tokens(
+    [
+      AddedToken(tokens[i], special=kinds[types[i]], normalized=False)
+      for i in used
+      if types[i] in kinds
+    ]
+  )
+  if entry('add_bos_token', pre == 'llama-bpe'):
+    bos = entry('bos_token_id')
+    tokenizer.post_processor = processors.TemplateProcessing(
+      single=f'{tokens[bos]} $A', special_tokens=[(tokens[bos], bos)]
+    )
+  return tokenizer
+
+
+def _token(tokens: list[str], i: int | None) -> str | None:
+  return None if i is None else tokens[i]

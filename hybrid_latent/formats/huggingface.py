@@ -124,8 +124,8 @@ def _weight_map(path: Path) -> dict[str, str]:
   placed = read_json(path).get('weight_map')
   if not isinstance(placed, dict) or not placed:
     raise ValueError(
-      f'{path}: weight_map = {placed!r:.80}: accepted is an object with the file of '
-      'each tensor'
+      f'{path}: weight_map = {placed!r:.80}: accepted is an object with the '
+      'file of each tensor'
     )
   for name, file in placed.items():
     if (
@@ -134,8 +134,8 @@ def _weight_map(path: Path) -> dict[str, str]:
       or not file.endswith('.safetensors')
     ):
       raise ValueError(
-        f'{path}: weight_map names {file!r:.200} for {name}: accepted is the name of '
-        'a .safetensors file in the same folder'
+        f'{path}: weight_map names {file!r:.200} for {name}: accepted is the '
+        'name of a .safetensors file in the same folder'
       )
   return placed
 

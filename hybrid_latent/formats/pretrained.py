@@ -25,6 +25,7 @@ from hybrid_latent.formats.gguf import (
   gguf_fields,
   gguf_generation,
   gguf_tensors,
+  gguf_tokenizer,
   open_gguf,
 )
 from hybrid_latent.formats.huggingface import folder_tensors, write_model
@@ -32,7 +33,6 @@ from hybrid_latent.formats.tokenizer import (
   check_ends,
   check_ids,
   folder_tokenizer,
-  gguf_tokenizer,
   with_ends,
 )
 from hybrid_latent.formats.weights import (

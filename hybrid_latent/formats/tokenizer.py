@@ -1,33 +1,19 @@
-"""Tokenizers: from a folder or a GGUF file, as bytes of each id, and where text
-begins and ends."""
+"""Tokenizers: from a folder, as bytes of each id, as a chat, and where text
+ends."""
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, TokenType
 from jinja2 import TemplateSyntaxError
-from tokenizers import (
-  AddedToken,
-  Regex,
-  Tokenizer,
-  decoders,
-  models,
-  normalizers,
-  pre_tokenizers,
-  processors,
-)
-from tokenizers.pre_tokenizers import ByteLevel, Digits, Split
 from transformers import (
   AutoTokenizer,
   PreTrainedTokenizerBase,
-  PreTrainedTokenizerFast,
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hybrid_latent.formats.files import read_json, read_text, reading
-from hybrid_latent.formats.gguf import open_gguf, value
 
 FILE = 'tokenizer.json'
 # What transformers reads beside it, and how we read it to check it.
@@ -36,29 +22,6 @@ _OBJECTS = (
   *('added_tokens.json', 'vocab.json'),
 )
 _TEXTS = 'merges.txt', 'chat_template.jinja'
-
-# The pattern of GPT-4, with the digits that one token may hold left open.
-_WORDS = (
-  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
-  r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
-)
-
-
-def _words(digits: str) -> list:
-  pattern = Regex(_WORDS.format(digits=digits))
-  return [
-    Split(pattern, 'isolated'),
-    ByteLevel(add_prefix_space=False, use_regex=False),
-  ]
-
-
-# tokenizer.ggml.pre -> how text is cut before the merges, as released.
-PRE = {
-  'smollm': [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)],
-  'qwen2': _words(''),
-  'deepseek-r1-qwen': _words(''),
-  'llama-bpe': _words('{1,3}'),
-}
 
 
 def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
@@ -152,32 +115,6 @@ def chat_ids(
   return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
 
 
-def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
-  """The tokenizer and the chat template that a GGUF file carries."""
-  reader = file if isinstance(file, GGUFReader) else open_gguf(file)
-  entry = lambda name, default=None: value(
-    reader, f'tokenizer.ggml.{name}', default
-  )
-  if entry('model') != 'gpt2' or entry('pre') not in PRE:
-    raise ValueError(
-      f'tokenizer.ggml.model = {entry("model")!r} with pre = '
-      f"{entry('pre')!r}: accepted is 'gpt2' (byte-level BPE) with one of "
-      f'{sorted(PRE)}'
-    )
-  tokens = entry('tokens')
-  token = lambda name: _token(tokens, entry(f'{name}_token_id'))
-  return PreTrainedTokenizerFast(
-    tokenizer_object=_byte_level_bpe(tokens, entry),
-    bos_token=token('bos'),
-    eos_token=token('eos'),
-    unk_token=token('unknown'),
-    pad_token=token('padding') or token('eos'),
-    padding_side='left',
-    clean_up_tokenization_spaces=False,
-    chat_template=value(reader, 'tokenizer.chat_template'),
-  )
-
-
 def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
   """What each id adds to the text, `b''` for special tokens and unused ids.
 
@@ -209,7 +146,7 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
   """What fills a row; never read, so the end of text will do. ValueError where
   there is neither."""
   for i in tokenizer.pad_token_id, tokenizer.eos_token_id:
-    if i is not None:
+    if isinstance(i, int):
       return i
   raise ValueError(
     f'{tokenizer.name_or_path or "the tokenizer"} has no pad_token and no '
@@ -262,38 +199,3 @@ def _declared(objects: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
   added = objects.get(name, {}).get('added_tokens_decoder') or {}
   for i, token in added.items():
     yield name, token['content'], int(i)
-
-
-def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:
-  types = entry('token_type', [TokenType.NORMAL] * len(tokens))
-  used = [i for i, t in enumerate(types) if t != TokenType.UNUSED]
-  pre = entry('pre')
-  tokenizer = Tokenizer(
-    models.BPE(
-      vocab={tokens[i]: i for i in used},
-      merges=[tuple(merge.split(' ')) for merge in entry('merges')],
-      ignore_merges=pre == 'llama-bpe',
-    )
-  )
-  if pre != 'smollm' and pre != 'llama-bpe':
-    tokenizer.normalizer = normalizers.NFC()
-  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE[pre])
-  tokenizer.decoder = decoders.ByteLevel()
-  kinds = {TokenType.CONTROL: True, TokenType.USER_DEFINED: False}
-  tokenizer.add_tokens(
-    [
-      AddedToken(tokens[i], special=kinds[types[i]], normalized=False)
-      for i in used
-      if types[i] in kinds
-    ]
-  )
-  if entry('add_bos_token', pre == 'llama-bpe'):
-    bos = entry('bos_token_id')
-    tokenizer.post_processor = processors.TemplateProcessing(
-      single=f'{tokens[bos]} $A', special_tokens=[(tokens[bos], bos)]
-    )
-  return tokenizer
-
-
-def _token(tokens: list[str], i: int | None) -> str | None:
-  return None if i is None else tokens[i]

@@ -84,9 +84,7 @@ def finite(array: np.ndarray, name: str, file: str = '') -> np.ndarray:
   )
 
 
-def unlike(
-  found: Mapping[str, np.ndarray], expected: Mapping[str, Any]
-) -> list[str]:
+def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
   """Which arrays have not the shape that is expected of their name, or are
   expected and not there, or there and not expected; at most LISTED of them."""
   shape = lambda arrays, name: arrays[name].shape if name in arrays else None
