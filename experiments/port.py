@@ -68,10 +68,8 @@ def port(args: argparse.Namespace) -> None:
       ]:
         gap = logit_gap(ported, path)
         print(f'parity: max |logit difference| to torch, {name}: {gap:.2e}')
-  config, count = (
-    ported.model.config,
-    sum(x.size for x in jax.tree.leaves(ported.model)),
-  )
+  config = ported.model.config
+  count = sum(x.size for x in jax.tree.leaves(ported.model))
   print(
     f'wrote {args.to}: {config.family}, {config.layers} layers, {count:,} '
     f'parameters in {args.dtype}; it is a MODEL for any config'

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -35,25 +36,23 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
   if not (folder / INDEX).exists():
     raise _no_weights(folder)
   index = folder / INDEX
-  placed = _weight_map(index)
-  tensors = {}
+  placed, found = _weight_map(index), defaultdict(list)
   for file in sorted(set(placed.values())):
     if not (folder / file).exists():
       raise FileNotFoundError(
         f'{index}: weight_map names {file}, which does not exist: fetch it'
       )
+  for file in sorted(set(placed.values())):
     for name, tensor in file_tensors(folder / file).items():
-      if name in tensors:
-        raise ValueError(
-          f'{index}: tensor {name} is in {Path(tensors[name].file).name} and '
-          f'in {file}: accepted is one file per tensor'
-        )
-      if placed.get(name, file) != file:
-        raise ValueError(
-          f'{index}: weight_map has {name} in {placed[name]}, but it is in '
-          f'{file}: write the file that has it'
-        )
-      tensors[name] = tensor
+      found[name].append((file, tensor))
+  tensors = {}
+  for name, ((file, tensors[name]), *more) in found.items():
+    if more or placed.get(name, file) != file:
+      raise ValueError(
+        f'{index}: tensor {name} is in {[x for x, _ in found[name]]}, and '
+        f'weight_map says {placed.get(name)!r}: accepted is the one file that '
+        'has it'
+      )
   if lost := sorted(placed.keys() - tensors.keys()):
     more = f' and {len(lost) - 20} more' if len(lost) > 20 else ''
     raise ValueError(

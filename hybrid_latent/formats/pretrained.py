@@ -39,6 +39,7 @@ from hybrid_latent.formats.weights import (
   Place,
   Tensor,
   finite,
+  fitted,
   model_from,
   on_host,
   unlike,
@@ -192,25 +193,25 @@ def _wheel_path(wheel: Wheel) -> Path:
 
 def _from_gguf(path: Path) -> ModelFiles:
   reader = open_gguf(path)
-  config, generation = (
-    from_huggingface(gguf_fields(reader)),
-    gguf_generation(reader),
-  )
+  config = from_huggingface(gguf_fields(reader))
+  _, tensors = fitted(config, gguf_tensors(reader))
+  generation = gguf_generation(reader)
   check_ends(generation, config.vocab)
   tokenizer = gguf_tokenizer(reader)
   check_ids(tokenizer, config.vocab)
   tokenizer = with_ends(tokenizer, generation)
-  return ModelFiles(path, config, gguf_tensors(reader), tokenizer, generation)
+  return ModelFiles(path, config, tensors, tokenizer, generation)
 
 
 def _from_folder(path: Path) -> ModelFiles:
-  """What is read first is what is cheap to read."""
   file, more = path / 'config.json', path / 'generation_config.json'
   if not file.exists():
     raise FileNotFoundError(f'{path} has no config.json: is it a model folder?')
-  fields = read_json(file)
+  fields, found = read_json(file), folder_tensors(path)
   with reading(file):
     config = from_huggingface(fields)
+    # Before transformers reads the config: it makes lists of its layers.
+    _, tensors = fitted(config, found)
     generation = {
       name: ids for name, ids in fields.items() if name.endswith('_token_id')
     }
@@ -230,6 +231,4 @@ def _from_folder(path: Path) -> ModelFiles:
       name: finite(tensor.read(), name, tensor.file)
       for name, tensor in file_tensors(path / OWNED).items()
     }
-  return ModelFiles(
-    file, config, folder_tensors(path), tokenizer, generation, owned
-  )
+  return ModelFiles(file, config, tensors, tokenizer, generation, owned)

@@ -87,9 +87,7 @@ def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
   for name, letters in SHAPES.items():
     shape = arrays[name].shape if name in arrays else ()
     if name in arrays and len(shape) != len(letters):
-      raise ValueError(
-        f'{name} has shape {shape}, of {len(letters)} dimensions'
-      )
+      raise ValueError(f'{name} has shape {shape}: its axes are {letters!r}')
     for letter, size in zip(letters, shape, strict=False):
       if sizes.setdefault(letter, size) != size:
         raise ValueError(

@@ -42,9 +42,7 @@ def model_from(
   any is read; and for one that is not finite in `param_dtype`.
   """
   place = place or (lambda name, array: jnp.array(array))
-  abstract = jax.eval_shape(lambda: Transformer(config, jax.random.key(0)))
-  tensors = _named_as_released(tensors)
-  _check(config, abstract, tensors)
+  abstract, tensors = fitted(config, tensors)
 
   def parameter(name, leaf):
     keys = _keys(config, name)
@@ -57,6 +55,17 @@ def model_from(
     return place(name, array)
 
   return map_named(parameter, abstract)
+
+
+def fitted(
+  config: TransformerConfig, tensors: Mapping[str, Tensor]
+) -> tuple[Transformer, dict[str, Tensor]]:
+  """The shapes of the model, and the tensors under the names of a release.
+  ValueError that lists the missing, extra and misshapen ones; none is read."""
+  abstract = jax.eval_shape(lambda: Transformer(config, jax.random.key(0)))
+  tensors = _named_as_released(tensors)
+  _check(config, abstract, tensors)
+  return abstract, tensors
 
 
 def tensors_of(model: Transformer) -> dict[str, Tensor]:
@@ -95,10 +104,10 @@ def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
   ][:LISTED]
 
 
-def on_host(array: jax.Array, index: Any = ...) -> np.ndarray:
+def on_host(array: jax.Array | np.ndarray, index: Any = ...) -> np.ndarray:
   """All of array[index], wherever its parts are; every process has to ask."""
   part = array[index]
-  if part.is_fully_addressable:
+  if isinstance(part, np.ndarray) or part.is_fully_addressable:
     return np.asarray(part)
   return np.asarray(multihost_utils.process_allgather(part, tiled=True))
 
