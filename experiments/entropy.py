@@ -87,7 +87,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------------------------- model
   base = config.model.copy_and_resolve_references()
   base.new_tokens = ()
-  model, tokenizer, *_ = loaded(base, mesh)
+  model, tokenizer, *_ = loaded(base, mesh, config.data)
   entropies = programs(config, mesh)
 
   def begun(number):

@@ -178,7 +178,7 @@ def _cues(texts: Texts):
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
-  source = loaded(config.model, mesh)
+  source = loaded(config.model, mesh, config.data)
   tokenizer: Any = source.tokenizer
   key = jax.random.key(config.seed)
   policy = adapted(config, source.model, tokenizer, key)
