@@ -79,6 +79,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
   source = problems_of(config.data)(split=config.data.train)
+  worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   check(config, folder, len(source))
   shares = parts.ranges(len(source), size)

@@ -38,6 +38,7 @@ from experiments.command import Config, configured
 from experiments.fields.check import check
 from experiments.policies import (
   Subject,
+  check_data,
   checked_resume,
   feedback_of,
   needs_reference,
@@ -227,6 +228,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the reasoner to WORKDIR/reasoner. Returns the evaluations it made."""
   check(config, 'lrt', jax.process_count())
+  check_data(config)
   rollout, updates = config.rollout, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
 
@@ -281,7 +283,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       rolled = speaker.rolled(prompt, trajectory, batch['rows'])
     with clock('reward'):
       grades = rolled.grades()
-      reward = total(grades, grader.weights)
+      reward = total(grades, grader.weights, rollout.group)
       out, grades, rewards = cluster.all_rows((rolled.out, grades, reward))
     with clock('log_probs'):
       data = rolled.prompt, speaker.cut(rolled.trajectory)

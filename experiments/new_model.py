@@ -49,6 +49,7 @@ from absl import logging
 from experiments.functions import named
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import Pretrained, write_folder
+from hybrid_latent.models.families import from_huggingface, to_huggingface
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 SMALL = TransformerConfig(
@@ -69,8 +70,12 @@ def main() -> None:
   tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
   sizes = {name: getattr(flags, name) for name in SIZES}
   vocab = -(-len(tokenizer) // 64) * 64
-  new_model(
-    Path(flags.to), tokenizer, replace(SMALL, vocab=vocab, **sizes), flags.seed
+  config = replace(SMALL, vocab=vocab, **sizes)
+  from_huggingface(to_huggingface(config))  # which checks it
+  new_model(Path(flags.to), tokenizer, config, flags.seed)
+  print(
+    f'wrote {flags.to}: {config.layers} layers of random weights and '
+    f'{len(tokenizer)} tokens; it is a MODEL for any config'
   )
 
 

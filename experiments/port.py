@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   args = parser.parse_args(argv)
   if args.check and importlib.util.find_spec('torch') is None:
     parser.error('--check compares with torch: pip install torch')
-  ported = pretrained(args.source, param_dtype=args.dtype)
   with new_folder(args.to, overwrite=args.overwrite) as folder:
+    ported = pretrained(args.source, param_dtype=args.dtype)
     write_folder(ported, folder)
     different = unequal_tensors(ported.model, folder)
     if different:
@@ -84,7 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
       ]:
         gap = logit_gap(ported, path)
         print(f'parity: max |logit difference| to torch, {name}: {gap:.2e}')
-  print(f'wrote {args.to}')
+  config = ported.model.config
+  count = sum(x.size for x in jax.tree.leaves(ported.model))
+  print(
+    f'wrote {args.to}: {config.family}, {config.layers} layers, {count:,} '
+    f'parameters in {args.dtype}; it is a MODEL for any config'
+  )
 
 
 def unequal_tensors(model: Transformer, folder: Path) -> list[str]:

@@ -62,6 +62,7 @@ from experiments.policies import (
 from experiments.sampler import Sampler, mode_of, speech
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
+from hybrid_latent.formats.files import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
 FIELDS = 'question', 'mode'
@@ -212,8 +213,8 @@ def read_requests(path: Path) -> list[Any]:
   found = []
   for number, line in enumerate(path.read_bytes().splitlines(), 1):
     try:
-      found.append(json.loads(line.decode()))
-    except (ValueError, RecursionError) as error:
+      found.append(parsed_json(line.decode()))
+    except ValueError as error:
       raise RequestError(
         f'line {number}: {line[:80]!r}: accepted is a JSON object with a '
         f'question and a mode, in UTF-8 ({str(error)[:80]})'
@@ -233,6 +234,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
   parts.write(epath.Path(flags.out), lines)
+  print(f'wrote {len(found)} answers to {flags.out}')
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ from experiments.fields.check import check
 from experiments.policies import (
   Subject,
   adapted,
+  check_data,
   checked_resume,
   exported,
   feedback_of,
@@ -220,6 +221,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the model to WORKDIR/model. Returns the evaluations it made."""
   check(config, 'sft', jax.process_count())
+  check_data(config)
   begin, eval_key = config.stages.begin, jax.random.key(config.seed + 1)
   stage_of = lambda step: bisect_right(begin, step) - 1
 

@@ -71,6 +71,7 @@ def defaults(source: str) -> ConfigDict:
     source='jsonl:problems',
     of=dict(task='gsm8k'),
     path='',
+    fields='',
     train='train',
     test='test',
     system='',

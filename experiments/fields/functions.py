@@ -30,7 +30,7 @@ ROLES = {
   'advantage.function': Role('kwargs', OBJECTIVES, 2),
   'curriculum.function': Role('kwargs', 'hybrid_latent.curricula', 1),
   'rewards.*.function': Role('kwargs', REWARDS, 1),
-  'data.source': Role('of', DATA, 0, ('split', 'path')),
+  'data.source': Role('of', DATA, 0, ('split', 'path', 'fields')),
 }
 
 
@@ -82,8 +82,8 @@ def check_keywords(
   known, others = keywords(function, role)
   for name, value in given.items():
     if name not in known:
-      if others:
-        continue
+      if others or role.package == DATA:
+        continue  # a source is given those that it takes
       near = difflib.get_close_matches(name, known, n=1)
       advice = f'write {near[0]}' if near else f'write --config.{field}={{}}'
       raise ValueError(

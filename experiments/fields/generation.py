@@ -43,7 +43,14 @@ GENERATION = {
   ),
   'data.of': Field(Kwargs, 'Keywords of the function data.source.'),
   'data.path': Field(
-    Path, "Folder of train.jsonl and test.jsonl, or a file; '': download."
+    Path,
+    'Folder of train.jsonl and test.jsonl (or .json, .csv), or one file to '
+    "train on; '': download.",
+  ),
+  'data.fields': Field(
+    str,
+    "Our fields by the data's names: question=problem,answer=result.value; '': "
+    'as the task says, or as data sets usually call them.',
   ),
   'data.train': Field(Text, 'Split that is trained on.'),
   'data.test': Field(Text, 'Split that is evaluated.'),
