@@ -65,7 +65,7 @@ def test_a_process_is_told_to_end(folder):
   assert executor.states([job]) == ['running']
   while not (folder / 'log.txt').read_text():
     time.sleep(0.02)
-  assert 'saved' in executor.stop([job])
+  assert executor.stop([job]) == 'have ended'
   assert executor.states([job]) == [RESTART]
 
 
