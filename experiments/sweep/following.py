@@ -168,7 +168,7 @@ def _progress(cell: Cell) -> list[str]:
   """Steps, the last reward, seconds a step."""
   try:
     rows = [row for row in rows_of(cell.run, 'metrics') if 'loss' in row]
-  except ValueError:  # a line that is being written
+  except ValueError:  # the table at the end says what is wrong with it
     rows = []
   last = rows[-1] if rows else {}
   number = lambda name: f'{x:.3g}' if (x := last.get(name)) is not None else '–'

@@ -63,9 +63,9 @@ def _split(option: str, text: str, separator: str) -> list[str]:
     elif character in '"\'' and before in '=,|;:([{':
       quote = character
     elif character in _CLOSING:
-      brackets.append(_CLOSING[character])
+      brackets.append(character)
     elif character in _CLOSING.values():
-      if not brackets or brackets.pop() != character:
+      if not brackets or _CLOSING[brackets.pop()] != character:
         raise _open(option, text, character)
     elif character == separator and not brackets:
       parts.append(text[begin:at].strip())
@@ -78,8 +78,8 @@ def _split(option: str, text: str, separator: str) -> list[str]:
 
 def _open(option: str, text: str, character: str) -> ValueError:
   return ValueError(
-    f'{option}: {text!r}: {character!r} has no partner: write quotes around the '
-    'whole value'
+    f'{option}: {text!r}: {character!r} has no partner: write quotes around '
+    'the whole value'
   )
 
 
