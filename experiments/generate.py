@@ -25,6 +25,7 @@ or on the devices.
 """
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -141,16 +142,19 @@ def join(
   files: Sequence[epath.Path], folder: epath.Path, least: float, wanted: int
 ) -> None:
   """Makes one file of what the parts have worth keeping, and says how much."""
-  figures = dict.fromkeys(('sampled', 'complete', 'right', 'kept'), 0)
+  figures = dict.fromkeys(
+    ('sampled', 'complete', 'ungraded', 'with a reward above 0', 'kept'), 0
+  )
   tokens: Any = np.zeros(2)
 
   def kept():
     for line in parts.lines(files):
       row = json.loads(line)
+      reward = np.nan if row['reward'] is None else row['reward']
       # A sum of rewards may fall short by rounding.
-      right = row['reward'] is not None and row['reward'] >= least - 1e-6
-      keep = (row['complete'] and right) or least == -np.inf
-      which = True, row['complete'], right, keep
+      enough = reward >= least - 1e-6
+      keep = (row['complete'] and enough) or least == -np.inf
+      which = True, row['complete'], np.isnan(reward), reward > 0, keep
       for name, holds in zip(figures, which, strict=True):
         figures[name] += holds
       if keep:
@@ -161,9 +165,11 @@ def join(
   reasoning, response = tokens / max(figures['kept'], 1)
   counts = ', '.join(f'{count} {name}' for name, count in figures.items())
   parts.say(
-    f'{counts}; {wanted - figures["sampled"]} not sampled, as their prompts '
-    f'are too long\n{folder}/train.jsonl: {reasoning:.1f} tokens of reasoning '
-    f'and {response:.1f} of response on average'
+    f'{counts} (generate.least={least}); {wanted - figures["sampled"]} not '
+    f'sampled, as their prompts are too long\n{folder}/train.jsonl: '
+    f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '
+    'average; the stage `sft` of experiments.lrt learns from it with\n  '
+    + shlex.quote(f'--config.data.triples={folder}')
   )
 
 

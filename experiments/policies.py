@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config, configured, named
+from experiments.model_card import model_card
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -227,10 +228,13 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
   return next(i for i in ids if isinstance(i, int))
 
 
-def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
+def exported(
+  actor: Subject, policy: Policy, folder: str | Path, config: Config
+) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns. All processes read the parameters, and
-  the first one writes them."""
+  the parameters that its feedback owns and a README.md that says what `config`
+  made of which model. All processes read the parameters, and the first one
+  writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -240,6 +244,7 @@ def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))
+    (Path(path) / 'README.md').write_text(model_card(config), 'utf-8')
 
 
 def share_rows(rows: int, mesh: Mesh) -> None:

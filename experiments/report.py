@@ -257,7 +257,7 @@ def main() -> None:
     html_report(
       flags.out,
       title=flags.title,
-      intro='The table has means over the last tenth of the steps of every run.',
+      intro='The table has means over the last tenth of each run.',
       table=outcome(runs),
       runs=runs,
     )
