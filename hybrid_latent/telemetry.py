@@ -20,10 +20,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-import fsspec
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.summary.writer.record_writer import RecordWriter
-from tqdm import tqdm
+from hybrid_latent.extras import missing
+
+try:
+  import fsspec
+  from tensorboard.compat.proto import event_pb2, summary_pb2
+  from tensorboard.summary.writer.record_writer import RecordWriter
+  from tqdm import tqdm
+except ModuleNotFoundError as error:
+  raise missing('train', error.name) from None
 
 # Protobuf makes these classes at import, where no type checker sees them.
 _Event: Any = vars(event_pb2)['Event']

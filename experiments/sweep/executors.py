@@ -19,6 +19,7 @@ from typing import Protocol
 
 from experiments.launch import recipes
 from hybrid_latent.cluster import RESTART
+from hybrid_latent.extras import missing
 
 LOG = 'log.txt'  # in the folder of a cell: what its trainer printed
 State = int | str | None  # exit status; 'queued' or 'running'; ended unseen
@@ -219,9 +220,7 @@ def needed(package: str) -> ModuleType:
   except ModuleNotFoundError as error:
     if error.name != package:
       raise
-    raise ValueError(
-      f'{package} is not installed: pip install "hybrid-latent[sweep]"'
-    ) from None
+    raise ValueError(str(missing('sweep', package))) from None
 
 
 def _on_path(command: str) -> None:

@@ -25,8 +25,8 @@ _ENDED, _CUT, _LATE = range(3)  # rows of stop.closing
 def stop_rule(
   tokens: Sequence[int],
   limit: int,
-  pad: int,
-  delimiter: Int[np.ndarray, 'a v'],
+  pad: int = 0,
+  delimiter: Int[np.ndarray, 'a v'] | None = None,
   *,
   thinking: int = _NEVER,
   ended: Sequence[int] = (),
@@ -40,8 +40,8 @@ def stop_rule(
   Args:
     tokens: ids that end a row.
     limit: tokens that a row may have in all.
-    pad: id written after a row has ended.
-    delimiter: the automaton of what ends the thinking.
+    pad: id written after a row has ended, which nothing reads.
+    delimiter: the automaton of what ends the thinking; None: nothing does.
     thinking: tokens that the thinking may have.
     ended, cut: ids written after a thinking that ended by itself, or was cut.
     late: ids written at the budget into an answer that has not ended.
@@ -63,6 +63,8 @@ def stop_rule(
       f'stop: limit={limit}, thinking={thinking}, budget={budget}, '
       f'answer={answer}: each is a number of tokens, at least 1'
     )
+  if delimiter is None:
+    delimiter = automaton.delimiter_automaton(b'', [], vocab=1)
   padded = lambda ids, room: [*ids, *[-1] * (room - len(ids))]
   return Stop(
     tokens=jnp.array(padded(tokens, STOP_IDS), jnp.int32),

@@ -9,14 +9,18 @@ import logging
 import re
 from collections.abc import Sequence
 
-from math_verify import (
-  ExprExtractionConfig,
-  LatexExtractionConfig,
-  parse,
-  verify,
-)
-
+from hybrid_latent.extras import missing
 from hybrid_latent.rewards.latex import boxed
+
+try:
+  from math_verify import (
+    ExprExtractionConfig,
+    LatexExtractionConfig,
+    parse,
+    verify,
+  )
+except ModuleNotFoundError as error:
+  raise missing('train', error.name) from None
 
 # On a timeout it logs the whole text, as a warning.
 for part in ('parser', 'grader'):
