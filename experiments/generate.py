@@ -25,7 +25,6 @@ or on the devices.
 """
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -37,6 +36,7 @@ from etils import epath
 from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
+from experiments.next_command import next_command
 from experiments.policies import (
   Subject,
   problems_of,
@@ -80,6 +80,13 @@ def generate(config: Config, workdir: str) -> str:
         parts.say(f'part {number + 1} of {len(files)}: {len(found)} rows')
   if jax.process_index() == 0:
     join(files, folder, how.least, count * how.samples)
+    # A backbone that is here; the paper's is Qwen/Qwen3-Embedding-0.6B.
+    backbone = f'--config.feedback.initial.backbone={config.model.source}'
+    triples = f'--config.data.triples={folder}'
+    if command_line := next_command(
+      'generate', 'lrt', triples, backbone, stage='sft'
+    ):
+      parts.say(f'to learn from it:\n  {command_line}')
   return f'{workdir}/train.jsonl'
 
 
@@ -168,8 +175,7 @@ def join(
     f'{counts} (generate.least={least}); {wanted - figures["sampled"]} not '
     f'sampled, as their prompts are too long\n{folder}/train.jsonl: '
     f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '
-    'average; the stage `sft` of experiments.lrt learns from it with\n  '
-    + shlex.quote(f'--config.data.triples={folder}')
+    'average'
   )
 
 

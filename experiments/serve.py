@@ -224,7 +224,8 @@ def main() -> None:
   except RequestError as error:
     parser.error(f'{flags.requests}, {error}')
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  parts.write(epath.Path(flags.out), lines)
+  count = parts.write(epath.Path(flags.out), lines)
+  print(f'wrote {count} answers to {flags.out}')
 
 
 if __name__ == '__main__':

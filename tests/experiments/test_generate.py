@@ -159,7 +159,7 @@ def test_another_bound_chooses_again_without_a_model(
     assert kept == expected
   assert 0 < len(kept) < sum(row['complete'] for row in rows)
   above = sum(row['reward'] > 0 for row in rows)
-  *_, first, second, third = capsys.readouterr().out.splitlines()
+  *_, first, second = capsys.readouterr().out.splitlines()
   assert first == (
     f'20 sampled, {sum(row["complete"] for row in rows)} complete, 0 ungraded, '
     f'{above} with a reward above 0, {len(kept)} kept (generate.least=0.1); '
@@ -168,10 +168,8 @@ def test_another_bound_chooses_again_without_a_model(
   mean = lambda name: f'{np.mean([row[name] for row in kept]):.1f}'
   assert second == (
     f'{tmp_path}/train.jsonl: {mean("reasoning_tokens")} tokens of reasoning '
-    f'and {mean("response_tokens")} of response on average; the stage `sft` of '
-    'experiments.lrt learns from it with'
+    f'and {mean("response_tokens")} of response on average'
   )
-  assert third == f'  --config.data.triples={tmp_path}'
 
 
 def test_what_is_kept_is_not_called_right(tmp_path, capsys):
