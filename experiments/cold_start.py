@@ -71,8 +71,8 @@ def main() -> None:
     write_whole(workdir / 'table.md', markdown(table))
   runs = shlex.quote(str(workdir))
   print(
-    f'\n{markdown(table)}\n\nwrote {workdir / "table.md"}; all runs on a '
-    f'page:\n  python -m experiments.report --runs={runs} --out={runs}/report.html'
+    f'\n{markdown(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
+    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
   )
 
 

@@ -178,18 +178,19 @@ def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
     programs, held = planned(cell.config, trainer, devices)
     names.setdefault(programs, f'#{len(names) + 1}')
     found = {'programs': names[programs], 'GiB a device': held / GIB}
-    table.append(_line(cell) | found)
+    table.append(_line(cell, found))
   told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
   return f'{markdown(table)}\n\n{told}'
 
 
-def _line(cell: Cell) -> dict:
-  """A cell before it runs."""
+def _line(cell: Cell, found: dict | None = None) -> dict:
+  """A cell before it runs, and what was found of it."""
   done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
   return {
     **cell.values,
     'state': 'finished' if finished(cell) else 'to resume' if done else 'new',
     'steps': f'{done} of {cell.config.steps}',
+    **(found or {}),
     'folder': cell.folder.name,
   }
 

@@ -76,6 +76,8 @@ def outcome(cell: Cell) -> dict:
       means = np.convolve(values, np.full(width, 1 / width), 'valid')
       of = {'first': means[0], 'best': means.max(), 'last': means[-1]}
       line |= {f'{heading}, {when}': float(of[when]) for when in which}
+  if line['state'] == 'failed' and (last := log_end(cell, 1)):
+    line['error'] = last[0]
   return line
 
 

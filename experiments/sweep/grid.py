@@ -103,7 +103,8 @@ def cells(
     found.setdefault((f'--config={path}', *kept), (values, (*lacking,)))
   for field in lacked.keys() - asked:  # no config has it
     raise lacked[field]
-  points = [values for values, _ in found.values()]
+  fields = list(dict.fromkeys(field for values in swept for field in values))
+  labels = _labels([values for values, _ in found.values()], fields)
   return [
     Cell(
       label or 'the only cell',
@@ -115,7 +116,7 @@ def cells(
       without,
     )
     for (options, (values, without)), label in zip(
-      found.items(), _labels(points), strict=True
+      found.items(), labels, strict=True
     )
   ]
 
@@ -187,10 +188,9 @@ def _json(line: str) -> Any:
     return line  # which is no row
 
 
-def _labels(swept: Sequence[Point]) -> list[str]:
+def _labels(swept: Sequence[Point], fields: Sequence[str]) -> list[str]:
   """How a legend names each point: by what is not the same in all of them, and
   of a config and its argument by the words that not all of them have."""
-  fields = list(dict.fromkeys(field for point in swept for field in point))
   varied = [f for f in fields if len({point.get(f) for point in swept}) > 1]
   ends = [field.rpartition('.')[2] for field in fields]
   shared = {
