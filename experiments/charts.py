@@ -6,6 +6,7 @@ values of a step while the pointer is over it (by CSS alone).
 
 import html
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -103,7 +104,7 @@ class _Frame:
     low, high = values.min(), values.max()
     # A scale that starts near zero had better start there.
     low = 0.0 if 0 < low < high / 2 else low
-    self.y_ticks = MaxNLocator(4).tick_values(*_padded(low, high))
+    self.y_ticks = np.array(MaxNLocator(4).tick_values(*_padded(low, high)))
     self.y = self.y_ticks[0], self.y_ticks[-1]
 
   def at(self, step: float, value: float) -> tuple[float, float]:
@@ -137,7 +138,8 @@ def _labels(ticks: np.ndarray) -> tuple[list[str], str]:
   multiplied with."""
   formatter = ScalarFormatter(useMathText=False)
   formatter.create_dummy_axis()
-  formatter.axis.set_view_interval(ticks[0], ticks[-1])
+  axis: Any = formatter.axis
+  axis.set_view_interval(ticks[0], ticks[-1])
   labels = formatter.format_ticks(list(ticks))
   return labels, formatter.get_offset()
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from etils import epath
 
-from experiments.model_card import trainer_of
 from experiments.policies import exported
-from experiments.run_folders import settings
+from experiments.run_folders import about
 from experiments.saved import from_fields
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
@@ -44,10 +43,10 @@ def main() -> None:
 def evaluation(workdir: str, model: Path) -> str:
   """The command that measures an exported model as it was trained; '' where the
   run has left no config."""
-  if not (fields := settings(workdir)):
+  if not (program := about(workdir).get('command')):
     return ''
   command = [
-    *('python', '-m', f'experiments.{trainer_of(fields)}'),
+    *('python', '-m', f'experiments.{Path(program[0]).stem}'),
     f'--config=experiments/saved.py:{workdir}/config.json',
     *(f'--config.model.source={model}', '--config.steps=0'),
     f'--workdir={model}-evaluation',

@@ -228,13 +228,10 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
   return next(i for i in ids if isinstance(i, int))
 
 
-def exported(
-  actor: Subject, policy: Policy, folder: str | Path, config: Config
-) -> None:
+def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns and a README.md that says what `config`
-  made of which model. All processes read the parameters, and the first one
-  writes them."""
+  the parameters that its feedback owns and a README.md. All processes read the
+  parameters, and the first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()

@@ -78,6 +78,4 @@ def test_every_module_works_in_the_base_install_or_names_its_extra(tmp_path):
   }
   for name, (kind, text) in found.items():
     assert kind == 'ModuleNotFoundError', name
-    assert text.endswith(
-      ' is not installed: pip install "hybrid-latent[train]"'
-    )
+    assert text.endswith(': pip install "hybrid-latent[train]"'), name

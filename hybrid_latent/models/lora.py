@@ -4,8 +4,6 @@ y = W x + alpha / rank * B A x, with A uniform in +-1/sqrt(in) as in the peft
 package and B zero, so that a new adapter changes no bit of the model.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -52,11 +50,8 @@ def off(model: Transformer) -> Transformer:
   return model
 
 
-def merge(model: Any) -> Any:
-  """The same function with the adapters added into the weights. Another
-  project's model is as it was."""
-  if not isinstance(model, Transformer):
-    return model
+def merge(model: Transformer) -> Transformer:
+  """The same function with the adapters added into the weights."""
   model = _fresh(model)
   for linear, lora in _adapted(model):
     a, b = lora.a[...], lora.b[...]

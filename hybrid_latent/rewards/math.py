@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Sequence
 
-from hybrid_latent.extras import missing
 from hybrid_latent.rewards.latex import boxed
 
 try:
@@ -20,7 +19,8 @@ try:
     verify,
   )
 except ModuleNotFoundError as error:
-  raise missing('train', error.name) from None
+  error.msg += ': pip install "hybrid-latent[train]"'
+  raise
 
 # On a timeout it logs the whole text, as a warning.
 for part in ('parser', 'grader'):

@@ -18,7 +18,6 @@ from experiments import generate
 from experiments.command import resolved
 from experiments.model_card import model_card
 from experiments.next_command import next_command
-from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.thinking import stop_rule
 from tests.foreign_models import plain
@@ -68,7 +67,7 @@ def test_an_export_says_what_transformers_leaves_out(now):
   told = card.partition('**')[2].partition('**')[0]
   now('export: the model card', 'a model of HRPO', told)
   assert told == '`generate` of transformers knows words alone.'
-  assert 'pretrained(FOLDER)' in card
+  assert 'experiments.grpo --workdir=evaluation --config.steps=0' in card
 
 
 def test_the_example_runs_as_it_stands(now):
@@ -82,7 +81,7 @@ def test_the_example_runs_as_it_stands(now):
 def test_a_model_of_ones_own_is_decoded_as_it_is(now):
   model = plain()
   now('library: unstack', 'a model without config', type(unstack(model)))
-  assert unstack(model) is model and lora.merge(model) is model
+  assert unstack(model) is model
 
 
 def test_a_stop_needs_no_automaton(now):

@@ -140,7 +140,7 @@ def runs(tmp_path_factory):
     rows = []
     for step in range(40):
       seconds = 37.3 if step in (0, 20) else 3.4
-      reward = 1.0000001 + step * 1e-9 if seed else 0.5
+      reward = 1.0000001 + step * 1e-9 if seed else 1.0
       rows.append(
         {'step': step, 'loss': 0.0, 'reward': reward}
         | {'time/step': seconds, 'time/decode': seconds}

@@ -72,7 +72,7 @@ def test_a_process_is_told_to_end(folder):
   assert executor.states([job]) == [RESTART]
 
 
-def test_the_second_interrupt_kills(folder, capfd):
+def test_the_second_interrupt_kills(folder, capfd, interruptible):
   """Of a run that does not end: here, one that ignores SIGTERM."""
   executor = Local({}, 0)
   code = (

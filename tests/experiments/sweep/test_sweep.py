@@ -241,7 +241,7 @@ def test_the_command(tmp_path, model_folder, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_sweep_that_is_told_to_end_ends_its_runs(
-  tmp_path, model_folder, monkeypatch, capsys
+  tmp_path, model_folder, monkeypatch, capsys, interruptible
 ):
   """Ctrl-C to the sweep; the same command resumes."""
   monkeypatch.chdir(ROOT)
