@@ -44,7 +44,6 @@ def model_card(config: Config) -> str:
     source=source,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
-    latent=_LATENT.format(feedback=feedback)
-    * (feedback != 'discrete:discrete'),
+    latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
     fields='\n'.join(f'    {name} = {x!r}' for name, x in fields.items()),
   )
