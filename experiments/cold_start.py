@@ -33,6 +33,7 @@ def _parser() -> command.Parser:
 if __name__ == '__main__':  # before the imports: --help takes a second
   _parser().parse_args()
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +91,11 @@ def main() -> None:
     }
     table.append(named | means)
     write_whole(workdir / 'table.md', markdown(table))
-  print(f'\n{markdown(table)}\n\n{workdir / "table.md"}')
+  runs = shlex.quote(str(workdir))
+  print(
+    f'\n{markdown(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
+    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
+  )
 
 
 def cells(slots: list[int]) -> Iterator[Cell]:

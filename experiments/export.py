@@ -24,12 +24,14 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import importlib
 import json
+import shlex
 from contextlib import closing
 from pathlib import Path
 
 from etils import epath
 
 from experiments.policies import exported
+from experiments.run_folders import about
 from experiments.saved import from_fields
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
@@ -42,7 +44,24 @@ def main() -> None:
   flags = _parser().parse_args()
   to = Path(flags.to)
   step = export(flags.workdir, flags.step, to)
-  print(f'wrote step {step} of {flags.workdir} to {to}')
+  print(
+    f'wrote step {step} of {flags.workdir} to {to}, whose README.md says how it '
+    f'is read\n{evaluation(flags.workdir, to)}'
+  )
+
+
+def evaluation(workdir: str, model: Path) -> str:
+  """The command that measures an exported model as it was trained; '' where the
+  run has left no config."""
+  if not (program := about(workdir).get('command')):
+    return ''
+  words = [
+    *('python', '-m', f'experiments.{Path(program[0]).stem}'),
+    f'--config=experiments/saved.py:{workdir}/config.json',
+    *(f'--config.model.source={model}', '--config.steps=0'),
+    f'--workdir={model}-evaluation',
+  ]
+  return f'its evaluation:\n  {shlex.join(words)}'
 
 
 def export(workdir: str, which: str, to: Path) -> int:
@@ -68,7 +87,7 @@ def export(workdir: str, which: str, to: Path) -> int:
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(actor, combine(trained, rest), to)
+  exported(actor, combine(trained, rest), to, config)
   return step
 
 

@@ -434,7 +434,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         step, shown(rolled, reward, actor.tokenizer, config.completions)
       )
   if config.export:
-    exported(actor, combine(trainable, frozen), f'{workdir}/model')
+    exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
   return evaluations
 
 

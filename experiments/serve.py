@@ -233,8 +233,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   except RequestError as error:
     raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  parts.write(epath.Path(flags.out), lines)
-  print(f'wrote {len(found)} answers to {flags.out}')
+  count = parts.write(epath.Path(flags.out), lines)
+  print(f'wrote {count} answers to {flags.out}')
 
 
 if __name__ == '__main__':

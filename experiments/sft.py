@@ -354,7 +354,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if pending:
         finish(*pending)
       pending = step, figures
-  exported(actor, combine(trainable, frozen), f'{workdir}/model')
+  exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
   return evaluations
 
 
