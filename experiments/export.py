@@ -45,8 +45,8 @@ def main() -> None:
   to = Path(flags.to)
   step = export(flags.workdir, flags.step, to)
   print(
-    f'wrote step {step} of {flags.workdir} to {to}, whose README.md says how it '
-    f'is read\n{evaluation(flags.workdir, to)}'
+    f'wrote step {step} of {flags.workdir} to {to}, whose README.md says how '
+    f'it is read\n{evaluation(flags.workdir, to)}'
   )
 
 
