@@ -89,7 +89,7 @@ GENERATION = {
   },
   'rollout.buckets': Field(
     PositiveInt,
-    'Lengths are rounded up to 1, 1/2, 1/4, ... of the limits: so many sizes '
+    'Lengths are rounded up to 1, 1/2, 1/4 and so on of the limits: so many sizes '
     'are compiled.',
   ),
   'rollout.stages': Field(

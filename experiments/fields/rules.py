@@ -8,39 +8,19 @@ from experiments.fields.rule import (
   eval_metrics,
   has_prefix,
   is_ours,
-  lacks,
-  too_long,
   trains,
   updates_divide,
   weightless,
 )
-
-_SAMPLED = (
-  Rule(
-    (
-      'rollout.max_tokens',
-      'rollout.thinking',
-      'rollout.answer',
-      'rollout.reserved',
-      'eval.thinking',
-    ),
-    lambda c, _: too_long(c),
-    'a max_tokens that the thinking and the answer fit into, and of which not '
-    'all is reserved',
-  ),
-  Rule(
-    ('data.template',),
-    lambda c, _: c.data.template and '{question}' not in c.data.template,
-    "a prompt with {question} in it, or '' for the model's chat template",
-  ),
-  Rule(
-    ('rollout.mode', 'feedback.function'),
-    lambda c, _: c.rollout.mode == 'latent' and not has_prefix(c),
-    "rollout.mode='', or a feedback that has a prefix such as prefix:prefix",
-  ),
+from experiments.fields.sampling_rules import (
+  EVALUATED,
+  GENERATED,
+  SAMPLED,
+  made_for,
 )
+
 _TRAINED = (
-  *_SAMPLED,
+  *SAMPLED,
   Rule(
     ('checkpoint.best', 'rewards', 'eval.samples'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
@@ -262,32 +242,13 @@ _SFT = (
     'micro_batches that divides the batch',
   ),
 )
-_GENERATED = (
-  Rule(
-    ('rollout.delimiter',),
-    lambda c, _: not c.rollout.delimiter,
-    'the text that ends the thinking',
-  ),
-  *_SAMPLED,
-)
-
-
-def _made_for(command: str, *fields: str) -> Rule:
-  """The command reads fields that only some configs have."""
-  return Rule(
-    fields,
-    lacks(*fields),
-    f'a config of experiments.{command}: this config is of another command',
-  )
-
-
 RULES: dict[str, tuple[Rule, ...]] = {
-  'grpo': (_made_for('grpo', 'critic', 'epochs', 'reward_kl'), *_RL),
-  'lrt': (_made_for('lrt', 'data.triples'), *_LRT),
-  'sft': (_made_for('sft', 'curriculum', 'stages'), *_SFT),
-  'generate': (_made_for('generate', 'generate'), *_GENERATED),
-  'evaluate': (_made_for('evaluate', 'evaluate'), *_SAMPLED),
-  'entropy': (_made_for('entropy', 'entropy'),),
-  'serve': (_made_for('serve', 'rollout'), *_GENERATED),
-  'fragments': (_made_for('fragments', 'rollout'), *_SAMPLED),
+  'grpo': (made_for('grpo', 'critic', 'epochs', 'reward_kl'), *_RL),
+  'lrt': (made_for('lrt', 'data.triples'), *_LRT),
+  'sft': (made_for('sft', 'curriculum', 'stages'), *_SFT),
+  'generate': (made_for('generate', 'generate'), *GENERATED),
+  'evaluate': (made_for('evaluate', 'evaluate'), *EVALUATED),
+  'entropy': (made_for('entropy', 'entropy'),),
+  'serve': (made_for('serve', 'rollout'), *GENERATED),
+  'fragments': (made_for('fragments', 'rollout'), *SAMPLED),
 }

@@ -51,7 +51,7 @@ TRAINING = {
   'packed': Field(bool, 'Puts as many examples into a row as fit.'),
   'buckets': Field(
     PositiveInt,
-    'Rows that are not packed are padded to 1, 1/2, 1/4, ... of length: so '
+    'Rows that are not packed are padded to 1, 1/2, 1/4 and so on of length: so '
     'many sizes are compiled.',
   ),
   'chunk': Field(
