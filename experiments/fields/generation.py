@@ -89,8 +89,8 @@ GENERATION = {
   },
   'rollout.buckets': Field(
     PositiveInt,
-    'Lengths are rounded up to 1, 1/2, 1/4 and so on of the limits: so many sizes '
-    'are compiled.',
+    'Sizes that lengths are rounded up to: 1, 1/2, 1/4 and so on of the '
+    'limits.',
   ),
   'rollout.stages': Field(
     PositiveInt, 'Sizes that the cache grows through in decoding.'

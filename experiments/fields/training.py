@@ -51,8 +51,8 @@ TRAINING = {
   'packed': Field(bool, 'Puts as many examples into a row as fit.'),
   'buckets': Field(
     PositiveInt,
-    'Rows that are not packed are padded to 1, 1/2, 1/4 and so on of length: so '
-    'many sizes are compiled.',
+    'Sizes that rows which are not packed are padded to: 1, 1/2, 1/4 and so on '
+    'of length.',
   ),
   'chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
