@@ -90,7 +90,7 @@ def test_half_a_file_is_refused(share, key, tmp_path):
       3,
       r'num_key_value_heads = 3: accepted',
     ),
-    ('embedding_length', 2**30, r'do not fit the config'),
+    ('feed_forward_length', 2**30, r'do not fit the config'),
   ],
 )
 def test_senseless_fields_are_named(field, value, told, key, tmp_path):
