@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from experiments.policies import (
   chat_ids,
@@ -15,6 +17,7 @@ from experiments.policies import (
 )
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.files import read_json, write_json
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
 
@@ -90,6 +93,38 @@ def test_a_model_without_a_tokenizer_is_refused(model_folder, tmp_path, key):
   for path in folder.glob('tokenizer*'):
     path.unlink()
   with pytest.raises(ValueError, match=r'bare.*put tokenizer\.json beside'):
+    actor(folder, key)
+
+
+@pytest.mark.parametrize(
+  ('name', 'told'),
+  [
+    ('chat_template.jinja', r'chat template: there is none: .*data\.template'),
+    ('tokenizer_config.json', r'has no pad_token and no eos_token'),
+    ('tokenizer.json', r'accepted is a byte-level BPE'),
+  ],
+)
+def test_a_tokenizer_is_refused_before_the_weights_are_read(
+  name, told, model_folder, tmp_path, key
+):
+  folder = Path(shutil.copytree(model_folder, tmp_path / 'model'))
+  weights = load_file(folder / 'model.safetensors')
+  weights['model.norm.weight'][0] = np.nan
+  save_file(weights, folder / 'model.safetensors')
+  with pytest.raises(ValueError, match='not finite'):
+    actor(folder, key)
+  if name == 'chat_template.jinja':
+    (folder / name).unlink()
+  else:
+    fields = read_json(folder / name)
+    if name == 'tokenizer.json':
+      fields |= {'decoder': None}
+    else:
+      fields.pop('eos_token')
+      fields.pop('pad_token')
+      (folder / 'generation_config.json').unlink()
+    write_json(folder / name, fields)
+  with pytest.raises(ValueError, match=told):
     actor(folder, key)
 
 
