@@ -229,14 +229,10 @@ def measured(
 def asking(config: Config, line: Line) -> Config:
   """The config of the one that a line asks, without other limits."""
   config, how = config.copy_and_resolve_references(), config.evaluate
-  config.steps = 0
+  config.steps = 0  # nothing is trained
+  config.rollout.update(thinking=0, answer=0, buckets=1)
   config.rollout.update(
-    mode=line.way,
-    max_tokens=max(how.budgets),
-    reserved=how.reserved,
-    thinking=0,
-    answer=0,
-    buckets=1,
+    mode=line.way, max_tokens=max(how.budgets), reserved=how.reserved
   )
   if line.way == 'neither':
     config.data.prefill += config.rollout.closing.neither
