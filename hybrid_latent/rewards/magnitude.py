@@ -6,25 +6,29 @@ integer power is an operation that nothing interrupts.
 
 from typing import Any
 
-from sympy import (
-  Basic,
-  Float,
-  MatPow,
-  MatrixBase,
-  Pow,
-  Product,
-  Rational,
-  Sum,
-  Tuple,
-  binomial,
-  cosh,
-  exp,
-  factorial,
-  factorial2,
-  gamma,
-  sinh,
-  subfactorial,
-)
+try:
+  from sympy import (
+    Basic,
+    Float,
+    MatPow,
+    MatrixBase,
+    Pow,
+    Product,
+    Rational,
+    Sum,
+    Tuple,
+    binomial,
+    cosh,
+    exp,
+    factorial,
+    factorial2,
+    gamma,
+    sinh,
+    subfactorial,
+  )
+except ModuleNotFoundError as error:
+  error.msg += ': pip install "hybrid-latent[train]"'
+  raise
 
 _GROWING = (factorial, factorial2, subfactorial, gamma, binomial)
 _MOST = 1e6  # more is not told apart
