@@ -21,9 +21,10 @@ from hybrid_latent.data.tasks import TASKS, Task, problem
 class Problems:
   """A sequence of rows `{'question': str, 'answer': str, ...}`."""
 
-  def __init__(self, task: Task, source: Any):
+  def __init__(self, task: Task, source: Any, digest: str | None = None):
     self._task = task
     self._source = source
+    self.digest = digest  # of the file; None: of the rows
 
   def __len__(self) -> int:
     return len(self._source)
@@ -58,10 +59,13 @@ def problems(
   data_dir = os.path.expanduser(data_dir or '~/.cache/hybrid_latent')
   if path is None:
     builder, part = _released(task, row, data_dir), split
+    digest = None
   else:
-    builder, part = _local(_file(Path(path), row, split), data_dir), 'rows'
+    file = _file(Path(path), row, split)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    builder, part = _local(file, digest, data_dir), 'rows'
   _prepare(builder)
-  return Problems(row, builder.as_data_source(split=part))
+  return Problems(row, builder.as_data_source(split=part), digest)
 
 
 def _task(task: str | Task) -> Task:
@@ -96,11 +100,10 @@ def _released(name: str | Task, task: Task, data_dir: str) -> Any:
   return tfds.builder(task.tfds, data_dir=data_dir, file_format='array_record')
 
 
-def _local(file: Path, data_dir: str) -> Any:
-  digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+def _local(file: Path, digest: str, data_dir: str) -> Any:
   return Lines(
     file,
-    data_dir=f'{data_dir}/{file.stem}-{digest}',
+    data_dir=f'{data_dir}/{file.stem}-{digest[:16]}',
     file_format='array_record',
   )
 
