@@ -46,7 +46,7 @@ from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
-from experiments.policies import feedback_of, rollout_mesh
+from experiments.policies import feedback_of, problems_of, rollout_mesh
 from experiments.sampler import Sampler, speech, tests_of
 from experiments.serve import encoders
 from experiments.tables import markdown
@@ -168,7 +168,8 @@ def check(config: Config, folder: epath.Path) -> None:
       )
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
   job['config.data.test'] = config.data.test
-  parts.same_job(folder / 'evaluate.json', job, 'a table')
+  rows = problems_of(config.data)(split=config.data.test)
+  parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
 def measured(
@@ -292,4 +293,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate)
+  command.run(evaluate, resumes=False)

@@ -88,11 +88,10 @@ class Checkpoints:
 
   @property
   def steps(self) -> list[int]:
-    """All steps that are kept, the broken ones too."""
-    if not self._directory.is_dir():
-      return []
-    names = (x.name for x in self._directory.iterdir() if x.is_dir())
-    return sorted(int(name) for name in names if name.isdecimal())
+    """All steps that are kept, the broken ones too; waits for what is still
+    being written."""
+    self.wait()
+    return self._listed()
 
   def save(
     self,
@@ -147,8 +146,16 @@ class Checkpoints:
         )
     except (ValueError, OSError, KeyError) as error:
       # One without digests: else it was seen before.
-      raise ValueError(f'{folder}/state: {_reason(error)}: delete it') from error
+      raise ValueError(
+        f'{folder}/state: {_reason(error)}: delete it'
+      ) from error
     return map_named(lambda name, _: found[name], like)
+
+  def wait(self) -> None:
+    """Until all is written. Raises SaveError where that could not be."""
+    if self._manager:
+      with self._writing():
+        self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Waits for what is still being written. Raises SaveError where that could
@@ -156,6 +163,12 @@ class Checkpoints:
     if self._manager:
       with self._writing():
         self._manager.close()
+
+  def _listed(self) -> list[int]:
+    if not self._directory.is_dir():
+      return []
+    names = (x.name for x in self._directory.iterdir() if x.is_dir())
+    return sorted(int(name) for name in names if name.isdecimal())
 
   @contextmanager
   def _writing(self) -> Iterator[None]:
@@ -167,7 +180,7 @@ class Checkpoints:
     except (ValueError, OSError, RuntimeError) as error:
       if self._manager is None:  # it was read, not written
         raise
-      last = max((s for s in self.steps if s != self._saved), default=None)
+      last = max((s for s in self._listed() if s != self._saved), default=0)
       where = f'step {last} is the last one' if last else 'there is none before'
       raise SaveError(
         f'checkpoint {self._saved} could not be written to {self._directory}: '
@@ -258,7 +271,9 @@ def _reason(error: Exception) -> str:
   known = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG
   known += errno.EIO, errno.EMFILE, errno.ENOENT
   said = (os.strerror(number) for number in known)
-  return next((x for x in said if x in str(error)), str(error).partition('\n')[0])
+  return next(
+    (x for x in said if x in str(error)), str(error).partition('\n')[0]
+  )
 
 
 def _not_raised(record: logging.LogRecord) -> bool:

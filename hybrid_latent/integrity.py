@@ -92,9 +92,7 @@ class DigestsHandler(ocp.CheckpointHandler):
     (directory / _FILE).write_text(json.dumps(saved))
 
 
-@ocp.args.register_with_handler(
-  DigestsHandler, for_save=True, for_restore=True
-)
+@ocp.args.register_with_handler(DigestsHandler, for_save=True, for_restore=True)
 @dataclasses.dataclass
 class DigestsSave(ocp.args.CheckpointArgs):
   """Asks for the digests of a step."""
