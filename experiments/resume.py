@@ -49,7 +49,13 @@ def identity(config: Config, trainer: str) -> dict[str, Any]:
 def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes.
   ValueError says what differs."""
-  old, new = flat(json.loads(notes['config'])), flat(config)
+  try:
+    old, new = flat(json.loads(notes['config'])), flat(config)
+  except (KeyError, TypeError, ValueError, AttributeError) as error:
+    raise ValueError(
+      f'the notes of the checkpoint in {workdir} are not those of a run '
+      f'({type(error).__name__}: {error}): choose another --workdir'
+    ) from error
   # An older version has no digest.
   then = notes.get('rows') if config.steps else ''
   wrong = differences(old, new, config, (*FREE, *PLACES) if then else FREE)

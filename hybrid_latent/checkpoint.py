@@ -102,10 +102,10 @@ class Checkpoints:
   ) -> None:
     """`state`: a tree of arrays; `notes`: whatever JSON can hold. Raises
     SaveError where this or the save before could not be written."""
+    manager = self._manager = self._manager or self._opened()
+    self.wait()
+    self._saved = step
     with self._writing():
-      manager = self._manager = self._manager or self._opened()
-      manager.wait_until_finished()
-      self._saved = step
       manager.save(
         step,
         metrics=dict(metrics or {}),
@@ -168,18 +168,14 @@ class Checkpoints:
     if not self._directory.is_dir():
       return []
     names = (x.name for x in self._directory.iterdir() if x.is_dir())
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(x) for x in names if x.isdecimal() and x == str(int(x)))
 
   @contextmanager
   def _writing(self) -> Iterator[None]:
     """Where saves fail, a background one of the step before included."""
     try:
       yield
-    except ocp.StepAlreadyExistsError:
-      raise
     except (ValueError, OSError, RuntimeError) as error:
-      if self._manager is None:  # it was read, not written
-        raise
       last = max((s for s in self._listed() if s != self._saved), default=0)
       where = f'step {last} is the last one' if last else 'there is none before'
       raise SaveError(
@@ -239,8 +235,11 @@ class Checkpoints:
 
   def _arrays(self, step) -> dict[str, Any]:
     """What is known of the arrays, by name."""
+    folder = self._whole(step) / 'state'
     with ocp.PyTreeCheckpointer() as reader:
-      found = reader.metadata(self._whole(step) / 'state').item_metadata
+      found = reader.metadata(folder).item_metadata
+    if found is None:
+      raise ValueError(f'{folder}: its arrays cannot be read: delete it')
     return dict(found.tree)
 
   def _check_names(self, step, wanted, partial):

@@ -46,15 +46,14 @@ def fault(step: epath.Path) -> str | None:
       return f'{ITEM}/{_FILE} is missing'
     return None if ocp.utils.is_checkpoint_finalized(step) else 'it is cut off'
   saved = _json_object(digests) or {}
-  for name, about in saved.items():
+  pairs = all(isinstance(x, list) and len(x) == 2 for x in saved.values())
+  if not pairs or not {*_NEEDED} <= saved.keys():
+    return f'{ITEM}/{_FILE} is not what was saved'
+  for name, (size, _) in saved.items():
     if name not in found:
       return f'{name} is missing'
-    if not isinstance(about, list) or len(about) != 2:
-      return f'{ITEM}/{_FILE} is not what was saved'
-    if (size := found[name].stat().length) != about[0]:
-      return f'{name} has {size} bytes, and {about[0]} were saved'
-  if not {*_NEEDED} <= saved.keys():
-    return f'{ITEM}/{_FILE} is not what was saved'
+    if (now := found[name].stat().length) != size:
+      return f'{name} has {now} bytes, and {size} were saved'
   stamps = tuple((name, *_stamp(found[name])) for name in sorted(saved))
   return _other_content(step, stamps, tuple(saved[n][1] for n in sorted(saved)))
 
