@@ -135,15 +135,14 @@ class Checkpoints:
     self._check_names(step, wanted, partial)
     folder = self._directory / str(step)
     try:
-      with ocp.PyTreeCheckpointer() as reader:
-        found = reader.restore(
-          folder / 'state',
-          ocp.args.PyTreeRestore(
-            wanted,
-            ocp.checkpoint_utils.construct_restore_args(wanted),
-            partial_restore=partial,
-          ),
-        )
+      found = ocp.PyTreeCheckpointHandler().restore(
+        folder / 'state',
+        args=ocp.args.PyTreeRestore(
+          wanted,
+          ocp.checkpoint_utils.construct_restore_args(wanted),
+          partial_restore=partial,
+        ),
+      )
     except (ValueError, OSError, KeyError) as error:
       # One without digests: else it was seen before.
       raise ValueError(
@@ -236,11 +235,10 @@ class Checkpoints:
   def _arrays(self, step) -> dict[str, Any]:
     """What is known of the arrays, by name."""
     folder = self._whole(step) / 'state'
-    with ocp.PyTreeCheckpointer() as reader:
-      found = reader.metadata(folder).item_metadata
-    if found is None:
-      raise ValueError(f'{folder}: its arrays cannot be read: delete it')
-    return dict(found.tree)
+    try:
+      return dict(ocp.PyTreeCheckpointHandler().metadata(folder).tree)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+      raise ValueError(f'{folder}: {_reason(error)}: delete it') from error
 
   def _check_names(self, step, wanted, partial):
     shape = lambda x: tuple(x.shape)
