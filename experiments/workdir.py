@@ -108,11 +108,13 @@ def _anywhere(here: bool) -> bool:
 
 def _told(error: OSError, workdir: str) -> str:
   """What the machine refused, and what of the run is there."""
-  kept = Checkpoints(f'{workdir}/checkpoints').steps
-  saved = f'step {kept[-1]} is saved' if kept else 'nothing was saved'
-  what = error.strerror or str(error)
-  where = f': {error.filename}' if error.filename else ''
+  what = str(error)
+  if not isinstance(error, SaveError):  # which says it
+    where = f': {error.filename}' if error.filename else ''
+    kept = Checkpoints(f'{workdir}/checkpoints').steps
+    saved = f'step {kept[-1]} is saved' if kept else 'nothing was saved'
+    what = f'{error.strerror}{where}; {saved} in {workdir}'
   return (
-    f'error: {what}{where}; {saved} in {workdir}. Once that is mended the same '
-    'command goes on from there; exit code 1'
+    f'error: {what}. Once that is mended the same command goes on from there; '
+    'exit code 1'
   )

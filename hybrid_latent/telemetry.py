@@ -122,8 +122,12 @@ class Telemetry:
 
   def _write(self, name: str, row: Mapping[str, Any]) -> None:
     file = self._files[name]
-    file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
-    file.flush()
+    try:
+      file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
+      file.flush()
+    except OSError as error:  # a full disk does not say which file
+      error.filename = file.name
+      raise
 
 
 class StepClock:
