@@ -43,7 +43,7 @@ def export(workdir: str, which: str, to: Path) -> int:
     raise ValueError(f'--workdir: {workdir} has no checkpoints')
   # One that is asked for may be whole where the newest is not.
   asked = which in map(str, kept)
-  newest = int(which) if asked else Checkpoints(folder).latest
+  newest = int(which) if asked else Checkpoints(folder).latest or 0
   notes = Checkpoints(folder).notes(newest)
   config = from_fields(json.loads(notes['config']))
   best = config.checkpoint.get('best', '')

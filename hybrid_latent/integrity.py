@@ -109,8 +109,11 @@ def _other_content(step, stamps, digests) -> str | None:
 
 
 def _digest(file: epath.Path) -> str:
+  state = hashlib.sha256()
   with file.open('rb') as stream:
-    return hashlib.file_digest(stream, 'sha256').hexdigest()
+    while part := stream.read(2**20):
+      state.update(part)
+  return state.hexdigest()
 
 
 def _stamp(file: epath.Path) -> tuple[int, int]:

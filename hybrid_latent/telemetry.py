@@ -256,16 +256,16 @@ def _reopened(path: Path, resume_step: int) -> TextIO:
   """`path` for appending, without the rows of `resume_step` and later. Those of
   a run that begins anew are kept beside it."""
   kept = []
-  encoding = {'encoding': 'utf-8', 'errors': 'surrogateescape'}  # torn bytes
+  torn = 'surrogateescape'  # what bytes of half a character become
   if path.exists() and path.stat().st_size:
     if resume_step == 0:
       now = datetime.now().strftime('%Y%m%dT%H%M%S.%f')
       path.rename(path.with_name(f'{path.name}.until-{now}'))
     else:
-      with path.open(**encoding) as file:
+      with path.open(encoding='utf-8', errors=torn) as file:
         kept = [line for line in file if _step(line) < resume_step]
   part = path.with_name(path.name + '.part')
-  part.write_text(''.join(kept), **encoding)
+  part.write_text(''.join(kept), encoding='utf-8', errors=torn)
   part.replace(path)
   return path.open('a', encoding='utf-8')
 

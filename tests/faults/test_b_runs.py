@@ -192,13 +192,14 @@ def test_a_checkpoint_that_has_no_room(folder, now, caplog):
 
 
 def test_metrics_that_have_no_room(folder, now):
-  with pytest.raises(Ended) as end, opened(tiny(), str(folder)):
-    with (
-      Telemetry(folder, tensorboard=False, resume_step=2) as telemetry,
-      limited(resource.RLIMIT_FSIZE, 2**12),
-    ):
-      for step in range(2, 2**10):
-        telemetry.log(step, {'loss': 1.0})
+  with (
+    pytest.raises(Ended) as end,
+    opened(tiny(), str(folder)),
+    Telemetry(folder, tensorboard=False, resume_step=2) as telemetry,
+    limited(resource.RLIMIT_FSIZE, 2**12),
+  ):
+    for step in range(2, 2**10):
+      telemetry.log(step, {'loss': 1.0})
   assert end.value.code == 1
   assert end.value.text == (
     f'error: File too large: {folder}/metrics.jsonl; step 2 is saved in '
