@@ -50,9 +50,9 @@ class Checkpoints:
     """The newest whole step; a warning names the broken ones that are newer.
     None where there is no step, ValueError where none is whole."""
     faults: dict[int, str] = {}
-    found = -1
+    found, steps = -1, self.steps
     if jax.process_index() == 0:
-      for step in reversed(self.steps):
+      for step in reversed(steps):
         if (wrong := integrity.fault(self._directory / str(step))) is None:
           found = step
           break

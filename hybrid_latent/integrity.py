@@ -23,6 +23,7 @@ _FILE = 'digests.json'
 _STEP = '_CHECKPOINT_METADATA'  # Orbax's; it changes once a step is complete
 _COMMITTED = 'commit_success.txt'  # likewise, in each folder
 _DRAFT = '.orbax-checkpoint-tmp'
+_METRICS = 'metrics/metrics'  # where a run has a best step
 _NEEDED = 'notes/metadata', 'state/_METADATA', 'state/manifest.ocdbt'
 
 
@@ -35,7 +36,7 @@ def fault(step: epath.Path) -> str | None:
     for name in names
   }
   digests = found.get(f'{ITEM}/{_FILE}')
-  for name in _STEP, *_NEEDED:
+  for name in _STEP, *_NEEDED, *({_METRICS} & found.keys()):
     if name not in found:
       return f'{name} is missing'
     is_json = not name.endswith('.ocdbt')

@@ -135,14 +135,16 @@ def test_a_command_ends_as_its_child_does(how, code, said, tmp_path):
   assert run.logs[0].read_text() == said
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
-def test_a_command_that_ends_takes_its_child_along(number, tmp_path):
+@pytest.mark.parametrize(
+  ('number', 'ends'),
+  [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
+)
+def test_a_command_that_ends_takes_its_child_along(number, ends, tmp_path):
   with started(['-c', SUPERVISED + WAITS], tmp_path) as run:
     run.wait_for(lambda: 'begun' in run.said())
     trainer = child(run.processes[0])
     run.processes[0].send_signal(number)
-    [code] = run.codes()
-    assert code == (-number if number == signal.SIGKILL else 75)
+    assert run.codes() == [ends]
     end = time.monotonic() + 10
     while alive(trainer) and time.monotonic() < end:
       time.sleep(0.01)
