@@ -30,6 +30,7 @@ from jaxtyping import Float
 
 from experiments import command, parts
 from experiments.command import Config
+from experiments.next_command import next_command
 from experiments.policies import loaded, problems_of, prompt_ids
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import worked
@@ -74,6 +75,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
   source = problems_of(config.data)(split=config.data.train)
+  worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   check(config, folder, source)
   shares = parts.ranges(len(source), size)
@@ -86,7 +88,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------------------------- model
   base = config.model.copy_and_resolve_references()
   base.new_tokens = ()
-  model, tokenizer, *_ = loaded(base, mesh)
+  model, tokenizer, *_ = loaded(base, mesh, config.data)
   entropies = programs(config, mesh)
 
   def begun(number):
@@ -127,6 +129,9 @@ def annotate(config: Config, workdir: str) -> str:
       finish(*pending)
   if jax.process_index() == 0:
     join(files, folder, tokenizer, config, len(source))
+    scored = f'--config.data.scored={folder}'
+    if command_line := next_command('entropy', 'sft', scored):
+      parts.say(f'to train on it:\n  {command_line}')
   return f'{workdir}/steps.jsonl'
 
 

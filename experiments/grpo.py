@@ -26,6 +26,7 @@ from experiments.command import Config, configured
 from experiments.policies import (
   Subject,
   check,
+  check_data,
   exported,
   feedback_of,
   needs_reference,
@@ -232,6 +233,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
   check(config)
+  check_data(config)
   group, updates = config.rollout.group, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
 
@@ -401,7 +403,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           jax.block_until_ready(reference)
       with clock('reward'):
         grades = rolled.grades()
-        reward = total(grades, grader.weights)
+        reward = total(grades, grader.weights, group)
         out, grades, rewards, ids = cluster.all_rows(
           (rolled.out, grades, reward, sharding.to_host(prompt.ids))
         )
@@ -428,7 +430,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         step, shown(rolled, reward, actor.tokenizer, config.completions)
       )
   if config.export:
-    exported(actor, combine(trainable, frozen), f'{workdir}/model')
+    exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
   return evaluations
 
 

@@ -28,6 +28,7 @@ from experiments.command import Config, named
 from experiments.policies import (
   Subject,
   adapted,
+  check_data,
   exported,
   feedback_of,
   loaded,
@@ -177,7 +178,7 @@ def _cues(texts: Texts):
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
-  source = loaded(config.model, mesh)
+  source = loaded(config.model, mesh, config.data)
   tokenizer: Any = source.tokenizer
   key = jax.random.key(config.seed)
   policy = adapted(config, source.model, tokenizer, key)
@@ -243,6 +244,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the model to WORKDIR/model. Returns the evaluations it made."""
   check(config)
+  check_data(config)
   begin, eval_key = config.stages.begin, jax.random.key(config.seed + 1)
   stage_of = lambda step: bisect_right(begin, step) - 1
 
@@ -375,7 +377,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if pending:
         finish(*pending)
       pending = step, figures
-  exported(actor, combine(trainable, frozen), f'{workdir}/model')
+  exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
   return evaluations
 
 

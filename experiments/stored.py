@@ -29,6 +29,13 @@ def stored(
       'with config.dump_every=1 writes them to WORKDIR/rollouts'
     )
   while True:
-    prompt, trajectory, notes = rollouts.read(files[start % len(files)])
-    yield prompt, trajectory, notes['rows']
+    file = files[start % len(files)]
+    prompt, trajectory, notes = rollouts.read(file)
+    rows = notes.get('rows')
+    if not isinstance(rows, list) or len(rows) != len(prompt.tokens):
+      raise ValueError(
+        f'{file}: notes: rows = {rows!r:.80}: accepted is a list with a row '
+        f'per prompt, {len(prompt.tokens)} of them'
+      )
+    yield prompt, trajectory, rows
     start += 1
