@@ -126,7 +126,7 @@ def test_a_refused_tool_changes_nothing_either(job, tmp_path, now):
   assert content(tmp_path) == before
   now('a refused tool overwrites config.json', 'seed=4', error.value)
   other = [{'question': '1?', 'answer': '2'}]
-  with pytest.raises(ValueError, match='SHA-256 of the rows') as error:
+  with pytest.raises(ValueError, match='rows of the data, SHA-256: ') as error:
     job(rows=other, seed=3, **{'data.path': '/a'})
   assert content(tmp_path) == before
   now('a tool goes on with other data', 'one answer is another', error.value)
