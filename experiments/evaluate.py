@@ -45,16 +45,11 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import command, parts
+from experiments import command, parts, policies
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
-from experiments.policies import (
-  feedback_of,
-  problems_of,
-  prompt_ids,
-  rollout_mesh,
-)
+from experiments.policies import feedback_of, prompt_ids, rollout_mesh
 from experiments.sampler import Sampler, speech, tests_of
 from experiments.tables import markdown
 from hybrid_latent import cluster, metrics, sharding
@@ -175,8 +170,7 @@ def check(config: Config, folder: epath.Path) -> None:
         'write budgets of more tokens than are reserved'
       )
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  job['config.data.test'] = config.data.test
-  rows = problems_of(config.data)(split=config.data.test)
+  rows = policies.problems_of(config.data)(split=config.data.test)
   parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
@@ -235,14 +229,10 @@ def measured(
 def asking(config: Config, line: Line) -> Config:
   """The config of the one that a line asks, without other limits."""
   config, how = config.copy_and_resolve_references(), config.evaluate
-  config.steps = 0
+  config.steps = 0  # nothing is trained
+  config.rollout.update(thinking=0, answer=0, buckets=1)
   config.rollout.update(
-    mode=line.way,
-    max_tokens=max(how.budgets),
-    reserved=how.reserved,
-    thinking=0,
-    answer=0,
-    buckets=1,
+    mode=line.way, max_tokens=max(how.budgets), reserved=how.reserved
   )
   if line.way == 'neither':
     config.data.prefill += config.rollout.closing.neither

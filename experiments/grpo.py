@@ -23,10 +23,10 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, configured
+from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
   check,
-  check_data,
   exported,
   feedback_of,
   needs_reference,

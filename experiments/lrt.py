@@ -31,9 +31,9 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, configured
+from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
-  check_data,
   feedback_of,
   needs_reference,
   problems_of,

@@ -204,37 +204,6 @@ def problems_of(data: Config) -> Callable:
   return partial(rows, function, data.source, of=data.of.to_dict(), **given)
 
 
-def check_data(config: Config) -> None:
-  """Reads all that a run trains and is evaluated on, which refuses what is
-  wrong with it before a model is loaded."""
-  data = config.data
-  if config.steps and not data.get('scored') and not data.get('triples'):
-    rows = problems_of(data)(split=data.train)
-    learnt = config.get('curriculum', {}).get('function')
-    if learnt and learnt != 'worked:worked_solutions':  # that needs none
-      named('steps:worked', 'hybrid_latent.curricula')(rows[0])
-  if not config.eval.prompts:
-    return
-  if not trains_on_all(config):
-    problems_of(data)(split=data.test)
-    return
-  logging.getLogger(__name__).warning(
-    'no evaluation: %s has rows for training alone; write data.test=FILE to '
-    'evaluate, or eval.prompts=0',
-    data.path,
-  )
-
-
-def trains_on_all(config: Config) -> bool:
-  """Whether `data.path` has nothing but training rows, so that there is no
-  evaluation. Never where one is what the run is for."""
-  data = config.data
-  if not config.steps or config.checkpoint.best or not data.get('path'):
-    return False
-  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  return data.source == 'jsonl:problems' and alone(data.path, data.test)
-
-
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   """A row's prompt: `data.template` with its {question}, or without one the
   model's chat template up to where it answers, and what is put into its mouth

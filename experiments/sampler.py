@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
-from experiments.policies import Subject, problems_of, trains_on_all
+from experiments.data_check import trains_on_all
+from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
 from hybrid_latent.formats.tokenizer import answer_opening

@@ -25,10 +25,10 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, named
+from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
   adapted,
-  check_data,
   exported,
   feedback_of,
   loaded,
