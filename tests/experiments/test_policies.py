@@ -1,6 +1,5 @@
 """From a config to a policy."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from safetensors.numpy import load_file, save_file
 
 from experiments.policies import (
   chat_ids,
-  checked_resume,
   prompt_ids,
   subject,
 )
@@ -191,25 +189,3 @@ def test_a_prompt_can_be_plain_text(tokenizer):
   data.template = 'A {reader} asks: {question} Say:'
   text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
   assert text == 'A {reader} asks: Hi? Say: No.'
-
-
-def test_some_fields_may_change_when_a_run_resumes():
-  old = rl_tiny.get_config('x,hrpo')
-  notes = {'config': old.to_json(), 'num_tokens': 7}
-  free = rl_tiny.get_config('x,hrpo')
-  free.update(steps=99, micro_batches=4, completions=1)
-  free.checkpoint.every = 7
-  free.eval.every = 1
-  free.grader.workers = 3
-  free.mesh.data = 8
-  assert checked_resume(notes, free, 'w') == notes
-  fixed = rl_tiny.get_config('x,hrpo')
-  fixed.optimizer.groups.lora.lr = 0.5
-  fixed.unlock().extra = 3
-  with pytest.raises(ValueError) as error:
-    checked_resume(notes, fixed, 'w')
-  assert str(error.value).splitlines()[1:-1] == [
-    '  config.extra: None then, 3 now',
-    '  config.optimizer.groups.lora.lr: 0.01 then, 0.5 now',
-  ]
-  assert json.loads(notes['config'])['steps'] == 4
