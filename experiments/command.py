@@ -6,16 +6,14 @@ second. So this module, and what it imports, import nothing large.
 """
 
 import argparse
-import json
-import platform
-import subprocess
+import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
+
+from absl import logging
 
 from experiments.fields.accepted import Folder, expanded, parsed
 from experiments.fields.check import check
@@ -33,10 +31,8 @@ __all__ = [
   'parse',
   'report_errors',
   'resolved',
-  'revision',
   'run',
   'value',
-  'write_run',
 ]
 
 # The config whose fields `--help` lists where no other is given.
@@ -137,66 +133,32 @@ def report_errors() -> Iterator[None]:
 
 
 def run(
-  train: Callable[[Config, str], object], options: Options | None = None
+  train: Callable[[Config, str], object],
+  options: Options | None = None,
+  *,
+  resumes: bool = True,
 ) -> None:
   """`train(config, workdir)` with the options of the command line, on all
-  processes of a cluster (`cluster.join`). WORKDIR/config.json keeps what it
-  takes to repeat the run. The exit code is cluster.RESTART where the same
-  command should go on."""
+  processes of a cluster (`cluster.join`), in a folder that is its own meanwhile
+  (workdir.opened). The exit code is cluster.RESTART where the same command
+  should go on."""
   name = train.__module__.rpartition('.')[2]
   config, flags = options or parse(config_parser(name, train.__doc__))
-  from absl import logging
-
-  from hybrid_latent import cluster
-
+  # Late: they take seconds, and the second imports this module.
+  cluster, workdir = map(
+    importlib.import_module, ('hybrid_latent.cluster', 'experiments.workdir')
+  )
   with report_errors():
     if cluster.expected():
       if not cluster.is_child():
         sys.exit(cluster.supervised(flags.workdir))
       cluster.join()
     logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
-    with cluster.ending_together(flags.workdir):
-      write_run(config, flags.workdir)
+    with (
+      cluster.ending_together(flags.workdir),
+      workdir.opened(config, flags.workdir, resumes=resumes),
+    ):
       train(config, flags.workdir)
-
-
-def write_run(config: Config, workdir: str) -> None:
-  """Writes WORKDIR/config.json: the resolved config, the command, and what
-  computed it."""
-  import jax
-  from etils import epath
-
-  if jax.process_index():
-    return
-  packages = 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint'
-  about = {
-    'config': json.loads(config.to_json_best_effort()),
-    'command': sys.argv,
-    'revision': revision(),
-    'python': platform.python_version(),
-    'versions': {name: metadata.version(name) for name in packages},
-    'devices': [str(jax.device_count()), jax.devices()[0].device_kind],
-    'processes': jax.process_count(),
-  }
-  folder = epath.Path(workdir)
-  folder.mkdir(parents=True, exist_ok=True)
-  part = folder / 'config.json.part'
-  part.write_text(json.dumps(about, indent=2))
-  part.replace(folder / 'config.json')
-
-
-def revision() -> str:
-  """The git commit of this code, with '+' where it was edited since; its
-  version where it is installed without git."""
-  git = ['git', '-C', str(Path(__file__).parent)]
-  ask = lambda *words: subprocess.run(
-    [*git, *words], capture_output=True, text=True
-  )
-  head = ask('rev-parse', 'HEAD')
-  if head.returncode:
-    return metadata.version('hybrid-latent')
-  edited = ask('status', '--porcelain', '--untracked-files=no').stdout
-  return head.stdout.strip() + ('+' if edited else '')
 
 
 def _config_help(command: str, argv: Sequence[str]) -> str:

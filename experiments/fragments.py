@@ -51,7 +51,6 @@ def _parser() -> command.Parser:
 if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = command.parse(_parser())
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -129,9 +128,7 @@ def check(
     raise ValueError('--generated: the folder has no rows: write one that has')
   fields = parts.settings(config, 'eval.samples')
   job = decisive(fields, 'eval.samples', 'eval.sampling')
-  job['rows'] = len(source)
-  job['of'] = hashlib.sha256(json.dumps(source).encode()).hexdigest()
-  parts.same_job(folder / 'job.json', job, 'answers')
+  parts.same_job(config, folder / 'job.json', job, source, 'answers')
 
 
 def answer(
@@ -295,4 +292,4 @@ def plot(folder: epath.Path, table: Sequence[dict], rows: int) -> None:
 if __name__ == '__main__':
   names = 'generated', 'kinds', 'shares'
   options = {name: getattr(OPTIONS.flags, name) for name in names}
-  command.run(partial(analyze, **options), OPTIONS)
+  command.run(partial(analyze, **options), OPTIONS, resumes=False)

@@ -157,7 +157,8 @@ TRAINING = {
   'checkpoint.every': Field(PositiveInt, 'Steps between checkpoints.'),
   'checkpoint.keep': Field(PositiveInt, 'Checkpoints that are kept.'),
   'checkpoint.best': Field(
-    str, "Metric eval/... whose best checkpoint is kept as well; '': none."
+    str,
+    "Metric of the evaluations whose best checkpoint is kept as well; '': none.",
   ),
   'completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
