@@ -158,7 +158,7 @@ TRAINING = {
   'checkpoint.keep': Field(PositiveInt, 'Checkpoints that are kept.'),
   'checkpoint.best': Field(
     str,
-    "Metric of the evaluations whose best checkpoint is kept as well; '': none.",
+    "Metric eval/NAME whose best checkpoint is kept as well; '': none.",
   ),
   'completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
