@@ -23,6 +23,7 @@ NonNegativeInt = Annotated[int, Range(ge=0)]
 PositiveFloat = Annotated[float, Range(gt=0)]
 NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitFloat = Annotated[float, Range(ge=0, le=1)]  # a share, a probability
-Pattern = Annotated[str, 'regex']  # a regular expression
+REGEX = 'regular expression'
+Pattern = Annotated[str, REGEX]
 Share = Annotated[float, Range(gt=0, le=1)]  # of something, and not nothing
 OpenUnitFloat = Annotated[float, Range(gt=0, lt=1)]

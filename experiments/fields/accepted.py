@@ -15,10 +15,9 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
-from hybrid_latent.ranges import Pattern, Range
+from hybrid_latent.ranges import REGEX, Range
 
 PATH, NAMED_PATH, NOT_EMPTY = 'path', 'named path', 'not empty'
-(REGEX,) = Pattern.__metadata__
 Path = Annotated[str, PATH]  # '~' is the home folder
 NamedPath = Annotated[str, NAMED_PATH]
 Text = Annotated[str, NOT_EMPTY]

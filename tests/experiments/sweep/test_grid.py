@@ -100,7 +100,7 @@ def test_a_field_that_is_none_is_read_as_python():
   found = of(f'{clip}=(0.2, 0.3)|None')
   assert [c.config.objective.kwargs.clip for c in found] == [(0.2, 0.3), None]
   assert {c.config.objective.kwargs.aggregation for c in found} == {'sum'}
-  with pytest.raises(ValueError, match="clip is 'much': write .* or None"):
+  with pytest.raises(ValueError, match=r"clip is 'much': write .* or None"):
     of(f'{clip}=much')
 
 
