@@ -45,7 +45,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import command, parts
+from experiments import command, parts, policies
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
@@ -170,8 +170,8 @@ def check(config: Config, folder: epath.Path) -> None:
         'write budgets of more tokens than are reserved'
       )
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  job['config.data.test'] = config.data.test
-  parts.same_job(folder / 'evaluate.json', job, 'a table')
+  rows = policies.problems_of(config.data)(split=config.data.test)
+  parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
 def measured(
@@ -294,4 +294,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate)
+  command.run(evaluate, resumes=False)

@@ -27,7 +27,6 @@ from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
   check,
-  checked_resume,
   exported,
   feedback_of,
   needs_reference,
@@ -37,6 +36,7 @@ from experiments.policies import (
   share_rows,
   subject,
 )
+from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, shown, speaking, speech, tests_of
 from experiments.stored import dump, stored
 from hybrid_latent import cluster, metrics, optim, sharding
@@ -304,6 +304,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     )
 
   # ------------------------------------------------------------------ restore
+  run_of = identity(config, 'grpo')
   # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
   checkpoints = Checkpoints(
     f'{workdir}/checkpoints',
@@ -368,8 +369,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         clock.metrics()  # an evaluation is part of no step
       every = config.checkpoint.every
       if step > start and (last or told or step % every == 0):
-        notes = {'config': config.to_json(), 'data': position,
-                 'num_tokens': num_tokens, 'trainer': 'grpo'}  # fmt: skip
+        notes = {**run_of, 'data': position, 'num_tokens': num_tokens}
         figures = evaluations[-1] if evaluates and not told else {}
         state = trainable, opt_state, *anchors
         checkpoints.save(step, state, notes, figures)

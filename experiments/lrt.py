@@ -34,7 +34,6 @@ from experiments.command import Config, configured
 from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
-  checked_resume,
   feedback_of,
   needs_reference,
   problems_of,
@@ -43,6 +42,7 @@ from experiments.policies import (
   share_rows,
   subject,
 )
+from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, shown, speaking, speech, tests_of
 from experiments.triples import answered, given
 from hybrid_latent import cluster, metrics, optim, sharding
@@ -346,6 +346,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     telemetry.log(step, figures | host_figures | clock.metrics())
 
   # ------------------------------------------------------------------ restore
+  run_of = identity(config, 'lrt')
   # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
   checkpoints = Checkpoints(
     f'{workdir}/checkpoints',
@@ -390,8 +391,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         telemetry.log(step, evaluations[-1])
         clock.metrics()  # an evaluation is part of no step
       if step > start and save:
-        notes = {'config': config.to_json(), 'data': batches.get_state(),
-                 'trainer': 'lrt'}  # fmt: skip
+        notes = {**run_of, 'data': batches.get_state()}
         figures = evaluations[-1] if evaluates and not told else {}
         checkpoints.save(step, (trainable, opt_state), notes, figures)
       if told:

@@ -1,7 +1,6 @@
 """From a config to what an experiment trains: a policy on the mesh, its
 tokenizer, and how its completions end."""
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -271,23 +270,3 @@ def check(config: Config) -> None:
       f'{rollout.buckets}: batches that are joined need one shape, so write '
       'rollout.buckets=1'
     )
-
-
-def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
-  """A checkpoint's notes, if its run is the one that `config` describes."""
-  fields = lambda text: named_leaves(json.loads(text))
-  old, new = fields(notes['config']), fields(config.to_json())
-  free = {'steps', 'eval', 'completions', 'checkpoint', 'grader', 'mesh',
-          'micro_batches', 'dump_every', 'generate', 'evaluate'}  # fmt: skip
-  wrong = [
-    f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in sorted(old.keys() | new.keys())
-    if name.partition('.')[0] not in free and old.get(name) != new.get(name)
-  ]
-  if wrong:
-    raise ValueError(
-      f'{workdir} holds a run of another configuration:\n'
-      + '\n'.join(wrong)
-      + '\nWrite these as they were to resume it, or choose another --workdir.'
-    )
-  return notes

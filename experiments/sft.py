@@ -29,7 +29,6 @@ from experiments.data_check import check_data
 from experiments.policies import (
   Subject,
   adapted,
-  checked_resume,
   exported,
   feedback_of,
   loaded,
@@ -40,6 +39,7 @@ from experiments.policies import (
   stop_of,
   with_owned,
 )
+from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, speaking, speech, tests_of
 from hybrid_latent import cluster, latents, optim, sharding
 from hybrid_latent.checkpoint import Checkpoints
@@ -308,6 +308,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     telemetry.log(step, figures | {'stage': stage_of(step)} | times | speed)
 
   # ------------------------------------------------------------------ restore
+  run_of = identity(config, 'sft')
   # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
   checkpoints = Checkpoints(
     f'{workdir}/checkpoints',
@@ -361,8 +362,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         if config.stages.reset_optimizer:
           opt_state = run.optimizer(trainable)
       if step > start and save:
-        notes = {'config': config.to_json(), 'data': batches.get_state(),
-                 'trainer': 'sft'}  # fmt: skip
+        notes = {**run_of, 'data': batches.get_state()}
         figures = evaluations[-1] if evaluates and not told else {}
         checkpoints.save(step, (trainable, opt_state), notes, figures)
       if told:

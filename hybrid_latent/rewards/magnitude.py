@@ -59,7 +59,7 @@ def _bits(expression: Any) -> float:
   if isinstance(expression, _GROWING):
     return max(inner, inner * _largest(Tuple(*parts), inner))
   if isinstance(expression, Sum | Product):
-    ends = [(end, bits(end)) for limit in parts[1:] for end in limit[1:]]
+    ends = [(end, bits(end)) for limit in parts[1:] for end in limit.args[1:]]
     terms = max((_largest(*end) for end in ends), default=1)
     return max(inner, each[0] * terms)
   return inner
