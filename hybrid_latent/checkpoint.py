@@ -124,7 +124,11 @@ class Checkpoints:
         '--workdir.'
       )
 
+  def wait(self) -> None:
+    """Until everything that was saved is written."""
+    self._manager.wait_until_finished()
+
   def close(self) -> None:
     """Waits for what is still being written."""
-    self._manager.wait_until_finished()
+    self.wait()
     self._manager.close()

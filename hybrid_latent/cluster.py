@@ -28,6 +28,11 @@ _GIVEN = (
 )
 
 
+class TrainingStopped(RuntimeError):
+  """A run that ended itself, on every process; its text says why and what was
+  saved. The exit code is 1."""
+
+
 class Preempted(SystemExit):
   """A run that was told to end, and has saved."""
 
@@ -122,6 +127,8 @@ def ending_together(workdir: str) -> Iterator[None]:
   except Preempted as end:
     print(end.text, file=sys.stderr, flush=True)
     raise
+  except TrainingStopped as end:
+    raise SystemExit(f'error: {end}') from end
   except BaseException as error:
     if jax.process_count() == 1:
       raise

@@ -20,7 +20,7 @@ LAYERS = (
   ('ops',),
   (
     *('models', 'formats', 'policy'),
-    *('cluster', 'metrics', 'checkpoint', 'telemetry'),
+    *('alarms', 'cluster', 'metrics', 'checkpoint', 'telemetry'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
   ('rollout', 'replay', 'latents', 'optim'),
