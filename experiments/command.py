@@ -21,6 +21,7 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
+from experiments.compilation_cache import keep_compiled
 from hybrid_latent import cluster
 
 Config = Any  # a ConfigDict: its fields are those of the config file
@@ -48,6 +49,7 @@ def run(train: Callable[[Config, str], object]) -> None:
   except ValueError as error:
     parser.error(str(error))
   logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+  keep_compiled()
   with cluster.ending_together(known.workdir):
     write_run(config, known.workdir)
     train(config, known.workdir)

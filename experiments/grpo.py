@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, configured
+from experiments.ending import conclude
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
@@ -373,7 +374,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
     exported(actor, combine(loop.state[0], frozen), path)
-  loop.conclude(*written)
+  conclude(loop, workdir, *written)
   return loop.evaluations
 
 

@@ -29,6 +29,7 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, configured
+from experiments.ending import conclude
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
@@ -366,7 +367,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       prompts = cluster.all_rows(batch['ids']).tolist()
       loop.learned(figures, host_figures, prompts)
   write_reasoner(combine(loop.state[0], frozen).feedback, f'{workdir}/reasoner')
-  loop.conclude(f'{workdir}/reasoner')
+  conclude(loop, workdir, f'{workdir}/reasoner')
   return loop.evaluations
 
 

@@ -288,7 +288,8 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   fields = lambda text: named_leaves(json.loads(text))
   old, new = fields(notes['config']), fields(config.to_json())
   free = {'steps', 'eval', 'completions', 'checkpoint', 'grader', 'mesh',
-          'micro_batches', 'dump_every', 'generate', 'evaluate'}  # fmt: skip
+          'micro_batches', 'dump_every', 'generate', 'evaluate',
+          'nonfinite', 'alarms'}  # fmt: skip
   wrong = [
     f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
     for name in sorted(old.keys() | new.keys())

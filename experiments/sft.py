@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, named
+from experiments.ending import conclude
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
@@ -329,7 +330,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       loop.state = tuple(state)
       loop.learned([figures], {'stage': stage})
   exported(actor, combine(loop.state[0], frozen), f'{workdir}/model')
-  loop.conclude(f'{workdir}/model')
+  conclude(loop, workdir, f'{workdir}/model')
   return loop.evaluations
 
 
