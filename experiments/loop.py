@@ -11,8 +11,7 @@ A trainer is its data, its batch and its update:
 
 `config.nonfinite.action` says what becomes of an update that is not finite:
 'stop' ends the run; 'skip' leaves it out, at most `limit` in a row; 'rollback'
-restores the last checkpoint and goes on with the data that comes next, at most
-`limit` times.
+restores the last checkpoint and goes on with the next data, `limit` times.
 """
 
 import logging
@@ -36,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class NonFinite(cluster.TrainingStopped, FloatingPointError):
-  """An update that is not finite ended the run."""
+  """An update that is not finite."""
 
 
 class _Update(NamedTuple):
@@ -73,27 +72,26 @@ class Loop:
   ):
     self.state, self.batches = state, None
     self.step = self.start = 0
-    self.evaluations: list[dict[str, float]] = []
+    self.evaluations: list[Figures] = []
     self.figures: Figures = {}  # of the last step
     self.clock = StepClock()
     self._config, self._workdir, self._mesh = config, workdir, mesh
     self._constant = {'config': config.to_json(), 'trainer': trainer}
-    self._counts: dict[str, Any] = dict(num_tokens=0, skipped=0, rollbacks=0,
-                                        alarms={})  # fmt: skip
+    zeros = dict.fromkeys(('num_tokens', 'skipped', 'rollbacks'), 0)
+    self._counts: Figures = {**zeros, 'alarms': {}}
     self._batches_of, self._latents = batches_of, latents
     self._pending: _Update | None = None
     self._alarming: list[str] = []
     self._position, self._over, self._asked = None, False, 0
 
   def __enter__(self) -> Self:
-    keep, best = self._config.checkpoint.keep, self._config.checkpoint.best
-    folder = f'{self._workdir}/checkpoints'
+    kept = {name: self._config.checkpoint[name] for name in ('keep', 'best')}
     with ExitStack() as stack:
       stack.enter_context(jax.set_mesh(self._mesh))
-      self.checkpoints = Checkpoints(folder, keep=keep, best=best)
+      self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
-      # 1. the configuration has to be the run's; 2. arrays; 3. place in the
-      # data; at last the metrics, of which those of later steps are dropped.
+      # The configuration has to be the run's; then arrays, place in the data,
+      # and at last the metrics, of which those of later steps are dropped.
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
@@ -107,12 +105,12 @@ class Loop:
         )
       if not self.last:
         self.read_from(self._batches_of(self.start))
-        if notes:
-          self.batches.set_state(notes['data'])
+      if notes and self.batches:
+        self.batches.set_state(notes['data'])
       self.telemetry = self._opened()
       stack.callback(lambda: self.telemetry.close())
       self._stack = stack.pop_all()
-    return self
+      return self
 
   def __exit__(self, *error: Any) -> None:
     self._stack.__exit__(*error)
@@ -127,7 +125,7 @@ class Loop:
   @property
   def last(self) -> bool:
     """Whether every step has been trained."""
-    return self.step == self._config.steps
+    return self.step >= self._config.steps
 
   def due(self, every: int) -> bool:
     """Whether it is time for what happens so often, and at the end."""
@@ -138,10 +136,7 @@ class Loop:
     self.batches, self._position = batches, batches.get_state()
 
   def learned(
-    self,
-    figures: Sequence[Figures],
-    host_figures: Figures,
-    prompts: Sequence[int] = (),
+    self, figures: Sequence[Figures], host_figures: Figures, prompts: Any = ()
   ) -> None:
     """The step was dispatched; `figures` are those of `optim.finite_step` for
     each update, `host_figures` those of the step."""
@@ -163,15 +158,13 @@ class Loop:
     return True
 
   def ready(
-    self,
-    evaluate: Callable[[], dict[str, float]] | None = None,
-    begins: bool = False,
+    self, evaluate: Callable[[], Figures] | None = None, begins: bool = False
   ) -> bool:
     """Evaluates, and saves if it is time, as it is where a stage `begins` that
     a rollback is to return to. Whether the step is to be trained."""
     told = not self.last and cluster.told_to_end(self._asked)
     self._asked += 1
-    figures: dict[str, float] = {}
+    figures = {}
     if evaluate and not told:
       figures = evaluate()
       self.evaluations.append(figures)
@@ -185,7 +178,7 @@ class Loop:
       save = returns and not self.last and self.checkpoints.latest is None
     if save:
       self._save(self.step, self._position, figures)
-    if self._alarming:
+    if self._alarming and not self.last:
       raise cluster.TrainingStopped(
         f'step {self.step - 1}: {self._explained(self._alarming[0])}; step '
         f'{self.step} is saved in {self._workdir}, and without this alarm in '
@@ -217,8 +210,7 @@ class Loop:
     if broken:
       what += f', after which {_some(nonfinite(self.state))} are not finite'
     if action == 'skip' and not broken and max(in_a_row) <= limit:
-      _log.warning('%s: %d of %d updates left out', what, sum(skipped),
-                   len(skipped))  # fmt: skip
+      _log.warning('%s: %d updates left out', what, sum(skipped))
       return True
     if action == 'rollback' and self._counts['rollbacks'] < limit:
       self._roll_back()
@@ -258,7 +250,6 @@ class Loop:
   def _log_step(self, step: int, figures: Figures) -> None:
     """With how fast it was, and which alarms are on."""
     limits, counts = self._config.alarms, self._counts
-    times = self.clock.metrics()
     tokens = int(figures.get('completions/tokens', figures.get('tokens')))
     counts['num_tokens'] += tokens
     seen = figures | {'max_tokens': self._config.rollout.max_tokens}
@@ -270,6 +261,7 @@ class Loop:
       if steps == limits.window:
         _log.warning('step %d: %s', step, self._explained(name))
     self._alarming = [name for name in limits.stop if on.get(name)]
+    times = self.clock.metrics()
     self.figures = figures | {
       'num_tokens': counts['num_tokens'],
       'tokens_per_second': tokens / times['time/step'],
@@ -286,16 +278,12 @@ class Loop:
     self.checkpoints.save(step, self.state, notes, figures)
 
   def _recall(self, notes: Figures) -> None:
-    """The counts of a checkpoint; one of an older version may have fewer."""
+    """The counts of a checkpoint; that of an older version has fewer."""
     self._counts |= {name: notes[name] for name in self._counts & notes.keys()}
 
   def _opened(self) -> Telemetry:
-    return Telemetry(
-      self._workdir,
-      total=self._config.steps,
-      process=jax.process_index(),
-      resume_step=self.start,
-    )
+    where = {'process': jax.process_index(), 'resume_step': self.start}
+    return Telemetry(self._workdir, total=self._config.steps, **where)
 
 
 def _merged(every: Sequence[Figures]) -> Figures:

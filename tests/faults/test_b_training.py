@@ -9,7 +9,6 @@ import pytest
 from experiments import grpo, lrt, sft
 from experiments.configs import sft_arithmetic
 from experiments.loop import NonFinite
-from hybrid_latent import alarms
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.cluster import TrainingStopped
 from tests.experiments import lrt_tiny, rl_tiny, toy_trainer
@@ -268,21 +267,6 @@ def test_each_alarm_warns_once_and_may_stop(
   assert f'step 5 is saved in {tmp_path}/off' in told
   assert wait_for(tmp_path / 'off')[-1] == 5
   now('alarms', figures, told)
-
-
-@pytest.mark.parametrize('off', [0, None])
-def test_an_alarm_can_be_off(off):
-  limits = dict.fromkeys(alarms.ALARMS, off)
-  bad = {name: x for _, some in BAD for name, x in some.items()}
-  assert alarms.streaks({}, GOOD | bad, limits) == {}
-
-
-def test_an_alarm_ends_with_its_condition():
-  limits = {'entropy_collapse': 0.01}
-  counts = {}
-  for entropy, expected in ((0.001, 1), (0.001, 2), (0.3, 0), (0.001, 1)):
-    counts = alarms.streaks(counts, {'entropy': entropy}, limits)
-    assert counts == {'entropy_collapse': expected}
 
 
 def same(ours, theirs):
