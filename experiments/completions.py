@@ -66,7 +66,7 @@ def speaker(config: Config, mesh: Mesh) -> Subject:
   all that only training needs."""
   config = config.copy_and_resolve_references()
   config.lora.rank = 0  # adapters that nothing has trained change nothing
-  source, (init_key, _) = loaded(config.model, mesh), _keys(config)
+  source, (init_key, _) = loaded(config.model, mesh, config.data), _keys(config)
   tokenizer: Any = source.tokenizer
   policy = adapted(config, source.model, tokenizer, init_key)
   policy = placed(with_owned(policy, source), mesh)
@@ -124,13 +124,16 @@ def voice(
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
         places = each(batch['ids']), each(batch['valid'])
         found.append((columns, places, rolled.grades))
-      return gathered(found, grader.weights, actor.stop)
+      return gathered(found, grader.weights, actor.stop, samples)
 
     yield completions
 
 
 def gathered(
-  found: Sequence[tuple], weights: Mapping[str, float], stop: Stop
+  found: Sequence[tuple],
+  weights: Mapping[str, float],
+  stop: Stop,
+  samples: int,
 ) -> list[Completion]:
   """The completions of all hosts' batches; waits for their grades."""
   if not found:
@@ -138,7 +141,7 @@ def gathered(
   found = [(*columns, grades()) for *columns, grades in found]
   whole = lambda *some: np.concatenate(some)
   columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *found))
-  reward = total(grades, weights)
+  reward = total(grades, weights, samples)
   written = int((stop.closing[0] >= 0).sum())  # once it has ended by itself
 
   def completion(i: int) -> Completion:

@@ -74,6 +74,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
   source = problems_of(config.data)(split=config.data.train)
+  worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   check(config, folder, len(source))
   shares = parts.ranges(len(source), size)
@@ -86,7 +87,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------------------------- model
   base = config.model.copy_and_resolve_references()
   base.new_tokens = ()
-  model, tokenizer, *_ = loaded(base, mesh)
+  model, tokenizer, *_ = loaded(base, mesh, config.data)
   entropies = programs(config, mesh)
 
   def begun(number):

@@ -22,7 +22,9 @@ thinking, it is asked likewise.
 accuracy is the mean of the reward `accuracy` (without one of that name, of all
 rewards) over config.eval.samples completions of each of config.eval.prompts
 prompts, its standard error is that over prompts, and pass@k the share of
-prompts with a right one among k. seconds are those of a completion, of all that
+prompts with a right one among k, all over what was graded. judged and ungraded
+count completions, too_long prompts that were not asked; of_all is the accuracy
+with all of these as wrong. seconds are those of a completion, of all that
 reading and writing took in batches of config.rollout.prompts * group; compiling
 is not counted. latents are those of a prompt; for cosine see latent_cosine.py.
 
@@ -33,6 +35,7 @@ after a stop; subjects, ways and budgets may be added.
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -46,9 +49,8 @@ from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
-from experiments.policies import feedback_of, rollout_mesh
+from experiments.policies import feedback_of, prompt_ids, rollout_mesh
 from experiments.sampler import Sampler, speech, tests_of
-from experiments.serve import encoders
 from experiments.tables import markdown
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.ops.sampling import sampling
@@ -75,6 +77,7 @@ class Said(NamedTuple):
   forced: Bool[np.ndarray, 'b']  # the model was asked for the answer
   right: Float[np.ndarray, 'u samples']
   seconds: float  # that they took
+  too_long: int  # prompts that were not asked
 
 
 def evaluate(config: Config, workdir: str) -> list[dict]:
@@ -182,7 +185,7 @@ def measured(
   config, samples = asking(config, lines[0]), config.eval.samples
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
   actor, feedback = speaker(config, mesh), feedback_of(config.feedback)
-  encode = encoders(config, actor.tokenizer)[lines[0].way]
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
   tests = trimmed(tests_of(config, encode, int(actor.stop.pad)), config)
   sampler = Sampler(config, mesh, actor, *speech(config, feedback), grader)
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
@@ -205,9 +208,11 @@ def measured(
     lengths, asked, valid, grades = cluster.all_rows(
       jax.tree.map(lambda *some: np.concatenate(some), *found)
     )
-    value = grades.get('accuracy', total(grades, grader.weights))[valid]
+    reward = total(grades, grader.weights, samples)
+    value = grades.get('accuracy', reward)[valid]
     right = value.astype(float).reshape(-1, samples)
-    return Said(lengths[valid], asked[valid], right, seconds)
+    too_long = batches[0]['too_long']
+    return Said(lengths[valid], asked[valid], right, seconds, too_long)
 
   of_latents = {'latents': 0}
   if feedback.prefix:
@@ -224,6 +229,7 @@ def measured(
 def asking(config: Config, line: Line) -> Config:
   """The config of the one that a line asks, without other limits."""
   config, how = config.copy_and_resolve_references(), config.evaluate
+  config.steps = 0
   config.rollout.update(
     mode=line.way,
     max_tokens=max(how.budgets),
@@ -232,6 +238,8 @@ def asking(config: Config, line: Line) -> Config:
     answer=0,
     buckets=1,
   )
+  if line.way == 'neither':
+    config.data.prefill += config.rollout.closing.neither
   if line.way == 'latent':
     config.feedback.initial.source = line.source
     return config
@@ -245,11 +253,6 @@ def asking(config: Config, line: Line) -> Config:
 def trimmed(tests: list[dict], config: Config) -> list[dict]:
   """Batches without the padding that all rows have; the config says how long
   the prompts still are."""
-  if not tests:
-    raise ValueError(
-      f'config.rollout.prompt_length is {config.rollout.prompt_length}: every '
-      'test prompt is longer, so write more'
-    )
   longest = max(batch['mask'].sum(-1).max() for batch in tests)
   width = config.rollout.prompt_length = sharding.over_hosts(np.max, longest)
   cut = lambda batch: {name: batch[name][:, -width:]
@@ -272,16 +275,19 @@ def forced(out: Trajectory, stop: Stop, thinks: bool) -> Bool[np.ndarray, 'b']:
 
 def figures(said: Said) -> dict[str, float]:
   """Of completions; those that could not be graded count nowhere in the
-  accuracy."""
+  accuracy, and have a figure of their own."""
   graded = said.right[~np.isnan(said.right).all(1)]
   if not len(graded):
     raise ValueError('config.rewards could not grade a single completion')
   means, lengths = np.nanmean(graded, axis=1), said.lengths
-  (n,), (_, samples) = means.shape, graded.shape
+  (n,), (prompts, samples) = means.shape, said.right.shape
   error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
-  found = {'prompts': n, 'accuracy': means.mean(), 'standard_error': error}
-  if samples > 1 and np.isin(graded, (0, 1)).all():
-    found[f'pass@{samples}'] = metrics.pass_at_k(graded, samples)
+  more = metrics.evaluation_metrics(said.right, said.too_long)
+  more['too_long'] = said.too_long
+  found = {'prompts': prompts, 'accuracy': means.mean()}
+  found['standard_error'] = error
+  names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
+  found |= {name: more[name] for name in names if name in more}
   found |= {
     'tokens': lengths.mean(),
     'forced': said.forced.mean(),

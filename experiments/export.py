@@ -30,7 +30,7 @@ def main() -> None:
   flags = parser.parse_args()
   try:
     step = export(flags.workdir, flags.step, flags.to)
-  except (FileExistsError, ValueError) as error:
+  except (OSError, ValueError) as error:
     parser.error(str(error))
   print(f'wrote step {step} of {flags.workdir} to {flags.to}')
 

@@ -14,9 +14,9 @@ same CONFIG (with config.generate.least=0, right or wrong; the first
 config.generate.prompts of them, 0: all). The model reads the prompt, what is
 left, and config.rollout.delimiter with .closing.ended; it then writes
 config.eval.samples answers of up to config.rollout.answer tokens as in an
-evaluation, and config.rewards grade these. A step is a sentence, a line or an
-equation (curricula/steps.py); a token is one of a step that is encoded by
-itself. What is deleted at a share is so at every higher one.
+evaluation, and config.rewards grade these, without what is left. A step is a
+sentence, a line or an equation (curricula/steps.py); a token is one of a step
+that is encoded by itself. What is deleted at a share is so at every higher one.
 
 Writes WORKDIR/fragments.jsonl, a kind and share a line: the mean of the reward
 `accuracy` (without one of that name, of all rewards) and its standard error
@@ -214,6 +214,7 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     raise ValueError(f'{path}: the rewards could not grade a single answer')
   means = [np.mean(values) for values in graded.values()]
   n = len(means)
+  judged = sum(map(len, graded.values()))
   return {
     'kind': kind,
     'share': share,
@@ -221,6 +222,8 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     'standard_error': float(np.std(means, ddof=1) / n**0.5) if n > 1 else 0.0,
     'tokens_left': float(np.mean([x['left'] for x in answers])),
     'n': n,
+    'judged': judged,
+    'ungraded': len(answers) - judged,
   }
 
 

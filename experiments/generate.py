@@ -11,12 +11,13 @@ not read.
 
 Writes WORKDIR/train.jsonl, to be read as the task `generated`: a completion a
 line in the order of the data. `reasoning` is all before the delimiter and
-`response` what follows, white space included; `reasoning_tokens` counts the
-delimiter too, `response_tokens` the token that ended the row. `complete` says
-that the model itself wrote the delimiter and came to an end. A completion is
-kept if it is complete and its reward is at least config.generate.least; with
-least=-inf, whatever it is. Prompts of more than config.rollout.prompt_length
-tokens are left out.
+`response` what follows, white space included; what the prompt put into the
+model's mouth (config.data.prefill) is in none, but the rewards see it.
+`reasoning_tokens` counts the delimiter too, `response_tokens` the token that
+ended the row. `complete` says that the model itself wrote the delimiter and
+came to an end. A completion is kept if it is complete and its reward is at
+least config.generate.least; with least=-inf, whatever it is. Prompts of more
+than config.rollout.prompt_length tokens are left out.
 
 The same command goes on after a stop and samples no finished part again; once
 all are there, another `least` makes another train.jsonl of them at once. What
@@ -43,6 +44,7 @@ from experiments.policies import (
   rollout_mesh,
 )
 from hybrid_latent import sharding
+from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
 
@@ -65,6 +67,8 @@ def generate(config: Config, workdir: str) -> str:
     tokenizer: Any = actor.tokenizer
     check_delimiter(config.rollout.delimiter, actor)
     encode = partial(prompt_ids, tokenizer, config.data)
+    asked = [source[i] for i in range(count)]
+    check_lengths(asked, encode, config.rollout.prompt_length)
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     draws = sampling(**config.rollout.sampling)
     with voice(config, mesh, actor, draws, how.samples, workdir) as completions:

@@ -27,6 +27,7 @@ from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   check,
+  check_data,
   exported,
   feedback_of,
   needs_reference,
@@ -228,6 +229,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
   check(config)
+  check_data(config)
   group, updates = config.rollout.group, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
 
@@ -346,7 +348,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           jax.block_until_ready(reference)
       with clock('reward'):
         grades = rolled.grades()
-        reward = total(grades, grader.weights)
+        reward = total(grades, grader.weights, group)
         out, grades, rewards, ids = cluster.all_rows(
           (rolled.out, grades, reward, sharding.to_host(prompt.ids))
         )

@@ -33,6 +33,7 @@ from experiments.ending import conclude
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
+  check_data,
   feedback_of,
   needs_reference,
   problems_of,
@@ -254,6 +255,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the reasoner to WORKDIR/reasoner. Returns the evaluations it made."""
   check(config)
+  check_data(config)
   rollout, updates = config.rollout, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
 
@@ -312,7 +314,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       rolled = speaker.rolled(prompt, trajectory, batch['rows'])
     with clock('reward'):
       grades = rolled.grades()
-      reward = total(grades, grader.weights)
+      reward = total(grades, grader.weights, rollout.group)
       out, grades, rewards = cluster.all_rows((rolled.out, grades, reward))
     with clock('log_probs'):
       data = rolled.prompt, speaker.cut(rolled.trajectory)

@@ -19,6 +19,7 @@ from absl import logging
 from experiments.command import named
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import Pretrained, write_folder
+from hybrid_latent.models.families import from_huggingface, to_huggingface
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 SMALL = TransformerConfig(
@@ -39,13 +40,21 @@ _SIZES = 'width', 'layers', 'heads', 'kv_heads', 'head_dim', 'mlp'
 
 def main() -> None:
   """Writes the folder."""
-  flags = _flags()
+  parser = _parser()
+  flags = parser.parse_args()
   logging.set_verbosity(logging.WARNING)
-  tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
-  sizes = {name: getattr(flags, name) for name in _SIZES}
-  vocab = -(-len(tokenizer) // 64) * 64
-  new_model(
-    Path(flags.to), tokenizer, replace(SMALL, vocab=vocab, **sizes), flags.seed
+  try:
+    tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
+    sizes = {name: getattr(flags, name) for name in _SIZES}
+    vocab = -(-len(tokenizer) // 64) * 64
+    config = replace(SMALL, vocab=vocab, **sizes)
+    from_huggingface(to_huggingface(config))  # which checks it
+    new_model(Path(flags.to), tokenizer, config, flags.seed)
+  except (ValueError, OSError) as error:
+    parser.error(str(error))
+  print(
+    f'wrote {flags.to}: {config.layers} layers of random weights and '
+    f'{len(tokenizer)} tokens; it is a MODEL for any config'
   )
 
 
@@ -63,14 +72,14 @@ def new_model(
   return folder
 
 
-def _flags() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(description='A model with random weights.')
   parser.add_argument('--to', required=True, help='folder to write')
   parser.add_argument('--tokenizer', required=True, help='MODULE:FUNCTION')
   parser.add_argument('--seed', type=int, default=0)
   for name in _SIZES:
     parser.add_argument(f'--{name}', type=int, default=getattr(SMALL, name))
-  return parser.parse_args()
+  return parser
 
 
 if __name__ == '__main__':

@@ -19,11 +19,19 @@ from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
   Pretrained,
+  fits,
+  open_model,
   pretrained,
   write_folder,
 )
 from hybrid_latent.formats.special import with_tokens
-from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
+from hybrid_latent.formats.tokenizer import (
+  chat_ids,
+  check_byte_level,
+  pad_id,
+  stop_ids,
+  token_bytes,
+)
 from hybrid_latent.models import lora
 from hybrid_latent.models.letters import letters
 from hybrid_latent.ops.automaton import delimiter_automaton
@@ -45,7 +53,7 @@ class Subject(NamedTuple):
 
 def subject(config: Config, mesh: Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
-  source = loaded(config.model, mesh)
+  source = loaded(config.model, mesh, config.data)
   tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
   policy = with_owned(policy, source)
@@ -53,21 +61,27 @@ def subject(config: Config, mesh: Mesh, key) -> Subject:
   return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
 
 
-def loaded(model: Config, mesh: Mesh) -> Pretrained:
-  """The model of `config.model` on the mesh, with its new tokens. ValueError
-  for one without a tokenizer."""
+def loaded(model: Config, mesh: Mesh, data: Config | None = None) -> Pretrained:
+  """The model of `config.model` on the mesh, with its new tokens. ValueError,
+  before the weights are read, for a tokenizer that cannot be used, or that
+  cannot make the prompts of `config.data`."""
+  files = open_model(model.source)
+  if files.tokenizer is None:
+    raise ValueError(
+      f'model {model.source!r} has no tokenizer: put tokenizer.json beside the '
+      'weights'
+    )
+  check_byte_level(files.tokenizer)
+  pad_id(files.tokenizer)
+  if data is not None:
+    prompt_ids(files.tokenizer, data, {'question': '?'})
   source = pretrained(
-    model.source,
+    files,
     dtype=model.dtype,
     param_dtype=model.param_dtype,
     place=lambda name, x: placed({name: x}, mesh)[name],
     remat=model.remat,
   )
-  if source.tokenizer is None:
-    raise ValueError(
-      f'model {model.source!r} has no tokenizer: put tokenizer.json beside the '
-      'weights'
-    )
   for token, _, like in (x.partition('=') for x in model.new_tokens):
     source = with_tokens(source, [token], like)
   return source
@@ -125,8 +139,7 @@ def parameters_of(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
 def with_owned(policy: Policy, source: Pretrained) -> Policy:
   """The policy with what its feedback owns as a folder has it beside the model;
   as it is where that is of another feedback."""
-  shapes = lambda tree: {name: x.shape for name, x in tree.items()}
-  if shapes(owned(policy)) != shapes(source.owned):
+  if not fits(source, owned(policy)):
     return policy
   known = lambda name, x: jnp.asarray(source.owned.get(name, x))
   return policy._replace(feedback=map_named(known, policy.feedback))
@@ -184,11 +197,42 @@ def placed(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def problems_of(data: Config) -> Callable:
-  """The rows of a split, by `data.source`; from its folder if it has one."""
-  problems = partial(named(data.source, 'hybrid_latent.data'), **data.of)
-  if 'path' in data:
-    problems = partial(problems, path=data.path or None)
-  return problems
+  """The rows of a split, by `data.source`."""
+  rows = named('sources:rows', 'hybrid_latent.data')
+  function = named(data.source, 'hybrid_latent.data')
+  given = {name: data[name] for name in ('path', 'fields') if name in data}
+  return partial(rows, function, data.source, of=data.of.to_dict(), **given)
+
+
+def check_data(config: Config) -> None:
+  """Reads all that a run trains and is evaluated on, which refuses what is
+  wrong with it before a model is loaded."""
+  data = config.data
+  if config.steps and not data.get('scored') and not data.get('triples'):
+    rows = problems_of(data)(split=data.train)
+    learnt = config.get('curriculum', {}).get('function')
+    if learnt and learnt != 'worked:worked_solutions':  # that needs none
+      named('steps:worked', 'hybrid_latent.curricula')(rows[0])
+  if not config.eval.prompts:
+    return
+  if not trains_on_all(config):
+    problems_of(data)(split=data.test)
+    return
+  logging.getLogger(__name__).warning(
+    'no evaluation: %s has rows for training alone; write data.test=FILE to '
+    'evaluate, or eval.prompts=0',
+    data.path,
+  )
+
+
+def trains_on_all(config: Config) -> bool:
+  """Whether `data.path` has nothing but training rows, so that there is no
+  evaluation. Never where one is what the run is for."""
+  data = config.data
+  if not config.steps or config.checkpoint.best or not data.get('path'):
+    return False
+  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
+  return data.source == 'jsonl:problems' and alone(data.path, data.test)
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
@@ -205,26 +249,6 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
     )
   text = data.template.replace('{question}', row['question'])
   return tokenizer(text + data.prefill)['input_ids']
-
-
-def chat_ids(
-  tokenizer, system: str, user: str, prefill: str = '', **switches: Any
-) -> list[int]:
-  """A prompt in the model's chat template, up to where it answers; `switches`
-  are variables of the template."""
-  messages = [{'role': 'user', 'content': user}]
-  if system:
-    messages.insert(0, {'role': 'system', 'content': system})
-  text = tokenizer.apply_chat_template(
-    messages, tokenize=False, add_generation_prompt=True, **switches
-  )
-  return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
-
-
-def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-  """What fills a row; never read, so the end of text will do."""
-  ids = tokenizer.pad_token_id, tokenizer.eos_token_id
-  return next(i for i in ids if isinstance(i, int))
 
 
 def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:

@@ -37,9 +37,22 @@ PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
 
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; see the top of this file."""
-  args = _arguments(argv)
-  ported = pretrained(args.source, param_dtype=args.dtype)
+  parser = _parser()
+  args = parser.parse_args(argv)
+  try:
+    if args.check:
+      import torch  # noqa: F401
+    port(args)
+  except ImportError:
+    parser.error('--check compares with torch: pip install torch')
+  except (ValueError, OSError) as error:
+    parser.error(str(error))
+
+
+def port(args: argparse.Namespace) -> None:
+  """Reads, writes and compares."""
   with new_folder(args.to, overwrite=args.overwrite) as folder:
+    ported = pretrained(args.source, param_dtype=args.dtype)
     write_folder(ported, folder)
     different = unequal_tensors(ported.model, folder)
     if different:
@@ -55,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> None:
       ]:
         gap = logit_gap(ported, path)
         print(f'parity: max |logit difference| to torch, {name}: {gap:.2e}')
-  print(f'wrote {args.to}')
+  config = ported.model.config
+  count = sum(x.size for x in jax.tree.leaves(ported.model))
+  print(
+    f'wrote {args.to}: {config.family}, {config.layers} layers, {count:,} '
+    f'parameters in {args.dtype}; it is a MODEL for any config'
+  )
 
 
 def unequal_tensors(model: Transformer, folder: Path) -> list[str]:
@@ -117,7 +135,7 @@ def torch_model(path: Path, dtype: str, **options):
   )
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser('experiments.port', description=__doc__)
   parser.formatter_class = argparse.RawDescriptionHelpFormatter
   parser.add_argument('--from', dest='source', required=True)
@@ -126,13 +144,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument('--dtype', default='float32', choices=dtypes)
   parser.add_argument('--overwrite', action='store_true')
   parser.add_argument('--check', action='store_true')
-  args = parser.parse_args(argv)
-  if args.check:
-    try:
-      import torch  # noqa: F401
-    except ImportError:
-      parser.error('--check compares with torch: pip install torch')
-  return args
+  return parser
 
 
 if __name__ == '__main__':

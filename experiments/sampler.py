@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
-from experiments.policies import Subject, problems_of
+from experiments.policies import Subject, problems_of, trains_on_all
 from hybrid_latent import cluster, metrics, sharding
-from hybrid_latent.data.prompts import Encode, eval_batches
+from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
+from hybrid_latent.formats.tokenizer import answer_opening
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.policy import Policy
@@ -40,7 +41,7 @@ class Rolled(NamedTuple):
   trajectory: Trajectory  # on the mesh
   out: Trajectory  # on this host, without the record
   rows: Sequence[dict]  # of the data, one a prompt
-  texts: Sequence[str]
+  texts: Sequence[str]  # each behind what was put into the model's mouth
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
 
@@ -61,14 +62,15 @@ def speaking(policy: Policy) -> Policy:
 
 
 def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
-  """The batches of this host that an evaluation reads; none for 0 prompts."""
-  if not config.eval.prompts:
+  """The batches of this host that an evaluation reads; none for 0 prompts.
+  ValueError where the data has no row, or no prompt that is short enough."""
+  if not config.eval.prompts or trains_on_all(config):
     return []
   rows = problems_of(config.data)(split=config.data.test)
   rows = [rows[i] for i in range(min(config.eval.prompts, len(rows)))]
   rollout, hosts = config.rollout, jax.process_count()
   each = rollout.prompts // hosts * rollout.group // config.eval.samples
-  return [
+  batches = [
     *eval_batches(
       rows,
       encode,
@@ -78,6 +80,9 @@ def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
       shard=(jax.process_index(), hosts),
     )
   ]
+  if not batches:
+    check_lengths(rows, encode, rollout.prompt_length)
+  return batches
 
 
 def mode_of(name: str) -> Mode | None:
@@ -86,6 +91,18 @@ def mode_of(name: str) -> Mode | None:
   if name and name not in names:
     raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
   return Mode(names.index(name)) if name else None
+
+
+def opening(actor: Subject, data: Config, mode: Mode | None) -> str:
+  """What the prompts of `config.data` put into the model's mouth, with the text
+  that stands between latents and answer, where latents are read."""
+  fields = 'system', 'template', 'prefill', 'enable_thinking'
+  settings = {name: data[name] for name in fields}
+  begun = answer_opening(actor.tokenizer, **settings)
+  closing = getattr(actor.policy.feedback, 'closing', None)
+  if closing is None or mode not in (None, Mode.LATENT):
+    return begun
+  return begun + actor.tokenizer.decode(closing, skip_special_tokens=True)
 
 
 class Sampler:
@@ -106,22 +123,22 @@ class Sampler:
     thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
     self._eval_stop = actor.stop._replace(thinking=thinking)
     self._mode = mode_of(config.rollout.mode)
+    self._opening = opening(actor, config.data, self._mode)
+    self._checked = not grader
 
   def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
-    """Dispatches the reading of a batch's prompts."""
+    """Dispatches the reading of a batch's prompts. RewardError, the first time,
+    where a reward cannot be called with the columns of the data."""
+    if not self._checked:
+      self._grader.check_columns([*batch['rows'][0], 'completion_ids'])
+      self._checked = True
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = self._bucket(longest, self._rollout.prompt_length)
     ids, mode = batch['ids'], batch.get('mode', self._mode)
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)
-    read: Any = (
-      batch['tokens'][:, -width:],
-      batch['mask'][:, -width:],
-      ids,
-      mode,
-    )
-    prompt = Prompt(*read)
-    prompt = sharding.from_host(prompt, self._mesh)
+    read: Any = [batch[name][:, -width:] for name in ('tokens', 'mask')]
+    prompt = sharding.from_host(Prompt(*read, ids, mode), self._mesh)
     with jax.set_mesh(self._mesh):
       return prompt, self._prefill(weights, prompt)
 
@@ -158,6 +175,7 @@ class Sampler:
     ]
     texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
     group = len(texts) // len(rows)
+    texts = [self._opening + text for text in texts]
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
     columns['completion_ids'] = ids
@@ -177,10 +195,12 @@ class Sampler:
     how: Sampling,
     samples: int = 1,
   ) -> dict[str, float]:
-    """Grades and lengths of `samples` completions of every test prompt, and
-    pass@k of those grades that are 0 or 1."""
-    parts = []
+    """Lengths and grades of `samples` completions of every test prompt that is
+    not too long: see `metrics.evaluation_metrics`, whose `mean` is
+    eval/<reward>, and which eval/judged and eval/ungraded have of the total."""
+    parts, too_long = [], 0
     for batch in batches:
+      too_long = batch['too_long']
       prompt, ready = self.read(weights, batch)
       trajectory = self.sample(
         weights, prompt, ready, key, how, samples, self._eval_stop
@@ -194,25 +214,23 @@ class Sampler:
     grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
     out, valid, grades = cluster.all_rows((out, valid, grades))
     grades = {name: values[valid] for name, values in grades.items()}
-    reward = total(grades, self._grader.weights)
-    figures = metrics.completion_metrics(out, valid)
-    graded = metrics.reward_metrics(grades, reward, group=1)
-    passed = {}
+    reward = total(grades, self._grader.weights, samples)
+    lengths = metrics.completion_metrics(out, valid)
+    found = {'prompts': len(reward) // samples, 'too_long': too_long}
+    found['ungraded'] = int(np.isnan(reward).sum())
+    found['judged'] = len(reward) - found['ungraded']
     for name, values in grades.items():
-      if samples > 1 and np.isin(values, (0, 1)).all():
-        right = values.reshape(-1, samples)
-        for k in (2**i for i in range(samples.bit_length())):
-          passed[f'eval/{name}/pass@{k}'] = metrics.pass_at_k(right, k)
-    return {
-      **{f'eval/{name}': graded[f'rewards/{name}/mean'] for name in grades},
-      **{f'eval/{name}': figures[name] for name in EVALUATED},
-      **passed,
-    }
+      of_one = metrics.evaluation_metrics(values.reshape(-1, samples), too_long)
+      found[name] = of_one.pop('mean')
+      found |= {f'{name}/{what}': figure for what, figure in of_one.items()}
+    found |= {name: lengths[name] for name in EVALUATED}
+    return {f'eval/{name}': figure for name, figure in found.items()}
 
   def uneven(self, parts: Sequence[Rolled]) -> Bool[np.ndarray, 'u']:
     """The prompts of all parts whose completions were graded differently."""
-    rewards = [total(part.grades(), self._grader.weights) for part in parts]
-    return ~metrics.flat_groups(np.concatenate(rewards), self._rollout.group)
+    group, weights = self._rollout.group, self._grader.weights
+    rewards = [total(part.grades(), weights, group) for part in parts]
+    return ~metrics.flat_groups(np.concatenate(rewards), group)
 
   def joined(self, parts: Sequence[Rolled]) -> Rolled:
     """As many prompts as one part has, those first whose completions were

@@ -45,6 +45,7 @@ from experiments.policies import (
 from experiments.sampler import Sampler, mode_of, speech
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
+from hybrid_latent.formats.files import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
 FIELDS = 'question', 'mode'
@@ -195,8 +196,8 @@ def read_requests(path: Path) -> list[Any]:
   found = []
   for number, line in enumerate(path.read_bytes().splitlines(), 1):
     try:
-      found.append(json.loads(line.decode()))
-    except (ValueError, RecursionError) as error:
+      found.append(parsed_json(line.decode()))
+    except ValueError as error:
       raise RequestError(
         f'line {number}: {line[:80]!r}: accepted is a JSON object with a '
         f'question and a mode, in UTF-8 ({str(error)[:80]})'
@@ -219,14 +220,14 @@ def main() -> None:
   try:
     config = resolved(flags.config, overrides)
     requests = read_requests(Path(flags.requests))
-  except (ValueError, OSError) as error:
-    parser.error(str(error))
-  try:
     found = answers(server(config), requests)
   except RequestError as error:
     parser.error(f'{flags.requests}, {error}')
+  except (ValueError, OSError) as error:
+    parser.error(str(error))
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
   parts.write(epath.Path(flags.out), lines)
+  print(f'wrote {len(found)} answers to {flags.out}')
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   adapted,
+  check_data,
   exported,
   feedback_of,
   loaded,
@@ -171,7 +172,7 @@ def _cues(texts: Texts):
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
-  source = loaded(config.model, mesh)
+  source = loaded(config.model, mesh, config.data)
   tokenizer: Any = source.tokenizer
   key = jax.random.key(config.seed)
   policy = adapted(config, source.model, tokenizer, key)
@@ -237,6 +238,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the model to WORKDIR/model. Returns the evaluations it made."""
   check(config)
+  check_data(config)
   begin, eval_key = config.stages.begin, jax.random.key(config.seed + 1)
   stage_of = lambda step: bisect_right(begin, step) - 1
 

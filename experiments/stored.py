@@ -33,7 +33,13 @@ class StoredBatches:
     path = self._files[self._next % len(self._files)]
     self._next += 1
     prompt, trajectory, notes = rollouts.read(path)
-    return prompt, trajectory, notes['rows']
+    rows = notes.get('rows')
+    if not isinstance(rows, list) or len(rows) != len(prompt.tokens):
+      raise ValueError(
+        f'{path}: notes: rows = {rows!r:.80}: accepted is a list with a row '
+        f'per prompt, {len(prompt.tokens)} of them'
+      )
+    return prompt, trajectory, rows
 
   def get_state(self) -> int:
     """The number of the next one."""

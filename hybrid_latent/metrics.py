@@ -45,18 +45,25 @@ def reward_metrics(
   group: int,
 ) -> dict[str, float]:
   """Mean and standard deviation of each reward and of the total (`reward_std`:
-  mean over groups), the share of groups without any spread, from which nothing
-  can be learned, and the share of completions that could not be graded."""
+  mean over groups) over what was graded, NaN where nothing was; the share of
+  groups without any spread, from which nothing can be learned; and the share of
+  completions that were not graded, by each reward and in total."""
   each = {
-    f'rewards/{name}/{what}': float(f(values)) if _some(values) else 0.0
+    f'rewards/{name}/{what}': _of_graded(f, values)
     for name, values in grades.items()
-    for what, f in (('mean', np.nanmean), ('std', np.nanstd))
+    for what, f in (('mean', np.mean), ('std', np.std))
+  }
+  each |= {
+    f'rewards/{name}/ungraded': float(np.isnan(values).mean())
+    for name, values in grades.items()
   }
   groups = [g[~np.isnan(g)] for g in reward.reshape(-1, group)]
   stds = [g.std(ddof=1) for g in groups if g.size > 1]
+  if not stds and not np.isnan(reward).all():
+    stds = [0.0]  # no group has two to compare
   return each | {
-    'reward': float(np.nanmean(reward)) if _some(reward) else 0.0,
-    'reward_std': float(np.mean(stds)) if stds else 0.0,
+    'reward': _of_graded(np.mean, reward),
+    'reward_std': float(np.mean(stds)) if stds else np.nan,
     'frac_reward_zero_std': float(flat_groups(reward, group).mean()),
     'rewards/ungraded': float(np.isnan(reward).mean()),
   }
@@ -71,15 +78,50 @@ def flat_groups(
   return np.array([g.size < 2 or np.ptp(g) == 0 for g in groups])
 
 
-def pass_at_k(correct: Bool[np.ndarray, 'u samples'], k: int) -> float:
+def evaluation_metrics(
+  grades: Float[np.ndarray, 'u samples'], too_long: int = 0
+) -> dict[str, float]:
+  """What the grades of one reward say of u problems, NaN where not graded.
+
+  `mean` is over the completions that were graded, as is pass@k, for rewards of
+  0 and 1, over the problems with at least k of those (`pass@k/prompts`);
+  `of_all` is the mean with 0 for what was not graded, and for the `too_long`
+  problems that were not even asked, as papers count what gives no answer.
+  `judged` and `ungraded` count completions.
+  """
+  u, samples = grades.shape
+  graded = grades[~np.isnan(grades)]
+  found = {
+    'mean': _of_graded(np.mean, graded),
+    'judged': graded.size,
+    'ungraded': grades.size - graded.size,
+    'of_all': float(graded.sum() / ((u + too_long) * samples)),
+  }
+  if samples > 1 and np.isin(graded, (0, 1)).all():
+    for k in (2**i for i in range(samples.bit_length())):
+      found[f'pass@{k}'] = pass_at_k(grades, k)
+      found[f'pass@{k}/prompts'] = int((_graded(grades) >= k).sum())
+  return found
+
+
+def pass_at_k(grades: Float[np.ndarray, 'u samples'], k: int) -> float:
   """The chance that one of k completions of a problem is correct, mean over
-  the problems: 1 - C(n - c, k) / C(n, k) with c of its n samples correct, which
-  is unbiased (Chen et al., arXiv 2107.03374)."""
-  n = correct.shape[1]
-  if not 1 <= k <= n:
-    raise ValueError(f'k={k}: there are {n} samples of a problem, so 1 to {n}')
-  wrong = n - correct.sum(1)
-  return float(np.mean([1 - comb(int(w), k) / comb(n, k) for w in wrong]))
+  the problems with at least k graded ones, NaN without any: 1 - C(n - c, k) /
+  C(n, k) with c of its n graded samples correct, which is unbiased (Chen et
+  al., arXiv 2107.03374). `grades` are 0, 1, and NaN where not graded."""
+  samples = grades.shape[1]
+  if not 1 <= k <= samples:
+    raise ValueError(
+      f'k={k}: there are {samples} samples of a problem, so 1 to {samples}'
+    )
+  right = np.nansum(grades, 1).astype(int)
+  counts = zip(_graded(grades).tolist(), right.tolist(), strict=True)
+  chances = [1 - comb(n - c, k) / comb(n, k) for n, c in counts if n >= k]
+  return float(np.mean(chances)) if chances else np.nan
+
+
+def _graded(grades):
+  return (~np.isnan(grades)).sum(1)
 
 
 def _spread(name, values):
@@ -90,5 +132,6 @@ def _spread(name, values):
   }
 
 
-def _some(values):
-  return not np.isnan(values).all()
+def _of_graded(f, values):
+  values = values[~np.isnan(values)]
+  return float(f(values)) if values.size else np.nan

@@ -23,7 +23,7 @@ import pytest
 
 
 def pytest_addoption(parser):
-  """Read here, since pytest knows no other conftest.py when it reads options."""
+  """Here, since options are read before the other conftest.py are."""
   parser.addoption(
     '--table', action='store_true', help='print the rows of tests/faults'
   )

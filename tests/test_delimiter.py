@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hybrid_latent.formats.gguf import gguf_tokenizer
 from hybrid_latent.formats.pretrained import local_path
-from hybrid_latent.formats.tokenizer import gguf_tokenizer, token_bytes
+from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.ops.automaton import delimiter_automaton, unfinished
 
 DELIMITERS = '####', '</think>', 'The final answer is:'

@@ -168,14 +168,14 @@ def test_nothing_runs_code_from_data():
 
 @pytest.mark.parametrize('trainer', ['grpo', 'sft', 'lrt'])
 def test_a_trainer_can_be_read(trainer):
-  """All that it reaches: at most 45 files, 6,100 lines."""
+  """All that it reaches: at most 45 files, 6,400 lines."""
   reached, new = set(), {f'experiments.{trainer}'}
   while new:
     reached |= new
     new = {n for name in new for n in IMPORTS[name] & FILES.keys()} - reached
   lines = sum(len(FILES[n].read_text().splitlines()) for n in reached)
   assert len(reached) <= 45, sorted(reached)
-  assert lines <= 6100
+  assert lines <= 6400
 
 
 def test_the_rollout_needs_only_jax_and_flax():

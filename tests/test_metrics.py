@@ -7,6 +7,7 @@ import pytest
 
 from hybrid_latent.metrics import (
   completion_metrics,
+  evaluation_metrics,
   pass_at_k,
   reward_metrics,
 )
@@ -115,6 +116,8 @@ def test_rewards():
       'rewards/right/std': 0.5,
       'rewards/short/mean': 0.5,
       'rewards/short/std': 0,
+      'rewards/right/ungraded': 0,
+      'rewards/short/ungraded': 1 / 6,
       'reward': 0.5,
       'reward_std': 0.5**0.5 / 3,
       'frac_reward_zero_std': 2 / 3,
@@ -135,11 +138,53 @@ def test_groups_that_teach_nothing_have_no_spread():
 
 def test_a_batch_without_any_grade():
   nothing = np.full(4, np.nan, np.float32)
-  assert reward_metrics({'r': nothing}, nothing, 2) == {
-    'rewards/r/mean': 0,
-    'rewards/r/std': 0,
-    'reward': 0,
-    'reward_std': 0,
+  expected = {
+    'rewards/r/mean': np.nan,
+    'rewards/r/std': np.nan,
+    'rewards/r/ungraded': 1,
+    'reward': np.nan,
+    'reward_std': np.nan,
     'frac_reward_zero_std': 1,
     'rewards/ungraded': 1,
   }
+  found = reward_metrics({'r': nothing}, nothing, 2)
+  assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_no_group_has_two_to_compare():
+  total = np.array([0, np.nan, 1, np.nan])
+  found = reward_metrics({'r': total}, total, 2)
+  assert (found['reward'], found['reward_std']) == (0.5, 0)
+
+
+def test_pass_at_k_is_over_what_was_graded():
+  """Two of three right; one of one; none graded; none of two right."""
+  nan = np.nan
+  grades = np.array([[1, 1, 0], [nan, 1, nan], [nan] * 3, [0, nan, 0]])
+  assert evaluation_metrics(grades, too_long=2) == pytest.approx(
+    {
+      'mean': 3 / 6,
+      'judged': 6,
+      'ungraded': 6,
+      'of_all': 3 / 18,
+      'pass@1': (2 / 3 + 1 + 0) / 3,
+      'pass@1/prompts': 3,
+      'pass@2': (1 + 0) / 2,
+      'pass@2/prompts': 2,
+    }
+  )
+  assert pass_at_k(grades, 3) == 1
+  assert np.isnan(pass_at_k(grades[1:], 3))
+
+
+def test_an_evaluation_of_rewards_that_are_no_shares():
+  grades = np.array([[2, np.nan], [-1, 0.5]])
+  found = evaluation_metrics(grades)
+  expected = {'mean': 0.5, 'judged': 3, 'ungraded': 1, 'of_all': 0.375}
+  assert found == expected
+
+
+def test_an_evaluation_without_any_grade():
+  found = evaluation_metrics(np.full((2, 1), np.nan), too_long=1)
+  expected = {'mean': np.nan, 'judged': 0, 'ungraded': 2, 'of_all': 0}
+  assert found == pytest.approx(expected, nan_ok=True)

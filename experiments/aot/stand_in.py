@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 from experiments.command import Config
 from hybrid_latent import sharding
-from hybrid_latent.formats.huggingface import read_json
+from hybrid_latent.formats.files import read_json, reading
 from hybrid_latent.formats.pretrained import Pretrained
-from hybrid_latent.formats.reasoner import new_prefix
+from hybrid_latent.formats.reasoner import new_prefix, read_fields
 from hybrid_latent.models.families import from_huggingface, size
 from hybrid_latent.models.letters import letters
 from hybrid_latent.models.reasoner import Prefix
@@ -71,10 +71,9 @@ def prefix(
 ) -> Prefix:
   """As `formats.reasoner.parameters`, of a backbone that is known by its sizes;
   where `source` is no folder yet, of that with which it begins."""
-  file = Path(source).expanduser() / 'config.json'
-  if source and file.is_file():
-    fields = read_json(file)
-    found = from_huggingface(fields['backbone'])
+  folder = Path(source).expanduser()
+  if source and (folder / 'config.json').is_file():
+    found, fields = read_fields(folder)
     new |= {name: fields[name] for name in ('latents', 'reads')}
   else:
     found = sizes(backbone)
@@ -94,7 +93,8 @@ def sizes(source: str) -> TransformerConfig:
   hub ('Qwen/Qwen2.5-7B-Instruct') or in `models.families` ('qwen2.5-7b')."""
   file = Path(source).expanduser() / 'config.json'
   if file.is_file():
-    return from_huggingface(read_json(file))
+    with reading(file):
+      return from_huggingface(read_json(file))
   name = source.rpartition('/')[2].lower()
   name = re.sub(r'^(deepseek|meta)-(?=r1|llama)', '', name)
   name = re.sub(r'^llama-3', 'llama3', name)

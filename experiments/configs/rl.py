@@ -71,7 +71,12 @@ def defaults(source: str) -> ConfigDict:
   config.data = dict(
     source='jsonl:problems',
     of=dict(task='gsm8k'),
-    path='',  # folder of train.jsonl and test.jsonl; '': download
+    # The folder of train.jsonl and test.jsonl (or .json, .csv), or one file to
+    # train on; '': download.
+    path='',
+    # Where they have our fields: 'question=problem,answer=result.value'; '': as
+    # the task says, or as data sets usually call them.
+    fields='',
     train='train',
     test='test',
     system='',

@@ -1,16 +1,15 @@
 """The cells of a sweep: a config for each point of a grid, checked as its
 trainer will check it."""
 
-import csv
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.command import Config, resolved
+from hybrid_latent.data.row_files import numbered_rows
 
 Point = dict[str, str]  # swept field -> its value, as a command line has it
 
@@ -130,31 +129,18 @@ def _listed(path: Path) -> list[Point]:
   """The points of a file; a field that a row lacks is the config's."""
   if not path.is_file():
     raise ValueError(f'--list: there is no file {str(path)!r}')
-  with path.open(encoding='utf-8', newline='') as file:
-    if path.suffix == '.csv':
-      rows = [
-        {f: x for f, x in row.items() if x} for row in csv.DictReader(file)
-      ]
-    elif path.suffix == '.jsonl':
-      rows = [_json(line) for line in file if line.strip()]
-    else:
-      raise ValueError(f'--list: {path}: write a file .jsonl or .csv')
-  for number, row in enumerate(rows, 1):
-    if not isinstance(row, dict) or not row or not all(map(_is_field, row)):
+  if path.suffix not in ('.csv', '.jsonl'):
+    raise ValueError(f'--list: {path}: write a file .jsonl or .csv')
+  example, found = '{"config.seed": 1, "argument": "x"}', []
+  for place, row in numbered_rows(path, example):
+    row = {f: x for f, x in row.items() if x != ''}
+    if not row or not all(map(_is_field, row)):
       raise ValueError(
-        f'--list: {path}: row {number} is {row!r}: write fields and their '
-        'values, {"config.seed": 1, "argument": "x"}'
+        f'--list: {path}, {place} is {row!r}: write fields and their values, '
+        f'{example}'
       )
-  if not rows:
-    raise ValueError(f'--list: {path} has no row')
-  return [{f: str(x) for f, x in row.items()} for row in rows]
-
-
-def _json(line: str) -> Any:
-  try:
-    return json.loads(line)
-  except ValueError:
-    return line  # which is no row
+    found.append({f: str(x) for f, x in row.items()})
+  return found
 
 
 def _labels(swept: Sequence[Point]) -> list[str]:

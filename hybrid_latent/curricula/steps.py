@@ -23,23 +23,21 @@ _FORMULA, _EQUAL, _STOP = '\ue000', '\ue001', '\ue002'
 # An inline formula with dollars is told from two prices as Pandoc does it: the
 # first touches what follows, the last what precedes, and no digit (nor GSM8K's
 # `<<`) comes after. One that looks like a price ends in its line.
-_LATEX = re.compile(
-  r'(?<!\\)\\\[.+?\\\]'
-  r'|\\\(.+?\\\)'
-  r'|\\begin\{(\w+\*?)\}.+?\\end\{\1\}'
-  r'|\[asy\].+?\[/asy\]'
-  r'|(?<!\\)\$\$.+?\$\$'
+_DOLLARS = re.compile(
+  r'(?<!\\)\$\$.+?\$\$'
   r'|(?<!\\)\$(?![\s$])(?:\\.|[^\\$\n])*?(?<!\s)\$(?!\d|<<)'
   r'|(?<!\\)\$(?![\s$<]|\d[^\\^$]*\$)'
   r'(?:\\.|[^\\$\n]|\n(?!\s*\n))+?(?<!\s)\$(?!\d|<<)',
   re.DOTALL,
 )
+_OPENS = re.compile(r'(?<!\\)\\\[|\\\(|\\begin\{(\w+\*?)\}|\[asy\]|(?<!\\)\$')
+_CLOSES = {r'\[': r'\]', r'\(': r'\)', '[asy]': '[/asy]'}
 _RANGE = re.compile(r'[_^]\{[^{}]*\}')  # k=1 in \sum_{k=1} is no equation
 _ENDS_SENTENCE = re.compile(
   r'(?<!\.)[.?]\s*(?:\$\$?|\\\]|\\\)|\\end\{\w+\*?\})\Z'
 )
 _NO_END = re.compile(
-  r'^[\s(*#>-]*(?:(?:Step|Case|Part)\ )?(?:\d+|[A-Za-z]|[ivxIVX]+)\.'
+  r'^(?:[^\S\n]|[(*#>-])*+(?:(?:Step|Case|Part)\ )?(?:\d+|[A-Za-z]|[ivxIVX]+)\.'
   r'|\b(?:[A-Za-z]\.){2,}'  # i.e., a.m., U.S.
   r'|\b[A-Z]\.(?=\s)'  # an initial
   r'|\b(?:Dr|Mr|Mrs|Ms|Prof|St|Jr|Sr|vs|approx|cf|etc|resp|viz|Eq|Fig|al)\.'
@@ -51,7 +49,7 @@ _NO_END = re.compile(
   re.MULTILINE,
 )
 _BREAK = re.compile(
-  rf"""(?:[.?!]+["'”’)\]*]*(?=\s)|{_STOP}|\n|[^\s#](?=\s*\#{{4}}))"""
+  rf"""(?:(?<![.?!])[.?!]++["'”’)\]*]*+(?=\s)|{_STOP}|\n|[^\s#](?=\s*\#{{4}}))"""
   r'\s*?(?= ?\S)'
 )
 
@@ -62,25 +60,26 @@ _UNIT = (
 _ATOM = rf'[-+−]?{_UNIT}++'
 _SIDE = rf'{_ATOM}(?:[ \t]*+(?:[-+*/×÷·^−:]++|x(?=[ \t\d]))[ \t]*+{_ATOM})*+'
 _EQUATION = re.compile(
-  rf'(?<![\w.]){_SIDE}(?:[ \t]*+[=≈]++[ \t]*+{_SIDE})+'
-  rf'|<<[^<>\n]*=[^<>\n]*>>|{_EQUAL}+{_STOP}?'
+  rf'(?<![\w.]){_SIDE}(?P<sides>(?:[ \t]*+[=≈]++[ \t]*+{_SIDE})*+)'
+  rf'|{_EQUAL}+{_STOP}?'
 )
+_MARK = re.compile(r'<<[^<>=\n]*+=[^<>\n]*+>>')
 # In what lies between two equations, and two characters of the second. Where
 # only a blank does, a word may belong to both: '1 - .3 = .7 bottles * 2 = 1.4'.
 _BETWEEN = re.compile(
   r'\A\s*?(?= ?(?![^\W\d]{2})\S.\Z)|[,;](?!\d{3}(?!\d))\s*?(?= ?\S)'
 )
 
-_ENDING = re.compile(
-  r' ?####[^\n]*(?:\n+The answer is[^\n]*)?\s*\Z| ?The answer is[^\n]*\s*\Z'
-)
+_HASHES, _IS = re.compile(' ?####'), re.compile(' ?The answer is')
 
 
 def split_steps(text: str) -> list[str]:
   """The steps of a text; joined they are the text."""
   blanked = _blanked(text)
   first = len(text) - len(text.lstrip())
-  cuts = [0, *(m.end() for m in _BREAK.finditer(blanked, first)), len(text)]
+  last = len(text.rstrip())
+  breaks = (m.end() for m in _BREAK.finditer(blanked, first, last))
+  cuts = [0, *breaks, len(text)]
   sentences = list(pairwise(cuts))
   between = (cut for span in sentences for cut in _equations(blanked, *span))
   cuts = sorted({*cuts, *between})
@@ -100,11 +99,11 @@ def worked(row: Mapping[str, Any]) -> tuple[list[str], str]:
   if 'solution' not in row:
     raise ValueError(
       f"a row with the fields {sorted(row)}: accepted is 'solution', or "
-      "'steps' and 'ending'; name the field in the `fields` of its task"
+      "'steps' and 'ending'; say which field it is, data.fields=solution=NAME"
     )
   text = row['solution']
-  if found := _ENDING.search(text):
-    steps = split_steps(text[: found.start()])
+  if (start := _ending(text)) is not None:
+    steps = split_steps(text[:start])
   else:
     pieces = split_steps(text)
     boxes = [i for i, piece in enumerate(pieces) if r'\boxed' in piece]
@@ -114,20 +113,64 @@ def worked(row: Mapping[str, Any]) -> tuple[list[str], str]:
   return steps, text[len(''.join(steps)) :]
 
 
+def _ending(text: str) -> int | None:
+  """Where the line that states the answer begins to do so."""
+  text = text.rstrip()
+  before, _, line = text.rpartition('\n')
+  first = len(text) - len(line)
+  if line.startswith('The answer is'):
+    above = before.rstrip('\n')
+    start = above.rfind('\n') + 1
+    if hashes := _HASHES.search(above, start):
+      return hashes.start()
+  found = [mark.search(text, first) for mark in (_HASHES, _IS)]
+  return min((one.start() for one in found if one), default=None)
+
+
 def _blanked(text: str) -> str:
-  text = _LATEX.sub(_blank, text)
+  pieces, end = [], 0
+  for start, stop in _formulas(text):
+    pieces += [text[end:start], _blank(text[start:stop])]
+    end = stop
+  text = ''.join([*pieces, text[end:]])
   return _NO_END.sub(lambda m: re.sub('[.!]', '_', m[0]), text)
 
 
-def _blank(formula: re.Match) -> str:
-  fill = _EQUAL if '=' in _RANGE.sub('', formula[0]) else _FORMULA
-  last = _STOP if _ENDS_SENTENCE.search(formula[0]) else fill
-  return fill * (len(formula[0]) - 1) + last
+def _formulas(text: str) -> Iterator[tuple[int, int]]:
+  """The spans of LaTeX. What never closes is looked for once, not from each
+  place where it opens."""
+  start, never = 0, set()
+  while found := _OPENS.search(text, start):
+    start = found.start() + 1  # where nothing begins here
+    if found[0] == '$':
+      span = _DOLLARS.match(text, found.start())
+      stop = span.end() if span else -1
+    else:
+      close = rf'\end{{{found[1]}}}' if found[1] else _CLOSES[found[0]]
+      stop = -1 if close in never else text.find(close, found.end() + 1)
+      if stop < 0:
+        never.add(close)
+      else:
+        stop += len(close)
+    if stop > 0:
+      yield found.start(), stop
+      start = stop
+
+
+def _blank(formula: str) -> str:
+  fill = _EQUAL if '=' in _RANGE.sub('', formula) else _FORMULA
+  last = _STOP if _ENDS_SENTENCE.search(formula) else fill
+  return fill * (len(formula) - 1) + last
 
 
 def _equations(blanked: str, start: int, end: int) -> Iterator[int]:
   """Where to cut between the equations of a sentence."""
-  spans = [m.span() for m in _EQUATION.finditer(blanked, start, end)]
+  spans = []
+  for found in _EQUATION.finditer(blanked, start, end):
+    if found['sides'] == '':  # one side alone, which may be GSM8K's marks
+      spans += [m.span() for m in _MARK.finditer(blanked, *found.span())]
+    else:
+      spans.append(found.span())
   for (_, last), (first, _) in pairwise(spans):
     if cut := _BETWEEN.search(blanked[last : first + 2]):
       yield last + cut.end()

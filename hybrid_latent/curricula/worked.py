@@ -5,7 +5,7 @@ steps, the ending and the end of text; "no-CoT SFT" (`steps=False`) the ending
 and the end of text. The prompt is no target, and every target has weight 1.
 
 Papers differ in where they put the line ends and the words before the answer;
-here these are the row's own.
+here these are the row's own. A row without a solution is its answer.
 """
 
 from typing import Any
@@ -19,10 +19,17 @@ def worked_solutions(tokenizer: Any, *, steps: bool = True) -> Curriculum:
   encode = encoder(tokenizer)
 
   def example(prompt_ids, row, stage, rng):
-    work, ending = worked(row)
+    taught = 'solution' in row or 'ending' in row
+    work, ending = worked(row) if taught else ([], _answer(row))
     shown = [*work, ending] if steps else [ending]
     solution = [Piece(encode(text), 1.0) for text in shown]
     end = Piece([tokenizer.eos_token_id], 1.0)
     return document([Piece(prompt_ids), *solution, end])
 
   return Curriculum(example, latents=lambda stage: 0)
+
+
+def _answer(row: dict) -> str:
+  """The first where several are right."""
+  answer = row['answer']
+  return answer if isinstance(answer, str) else answer[0]

@@ -2,7 +2,10 @@
 
 import random
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, SupportsIndex
+
+from hybrid_latent.data.digest import digest
 
 TRIES = 1000
 
@@ -24,6 +27,13 @@ class Drawn:
 
   def __len__(self) -> int:
     return self._count
+
+  @cached_property
+  def digest(self) -> str:
+    """Of the first rows and how many there are: the others are drawn in the
+    same way."""
+    first = map(self.__getitem__, range(min(self._count, 16)))
+    return digest([{'key': self._key, 'count': self._count}, *first])
 
   def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
     number = range(self._count)[index]  # an IndexError where it should be one

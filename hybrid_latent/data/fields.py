@@ -1,50 +1,114 @@
 """What is made of the fields of a row: questions, answers and steps that the
-authors of a benchmark did not write down as such."""
+authors of a benchmark did not write down as such.
 
+Each refuses (ValueError) a field that is not what it reads, with its value and
+what is accepted; file and line are said by who reads the file.
+"""
+
+import math
 import re
 from string import ascii_uppercase
+from typing import Any
 
 from hybrid_latent.rewards.latex import boxed
 
 
+class OtherTask(ValueError):
+  """A row that lacks what sets the rows of its task apart."""
+
+
+def gold(row: dict) -> str | list[str]:
+  """The answer, or all that are right; numbers as their text."""
+  found = row['answer']
+  if isinstance(found, list) and found:
+    return [_text_of(item, found) for item in found]
+  return _text_of(found, found)
+
+
+def _text_of(value: Any, found: Any) -> str:
+  """5.0, as several files write 5, is '5'."""
+  if isinstance(value, float) and math.isfinite(value):
+    return str(int(value)) if value == int(value) else repr(value)
+  if isinstance(value, str | int):
+    return str(value).strip()
+  raise ValueError(
+    f'answer = {found!r:.60}: accepted is a text, a finite number, or a list '
+    'of them of which any is right'
+  )
+
+
+def text(row: dict, name: str) -> str:
+  """A field that has to be a text."""
+  if not isinstance(row[name], str):
+    raise ValueError(f'{name} = {row[name]!r:.60}: accepted is a text')
+  return row[name]
+
+
 def number(row: dict) -> str:
   """27.0, as several files write 27."""
-  return f'{row["answer"]:.12g}'
+  try:
+    return f'{float(row["answer"]):.12g}'
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+      f'answer = {row["answer"]!r:.60}: accepted is a number'
+    ) from error
 
 
 def after_hashes(row: dict) -> str:
   """GSM8K's answer."""
-  return row['solution'].split('####')[1].strip()
+  found = row['solution']
+  _, *answers = found.split('####') if isinstance(found, str) else ('',)
+  if not answers:
+    raise OtherTask(
+      f"answer = {found!r:.60} has no '####': end it with '#### 72', "
+      'or give the answer alone in every row (data.of.task=plain)'
+    )
+  return answers[0].strip()
 
 
 def after_is(row: dict) -> str:
   """MetaMathQA's answer; '' without one."""
-  _, found, rest = row['solution'].rpartition('The answer is: ')
+  _, found, rest = text(row, 'solution').rpartition('The answer is: ')
   return rest.strip() if found else ''
 
 
 def in_box(row: dict) -> str:
   """The last \\boxed of a solution; '' without one."""
-  return boxed(row['solution']).strip()
+  return boxed(text(row, 'solution')).strip()
 
 
 def answers(row: dict) -> list[str]:
   """All that are right."""
-  return [answer.strip() for answer in texts(row, 'answer')]
+  found = [answer.strip() for answer in texts(row, 'answer')]
+  if not found:
+    raise ValueError('answer = []: accepted is a list of one text or more')
+  return found
 
 
 def letter(row: dict) -> str:
-  """Of the choice that is right."""
-  return ascii_uppercase[row['answer']]
+  """Of the choice that is right, which counts from 0 or is a letter."""
+  letters = ascii_uppercase[: len(texts(row, 'choices'))]
+  found = row['answer']
+  if isinstance(found, str) and found.strip().isdecimal():
+    found = int(found)
+  if type(found) is int and 0 <= found < len(letters):
+    return letters[found]
+  if isinstance(found, str) and found.strip() in [*letters]:
+    return found.strip()
+  raise ValueError(
+    f'answer = {found!r:.60} of {len(letters)} choices: accepted is '
+    f'{", ".join(letters)}, or the number of the choice, from 0'
+  )
 
 
 def options(row: dict) -> str:
   """The multiple-choice message of HRPO's release, which LSAT's passage
   precedes."""
-  passage = f'{row["passage"].strip()}\n\n' if row.get('passage') else ''
-  choices = zip(ascii_uppercase, row['choices'], strict=False)
-  lines = [f'{a}. {text.removeprefix(f"({a})")}' for a, text in choices]
-  question = f'Question: {row["question"]}\nOptions:\n' + '\n'.join(lines)
+  passage = f'{text(row, "passage").strip()}\n\n' if row.get('passage') else ''
+  choices = zip(ascii_uppercase, texts(row, 'choices'), strict=False)
+  lines = [f'{a}. {choice.removeprefix(f"({a})")}' for a, choice in choices]
+  question = f'Question: {text(row, "question")}\nOptions:\n'
+  question += '\n'.join(lines)
   return f'{passage}{question}'.strip()
 
 
@@ -52,21 +116,21 @@ def with_contexts(row: dict) -> str:
   """The retrieval message of HRPO's release, of the first three documents. A
   document is its title in quotes, a line end, and its text."""
   contexts = texts(row, 'contexts')[:3]
-  documents = ''.join(f'{_document(text)}\n' for text in contexts)
+  documents = ''.join(f'{_document(context)}\n' for context in contexts)
   return (
     f'Context (which may or may not be relevant):\n{documents}\n'
-    f'Question: {row["question"]}'
+    f'Question: {text(row, "question")}'
   ).strip()
 
 
-def _document(text: str) -> str:
-  title, *lines = text.split('\n')
+def _document(context: str) -> str:
+  title, *lines = context.split('\n')
   return '::::'.join([title.strip('"'), *lines])
 
 
 def equations(row: dict) -> list[str]:
   """GSM8K's own `<<48/2=24>>` marks; none in some rows."""
-  return spaced(re.findall('<<[^<>]*>>', row['solution']))
+  return spaced(re.findall('<<[^<>]*>>', text(row, 'solution')))
 
 
 def hashes(row: dict) -> str:
@@ -77,9 +141,14 @@ def hashes(row: dict) -> str:
 def verified(row: dict) -> tuple[str, str]:
   """What stands before and after </think> in the first generation that is right
   and complete, as experiments/generate.py splits them; '' without one."""
-  marks = zip(row['generations'], row['right'], row['complete'], strict=True)
-  for text, right, complete in marks:
-    thought, closed, response = text.partition('</think>')
+  lists = texts(row, 'generations'), row['right'], row['complete']
+  if not all(isinstance(x, list) and len(x) == len(lists[0]) for x in lists):
+    raise ValueError(
+      f'right = {row["right"]!r:.60}, complete = {row["complete"]!r:.60}: '
+      f'accepted are lists as long as that of the {len(lists[0])} generations'
+    )
+  for generation, right, complete in zip(*lists, strict=True):
+    thought, closed, response = generation.partition('</think>')
     if right and complete and closed:
       return thought.removeprefix('<think>'), response
   return '', ''
@@ -87,7 +156,7 @@ def verified(row: dict) -> tuple[str, str]:
 
 def spaced(steps: list[str]) -> list[str]:
   """Steps with a space between them, which belongs to the later one."""
-  return [text if i == 0 else f' {text}' for i, text in enumerate(steps)]
+  return [step if i == 0 else f' {step}' for i, step in enumerate(steps)]
 
 
 def texts(row: dict, name: str) -> list[str]:

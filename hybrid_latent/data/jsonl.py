@@ -1,36 +1,55 @@
-"""Rows of a JSON file, or of a tensorflow-datasets builder, at random access.
+"""Rows of a file, or of a tensorflow-datasets builder, at random access.
 
 A file is turned once into an ArrayRecord by a local builder and from then on
-read by position, by any number of readers. The builder stores the lines as they
-are and is keyed by their hash: neither a changed file nor a changed row of
-`TASKS` is ever read stale.
+read by position, by any number of readers. The builder stores the rows as they
+are and is keyed by the file's hash: neither a changed file nor a changed row of
+`TASKS` is ever read stale. All rows are checked before the first one is given.
 """
 
-import hashlib
+import functools
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import tensorflow_datasets as tfds
 
+from hybrid_latent.data import plain
+from hybrid_latent.data.array_records import records
+from hybrid_latent.data.row_files import SUFFIXES, numbered_rows
 from hybrid_latent.data.tasks import TASKS, Task, problem
 
 
 class Problems:
   """A sequence of rows `{'question': str, 'answer': str, ...}`."""
 
-  def __init__(self, task: Task, source: Any):
+  def __init__(
+    self,
+    task: Task,
+    source: Any,
+    file: Path | None = None,
+    digest: str | None = None,
+  ):
+    """`file` is where `source` comes from, for messages; `digest` that of its
+    content, None for that of the rows."""
     self._task = task
     self._source = source
+    self._file = file
+    self.digest = digest
 
   def __len__(self) -> int:
     return len(self._source)
 
   def __getitem__(self, index: SupportsIndex) -> dict:
     number = range(len(self))[index]  # an IndexError where it should be one
-    return problem(self._task, _decoded(self._source[number]))
+    row = _decoded(self._source[number])
+    try:
+      return problem(self._task, row)
+    except ValueError as error:
+      where = f'{self._file}, row {number + 1}' if self._file else 'a row'
+      raise ValueError(f'{where}: {error}') from error
 
 
 def problems(
@@ -38,30 +57,100 @@ def problems(
   path: str | None,
   split: str,
   *,
+  fields: str | Mapping[str, str] | None = None,
   data_dir: str | None = None,
 ) -> Problems:
   """The rows of one split, in the order of the file.
 
   Args:
-    task: a name in `TASKS`, or a `Task` of your own.
-    path: the data set's folder, or the file itself (.jsonl, or .json holding
-      one list); None downloads it through the task's builder in
-      tensorflow-datasets.
-    split: a key of the task's `splits`.
+    task: a name in `TASKS`, or a `Task` of your own. A file whose first row is
+      not of the named task is read as plain rows if it has a question and an
+      answer, which the log says.
+    path: the data set's folder, or the file itself (.jsonl, .json, .csv);
+      None downloads it through the task's builder in tensorflow-datasets.
+    split: a key of the task's `splits`, the name of a file in `path` without
+      its ending, or a file.
+    fields: where the file has our fields, if not where the task says:
+      'question=problem,answer=result.value'.
     data_dir: where prepared files are kept; by default $TFDS_DATA_DIR, else
       ~/.cache/hybrid_latent.
+
+  Raises ValueError for a row that the task cannot read, with its file and line,
+  and FileNotFoundError where there is no file.
   """
-  row = _task(task)
-  if split not in row.splits:
-    raise ValueError(f'split={split!r}: this task has {sorted(row.splits)}')
+  row, renamed = _task(task), plain.fields_of(fields)
   data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
   data_dir = os.path.expanduser(data_dir or '~/.cache/hybrid_latent')
-  if path is None:
-    builder, part = _released(task, row, data_dir), split
+  if not path:
+    source = _downloaded(task, row, split, data_dir)
+    row = row._replace(fields={**row.fields, **renamed})
+    return Problems(row, source)
+  try:
+    file = split_file(path, row, split)
+  except PermissionError as error:
+    raise ValueError(f'data.path={path!r} may not be read: {error}') from error
+  if isinstance(task, Task):
+    row = row._replace(fields={**row.fields, **renamed})
   else:
-    builder, part = _local(_file(Path(path), row, split), data_dir), 'rows'
-  _prepare(builder)
-  return Problems(row, builder.as_data_source(split=part))
+    row = _read_as(task, row, renamed, file)
+  digest, source = records(file, data_dir)
+  return Problems(row, source, file, digest)
+
+
+def split_file(path: str, task: Task, split: str) -> Path:
+  """The file of a split. FileNotFoundError, or ValueError for a split that
+  neither the task nor the folder has."""
+  folder = Path(path).expanduser()
+  own = Path(split).expanduser()
+  if own.suffix in SUFFIXES:
+    beside = (folder if folder.is_dir() else folder.parent) / own
+    return _there(beside if beside.is_file() else own)
+  if not folder.is_dir():
+    if split not in task.splits and folder.name in task.splits.values():
+      raise ValueError(_no_split(task, split, folder))
+    return _there(folder)
+  names = [f'{split}{suffix}' for suffix in SUFFIXES]
+  names = [*filter(None, [task.splits.get(split)]), *names]
+  for name in names:
+    if (folder / name).is_file():
+      return folder / name
+  if split not in task.splits:
+    raise ValueError(_no_split(task, split, folder))
+  return _there(folder / names[0])
+
+
+def is_training_alone(path: str, test: str) -> bool:
+  """Whether `path` is one file, or a folder of one, which is not `test`."""
+  folder = Path(path).expanduser()
+  if Path(test).suffix in SUFFIXES:
+    return False
+  files = data_files(folder)
+  one = len(files) == 1 and Path(files[0]).stem != test
+  return folder.is_file() or one
+
+
+def data_files(folder: Path) -> list[str]:
+  """The names of the files of rows in a folder."""
+  files = folder.glob('*') if folder.is_dir() else ()
+  return sorted(file.name for file in files if file.suffix in SUFFIXES)
+
+
+def _no_split(task: Task, split: str, path: Path) -> str:
+  return (
+    f'split={split!r}: this task has {sorted(task.splits)}, and {path} has no '
+    f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write steps=0 '
+    f'to evaluate alone, or data.{split}=FILE'
+  )
+
+
+def _there(file: Path) -> Path:
+  if not file.is_file():
+    raise FileNotFoundError(
+      f'{file} does not exist ({file.parent} has {data_files(file.parent)}); '
+      '`data.path` is the folder of the data set or the file itself, and '
+      'data.train and data.test may name a file of the folder'
+    )
+  return file
 
 
 def _task(task: str | Task) -> Task:
@@ -69,94 +158,66 @@ def _task(task: str | Task) -> Task:
     return task
   if task not in TASKS:
     raise ValueError(
-      f'task={task!r} is not in the table, which has {sorted(TASKS)}; pass a '
-      '`Task` for data of your own'
+      f'task={task!r} is not in the table, which has {sorted(TASKS)}; write '
+      "'plain' for data of your own"
     )
   return TASKS[task]
 
 
-def _file(path: Path, task: Task, split: str) -> Path:
-  file = path / task.splits[split] if path.is_dir() else path
-  if not file.is_file():
-    near = sorted(p.name for p in file.parent.glob('*.json*'))
-    raise FileNotFoundError(
-      f'{file} does not exist ({file.parent} has {near}); `path` is the folder '
-      'of the data set or the file itself'
-    )
-  return file
+def _read_as(
+  name: str, task: Task, renamed: Mapping[str, str], file: Path
+) -> Task:
+  """How this file is read, decided by its first row. Reads all of them."""
+  found, why, columns = None, '', {}
+  for place, row in numbered_rows(file):
+    try:
+      if found is None:
+        found, why = plain.reader(task, row, renamed)
+      problem(found, row)
+    except ValueError as error:
+      raise ValueError(f'{file}, {place}: {error}') from error
+    columns |= dict.fromkeys(row)
+  assert found is not None  # a file without rows is refused
+  if why:
+    read = ', '.join(f'{ours} from {at!r}' for ours, at in found.fields.items())
+    _log(f'{file}: read as plain rows ({read}), not as task {name}; {why}')
+  if why or name in ('plain', 'gsm8k'):
+    found = plain.with_columns(found, [*columns])
+  return found
 
 
-def _released(name: str | Task, task: Task, data_dir: str) -> Any:
+@functools.cache
+def _log(text: str) -> None:
+  """Once: a run opens its data more than once."""
+  logging.getLogger(__name__).warning(text)
+
+
+def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
   if task.tfds is None:
     known = sorted(k for k, v in TASKS.items() if v.tfds)
     raise ValueError(
-      f'path=None: tensorflow-datasets has no builder for task={name!r} (only '
-      f'for {known}); give the path of its folder or file'
+      f'data.path is empty, and tensorflow-datasets has no builder for '
+      f'task={name!r} (only for {known}): write data.path=FOLDER, or a file'
     )
-  return tfds.builder(task.tfds, data_dir=data_dir, file_format='array_record')
-
-
-def _local(file: Path, data_dir: str) -> Any:
-  digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-  return Lines(
-    file,
-    data_dir=f'{data_dir}/{file.stem}-{digest}',
-    file_format='array_record',
-  )
-
-
-def _prepare(builder: tfds.core.DatasetBuilder) -> None:
-  """Builds under a temporary name. Whoever loses a race to rename it reads what
-  the winner wrote."""
+  if split not in task.splits:
+    raise ValueError(f'split={split!r}: this task has {sorted(task.splits)}')
   config = tfds.download.DownloadConfig(try_download_gcs=False)
   try:
-    builder.download_and_prepare(download_config=config)
-  except OSError:
-    if not builder.data_path.exists():
-      raise
-    builder.info.read_from_directory(builder.data_path)
-
-
-class Lines(tfds.core.GeneratorBasedBuilder):
-  """The rows of one JSON file, each as its own JSON text, in order."""
-
-  VERSION = tfds.core.Version('1.0.0')
-
-  def __init__(self, file: Path, **kwargs):
-    self._file = file
-    super().__init__(**kwargs)
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
-      builder=self,
-      features=tfds.features.FeaturesDict({'json': tfds.features.Text()}),
-      disable_shuffling=True,  # a row keeps its number
+    builder: Any = tfds.builder(
+      task.tfds, data_dir=data_dir, file_format='array_record'
     )
+    builder.download_and_prepare(download_config=config)
+    return builder.as_data_source(split=split)
+  except Exception as error:  # of any library below: the network, the disk
+    raise ValueError(
+      f'data.path is empty, and task={name!r} could not be downloaded into '
+      f'{data_dir} ({type(error).__name__}: {_first_line(error)}): write '
+      'data.path=FOLDER, with its files'
+    ) from error
 
-  def _split_generators(self, dl_manager):
-    del dl_manager  # the file is here
-    return {'rows': self._generate_examples(self._file)}
 
-  def _generate_examples(self, file: Path) -> Iterator[tuple[int, dict]]:
-    for i, row in enumerate(_rows(file)):
-      yield i, {'json': json.dumps(row)}
-
-
-def _rows(file: Path) -> Iterator[dict]:
-  text = file.read_text(encoding='utf-8')
-  if file.suffix == '.json':
-    yield from json.loads(text)
-    return
-  # Not splitlines(): JSON strings may hold the other Unicode line ends.
-  for number, line in enumerate(text.split('\n'), 1):
-    if not line.strip():
-      continue
-    try:
-      yield json.loads(line)
-    except json.JSONDecodeError as error:
-      raise ValueError(
-        f'{file}, line {number}: {error}; every line holds one JSON object'
-      ) from error
+def _first_line(error: Exception) -> str:
+  return f'{error}'.strip().partition('\n')[0][:200]
 
 
 def _decoded(record: Mapping[str, Any]) -> dict:

@@ -44,11 +44,13 @@ def prompt_batches(
   """
   prompts = _prompts(source, encode, length)
   which, shards = shard
+  if not prompts:
+    check_lengths(source, encode, length)
   if len(prompts) < batch * shards:
     raise ValueError(
       f'batch={batch} prompts on each of {shards} shards, and only '
-      f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
-      'smaller or `length` larger'
+      f'{len(prompts)} of {len(source)} prompts have at most length={length} '
+      'tokens: make `batch` smaller or `length` larger'
     )
   order = grain.MapDataset.source(prompts)
   if shuffle:
@@ -75,11 +77,12 @@ def eval_batches(
   pad: int,
   shard: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, Any]]:
-  """One pass in order: batches as above, with `'valid': bool[u]`.
+  """One pass in order: batches as above, with `'valid': bool[u]` and with
+  `'too_long'`, how many prompts of the source are left out.
 
   Every host gets equally many batches of one shape: prompts are repeated to
-  fill them, and valid is False on those. Too long prompts are left out as
-  above, so divide by `len(source)` if they are to count as wrong.
+  fill them, and valid is False on those. There is no batch where every prompt
+  is too long: see `check_lengths`.
   """
   prompts = _prompts(source, encode, length)
   which, shards = shard
@@ -88,8 +91,28 @@ def eval_batches(
   for start in range(0, rounds * batch, batch):
     places = mine[start : start + batch]
     some = [prompts[i % len(prompts)] for i in places]
-    valid = np.array([i < len(prompts) for i in places])
-    yield _batch(source, some, length, pad) | {'valid': valid}
+    yield {
+      **_batch(source, some, length, pad),
+      'valid': np.array([i < len(prompts) for i in places]),
+      'too_long': len(source) - len(prompts),
+    }
+
+
+def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
+  """ValueError where no prompt has at most `length` tokens; encodes up to the
+  first that has."""
+  lengths = []
+  for i in range(len(source)):
+    lengths.append(len(encode(source[i])))
+    if lengths[-1] <= length:
+      return
+  if not lengths:
+    raise ValueError('the data has no rows: write a split or file that has')
+  raise ValueError(
+    f'prompt_length is {length}, and each of the {len(lengths)} prompts is '
+    f'longer: write prompt_length={max(lengths)}, which the longest has; the '
+    f'shortest has {min(lengths)} tokens'
+  )
 
 
 class _Prompt(NamedTuple):

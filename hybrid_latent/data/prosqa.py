@@ -15,7 +15,6 @@ published graphs, whose statistics the tests compare.
 import hashlib
 import heapq
 import itertools
-import json
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
 from hybrid_latent.data.drawn import Drawn
+from hybrid_latent.data.row_files import numbered_rows
 
 NAMES = (
   *('Alex', 'Bob', 'Carol', 'Davis', 'Eva', 'Fae', 'Gabriel', 'Jack', 'Max'),
@@ -205,11 +205,11 @@ def _digest(value: Any) -> bytes:
 
 def _published(paths: Sequence[str]) -> Iterator[_Puzzle]:
   for path in paths:
-    for number, row in enumerate(json.loads(Path(path).read_text('utf-8'))):
+    for place, row in numbered_rows(Path(path)):
       fields = 'edges', 'root', 'target', 'neg_target'
       if missing := [name for name in fields if name not in row]:
         raise ValueError(
-          f'apart_from: row {number} of {path} has no {missing}: name files of '
+          f'apart_from: {path}, {place} has no {missing}: name files of '
           'the form of prosqa_test.json'
         )
       yield _Puzzle(*(row[name] for name in fields))

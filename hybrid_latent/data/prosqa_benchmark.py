@@ -24,7 +24,7 @@ def problems(
   """
   if path and split != 'train':
     return jsonl.problems('prosqa', path, split)
-  files = sorted(Path(path).glob('prosqa_*.json')) if path else []
+  files = sorted(Path(path).expanduser().glob('prosqa_*.json')) if path else []
   if path and not files:
     raise FileNotFoundError(
       f'path={path!r} has no prosqa_*.json: name the folder that has '

@@ -10,7 +10,8 @@ Rows to learn from have their worked solution besides: as `solution`, or, where
 its steps are known, as `steps` and `ending`, which joined are the solution.
 """
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,11 +19,13 @@ from hybrid_latent.data import fields
 
 
 def _question(row: dict) -> str:
-  return row['question'].strip()
+  question = fields.text(row, 'question').strip()
+  if not question:
+    raise ValueError("question = '': accepted is a text that is not empty")
+  return question
 
 
-def _answer(row: dict) -> str:
-  return str(row['answer']).strip()
+_answer = fields.gold  # where `fields` is a field, too
 
 
 class Task(NamedTuple):
@@ -38,25 +41,41 @@ class Task(NamedTuple):
   # further fields of ours, such as `steps`: each with its white space, and
   # `ending`: what states the answer
   also: Mapping[str, Callable[[dict], Any]] = MappingProxyType({})
+  # further columns, which come along under their names; None where a row lacks
+  # one
+  columns: tuple[str, ...] = ()
 
 
 def problem(task: Task, raw: Mapping[str, Any]) -> dict:
-  """The row of `task` that the file's row `raw` stands for."""
-  row = {ours: _at(raw, path) for ours, path in task.fields.items()}
-  row |= {'question': task.user(row), 'answer': task.answer(row)}
-  return row | {name: made(row) for name, made in task.also.items()}
+  """The row of `task` that the file's row `raw` stands for. ValueError names
+  the field that is missing or is not what it should be."""
+  row = {ours: _at(raw, ours, path) for ours, path in task.fields.items()}
+  try:
+    row |= {'question': task.user(row), 'answer': task.answer(row)}
+    row |= {name: made(row) for name, made in task.also.items()}
+  except ValueError as error:
+    ours, _, _ = f'{error}'.partition(' = ')
+    if task.fields.get(ours, ours) != ours:
+      raise ValueError(f'{error} (field {task.fields[ours]!r})') from error
+    raise
+  return {name: raw.get(name) for name in task.columns} | row
 
 
-def _at(raw: Mapping[str, Any], path: str) -> Any:
+def _at(raw: Mapping[str, Any], ours: str, path: str) -> Any:
   value = raw
-  for key in path.split('.'):
+  for key in [path] if path in raw else path.split('.'):
     if not isinstance(value, Mapping) or key not in value:
-      raise ValueError(
-        f'no field {path!r} in a row that has {sorted(raw)}; say where it is '
-        "in the task's `fields`"
+      raise fields.OtherTask(
+        f'no field {path!r} in a row that has {sorted(raw)}: say which one it '
+        f'is, data.fields={ours}={nearest(path, raw)}'
       )
     value = value[key]
   return value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+  """The most similar of `names`, else NAME."""
+  return next(iter(difflib.get_close_matches(name, names, 1)), 'NAME')
 
 
 def _choices(splits: Mapping[str, str]) -> Task:
@@ -78,10 +97,16 @@ def _lsat(section: str) -> Task:
       'answer': 'label',
     },
     user=fields.options,
+    answer=fields.letter,
   )
 
 
 TASKS = {
+  # Rows of one's own, see `plain.py`.
+  'plain': Task(
+    {'train': 'train.jsonl', 'test': 'test.jsonl'},
+    {'question': 'question', 'answer': 'answer'},
+  ),
   # `<<a*b=c>>` marks and '#### n' are in the solution.
   'gsm8k': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
@@ -128,6 +153,10 @@ TASKS = {
       'entropies': 'entropies',
       'answer': 'answer',
     },
+    also={
+      'steps': lambda row: fields.texts(row, 'steps'),
+      'ending': lambda row: fields.text(row, 'ending'),
+    },
   ),
   # What experiments/generate.py writes, of any task.
   'generated': Task(
@@ -142,7 +171,10 @@ TASKS = {
       'response_tokens': 'response_tokens',
       'complete': 'complete',
     },
-    answer=lambda row: row['answer'],  # may be several
+    also={
+      'reasoning': lambda row: fields.text(row, 'reasoning'),
+      'response': lambda row: fields.text(row, 'response'),
+    },
   ),
   # OpenR1-Math-220k with the fields it is published with; the response of a row
   # without a right and complete generation is ''.
@@ -194,7 +226,7 @@ TASKS = {
   'olympiadbench': Task(
     {'test': 'test.jsonl'},
     {'question': 'question', 'answer': 'final_answer'},
-    answer=lambda row: ', '.join(row['answer']),
+    answer=lambda row: ', '.join(fields.texts(row, 'answer')),
   ),
   'mmlu_stem': _choices({'test': 'test.jsonl'}),
   # HRPO's mixture: MMLU's auxiliary training set and ARC-Challenge's, in the

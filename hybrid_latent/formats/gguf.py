@@ -16,11 +16,26 @@ import numpy as np
 from gguf import (
   MODEL_ARCH_NAMES,
   GGUFReader,
+  TokenType,
   dequantize,
   get_tensor_name_map,
 )
+from tokenizers import (
+  AddedToken,
+  Regex,
+  Tokenizer,
+  decoders,
+  models,
+  normalizers,
+  pre_tokenizers,
+  processors,
+)
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Split
+from transformers import PreTrainedTokenizerFast
 
+from hybrid_latent.formats.files import reading
 from hybrid_latent.formats.weights import Tensor
+from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import family, from_huggingface
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.rope import Llama3Scaling, rope_frequencies
@@ -39,13 +54,49 @@ FIELDS = {
 }
 ROPE_FACTORS = 'rope_freqs.weight'
 
+# The pattern of GPT-4, with the digits that one token may hold left open.
+_WORDS = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
+  r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
+)
+
+
+def _words(digits: str) -> list:
+  pattern = Regex(_WORDS.format(digits=digits))
+  return [
+    Split(pattern, 'isolated'),
+    ByteLevel(add_prefix_space=False, use_regex=False),
+  ]
+
+
+# tokenizer.ggml.pre -> how text is cut before the merges, as released.
+PRE = {
+  'smollm': [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)],
+  'qwen2': _words(''),
+  'deepseek-r1-qwen': _words(''),
+  'llama-bpe': _words('{1,3}'),
+}
+
+
+class _Reader(GGUFReader):
+  """Lengths and counts are checked against the file before they are believed:
+  what numpy has of a slice past the end is empty, and the package would go on
+  through 2^60 of it."""
+
+  def _get(self, offset, dtype, count=1, override_order=None):
+    end = int(offset) + np.dtype(dtype).itemsize * int(count)
+    if end > len(self.data):
+      raise EOFError(
+        f'it ends at byte {len(self.data)} and names what ends at byte {end}'
+      )
+    return super()._get(offset, dtype, count, override_order)
+
 
 def open_gguf(path: str | Path) -> GGUFReader:
-  """The file, memory mapped, its metadata parsed."""
-  try:
-    return GGUFReader(path)
-  except (IndexError, ValueError) as error:
-    raise ValueError(f'{path} is no GGUF file: {error}') from error
+  """The file, memory mapped, its metadata parsed. ValueError for one that is
+  not whole."""
+  with reading(path, ': this is no GGUF file that is whole: fetch it again'):
+    return _Reader(path)
 
 
 def value(reader: GGUFReader, key: str, default: Any = None) -> Any:
@@ -67,8 +118,10 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
     fields['vocab_size'] = shapes['token_embd.weight'][1]
   turned = value(reader, f'{arch}.rope.dimension_count')
   if turned and 'num_attention_heads' in fields:
-    whole = fields['hidden_size'] // fields['num_attention_heads']
-    fields['partial_rotary_factor'] = turned / fields.get('head_dim', whole)
+    heads = whole_number(fields, 'num_attention_heads')
+    head = whole_number(fields, 'hidden_size') // heads
+    head = whole_number(fields, 'head_dim', head)
+    fields['partial_rotary_factor'] = turned / head
   if 'rms_norm_eps' in fields:  # the shortest decimal of the stored float32
     fields['rms_norm_eps'] = float(str(np.float32(fields['rms_norm_eps'])))
   fields['model_type'] = arch
@@ -84,6 +137,11 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
 def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
   """The tensors under Hugging Face's names, float32 once they are read."""
   config = from_huggingface(gguf_fields(reader))
+  if config.layers > len(reader.tensors):
+    raise ValueError(
+      f'{config.family}.block_count = {config.layers}: accepted is the number '
+      f'of layers that the {len(reader.tensors)} tensors of the file make up'
+    )
   names = _huggingface_names(config)
   tensors = {}
   for tensor in reader.tensors:
@@ -95,6 +153,7 @@ def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
       shape=tuple(int(n) for n in reversed(tensor.shape)),
       dtype=tensor.tensor_type.name,
       read=partial(_read, tensor, _interleaved_heads(config, base)),
+      file=str(reader.data.filename),
     )
   return tensors
 
@@ -109,6 +168,32 @@ def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
     'pad_token_id': token('padding'),
   }
   return {name: ids for name, ids in generation.items() if ids is not None}
+
+
+def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
+  """The tokenizer and the chat template that a GGUF file carries."""
+  reader = file if isinstance(file, GGUFReader) else open_gguf(file)
+  entry = lambda name, default=None: value(
+    reader, f'tokenizer.ggml.{name}', default
+  )
+  if entry('model') != 'gpt2' or entry('pre') not in PRE:
+    raise ValueError(
+      f'tokenizer.ggml.model = {entry("model")!r} with pre = '
+      f"{entry('pre')!r}: accepted is 'gpt2' (byte-level BPE) with one of "
+      f'{sorted(PRE)}'
+    )
+  tokens = entry('tokens')
+  token = lambda name: _token(tokens, entry(f'{name}_token_id'))
+  return PreTrainedTokenizerFast(
+    tokenizer_object=_byte_level_bpe(tokens, entry),
+    bos_token=token('bos'),
+    eos_token=token('eos'),
+    unk_token=token('unknown'),
+    pad_token=token('padding') or token('eos'),
+    padding_side='left',
+    clean_up_tokenization_spaces=False,
+    chat_template=value(reader, 'tokenizer.chat_template'),
+  )
 
 
 def _read(tensor, heads: int) -> np.ndarray:
@@ -162,3 +247,44 @@ def _llama3_scaling(reader: GGUFReader, fields) -> dict[str, Any]:
       'high 4, original 8192): load the Hugging Face folder instead'
     )
   return {'rope_type': 'llama3', **scaling._asdict()}
+
+
+def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:
+  types = entry('token_type', [TokenType.NORMAL] * len(tokens))
+  used = [i for i, t in enumerate(types) if t != TokenType.UNUSED]
+  pre, vocabulary = entry('pre'), {tokens[i]: i for i in used}
+  if twice := [i for i in used if vocabulary[tokens[i]] != i]:
+    text = tokens[twice[0]]
+    raise ValueError(
+      f'tokenizer.ggml.tokens: {text!r} stands at {twice[0]} and at '
+      f'{vocabulary[text]}: accepted is one id per token'
+    )
+  tokenizer = Tokenizer(
+    models.BPE(
+      vocab=vocabulary,
+      merges=[tuple(merge.split(' ')) for merge in entry('merges')],
+      ignore_merges=pre == 'llama-bpe',
+    )
+  )
+  if pre != 'smollm' and pre != 'llama-bpe':
+    tokenizer.normalizer = normalizers.NFC()
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE[pre])
+  tokenizer.decoder = decoders.ByteLevel()
+  kinds = {TokenType.CONTROL: True, TokenType.USER_DEFINED: False}
+  tokenizer.add_tokens(
+    [
+      AddedToken(tokens[i], special=kinds[types[i]], normalized=False)
+      for i in used
+      if types[i] in kinds
+    ]
+  )
+  if entry('add_bos_token', pre == 'llama-bpe'):
+    bos = entry('bos_token_id')
+    tokenizer.post_processor = processors.TemplateProcessing(
+      single=f'{tokens[bos]} $A', special_tokens=[(tokens[bos], bos)]
+    )
+  return tokenizer
+
+
+def _token(tokens: list[str], i: int | None) -> str | None:
+  return None if i is None else tokens[i]

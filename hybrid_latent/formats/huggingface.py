@@ -1,49 +1,63 @@
 """A Hugging Face folder: config.json and safetensors, read and written."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from huggingface_hub import split_state_dict_into_shards_factory
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from hybrid_latent.formats.weights import Tensor, tensors_of
+from hybrid_latent.formats.files import (
+  file_tensors,
+  read_json,
+  write_json,
+)
+from hybrid_latent.formats.weights import Tensor, finite, tensors_of
 from hybrid_latent.models.families import to_huggingface
 from hybrid_latent.models.transformer import Transformer
 
 FILE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
-DTYPES = ('F64', 'F32', 'F16', 'BF16')
 
 
 def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
-  """The tensors of a folder, sharded or not. Files are memory mapped; a
-  tensor is read when its `read` is called."""
+  """The tensors of a folder, sharded or not: where there is a model.safetensors
+  the index means nothing, as in transformers. Files are memory mapped; a tensor
+  is read when its `read` is called."""
   folder = Path(folder)
-  if (folder / FILE).is_file():
-    return _file_tensors(folder / FILE)
-  if not (folder / INDEX).is_file():
+  if (folder / FILE).exists():
+    return file_tensors(folder / FILE)
+  if not (folder / INDEX).exists():
     raise _no_weights(folder)
-  placed: Mapping[str, str] = read_json(folder / INDEX)['weight_map']
-  tensors = {}
+  index = folder / INDEX
+  placed, found = _weight_map(index), defaultdict(list)
   for file in sorted(set(placed.values())):
-    if Path(file).name != file or not file.endswith('.safetensors'):
-      raise ValueError(
-        f'{INDEX}: weight_map names {file!r}: accepted is the name of a '
-        '.safetensors file in the same folder'
+    if not (folder / file).exists():
+      raise FileNotFoundError(
+        f'{index}: weight_map names {file}, which does not exist: fetch it'
       )
-    tensors |= _file_tensors(folder / file)
+  for file in sorted(set(placed.values())):
+    for name, tensor in file_tensors(folder / file).items():
+      found[name].append((file, tensor))
+  tensors = {}
+  for name, ((file, tensors[name]), *more) in found.items():
+    if more or placed.get(name, file) != file:
+      raise ValueError(
+        f'{index}: tensor {name} is in {[x for x, _ in found[name]]}, and '
+        f'weight_map says {placed.get(name)!r}: accepted is the one file that '
+        'has it'
+      )
   if lost := sorted(placed.keys() - tensors.keys()):
-    raise ValueError(f'{INDEX}: weight_map names tensors no file has: {lost}')
+    more = f' and {len(lost) - 20} more' if len(lost) > 20 else ''
+    raise ValueError(
+      f'{index}: weight_map names tensors no file has: {lost[:20]}{more}'
+    )
   return tensors
 
 
@@ -51,7 +65,8 @@ def write_model(
   model: Transformer, folder: str | Path, shard_bytes: int = 5 * 10**9
 ) -> None:
   """Writes config.json and the parameters, in the dtype they have and in
-  shards of at most `shard_bytes` (a larger tensor gets one of its own)."""
+  shards of at most `shard_bytes` (a larger tensor gets one of its own).
+  ValueError, with the name, for one that is not finite."""
   folder = Path(folder)
   tensors = tensors_of(model)
   shards = split_state_dict_into_shards_factory(
@@ -63,7 +78,7 @@ def write_model(
   dtype = {'torch_dtype': str(model.table.dtype)}
   write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
   for file, names in shards.filename_to_tensors.items():
-    shard = {name: tensors[name].read() for name in names}
+    shard = {name: finite(tensors[name].read(), name) for name in names}
     if jax.process_index():
       continue  # read with the others, whose parts are needed
     save_file(shard, folder / file, metadata={'format': 'pt'})
@@ -104,33 +119,24 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     shutil.rmtree(draft, ignore_errors=True)
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
-  """A JSON object from a file; ValueError where it is something else."""
-  value = json.loads(Path(path).read_text(encoding='utf-8'))
-  if not isinstance(value, dict):
-    raise ValueError(f'{path}: accepted is a JSON object, not {value!r:.40}')
-  return value
-
-
-def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
-  """The object as an indented file, as transformers writes it."""
-  text = json.dumps(value, indent=2, ensure_ascii=False) + '\n'
-  Path(path).write_text(text, encoding='utf-8')
-
-
-def _file_tensors(path: Path) -> dict[str, Tensor]:
-  file = safe_open(path, framework='numpy')
-  tensors = {}
-  for name in file.offset_keys():
-    part = file.get_slice(name)
-    if part.get_dtype() not in DTYPES:
+def _weight_map(path: Path) -> dict[str, str]:
+  placed = read_json(path).get('weight_map')
+  if not isinstance(placed, dict) or not placed:
+    raise ValueError(
+      f'{path}: weight_map = {placed!r:.80}: accepted is an object with the '
+      'file of each tensor'
+    )
+  for name, file in placed.items():
+    if (
+      not isinstance(file, str)
+      or Path(file).name != file
+      or not file.endswith('.safetensors')
+    ):
       raise ValueError(
-        f'{path}: tensor {name} has dtype {part.get_dtype()}: accepted is one '
-        f'of {DTYPES} (quantised folders are not read; GGUF files are)'
+        f'{path}: weight_map names {file!r:.200} for {name}: accepted is the '
+        'name of a .safetensors file in the same folder'
       )
-    read = partial(file.get_tensor, name)
-    tensors[name] = Tensor(tuple(part.get_shape()), part.get_dtype(), read)
-  return tensors
+  return placed
 
 
 def _no_weights(folder: Path) -> ValueError:

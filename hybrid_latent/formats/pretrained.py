@@ -1,6 +1,7 @@
 """A released model by name, folder or file: parameters, tokenizer, defaults."""
 
 import dataclasses
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -9,27 +10,42 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from gguf import GGUFReader
+import numpy as np
 from huggingface_hub import snapshot_download
-from safetensors.numpy import load_file, save_file
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from safetensors.numpy import save_file
+from transformers import PreTrainedTokenizerBase
 
+from hybrid_latent.formats.files import (
+  file_tensors,
+  read_json,
+  reading,
+  write_json,
+)
 from hybrid_latent.formats.gguf import (
   gguf_fields,
   gguf_generation,
   gguf_tensors,
+  gguf_tokenizer,
   open_gguf,
 )
-from hybrid_latent.formats.huggingface import (
-  folder_tensors,
-  read_json,
-  write_json,
-  write_model,
+from hybrid_latent.formats.huggingface import folder_tensors, write_model
+from hybrid_latent.formats.tokenizer import (
+  check_ends,
+  check_ids,
+  folder_tokenizer,
+  with_ends,
 )
-from hybrid_latent.formats.tokenizer import gguf_tokenizer
-from hybrid_latent.formats.weights import Place, model_from, on_host
+from hybrid_latent.formats.weights import (
+  Place,
+  Tensor,
+  finite,
+  fitted,
+  model_from,
+  on_host,
+  unlike,
+)
 from hybrid_latent.models.families import from_huggingface
-from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 
 class Wheel(NamedTuple):
@@ -47,42 +63,78 @@ PRESETS = {
 }
 
 
+class ModelFiles(NamedTuple):
+  """A released model before its weights are read."""
+
+  file: Path  # that describes it, for messages: config.json or the GGUF file
+  config: TransformerConfig
+  tensors: Mapping[str, Tensor]
+  tokenizer: PreTrainedTokenizerBase | None  # None: the folder has none
+  generation: dict[str, Any]  # generation_config.json: ids that end and pad
+  # feedback.safetensors: what a feedback owns beside the model, by name.
+  owned: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
 class Pretrained(NamedTuple):
   """What a released model consists of."""
 
   model: Transformer
-  tokenizer: PreTrainedTokenizerBase | None  # None: the folder has none
-  generation: dict[str, Any]  # generation_config.json: ids that end and pad
-  # feedback.safetensors: what a feedback owns beside the model, by name.
+  tokenizer: PreTrainedTokenizerBase | None
+  generation: dict[str, Any]
   owned: Mapping[str, Any] = MappingProxyType({})
 
 
 def pretrained(
-  source: str | Path,
+  source: str | Path | ModelFiles,
   *,
   dtype: str = 'float32',
   param_dtype: str = 'float32',
   place: Place | None = None,
   **overrides,
 ) -> Pretrained:
-  """The model at `source`: a preset, a .gguf file, a Hugging Face folder or
-  the name of one on the hub.
+  """The model at `source`: a preset, a .gguf file, a Hugging Face folder, the
+  name of one on the hub, or what `open_model` made of one.
 
   `dtype` is that of the computation, `param_dtype` that of the parameters;
   `place` see `weights.model_from`; `overrides` are fields of
-  TransformerConfig such as `remat`.
+  TransformerConfig such as `remat`. ValueError or FileNotFoundError, with the
+  file, for whatever is not a whole model that can be computed.
   """
+  files = source if isinstance(source, ModelFiles) else open_model(source)
+  config = dataclasses.replace(files.config, dtype=dtype, **overrides)
+  with reading(files.file):
+    model = model_from(config, files.tensors, param_dtype, place)
+  return Pretrained(model, files.tokenizer, files.generation, files.owned)
+
+
+def open_model(source: str | Path) -> ModelFiles:
+  """All of the model at `source` but its weights, checked."""
   path = local_path(source)
-  read = _from_gguf if path.is_file() else _from_folder
-  fields, tensors, tokenizer, generation = read(path)
-  owned = path / OWNED
-  config = dataclasses.replace(
-    from_huggingface(fields), dtype=dtype, **overrides
-  )
-  model = model_from(config, tensors, param_dtype, place)
-  return Pretrained(
-    model, tokenizer, generation, load_file(owned) if owned.is_file() else {}
-  )
+  if path.is_file():
+    with reading(path):
+      return _from_gguf(path)
+  return _from_folder(path)
+
+
+def fits(source: Pretrained, owned: Mapping[str, Any]) -> bool:
+  """Whether what a feedback owns is what a folder has beside the model. False,
+  with a warning, where the folder has that of another feedback; ValueError
+  where it has some of it, or other shapes."""
+  wrong = unlike(source.owned, owned)
+  if not wrong:
+    return True
+  if source.owned.keys() & owned.keys():
+    raise ValueError(
+      f'{OWNED} of the model does not fit config.feedback: {wrong}: write the '
+      'feedback that it was made with, or remove the file'
+    )
+  if source.owned:
+    logging.getLogger(__name__).warning(
+      '%s of the model is left aside: config.feedback owns none of %s',
+      OWNED,
+      sorted(source.owned)[:20],
+    )
+  return False
 
 
 def local_path(source: str | Path) -> Path:
@@ -99,13 +151,22 @@ def local_path(source: str | Path) -> Path:
       "'Qwen/Qwen2.5-1.5B-Instruct'"
     )
   patterns = ['*.json', 'model*.safetensors', OWNED, '*.jinja', 'merges.txt']
-  return Path(snapshot_download(str(source), allow_patterns=patterns))
+  try:
+    return Path(snapshot_download(str(source), allow_patterns=patterns))
+  except Exception as error:  # of the network, of the hub, of the disk
+    said = ' '.join(str(error).split())
+    raise FileNotFoundError(
+      f'model {str(source)!r} is no folder here, and the hub does not give it: '
+      f'{said:.200}: name a folder, or check the name, the network and the '
+      'access rights'
+    ) from error
 
 
 def write_folder(ported: Pretrained, folder: Path) -> None:
   """Parameters, configs, tokenizer and chat template."""
   write_model(ported.model, folder)
-  if owned := {name: on_host(x) for name, x in ported.owned.items()}:
+  if ported.owned:
+    owned = {n: finite(on_host(x), n) for n, x in ported.owned.items()}
     save_file(owned, folder / OWNED)
     shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
   if ported.generation:
@@ -130,29 +191,44 @@ def _wheel_path(wheel: Wheel) -> Path:
   return path
 
 
-def _from_gguf(path: Path):
-  reader: GGUFReader = open_gguf(path)
-  return (
-    gguf_fields(reader),
-    gguf_tensors(reader),
-    gguf_tokenizer(reader),
-    gguf_generation(reader),
-  )
+def _from_gguf(path: Path) -> ModelFiles:
+  reader = open_gguf(path)
+  config = from_huggingface(gguf_fields(reader))
+  _, tensors = fitted(config, gguf_tensors(reader))
+  generation = gguf_generation(reader)
+  check_ends(generation, config.vocab)
+  tokenizer = gguf_tokenizer(reader)
+  check_ids(tokenizer, config.vocab)
+  tokenizer = with_ends(tokenizer, generation)
+  return ModelFiles(path, config, tensors, tokenizer, generation)
 
 
-def _from_folder(path: Path):
-  if not (path / 'config.json').is_file():
+def _from_folder(path: Path) -> ModelFiles:
+  file, more = path / 'config.json', path / 'generation_config.json'
+  if not file.exists():
     raise FileNotFoundError(f'{path} has no config.json: is it a model folder?')
-  fields = read_json(path / 'config.json')
-  tensors = folder_tensors(path)
-  tokenizer = None
-  if (path / 'tokenizer.json').is_file() or (path / 'vocab.json').is_file():
-    tokenizer = AutoTokenizer.from_pretrained(
-      path, local_files_only=True, trust_remote_code=False
-    )
-  generation = {
-    name: ids for name, ids in fields.items() if name.endswith('_token_id')
-  }
-  if (path / 'generation_config.json').is_file():
-    generation |= read_json(path / 'generation_config.json')
-  return fields, tensors, tokenizer, generation
+  fields, found = read_json(file), folder_tensors(path)
+  with reading(file):
+    config = from_huggingface(fields)
+    # Before transformers reads the config: it makes lists of its layers.
+    _, tensors = fitted(config, found)
+    generation = {
+      name: ids for name, ids in fields.items() if name.endswith('_token_id')
+    }
+    check_ends(generation, config.vocab)
+  if more.exists():
+    generation |= read_json(more)
+    with reading(more):
+      check_ends(generation, config.vocab)
+  tokenizer = folder_tokenizer(path)
+  if tokenizer is not None:
+    with reading(path / 'tokenizer.json'):
+      check_ids(tokenizer, config.vocab)
+    tokenizer = with_ends(tokenizer, generation)
+  owned = {}
+  if (path / OWNED).exists():
+    owned = {
+      name: finite(tensor.read(), name, tensor.file)
+      for name, tensor in file_tensors(path / OWNED).items()
+    }
+  return ModelFiles(file, config, tensors, tokenizer, generation, owned)

@@ -11,19 +11,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from hybrid_latent.formats.huggingface import (
-  FILE,
-  new_folder,
+from hybrid_latent.formats.files import (
+  FLOATS,
+  file_tensors,
   read_json,
+  reading,
   write_json,
 )
+from hybrid_latent.formats.huggingface import FILE, new_folder
 from hybrid_latent.formats.pretrained import pretrained
-from hybrid_latent.formats.weights import on_host
+from hybrid_latent.formats.weights import finite, on_host, unlike
+from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import from_huggingface, to_huggingface
-from hybrid_latent.models.reasoner import Prefix, Reasoner
+from hybrid_latent.models.reasoner import READS, Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.trees import map_named, named_leaves
 
@@ -100,7 +104,8 @@ def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
   """Writes the folder, whole or not at all. All processes read the parameters,
   and the first one writes them."""
   made = prefix.reasoner
-  arrays = {name: on_host(x) for name, x in named_leaves(prefix).items()}
+  leaves = named_leaves(prefix).items()
+  arrays = {name: finite(on_host(x), name) for name, x in leaves}
   if jax.process_index():
     return
   with new_folder(folder, overwrite=True) as draft:
@@ -124,44 +129,59 @@ def read_reasoner(
 ) -> Prefix:
   """What `write_reasoner` wrote, for a model of this width. ValueError for
   another model's, and for a folder whose parts do not fit together."""
-  fields, folder = _fields(folder), Path(folder).expanduser()
+  folder = Path(folder).expanduser()
+  backbone, fields = read_fields(folder)
   if fields['width'] != width:
     raise ValueError(
       f'{folder} makes latents of {fields["width"]} channels and the model '
       f'reads {width}: accepted is the reasoner of this model'
     )
-  backbone = dataclasses.replace(
-    from_huggingface(fields['backbone']), dtype=dtype, remat=remat
-  )
+  backbone = dataclasses.replace(backbone, dtype=dtype, remat=remat)
   shapes = jax.eval_shape(partial(_empty, backbone, fields), jax.random.key(0))
-  arrays = load_file(folder / FILE)
-  expected = {name: x.shape for name, x in named_leaves(shapes).items()}
-  found = {name: x.shape for name, x in arrays.items()}
-  if expected != found:
-    wrong = [
-      f'{name}: {found.get(name)}, expected {expected.get(name)}'
-      for name in sorted(expected | found)
-      if expected.get(name) != found.get(name)
-    ]
-    raise ValueError(f'{folder / FILE} does not fit config.json: {wrong[:20]}')
-  return map_named(lambda name, _: jnp.asarray(arrays[name]), shapes)
+  tensors = file_tensors(folder / FILE, (*FLOATS, 'I32'))
+  if wrong := unlike(tensors, named_leaves(shapes)):
+    raise ValueError(f'{folder / FILE} does not fit config.json: {wrong}')
+
+  def array(name, leaf):
+    read = finite(tensors[name].read(), name, tensors[name].file)
+    if np.issubdtype(read.dtype, np.integer) != (leaf.dtype == jnp.int32):
+      raise ValueError(
+        f'{folder / FILE}: {name} has dtype {read.dtype}: '
+        f'accepted is {leaf.dtype}'
+      )
+    return jnp.asarray(read)
+
+  return map_named(array, shapes)
 
 
-def _fields(folder: str | Path) -> dict[str, Any]:
-  folder = Path(folder).expanduser()
-  if not (folder / 'config.json').is_file():
+def read_fields(folder: Path) -> tuple[TransformerConfig, dict[str, Any]]:
+  """The config of a reasoner's backbone, and its own fields."""
+  file = folder / 'config.json'
+  if not file.exists():
     raise FileNotFoundError(
       f'{folder} has no config.json: accepted is the folder of a reasoner, '
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
-  fields = read_json(folder / 'config.json')
-  if fields.get('model_type') != KIND:
-    raise ValueError(
-      f'{folder}: model_type = {fields.get("model_type")!r}: accepted is '
-      f'{KIND!r}; a model is what config.model.source and '
-      'config.feedback.initial.backbone name'
-    )
-  return fields
+  fields = read_json(file)
+  with reading(file):
+    if fields.get('model_type') != KIND:
+      raise ValueError(
+        f'model_type = {fields.get("model_type")!r:.80}: accepted is {KIND!r}; '
+        'a model is what config.model.source and '
+        'config.feedback.initial.backbone name'
+      )
+    if not isinstance(fields.get('backbone'), dict):
+      raise ValueError(
+        f'backbone = {fields.get("backbone")!r:.80}: accepted is an object, '
+        "the config.json of the reasoner's decoder"
+      )
+    for name in 'width', 'latents', 'closing':
+      fields[name] = whole_number(fields, name)
+    if fields.get('reads') not in READS:
+      raise ValueError(
+        f'reads = {fields.get("reads")!r:.80}: accepted is one of {READS}'
+      )
+    return from_huggingface(fields['backbone']), fields
 
 
 def _empty(config: TransformerConfig, fields: Mapping, key) -> Prefix:

@@ -12,13 +12,30 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from hybrid_latent.formats.files import FileError, reading
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt, Trajectory
 
 FORMAT = 'hybrid_latent.rollouts/1'
+# The letters of each shape, as in types.py: a letter is one size everywhere.
+SHAPES = {
+  'prompt.tokens': 'up',
+  'prompt.mask': 'up',
+  'prompt.ids': 'u',
+  'prompt.mode': 'u',
+  'trajectory.tokens': 'bt',
+  'trajectory.mask': 'bt',
+  'trajectory.free': 'bt',
+  'trajectory.log_probs': 'bt',
+  'trajectory.behaviour': 'bt',
+  'trajectory.thinking': 'bt',
+  'trajectory.latent': 'bt',
+  'trajectory.ended': 'b',
+  'trajectory.steps': '',
+}
 
 
 def write(
@@ -49,22 +66,31 @@ def write(
 def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
   """What `write` was given, with numpy arrays. Raises ValueError, with the
   file's name, for one that is not whole or of another program or version."""
-  try:
+  with reading(path, ': accepted is a whole file that rollouts.write wrote'):
     with safe_open(path, framework='numpy') as file:
       metadata = file.metadata() or {}
       if metadata.get('format') != FORMAT:
-        raise ValueError(
-          f'metadata: format = {metadata.get("format")!r}: accepted is '
+        raise FileError(
+          f'{path}: metadata: format = {metadata.get("format")!r}: accepted is '
           f'{FORMAT!r}, which rollouts.write writes'
         )
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-      parts = unflatten_dict(arrays, sep='.')
-      trajectory = {'record': (), 'steps': ()} | parts['trajectory']
-      notes = json.loads(metadata['notes'])
-      return Prompt(**parts['prompt']), Trajectory(**trajectory), notes
-  except (SafetensorError, TypeError, KeyError) as error:
-    raise ValueError(
-      f'{path}: {error}: accepted is a whole file that rollouts.write wrote'
-    ) from error
-  except ValueError as error:
-    raise ValueError(f'{path}: {error}') from error
+    _check_shapes(arrays)
+    parts = unflatten_dict(arrays, sep='.')
+    trajectory = {'record': (), 'steps': ()} | parts['trajectory']
+    notes = json.loads(metadata['notes'])
+    return Prompt(**parts['prompt']), Trajectory(**trajectory), notes
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
+  sizes = {}
+  for name, letters in SHAPES.items():
+    shape = arrays[name].shape if name in arrays else ()
+    if name in arrays and len(shape) != len(letters):
+      raise ValueError(f'{name} has shape {shape}: its axes are {letters!r}')
+    for letter, size in zip(letters, shape, strict=False):
+      if sizes.setdefault(letter, size) != size:
+        raise ValueError(
+          f'{name} has shape {shape}, where others have {letter} = '
+          f'{sizes[letter]}'
+        )

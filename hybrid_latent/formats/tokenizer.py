@@ -1,82 +1,84 @@
-"""Tokenizers: from a GGUF file, as bytes of each id, and where text ends."""
+"""Tokenizers: from a folder, as bytes of each id, as a chat, how an answer
+begins and where text ends."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, TokenType
-from tokenizers import (
-  AddedToken,
-  Regex,
-  Tokenizer,
-  decoders,
-  models,
-  normalizers,
-  pre_tokenizers,
-  processors,
+from jinja2 import TemplateError, TemplateSyntaxError
+from transformers import (
+  AutoTokenizer,
+  PreTrainedTokenizerBase,
 )
-from tokenizers.pre_tokenizers import ByteLevel, Digits, Split
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from hybrid_latent.formats.gguf import open_gguf, value
+from hybrid_latent.formats.files import read_json, read_text, reading
 
-# The pattern of GPT-4, with the digits that one token may hold left open.
-_WORDS = (
-  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
-  r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
+FILE = 'tokenizer.json'
+# What transformers reads beside it, and how we read it to check it.
+_OBJECTS = (
+  *(FILE, 'tokenizer_config.json', 'special_tokens_map.json'),
+  *('added_tokens.json', 'vocab.json'),
 )
+_TEXTS = 'merges.txt', 'chat_template.jinja'
+
+# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..
+_TAG = r'<[^<>]*(?:think|thought|reason)[^<>]*>'
+_ANSWER = 'Forty-two.'
 
 
-def _words(digits: str) -> list:
-  pattern = Regex(_WORDS.format(digits=digits))
-  return [
-    Split(pattern, 'isolated'),
-    ByteLevel(add_prefix_space=False, use_regex=False),
-  ]
-
-
-# tokenizer.ggml.pre -> how text is cut before the merges, as released.
-PRE = {
-  'smollm': [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)],
-  'qwen2': _words(''),
-  'deepseek-r1-qwen': _words(''),
-  'llama-bpe': _words('{1,3}'),
-}
-
-
-def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
-  """The tokenizer and the chat template that a GGUF file carries."""
-  reader = file if isinstance(file, GGUFReader) else open_gguf(file)
-  entry = lambda name, default=None: value(
-    reader, f'tokenizer.ggml.{name}', default
-  )
-  if entry('model') != 'gpt2' or entry('pre') not in PRE:
-    raise ValueError(
-      f'tokenizer.ggml.model = {entry("model")!r} with pre = '
-      f"{entry('pre')!r}: accepted is 'gpt2' (byte-level BPE) with one of "
-      f'{sorted(PRE)}'
+def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
+  """The tokenizer of a Hugging Face folder; None where it has none. ValueError,
+  with the file, for one that cannot be read, and for a token whose id would not
+  be the one in its file."""
+  there = [name for name in _OBJECTS if (folder / name).exists()]
+  objects = {name: read_json(folder / name) for name in there}
+  for name in _TEXTS:
+    if (folder / name).exists():
+      read_text(folder / name)
+  if not objects.keys() & {FILE, 'vocab.json'}:
+    return None
+  path = folder / (FILE if FILE in objects else 'vocab.json')
+  with reading(path, ': accepted is a tokenizer that transformers reads'):
+    tokenizer = AutoTokenizer.from_pretrained(
+      folder, local_files_only=True, trust_remote_code=False
     )
-  tokens = entry('tokens')
-  token = lambda name: _token(tokens, entry(f'{name}_token_id'))
-  return PreTrainedTokenizerFast(
-    tokenizer_object=_byte_level_bpe(tokens, entry),
-    bos_token=token('bos'),
-    eos_token=token('eos'),
-    unk_token=token('unknown'),
-    pad_token=token('padding') or token('eos'),
-    padding_side='left',
-    clean_up_tokenization_spaces=False,
-    chat_template=value(reader, 'tokenizer.chat_template'),
-  )
+    vocabulary = tokenizer.get_vocab()
+  for file, text, i in _declared(objects):
+    if (got := vocabulary.get(text)) != i:
+      raise ValueError(
+        f'{folder / file}: token {text!r} has the id {i}, and transformers '
+        f'makes that {got}: accepted is one id per token, without gaps below '
+        'those of added tokens'
+      )
+  return tokenizer
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
-  """What each id adds to the text, `b''` for special tokens and unused ids.
+def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+  """ValueError where an id stands for two tokens, or is none of the `rows` of
+  the embedding."""
+  owner = {}
+  for text, i in tokenizer.get_vocab().items():
+    if i in owner:
+      raise ValueError(
+        f'the tokens {owner[i]!r} and {text!r} have both the id {i}: accepted '
+        'is one token per id'
+      )
+    owner[i] = text
+  if max(owner, default=-1) >= rows:
+    raise ValueError(
+      f'token {owner[max(owner)]!r} has the id {max(owner)}, and the model '
+      f'vocab_size = {rows}: accepted is the tokenizer of this model'
+    )
 
-  Raises ValueError unless the tokenizer is a byte-level BPE.
-  """
+
+def check_byte_level(tokenizer: PreTrainedTokenizerBase) -> None:
+  """ValueError unless the tokenizer is a byte-level BPE."""
   backend = getattr(tokenizer, 'backend_tokenizer', None)
   if backend is None or '"ByteLevel"' not in json.dumps(
     json.loads(backend.to_str())['decoder']
@@ -85,6 +87,48 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
       f'tokenizer {type(tokenizer).__name__}: accepted is a byte-level BPE '
       '(Qwen, Llama 3 and SmolLM2 have one)'
     )
+
+
+def chat_ids(
+  tokenizer, system: str, user: str, prefill: str = '', **switches: Any
+) -> list[int]:
+  """A prompt in the model's chat template, up to where it answers; `switches`
+  are variables of the template. ValueError where there is no template, or one
+  that cannot be rendered with these messages."""
+  messages = [{'role': 'user', 'content': user}]
+  if system:
+    messages.insert(0, {'role': 'system', 'content': system})
+  name = f'{tokenizer.name_or_path or "the tokenizer"}: chat template'
+  if not tokenizer.chat_template:
+    raise ValueError(
+      f"{name}: there is none: write config.data.template='{{question}}' (or "
+      'other text around the question), or put chat_template.jinja beside the '
+      'tokenizer'
+    )
+  try:
+    text = tokenizer.apply_chat_template(
+      messages, tokenize=False, add_generation_prompt=True, **switches
+    )
+  except TemplateSyntaxError as error:
+    raise ValueError(
+      f'{name}, line {error.lineno}: {error.message}: mend it, or write '
+      'config.data.template instead'
+    ) from error
+  except Exception as error:  # a template is a program, whatever it raises
+    without = "config.data.system='', or " if system else ''
+    raise ValueError(
+      f'{name}: it cannot render the roles {[m["role"] for m in messages]}: '
+      f'{error!s:.200}: write {without}config.data.template instead'
+    ) from error
+  return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
+  """What each id adds to the text, `b''` for special tokens and unused ids.
+
+  Raises ValueError unless the tokenizer is a byte-level BPE.
+  """
+  check_byte_level(tokenizer)
   byte = {char: i for i, char in bytes_to_unicode().items()}
   vocabulary = tokenizer.get_vocab()
   table = [b''] * (max(vocabulary.values()) + 1)
@@ -97,47 +141,121 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
   return table
 
 
+def answer_opening(
+  tokenizer: PreTrainedTokenizerBase,
+  *,
+  system: str = '',
+  template: str = '',
+  prefill: str = '',
+  **switches: Any,
+) -> str:
+  """What a prompt puts into the model's mouth: the beginning of its answer that
+  is not for it to write, without special tokens.
+
+  That is what the chat template asks for an answer with, behind the header that
+  it gives to every answer: `<think>` for R1-Distill, an empty thinking for
+  Qwen3 with enable_thinking=False; then `prefill`. Of a plain `template` it is
+  the tags of thinking that it ends with.
+  """
+  asked = re.search(rf'(?:{_TAG}\s*)*\Z', template)
+  begun = asked.group() if asked else ''
+  if not template:
+    begun = _begun_by_chat_template(tokenizer, system, switches)
+  begun += prefill
+  for token in tokenizer.added_tokens_decoder.values():
+    begun = begun.replace(token.content, '') if token.special else begun
+  return begun
+
+
+def _begun_by_chat_template(tokenizer, system: str, switches) -> str:
+  def rendered(*messages, **more) -> str:
+    turns = [('system', system)] * bool(system) + [('user', 'Six by seven?')]
+    return tokenizer.apply_chat_template(
+      [{'role': r, 'content': text} for r, text in [*turns, *messages]],
+      tokenize=False,
+      **switches,
+      **more,
+    )
+
+  asked = rendered(add_generation_prompt=True)
+  before = _shared(asked, rendered())
+  begun = turn = asked.removeprefix(before)
+  with suppress(TemplateError):  # of a template that wants more of an answer
+    answered = rendered(('assistant', _ANSWER))
+    if answered.startswith(before):
+      turn = answered.removeprefix(before)
+  header = re.split(f'{_TAG}|{_ANSWER}', turn)[0]
+  return begun.removeprefix(_shared(begun, header))
+
+
+def _shared(text: str, other: str) -> str:
+  pairs = zip(text, other, strict=False)
+  return text[: sum(1 for _ in takewhile(lambda pair: eq(*pair), pairs))]
+
+
 def stop_ids(
   tokenizer: PreTrainedTokenizerBase, generation: Mapping[str, Any]
 ) -> list[int]:
   """The ids that end a completion, ascending: those of the generation config
   and the tokenizer's own."""
-  ends = generation.get('eos_token_id')
-  ends = ends if isinstance(ends, list) else [ends]
-  ends = [*ends, tokenizer.eos_token_id]
+  ends = [*_ids(generation.get('eos_token_id')), tokenizer.eos_token_id]
   return sorted({i for i in ends if isinstance(i, int)})
 
 
-def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:
-  types = entry('token_type', [TokenType.NORMAL] * len(tokens))
-  used = [i for i, t in enumerate(types) if t != TokenType.UNUSED]
-  pre = entry('pre')
-  tokenizer = Tokenizer(
-    models.BPE(
-      vocab={tokens[i]: i for i in used},
-      merges=[tuple(merge.split(' ')) for merge in entry('merges')],
-      ignore_merges=pre == 'llama-bpe',
-    )
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+  """What fills a row; never read, so the end of text will do. ValueError where
+  there is neither."""
+  for i in tokenizer.pad_token_id, tokenizer.eos_token_id:
+    if isinstance(i, int):
+      return i
+  raise ValueError(
+    f'{tokenizer.name_or_path or "the tokenizer"} has no pad_token and no '
+    'eos_token: write one into tokenizer_config.json, or eos_token_id into '
+    'generation_config.json'
   )
-  if pre != 'smollm' and pre != 'llama-bpe':
-    tokenizer.normalizer = normalizers.NFC()
-  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE[pre])
-  tokenizer.decoder = decoders.ByteLevel()
-  kinds = {TokenType.CONTROL: True, TokenType.USER_DEFINED: False}
-  tokenizer.add_tokens(
-    [
-      AddedToken(tokens[i], special=kinds[types[i]], normalized=False)
-      for i in used
-      if types[i] in kinds
-    ]
-  )
-  if entry('add_bos_token', pre == 'llama-bpe'):
-    bos = entry('bos_token_id')
-    tokenizer.post_processor = processors.TemplateProcessing(
-      single=f'{tokens[bos]} $A', special_tokens=[(tokens[bos], bos)]
-    )
+
+
+def check_ends(generation: Mapping[str, Any], rows: int) -> None:
+  """ValueError where what begins, ends or pads is no id of `rows`."""
+  # Not isinstance: in Python True is a whole number.
+  valid = lambda i: type(i) is int and 0 <= i < rows
+  for name in 'bos_token_id', 'eos_token_id', 'pad_token_id':
+    ids, several = generation.get(name), name == 'eos_token_id'
+    if not all(map(valid, _ids(ids))) or (isinstance(ids, list) > several):
+      raise ValueError(
+        f'{name} = {ids!r:.80}: accepted is null or an id below vocab_size = '
+        f'{rows}{", or a list of such ids" if several else ""}'
+      )
+
+
+def with_ends(
+  tokenizer: PreTrainedTokenizerBase, generation: Mapping[str, Any]
+) -> PreTrainedTokenizerBase:
+  """The tokenizer; one that does not say what ends a text ends and pads it with
+  the first ids of the generation config."""
+  if tokenizer.eos_token_id is None:
+    for name in 'eos', 'pad':
+      ids = _ids(generation.get(f'{name}_token_id'))
+      if ids and getattr(tokenizer, f'{name}_token_id') is None:
+        text = tokenizer.convert_ids_to_tokens(ids[0])
+        setattr(tokenizer, f'{name}_token', text)
   return tokenizer
 
 
-def _token(tokens: list[str], i: int | None) -> str | None:
-  return None if i is None else tokens[i]
+def _ids(entry: Any) -> list[Any]:
+  """The ids of one entry of a generation config."""
+  return entry if isinstance(entry, list) else [] if entry is None else [entry]
+
+
+def _declared(objects: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+  """File, text and id of each token, as the files have them."""
+  declared = objects.get(FILE, {})
+  vocabulary = declared.get('model', {}).get('vocab')
+  for text, i in vocabulary.items() if isinstance(vocabulary, dict) else ():
+    yield FILE, text, i
+  for token in declared.get('added_tokens') or ():
+    yield FILE, token['content'], token['id']
+  name = 'tokenizer_config.json'
+  added = objects.get(name, {}).get('added_tokens_decoder') or {}
+  for i, token in added.items():
+    yield name, token['content'], int(i)

@@ -42,9 +42,11 @@ ACCEPTED = {
   'attention_bias': False,
   'mlp_bias': False,
   'use_sliding_window': False,
-  'partial_rotary_factor': 1.0,
   'quantization_config': None,
 }
+
+# Fields of the rotations that stand beside rope_scaling as well as in it.
+_BESIDE = 'rope_theta', 'partial_rotary_factor'
 
 
 def decoder_config(
@@ -61,25 +63,38 @@ def decoder_config(
   whatever the decoder does not implement.
   """
   for name, value in accepted.items():
-    if fields.get(name, value) != value:
-      raise _refusal(name, fields[name], f'{value!r}')
-  kinds = set(fields.get('layer_types') or ()) - {'full_attention'}
-  if kinds:
-    raise _refusal('layer_types', sorted(kinds), "'full_attention'")
-  sizes = {ours: _size(fields, theirs) for ours, theirs in FIELDS.items()}
-  heads = sizes['heads']
-  kv_heads = _size(fields, 'num_key_value_heads', heads)
+    given = fields.get(name, value)
+    if given != value or isinstance(given, bool) != isinstance(value, bool):
+      raise _refusal(name, given, f'{value!r}')
+  kinds = fields.get('layer_types') or []
+  if not isinstance(kinds, list) or any(x != 'full_attention' for x in kinds):
+    raise _refusal('layer_types', kinds, "a list of 'full_attention'")
+  sizes = {
+    ours: whole_number(fields, theirs) for ours, theirs in FIELDS.items()
+  }
+  heads, width = sizes['heads'], sizes['width']
+  kv_heads = whole_number(fields, 'num_key_value_heads', heads)
   if heads % kv_heads:
     raise _refusal('num_key_value_heads', kv_heads, f'a divisor of {heads}')
+  if not head_dim and fields.get('head_dim') is None and width % heads:
+    raise _refusal('num_attention_heads', heads, f'a divisor of {width}')
+  head_dim = whole_number(fields, 'head_dim', head_dim or width // heads)
+  if head_dim % 2:
+    raise _refusal('head_dim', head_dim, 'an even number')
+  tied = fields.get('tie_word_embeddings', False)
+  if not isinstance(tied, bool):
+    raise _refusal('tie_word_embeddings', tied, 'true or false')
   theta, scaling = _rope(fields)
   return TransformerConfig(
     **sizes,
     kv_heads=kv_heads,
-    head_dim=_size(fields, 'head_dim', head_dim or sizes['width'] // heads),
+    head_dim=head_dim,
     rope_theta=theta,
     rope_scaling=scaling,
-    norm_eps=float(fields.get('rms_norm_eps', 1e-6)),
-    tied=bool(fields.get('tie_word_embeddings', False)),
+    norm_eps=_number(
+      'rms_norm_eps', fields.get('rms_norm_eps', 1e-6), 1e-30, 1
+    ),
+    tied=tied,
     **switches,
   )
 
@@ -101,16 +116,28 @@ def config_fields(config: TransformerConfig, architecture: str) -> dict:
   }
 
 
+def whole_number(fields: Mapping, name: str, default: int | None = None) -> int:
+  """A field that is a whole number of at least 1; absent or null, `default`."""
+  value = fields.get(name)
+  value = default if value is None else value
+  # Not isinstance: in Python True is a whole number.
+  if type(value) is not int or not 1 <= value < 2**31:
+    raise _refusal(name, value, f'a whole number from 1 to {2**31 - 1}')
+  return value
+
+
 def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
-  """Base and scaling, from `rope_parameters` (transformers 5) or from
-  `rope_theta` and `rope_scaling` (before)."""
-  rope = fields.get('rope_parameters') or fields.get('rope_scaling') or {}
-  theta = float(rope.get('rope_theta', fields.get('rope_theta', 10_000.0)))
+  """Base and scaling, from `rope_theta` and `rope_scaling`, or from
+  `rope_parameters` (transformers 5), with the precedence of transformers."""
+  rope = fields.get('rope_scaling') or fields.get('rope_parameters') or {}
+  if not isinstance(rope, Mapping):
+    raise _refusal('rope_scaling', rope, 'an object with a rope_type, or null')
+  rope = {name: fields[name] for name in _BESIDE if name in fields} | dict(rope)
+  theta = _number('rope_theta', rope.get('rope_theta', 10_000.0), 1)
+  turned = rope.get('partial_rotary_factor')
+  if turned is not None and (turned != 1.0 or turned is True):
+    raise _refusal('partial_rotary_factor', turned, '1.0')
   kind = rope.get('rope_type', rope.get('type', 'default'))
-  if rope.get('partial_rotary_factor', 1.0) != 1.0:
-    raise _refusal(
-      'partial_rotary_factor', rope['partial_rotary_factor'], '1.0'
-    )
   if kind == 'default':
     return theta, None
   if kind != 'llama3':
@@ -118,23 +145,29 @@ def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
   missing = [name for name in Llama3Scaling._fields if name not in rope]
   if missing:
     raise _refusal('rope_scaling', dict(rope), f'one that has {missing} too')
+  low = _number('low_freq_factor', rope['low_freq_factor'], 1e-30)
+  high = _number('high_freq_factor', rope['high_freq_factor'], 1e-30)
+  if low >= high:
+    raise _refusal(
+      'low_freq_factor', low, f'a number below high_freq_factor = {high}'
+    )
   return theta, Llama3Scaling(
-    factor=float(rope['factor']),
-    low_freq_factor=float(rope['low_freq_factor']),
-    high_freq_factor=float(rope['high_freq_factor']),
-    original_max_position_embeddings=int(
-      rope['original_max_position_embeddings']
+    factor=_number('factor', rope['factor'], 1),
+    low_freq_factor=low,
+    high_freq_factor=high,
+    original_max_position_embeddings=whole_number(
+      rope, 'original_max_position_embeddings'
     ),
   )
 
 
-def _size(fields: Mapping, name: str, default: int | None = None) -> int:
-  value = fields.get(name)
-  value = default if value is None else value
-  if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-    raise _refusal(name, value, 'a whole number > 0')
-  return value
+def _number(name: str, value: Any, low: float, below: float = 1e30) -> float:
+  """What float32 can compute with."""
+  number = isinstance(value, int | float) and not isinstance(value, bool)
+  if not number or not low <= value < below:  # nor NaN
+    raise _refusal(name, value, f'a number from {low:g} to below {below:g}')
+  return float(value)
 
 
 def _refusal(name: str, value: Any, accepted: str) -> ValueError:
-  return ValueError(f'config.json: {name} = {value!r}: accepted is {accepted}')
+  return ValueError(f'{name} = {value!r:.200}: accepted is {accepted}')

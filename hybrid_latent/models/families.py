@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from hybrid_latent.models import llama, qwen2, qwen3
 from hybrid_latent.models.transformer import TransformerConfig
@@ -23,12 +24,11 @@ def to_huggingface(config: TransformerConfig) -> dict:
   return family(config.family).to_huggingface(config)
 
 
-def family(name: str | None) -> ModuleType:
+def family(name: Any) -> ModuleType:
   """The module of a family."""
-  if name not in FAMILIES:
+  if not isinstance(name, str) or name not in FAMILIES:
     raise ValueError(
-      f'config.json: model_type = {name!r}: accepted is one of '
-      f'{sorted(FAMILIES)}'
+      f'model_type = {name!r:.80}: accepted is one of {sorted(FAMILIES)}'
     )
   return FAMILIES[name]
 

@@ -23,12 +23,18 @@ text of a model is ever run.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
 from hybrid_latent.rewards.latex import boxed, last_span, spelled
+from hybrid_latent.rewards.notation import last_number, plain, without_words
 
 DELIMITER = '####'
+# What has one is more than its last number.
+_FORMULA = re.compile(
+  r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
+  r'|\b[A-Za-z] *[-+*/]'
+)
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
   'the assistant solves it. The assistant first thinks about the reasoning '
@@ -99,7 +105,10 @@ def parsed_answer(
   answer = text.split(DELIMITER)[-1].strip()
   if answer.endswith('.'):
     answer = answer[:-1].strip()
-  return _READERS[kind, parser](_bare(answer))
+  answer = _bare(answer)
+  if (kind, parser) == ('latex', 'fixed') and DELIMITER in text:
+    return _fixed_latex(answer, delimited=True)
+  return _READERS[kind, parser](answer)
 
 
 def _rewards(
@@ -117,11 +126,18 @@ def _matches(
   completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
 ) -> list[float | None]:
   """None where 'fixed' cannot read the gold answer."""
-  read = [parsed_answer(text, parser, kind) for text in completions]
+  read = [{parsed_answer(text, parser, kind)} for text in completions]
+  if (kind, parser) == ('latex', 'fixed'):
+    # A gold answer may have dollars within: `$3$, $2$`.
+    endings = [text.rpartition(DELIMITER)[2] for text in completions]
+    read = [
+      one | {_fixed_spelling(end)}
+      for one, end in zip(read, endings, strict=True)
+    ]
   want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
   return [
-    None if parser == 'fixed' and not b else float(a == b)
-    for a, b in zip(read, want, strict=True)
+    None if parser == 'fixed' and not gold else float(gold in one)
+    for one, gold in zip(read, want, strict=True)
   ]
 
 
@@ -164,16 +180,8 @@ def _quotient(number: str) -> float:
 
 def _fixed_number(answer: str) -> str:
   """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
-  whole = r'(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)'
-  number = rf'(?:(?<![\w)])-)?(?:{whole}(?:\.\d+)?|\.\d+)(?:/\d+)?'
-  found = re.findall(number, answer, re.ASCII)
-  if not found:
-    return ''
-  above, _, below = found[-1].replace(',', '').partition('/')
-  try:
-    return str(Fraction(above) / Fraction(below or 1))
-  except (ValueError, ArithmeticError):
-    return ''  # a division by zero, or more digits than Python converts
+  value = last_number(answer)
+  return '' if value is None else str(value)
 
 
 def _official_letter(answer: str) -> str:
@@ -184,8 +192,11 @@ def _official_letter(answer: str) -> str:
 
 
 def _fixed_letter(answer: str) -> str:
-  """The last capital that stands alone, or a small letter that is all."""
-  found = re.findall(r'\b[A-J]\b', answer)
+  """The last capital that stands alone and does not begin a phrase, as 'A' and
+  'I' do; else the last that stands alone; or a small letter that is all."""
+  answer = re.sub(r'\\[A-Za-z]+|_', ' ', unicodedata.normalize('NFKC', answer))
+  found = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
+  found = found or re.findall(r'\b[A-J]\b', answer)
   alone = re.fullmatch(r'\W*([a-j])\W*', answer)
   return found[-1] if found else alone[1].upper() if alone else ''
 
@@ -198,14 +209,24 @@ def _official_latex(answer: str) -> str:
   return _lower(answer)
 
 
-def _fixed_latex(answer: str) -> str:
-  """Also reads a bare fraction, and drops the commas of thousands."""
+def _fixed_latex(answer: str, delimited: bool = False) -> str:
+  """Behind the delimiter a formula needs no box and no dollars; a bare fraction
+  is read, and the commas of thousands are dropped."""
+  answer = plain(answer)
   if 'boxed' in answer:
-    answer = boxed(answer)
-  else:
-    number = r'(?:(?<![\w)])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+'
-    answer = last_span(answer) or _last(number, answer)
-  spelling = _lower(answer)
+    return _fixed_spelling(boxed(answer))
+  if span := last_span(answer):
+    return _fixed_spelling(span)
+  number = r'(?:(?<![\w)])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+'
+  found = _last(number, answer)
+  whole = delimited and (not found or _FORMULA.search(answer))
+  return _fixed_spelling(answer if whole else found)
+
+
+def _fixed_spelling(answer: str) -> str:
+  """Of all that `answer` holds: no dollars, and of a number no words."""
+  bare = plain(answer).replace('$', '').strip(' \n*').rstrip('.')
+  spelling = _lower(without_words(bare))
   if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
     spelling = spelling.replace(',', '')
   return spelling
@@ -217,7 +238,9 @@ def _last(pattern: str, text: str) -> str:
 
 def _lower(answer: str) -> str:
   spelling = spelled(answer).rstrip('.').rstrip('/')
-  return re.sub(r'\\text\{([^}]*)\}', r'\1', spelling).lower()
+  closed, brace, rest = spelling.rpartition('}')  # none is open beyond
+  unwrapped = re.sub(r'\\text\{([^}]*)\}', r'\1', closed + brace)
+  return (unwrapped + rest).lower()
 
 
 _READERS: dict[tuple[str, str], Callable[[str], str]] = {

@@ -6,12 +6,8 @@ arXiv 2103.03874), which compare strings.
 
 import re
 
-_SPAN = re.compile(
-  r'\\\[(?P<display>.+?)\\\]'
-  r'|\\\((?P<inline>.+?)\\\)'
-  r'|(?P<dollars>\$\$?)(?P<dollar>.+?)(?P=dollars)',
-  re.DOTALL,
-)
+_OPENS = re.compile(r'\\\[|\\\(|\$\$?')
+_CLOSES = {r'\[': r'\]', r'\(': r'\)', '$$': '$$', '$': '$'}
 _BRACE = re.compile('[{}]')
 _SPELLINGS = (
   ('\n', ''),
@@ -48,11 +44,19 @@ def boxed(text: str, mark: str = 'boxed') -> str:
 
 def last_span(text: str) -> str:
   r"""What the last `\[..\]`, `\(..\)`, `$..$` or `$$..$$` holds, or ''."""
-  spans = list(_SPAN.finditer(text))
-  if not spans:
-    return ''
-  span = spans[-1]
-  return (span['display'] or span['inline'] or span['dollar']).strip()
+  last, start, never = '', 0, set()
+  while found := _OPENS.search(text, start):
+    start = found.start() + 1  # where no span begins here
+    opens = [found[0], '$'] if found[0] == '$$' else [found[0]]
+    for mark in opens:
+      first = found.start() + len(mark)
+      closed = text.find(_CLOSES[mark], first + 1) if mark not in never else -1
+      if closed < 0:
+        never.add(mark)  # further on there is no more
+        continue
+      last, start = text[first:closed], closed + len(mark)
+      break
+  return last.strip()
 
 
 def spelled(text: str) -> str:

@@ -33,11 +33,11 @@ CLOSING = (' \\boxed{', 'The final answer is: \\boxed{')
 def soft_tokens(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[str | Sequence[str]],
   right: float = 100.0,
   boxed: float = 10.0,
   marker: str = BOX,
-  seconds: int = 1,
+  seconds: float = 3.0,
   **_,
 ) -> list[float | None]:
   """`right` where math-verify finds the answer equal to the gold one, `boxed`
@@ -53,8 +53,7 @@ def soft_tokens(
   rewards: list[float | None] = []
   for text, gold in zip(completions, answer, strict=True):
     found = final_answer(text, marker)
-    shown = f'{BOX}{{{found}}}' if marker == BOX else found
-    equal = math.equal(shown, gold, seconds)
+    equal = math.equal(f'{BOX}{{{found}}}', gold, seconds)
     wrong = boxed if found else 0.0
     rewards.append(None if equal is None else right if equal else wrong)
   return rewards

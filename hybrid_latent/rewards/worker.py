@@ -5,12 +5,17 @@ JSON object a line and answers each with one:
 
   {'rewards': {name: {'function': 'module:name', 'kwargs': {..}}}, 'memory': n}
     -> {'ready': true}, or {'error': what is wrong with which reward}
+  {'signature': [names of columns]}
+    -> {'errors': {name: failure}}     of those that cannot be called with them
   {'completions': [..], 'columns': {name: [..]}}     one prompt's group
-    -> {'rewards': {name: [number or null, ..]}, 'errors': {name: what}}
+    -> {'rewards': {name: [number or null, ..]}, 'errors': {name: failure}}
+
+A failure is {'kind', 'what'}: 'misuse', which no text is to blame for; 'limit',
+of memory, recursion or time; or 'error', any other exception.
 
 Standard input and output are kept for that: what a reward prints goes to
-standard error. When the other end is gone, so is the worker, even in the middle
-of a reward.
+standard error. When the other end is gone, so is the worker with all that a
+reward has started, even in the middle of one.
 """
 
 import importlib
@@ -20,9 +25,22 @@ import math
 import os
 import queue
 import resource
+import signal
+import sys
 import threading
-from collections.abc import Callable, Mapping
-from typing import IO, cast
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from numbers import Number
+from typing import IO, Any, cast
+
+from hybrid_latent.rewards.process import MARK, family, kill_all
+
+_LIMITS = MemoryError, RecursionError, TimeoutError
+
+
+class Misuse(TypeError):
+  """A reward that is called, or answers, in a way that cannot work."""
 
 
 def main() -> None:
@@ -36,8 +54,16 @@ def main() -> None:
     reply({'error': f'{error}'})
     os._exit(1)
   reply({'ready': True})
+  home, pid = os.getcwd(), os.getpid()
   while True:
-    reply(_graded(functions, json.loads(inbox.get())))
+    answer = _answered(functions, json.loads(inbox.get()))
+    if os.getpid() != pid:  # a reward forked, and its child came back, too
+      os._exit(0)
+    reply(answer)
+    # The next group finds what the first one found.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    with suppress(OSError):
+      os.chdir(home)
 
 
 def _pipes() -> tuple[IO[str], Callable[[dict], None]]:
@@ -55,9 +81,13 @@ def _pipes() -> tuple[IO[str], Callable[[dict], None]]:
 
 
 def _receive(lines: IO[str], inbox: queue.SimpleQueue) -> None:
-  for line in lines:
-    inbox.put(line)
-  os._exit(0)
+  try:
+    for line in lines:
+      inbox.put(line)
+  finally:
+    if mark := os.environ.get(MARK):
+      kill_all(family({os.getpid()}, mark), mark)
+    os._exit(0)
 
 
 def _prepared(config: dict) -> dict[str, tuple[Callable[..., list], dict]]:
@@ -66,7 +96,7 @@ def _prepared(config: dict) -> dict[str, tuple[Callable[..., list], dict]]:
     name: (_function(name, reward['function']), reward['kwargs'])
     for name, reward in config['rewards'].items()
   }
-  if config['memory']:
+  if config['memory'] and sys.platform != 'darwin':  # which has no such limit
     # A text that makes sympy write out a huge number ends the worker, not the
     # machine; and it does so without a core file.
     resource.setrlimit(resource.RLIMIT_AS, (config['memory'],) * 2)
@@ -78,10 +108,10 @@ def _function(name: str, path: str) -> Callable[..., list]:
   module_name, _, attribute = path.partition(':')
   try:
     module = importlib.import_module(module_name)
-  except ImportError as error:
+  except Exception as error:
     raise ValueError(
-      f'reward {name!r}: function={path!r} cannot be imported ({error}); write '
-      "'package.module:function'"
+      f'reward {name!r}: function={path!r} cannot be imported '
+      f"({_described(error)}); write 'package.module:function'"
     ) from error
   function = getattr(module, attribute, None) if attribute else None
   if not callable(function):
@@ -99,26 +129,79 @@ def _function(name: str, path: str) -> Callable[..., list]:
   return cast(Callable[..., list], function)
 
 
-def _graded(functions: Mapping[str, tuple], group: dict) -> dict:
+def _answered(functions: Mapping[str, tuple], request: dict) -> dict:
   rewards, errors = {}, {}
-  completions = group['completions']
+  completions = request.get('completions', ())
   for name, (function, kwargs) in functions.items():
     try:
-      given = function(completions, **group['columns'], **kwargs)
+      if 'signature' in request:
+        _check_signature(function, request['signature'], kwargs)
+        continue
+      _check_signature(function, request['columns'], kwargs)
+      given = function(completions, **request['columns'], **kwargs)
       rewards[name] = _numbers(given, len(completions))
     except BaseException as error:  # SystemExit, and timeouts of math-verify
       rewards[name] = [None] * len(completions)
-      errors[name] = f'{type(error).__name__}: {error}'[:500]
+      kind = 'misuse' if isinstance(error, Misuse) else 'error'
+      kind = 'limit' if isinstance(error, _LIMITS) else kind
+      errors[name] = {'kind': kind, 'what': _described(error)}
   return {'rewards': rewards, 'errors': errors}
 
 
-def _numbers(given: list, count: int) -> list[float | None]:
+def _check_signature(
+  function: Callable, columns: Iterable[str], kwargs: Mapping[str, Any]
+) -> None:
+  """Misuse where the function cannot be called with these names."""
+  for call in function, type(function).__call__:
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+      raise Misuse('a coroutine function: write def instead of async def')
+  if both := sorted({*columns} & {*kwargs}):
+    raise Misuse(f'kwargs={both} are columns of the data, too')
+  try:
+    signature = inspect.signature(function)
+  except (TypeError, ValueError):  # some that are written in C have none
+    return
+  try:
+    signature.bind([], **dict.fromkeys(columns), **kwargs)
+  except TypeError as error:
+    raise Misuse(f'{error}: its signature is {signature}') from None
+
+
+def _numbers(given: Any, count: int) -> list[float | None]:
+  given = given.tolist() if hasattr(given, 'tolist') else given
+  if not isinstance(given, list | tuple):
+    raise Misuse(f'returned a {type(given).__name__} instead of a list')
   if len(given) != count:
-    raise ValueError(f'{len(given)} rewards for {count} completions')
-  rewards = [None if x is None or math.isnan(x) else float(x) for x in given]
-  if any(x is not None and math.isinf(x) for x in rewards):
-    raise ValueError(f'an infinite reward in {rewards}')
-  return rewards
+    raise Misuse(f'returned {len(given)} rewards for {count} completions')
+  plain = [x.tolist() if hasattr(x, 'tolist') else x for x in given]
+  for x in plain:
+    if not (x is None or isinstance(x, Number)) or isinstance(x, complex):
+      raise Misuse(
+        f'returned {x!r:.80}, a {type(x).__name__}, instead of a number'
+      )
+  numbers = [None if x is None else float(cast(Any, x)) for x in plain]
+  if any(x is not None and math.isinf(x) for x in numbers):
+    raise ValueError(f'an infinite reward in {numbers}')
+  return [None if x is None or math.isnan(x) else x for x in numbers]
+
+
+def _described(error: BaseException) -> str:
+  """Type, message, and the line of the reward's file that it came through."""
+  try:
+    text = f'{error}'[:500]
+  except Exception:
+    text = ''
+  if isinstance(error, Misuse):
+    return text
+  frames = [
+    frame
+    for frame in traceback.extract_tb(error.__traceback__)
+    if frame.filename not in (__file__, importlib.__file__)
+    and not frame.filename.startswith('<')
+  ]
+  own = [frame for frame in frames if frame.filename == frames[0].filename]
+  where = f' ({own[-1].filename}, line {own[-1].lineno})' if own else ''
+  return f'{type(error).__name__}: {text}{where}'
 
 
 if __name__ == '__main__':

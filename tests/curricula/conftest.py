@@ -4,8 +4,8 @@ import pytest
 from transformers import AddedToken
 
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.gguf import gguf_tokenizer
 from hybrid_latent.formats.pretrained import local_path
-from hybrid_latent.formats.tokenizer import gguf_tokenizer
 
 SPAN = '<start-latent>', '<latent>', '<end-latent>'
 

@@ -4,7 +4,11 @@ import logging
 import numpy as np
 import pytest
 
-from hybrid_latent.data.prompts import eval_batches, prompt_batches
+from hybrid_latent.data.prompts import (
+  check_lengths,
+  eval_batches,
+  prompt_batches,
+)
 
 PAD = -7
 
@@ -120,12 +124,34 @@ def test_too_few_prompts_are_refused():
     batches(shard=(0, 6))
 
 
-def evaluation(count, batch, shard=(0, 1)):
+def test_prompts_that_are_all_too_long_are_refused():
+  message = (
+    'prompt_length is 0, and each of the 20 prompts is longer: write '
+    'prompt_length=5, which the longest has; the shortest has 1 tokens'
+  )
+  with pytest.raises(ValueError, match=message):
+    batches(length=0)
+  with pytest.raises(ValueError, match=message):
+    check_lengths(Rows(20), encode, 0)
+  for refused in (lambda: batches(0), lambda: check_lengths([], encode, 9)):
+    with pytest.raises(ValueError, match='the data has no rows'):
+      refused()
+  check_lengths(Rows(20), encode, 1)
+
+
+def evaluation(count, batch, shard=(0, 1), length=5):
   return list(
     eval_batches(
-      Rows(count), encode, batch=batch, length=5, pad=PAD, shard=shard
+      Rows(count), encode, batch=batch, length=length, pad=PAD, shard=shard
     )
   )
+
+
+def test_an_evaluation_counts_the_prompts_that_it_leaves_out():
+  found = evaluation(20, 4, length=3)
+  assert [batch['too_long'] for batch in found] == [8, 8, 8]
+  assert evaluation(20, 4)[0]['too_long'] == 0
+  assert evaluation(20, 4, length=0) == []
 
 
 @pytest.mark.parametrize('shards', [1, 2, 3])

@@ -42,3 +42,12 @@ def noted(completions, *, question, folder, **_):
   with path.open('a') as file:
     file.write(json.dumps(question[0]) + '\n')
   return [0.0] * len(completions)
+
+
+def hard_digits(completions, *, level, answer, **_):
+  """Digits, of which a row that has level 'hard' wants more."""
+  assert all(isinstance(gold, str) for gold in answer)
+  shares = digits(completions)
+  return [
+    x / 2 if of == 'hard' else x for x, of in zip(shares, level, strict=True)
+  ]

@@ -47,10 +47,15 @@ def test_what_follows_a_thinking_that_ended_is_not_forced():
 def test_those_that_cannot_be_graded_count_nowhere():
   right = np.array([[1, 0], [np.nan, 1], [np.nan, np.nan], [0, 0]])
   asked = np.array([True, False] * 4)
-  found = figures(Said(np.array([4, 9] * 4), asked, right, 2.0))
+  found = figures(Said(np.array([4, 9] * 4), asked, right, 2.0, 3))
   assert found == pytest.approx(
     {
-      'prompts': 3,
+      'prompts': 4,
+      'too_long': 3,
+      'judged': 5,
+      'ungraded': 3,
+      'of_all': 2 / 14,
+      'pass@2': (1 + 0) / 2,
       'accuracy': 0.5,
       'standard_error': 0.5 / 3**0.5,
       'tokens': 6.5,
@@ -62,7 +67,7 @@ def test_those_that_cannot_be_graded_count_nowhere():
   assert isinstance(found['prompts'], int)
   json.dumps(found)
   with pytest.raises(ValueError, match='could not grade a single completion'):
-    figures(Said(np.array([4]), asked[:1], right[2:3, :1], 2.0))
+    figures(Said(np.array([4]), asked[:1], right[2:3, :1], 2.0, 0))
 
 
 WRONG = [
@@ -114,6 +119,6 @@ def test_a_config_that_cannot_be(fields, message, config, tmp_path):
 def test_prompts_that_are_all_too_long(config, tmp_path):
   config = config.copy_and_resolve_references()
   config.rollout.prompt_length = 3
-  message = 'config.rollout.prompt_length is 3: every test prompt is longer'
+  message = r'prompt_length is 3, and each of the \d+ prompts is longer'
   with pytest.raises(ValueError, match=message):
     evaluate.evaluate(config, str(tmp_path))

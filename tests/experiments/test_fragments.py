@@ -114,8 +114,9 @@ def test_a_row_for_each_kind_and_share(run, tokenizer, rows):
   whole = np.mean([len(tokenizer(x['reasoning'])['input_ids']) for x in rows])
   for row in table:
     assert [*row] == ['kind', 'share', 'accuracy', 'standard_error',
-                      'tokens_left', 'n']  # fmt: skip
+                      'tokens_left', 'n', 'judged', 'ungraded']  # fmt: skip
     assert row['n'] == ROWS
+    assert (row['judged'], row['ungraded']) == (ROWS * SAMPLES, 0)
     assert 0 < row['accuracy'] < 2
     assert 0 < row['standard_error'] < 1
     left = {0.0: whole, 1.0: 0.0}.get(row['share'])

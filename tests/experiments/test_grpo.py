@@ -119,6 +119,8 @@ def test_evaluations_are_returned_and_written_down(hrpo):
     *('eval/digits', 'eval/completions/mean_length'),
     *('eval/completions/clipped_ratio', 'eval/hidden_ratio'),
     *('eval/switches', 'eval/latent_tokens'),
+    *(f'eval/{n}' for n in ('prompts', 'too_long', 'judged', 'ungraded')),
+    *(f'eval/digits/{n}' for n in ('judged', 'ungraded', 'of_all')),
   }
 
 

@@ -20,6 +20,7 @@ from transformers import (
 
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.gguf import gguf_tokenizer
 from hybrid_latent.formats.huggingface import new_folder, read_json
 from hybrid_latent.formats.pretrained import (
   Pretrained,
@@ -27,7 +28,7 @@ from hybrid_latent.formats.pretrained import (
   write_folder,
 )
 from hybrid_latent.formats.special import with_tokens
-from hybrid_latent.formats.tokenizer import gguf_tokenizer, token_bytes
+from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.letters import letters
 from hybrid_latent.models.transformer import (
   Transformer,

@@ -5,12 +5,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from hybrid_latent.formats.gguf import gguf_tokenizer
 from hybrid_latent.formats.pretrained import local_path
-from hybrid_latent.formats.tokenizer import (
-  gguf_tokenizer,
-  stop_ids,
-  token_bytes,
-)
+from hybrid_latent.formats.tokenizer import stop_ids, token_bytes
 
 TEXTS = [
   "What is 12 + 345? It's 357.\n\n1 apple\n\n2 pears",

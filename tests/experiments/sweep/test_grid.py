@@ -74,9 +74,18 @@ def test_a_list_that_is_none_is_told(tmp_path):
     ('no.jsonl', None, 'no file'),
     ('a.txt', 'x', r'write a file \.jsonl or \.csv'),
     ('b.jsonl', '', 'has no row'),
-    ('c.jsonl', '{"seed": 1}', 'row 1 is .*write fields and their values'),
-    ('d.jsonl', '[1]', r'row 1 is \[1\]: write'),
-    ('e.jsonl', '{"config.seed": 1', 'row 1 is .*: write fields'),
+    ('c.jsonl', '{"seed": 1}', 'line 1 is .*write fields and their values'),
+    ('d.csv', 'config.seed\n1,2\n', 'line 2: 2 fields where the header has 1'),
+    (
+      'd.jsonl',
+      '[1]',
+      r'line 1: a list .*accepted is one such as .*config.seed',
+    ),
+    (
+      'e.jsonl',
+      '{"config.seed": 1',
+      'line 1: Expecting .*one JSON object per line',
+    ),
   ):
     if text is not None:
       (tmp_path / name).write_text(text)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments import benchmark
+from experiments.benchmarks import decode, timing
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.policy import Policy
@@ -14,20 +14,20 @@ from tests.experiments.runs import quick_compiler
 
 
 def options(monkeypatch, *flags):
-  monkeypatch.setattr(sys, 'argv', ['benchmark.py', *flags])
+  monkeypatch.setattr(sys, 'argv', ['decode.py', *flags])
 
 
 def test_an_unknown_table_is_refused(monkeypatch, capsys):
   options(monkeypatch, '--what=hrpo,speed')
   with pytest.raises(SystemExit, match='2'):
-    benchmark.main()
+    decode.main()
   assert "['speed']: write some of ['decode'" in capsys.readouterr().err
 
 
 def test_runs_take_turns_and_the_first_is_not_counted():
   order = []
   run = lambda name: lambda: order.append(name)
-  times = benchmark.interleaved({name: run(name) for name in 'ab'}, 2)
+  times = timing.interleaved({name: run(name) for name in 'ab'}, 2)
   assert order == ['a', 'b'] * 3
   assert all(0 <= seconds < 1 for seconds in times.values())
 
@@ -40,13 +40,13 @@ def test_every_feedback_has_a_line(model_folder, monkeypatch, capsys):
     *('--batches=2', '--prompt=4', '--tokens=6', '--repeats=1'),
   )
   with quick_compiler():
-    benchmark.main()
+    decode.main()
   told = capsys.readouterr().out
   rows = [line.strip('| ').split(' | ') for line in told.splitlines()[5:]]
   table = {row[1]: row for row in rows}
   assert [*table] == [
-    *('discrete', 'gated', 'interpolated', 'hidden', 'soft', 'soft_thinking'),
-    'switching',
+    *('discrete', 'gated', 'interpolated', 'hidden', 'projected', 'soft'),
+    *('soft_thinking', 'switching', 'prefix'),
   ]
   assert table['discrete'][3] == table['discrete'][5] == '1.000'
   assert table['soft_thinking'][4:6] == ['–', '–']
@@ -67,13 +67,13 @@ def test_hrpo_beside_plain_tokens_and_a_gradient_of_all(
     *('--batches=2', '--prompt=4', '--tokens=6', '--repeats=1'),
   )
   with quick_compiler():
-    benchmark.main()
+    decode.main()
     row = capsys.readouterr().out.splitlines()[-1].strip('| ').split(' | ')
     assert row[0] == '2' and float(row[3]) > 0
     flags = argparse.Namespace(prompt=4, tokens=6, train='all')
     model = pretrained(str(model_folder)).model
     policy = Policy(model, Gate(key, model.config.width))
-    out = benchmark.sampled(flags, 2, policy, gated())()
-    loss, gradient = benchmark.gradient(flags, policy, gated(), out)()
+    out = decode.sampled(flags, 2, policy, gated())()
+    loss, gradient = decode.gradient(flags, policy, gated(), out)()
   assert abs(loss) > 0
   assert named_leaves(gradient).keys() == named_leaves(policy).keys()

@@ -1,7 +1,7 @@
 r"""Decoding speed beside transformers' generate, and what latents cost.
 
-    python -m experiments.benchmark [--model=smollm2-135m] [--batches=1,8,32]
-    python -m experiments.benchmark --what=feedbacks --batches=8 --train=lora
+    python -m experiments.benchmarks.decode [--model=M] [--batches=1,8,32]
+    python -m experiments.benchmarks.decode --what=feedbacks --batches=8
 
 Prints Markdown tables, for each batch size. decode: tokens a second, prefill
 included (needs torch). hrpo: the time of an HRPO rollout over that of a
@@ -14,22 +14,18 @@ process, so that a noisy machine is noisy for everyone.
 import argparse
 import importlib.util
 import re
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmarks.feedbacks import UNTRAINED, feedbacks
+from experiments.benchmarks.timing import interleaved
 from experiments.port import torch_model
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.feedback.gated import Gate, gated, interpolated
-from hybrid_latent.feedback.hidden import hidden
-from hybrid_latent.feedback.soft import soft, soft_tokens
-from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
-from hybrid_latent.feedback.switching import Spans, switching
+from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
@@ -45,7 +41,6 @@ from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 HRPO_SAMPLING = {'temperature': 0.5, 'top_k': 50}
 GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, which is trained beside the model
 TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
-UNTRAINED = ('soft_thinking',)  # a method without a gradient
 
 
 def main() -> None:
@@ -101,7 +96,7 @@ def feedbacks_table(flags, model, dtype) -> None:
     runs = {'discrete': sample(Policy(model), discrete())}
     latents, sizes = {}, {}
     often = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
-    for name, (feedback, owned) in subjects(flags, model, often).items():
+    for name, (feedback, owned) in feedbacks(model, often, flags.slots).items():
       policy = Policy(model, owned)
       out = runs.setdefault(name, sample(policy, feedback))()
       if name not in UNTRAINED:
@@ -123,24 +118,6 @@ TABLES = {
   'hrpo': hrpo_table,
   'feedbacks': feedbacks_table,
 }
-
-
-def subjects(flags, model, often: int) -> dict[str, tuple[Feedback, PyTree]]:
-  """The feedbacks, with what each owns. All think to the end; the spans of
-  `switching` begin at the token `often`, which the model draws often."""
-  key, i = jax.random.key(0), jnp.int32
-  ids = [i((often + k) % model.config.vocab) for k in range(3)]
-  spans = Spans(*ids, slots=i(flags.slots), sampled=jnp.bool_(False))
-  never = ColdStop(i(0), threshold=jnp.float32(0), patience=i(1))
-  return {
-    'discrete': (discrete(), None),
-    'gated': (gated(), Gate(key, model.config.width)),
-    'interpolated': (interpolated(), None),
-    'hidden': (hidden(), None),
-    'soft': (soft(), soft_tokens(key, model)),
-    'soft_thinking': (soft_thinking(), never),
-    'switching': (switching(), spans),
-  }
 
 
 def sampled(
@@ -186,21 +163,6 @@ def gradient(
   rest = _prompt(flags, batch), trajectory
   halves = partition(policy, is_trained)
   return lambda: jax.block_until_ready(run(*halves, *rest))
-
-
-def interleaved(
-  runs: Mapping[str, Callable[[], object]], repeats: int
-) -> dict[str, float]:
-  """Median seconds of each, one after the other, `repeats` times."""
-  seconds = {name: [] for name in runs}
-  for run in runs.values():
-    run()  # compiles, or warms caches
-  for _ in range(repeats):
-    for name, run in runs.items():
-      began = time.perf_counter()
-      run()
-      seconds[name].append(time.perf_counter() - began)
-  return {name: statistics.median(some) for name, some in seconds.items()}
 
 
 def _transformers(flags, batch, network):

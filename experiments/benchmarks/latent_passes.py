@@ -1,6 +1,6 @@
 r"""What it costs to train through K latents, beside the same text in words.
 
-    python -m experiments.passes [--model=smollm2-135m] [--passes=0,1,2,4]
+    python -m experiments.benchmarks.latent_passes [--model=M] [--passes=0,1]
 
 Times the gradient of the supervised loss for all parameters (medians over
 interleaved repetitions), and asks the compiler for its temporaries. A pass is a
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmark import interleaved
+from experiments.benchmarks.timing import interleaved
 from experiments.tables import markdown
 from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
@@ -83,7 +83,9 @@ def gradient(
 
 
 def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m experiments.passes')
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.benchmarks.latent_passes'
+  )
   counts = lambda text: [int(word) for word in text.split(',')]
   add = parser.add_argument
   add('--model', default='smollm2-135m')

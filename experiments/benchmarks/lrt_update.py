@@ -2,7 +2,7 @@ r"""What the second stage's update of experiments/lrt.py costs: with and without
 its activations made again (remat), and beside full fine-tuning of the model on
 the same answers.
 
-    python -m experiments.update_cost \
+    python -m experiments.benchmarks.lrt_update \
         --config=experiments/configs/lrt.py:smollm2-135m,rl \
         --config.feedback.initial.backbone=FOLDER [--config.field=value ...]
 
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import command, lrt
-from experiments.benchmark import interleaved
+from experiments.benchmarks.timing import interleaved
 from experiments.command import Config
 from experiments.tables import markdown
 from hybrid_latent import sharding
@@ -33,7 +33,7 @@ MIB = 2**20
 def main(argv: list[str]) -> None:
   """The table."""
   parser = argparse.ArgumentParser(
-    prog='python -m experiments.update_cost', allow_abbrev=False
+    prog='python -m experiments.benchmarks.lrt_update', allow_abbrev=False
   )
   parser.add_argument('--config', required=True)
   parser.add_argument('--repeats', type=int, default=5)

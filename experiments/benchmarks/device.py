@@ -1,0 +1,170 @@
+r"""What an accelerator makes of this code, in at most eight minutes: one JSON.
+
+    python -m experiments.benchmarks.device --out=device.json
+
+Needs jax, flax and jaxtyping only. From a bare clone on a machine where nothing
+of ours is installed:
+
+    PYTHONPATH=.:kernels python -m experiments.benchmarks.device
+
+Parts, in this order; what cannot run is skipped with a reason, what fails is
+recorded with its error, and neither ends the others:
+
+  environment  the device, the versions, the bandwidth of a large copy
+  agreement    rollout against rescoring for every feedback, by precision
+  attention    cuDNN's attention and its gradient against the reference
+  decode       tokens/s of a 1.5B shape by batch size beside the least time in
+               which the memory delivers weights and cache
+  feedbacks    each feedback's rollout beside the discrete one
+  update       a policy gradient of all parameters: tokens/s and MFU
+
+Weights are random. Seconds are medians of five repetitions that take turns. The
+JSON is written again after each part. A part begins only while --budget_s
+lasts. --small takes sizes for two CPU cores.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import flax
+import jax
+
+from experiments.benchmarks.device_accuracy import agreement, cudnn_attention
+from experiments.benchmarks.device_models import LARGE, SMALL, Unavailable
+from experiments.benchmarks.device_speed import (
+  decode_speed,
+  environment,
+  feedback_cost,
+  update_speed,
+)
+
+PARTS = {
+  'environment': environment,
+  'agreement': agreement,
+  'attention': cudnn_attention,
+  'decode': decode_speed,
+  'feedbacks': feedback_cost,
+  'update': update_speed,
+}
+
+
+def main() -> None:
+  """Measures, and writes what was found."""
+  flags = _flags()
+  sizes = SMALL if flags.small else LARGE
+  unknown = sorted(set(flags.parts) - PARTS.keys())
+  if unknown:
+    raise SystemExit(f'--parts: {unknown}: write some of {list(PARTS)}')
+  found = measured(
+    {name: lambda name=name: PARTS[name](sizes) for name in flags.parts},
+    Path(flags.out),
+    flags.budget_s,
+    {'small': flags.small, **about()},
+  )
+  print(summary(found))
+  print(f'{flags.out}: all numbers')
+
+
+def about() -> dict:
+  """What computes the numbers."""
+  device = jax.devices()[0]
+  git = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
+  try:
+    head = subprocess.run(git, capture_output=True, text=True)
+    revision = head.stdout.strip() or None
+  except OSError:
+    revision = None  # a machine without git
+  return {
+    'date': datetime.now(UTC).isoformat(timespec='seconds'),
+    'revision': revision,
+    'device': device.device_kind,
+    'devices': jax.device_count(),
+    'runtime': ' '.join(device.client.platform_version.split()),
+    'jax': jax.__version__,
+    'flax': flax.__version__,
+    'python': platform.python_version(),
+  }
+
+
+def measured(
+  parts: Mapping[str, Callable[[], dict]],
+  path: Path,
+  budget_s: float,
+  about: dict,
+) -> dict:
+  """Runs the parts in their order; after each, `path` holds what is known."""
+  began, found = time.monotonic(), {'about': about, 'parts': {}}
+  for name, part in parts.items():
+    start = time.monotonic()
+    if start - began >= budget_s:
+      line: dict = {
+        'status': 'skipped',
+        'reason': f'the {budget_s:g} s are used up',
+      }
+    else:
+      line = _outcome(part)
+    line['seconds'] = time.monotonic() - start
+    found['parts'][name] = line
+    print(f'{name}: {line["status"]}, {line["seconds"]:.0f} s', flush=True)
+    draft = path.with_name(f'{path.name}.part')
+    draft.write_text(json.dumps(found, indent=1) + '\n')
+    draft.replace(path)
+    jax.clear_caches()  # the programs, and the weights that some hold
+  return found
+
+
+def _outcome(part: Callable[[], dict]) -> dict:
+  try:
+    return {'status': 'ok', **part(), 'memory': peak_memory()}
+  except Unavailable as reason:
+    return {'status': 'skipped', 'reason': str(reason)}
+  except Exception as error:  # the compiler's, the runtime's, ours
+    text = f'{type(error).__name__}: {error}'
+    return {'status': 'failed', 'error': text[:2000]}
+
+
+def peak_memory() -> dict | None:
+  """Bytes so far, where the device counts them."""
+  stats = jax.devices()[0].memory_stats()
+  names = 'peak_bytes_in_use', 'bytes_limit'
+  return {name: stats.get(name) for name in names} if stats else None
+
+
+def summary(found: dict) -> str:
+  """The numbers that one looks for first, a line each."""
+  lines = []
+  for part, result in found['parts'].items():
+    if result['status'] != 'ok':
+      why = result.get('reason') or result.get('error')
+      lines.append(f'{part}: {result["status"]}: {why}')
+    for row in result.get('rows', ()):
+      cells = (
+        f'{name} {value:.4g}' if isinstance(value, float) else f'{name} {value}'
+        for name, value in row.items()
+      )
+      lines.append(f'{part}: {", ".join(cells)}')
+  return '\n'.join(lines)
+
+
+def _flags() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.benchmarks.device', allow_abbrev=False
+  )
+  add = parser.add_argument
+  out = Path(os.environ.get('OUT', '.')) / 'device.json'
+  add('--out', default=str(out), help='the JSON to write')
+  add('--parts', type=lambda text: text.split(','), default=list(PARTS))
+  add('--budget_s', type=float, default=420.0, help='no part begins later')
+  add('--small', action='store_true', help='sizes for two CPU cores')
+  return parser.parse_args()
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,186 @@
+"""How fast an accelerator is: four parts of device.py."""
+
+import dataclasses
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.aot.targets import CHIPS, Chip
+from experiments.benchmarks.device_models import (
+  REPEATS,
+  Sizes,
+  random_model,
+  random_prompt,
+  rollout_program,
+)
+from experiments.benchmarks.feedbacks import feedbacks
+from experiments.benchmarks.timing import Program, compiled, interleaved
+from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import replay
+from hybrid_latent.types import Trajectory
+
+
+def environment(sizes: Sizes) -> dict:
+  """What the memory delivers: bytes read and written per second of a copy."""
+  x = jnp.zeros(sizes.copied // 4, jnp.float32)
+  copy = compiled({'copy': (jax.jit(lambda x: x + 1), (x,))})['copy']
+  seconds = interleaved({'copy': copy}, REPEATS)['copy']
+  chip = _chip()
+  return {
+    'rows': [
+      {
+        'copy, GB/s': 2 * sizes.copied / seconds / 1e9,
+        'data sheet, GB/s': chip and chip.bandwidth / 1e9,
+      }
+    ]
+  }
+
+
+def decode_speed(sizes: Sizes) -> dict:
+  """Tokens per second of greedy decoding. The time of a step is the difference
+  of two rollouts of one program, so that the prompt drops out; its least time
+  is that of reading the weights and the whole cache once."""
+  model, rows = random_model(sizes.model, sizes.model.dtype), []
+  c, chip = sizes.model, _chip()
+  weights = sum(x.nbytes for x in jax.tree.leaves(model))
+  short = sizes.tokens // 4
+  programs = compiled(
+    {
+      b: rollout_program(
+        sizes, Policy(model), discrete(), random_prompt(sizes, b)
+      )
+      for b in sizes.batches
+    }
+  )
+  for b, run in programs.items():
+    times = interleaved(
+      {limit: partial(_limited, run, limit) for limit in (short, sizes.tokens)},
+      REPEATS,
+    )
+    step = (times[sizes.tokens] - times[short]) / (sizes.tokens - short)
+    slots = sizes.prompt + sizes.tokens
+    cache = 2 * b * c.layers * c.kv_heads * c.head_dim * slots * 2  # bfloat16
+    least = (weights + cache) / chip.bandwidth if chip else None
+    rows.append(
+      {
+        'batch': b,
+        'tokens/s': b / step,
+        'step, ms': step * 1e3,
+        'share of the floor': least and least / step,
+        'rollout, s': times[sizes.tokens],
+        **run.facts,
+      }
+    )
+  return {'rows': rows, 'weight_bytes': weights}
+
+
+def feedback_cost(sizes: Sizes) -> dict:
+  """Rollouts of every feedback with one way of sampling, in turns."""
+  model = random_model(sizes.model, sizes.model.dtype)
+  prompt = random_prompt(sizes, sizes.batches[len(sizes.batches) // 2])
+  programs = compiled(
+    {
+      name: rollout_program(
+        sizes, Policy(model, owned), feedback, prompt, False
+      )
+      for name, (feedback, owned) in feedbacks(model, start=1).items()
+    }
+  )
+  times, rows = interleaved(programs, REPEATS), []
+  for name, run in programs.items():
+    record = sum(x.nbytes for x in jax.tree.leaves(run().record))
+    rows.append(
+      {
+        'feedback': name,
+        'rollout, s': times[name],
+        'ratio': times[name] / times['discrete'],
+        'record, B/token': record // (len(prompt.ids) * sizes.tokens),
+        **run.facts,
+      }
+    )
+  return {'rows': rows}
+
+
+def update_speed(sizes: Sizes) -> dict:
+  """The gradient of a policy-gradient loss for all parameters of the model in
+  bfloat16, with its application. Model FLOPs: 6 per parameter and token, and
+  12 * layers * width of the heads * half the length per token of attention;
+  what remat computes again is not counted."""
+  rows_, length = sizes.update
+  config = dataclasses.replace(sizes.model, remat='full')
+  model, chip = random_model(config, config.dtype), _chip()
+  c, tokens = config, rows_ * length
+  half = length // 2
+  prompt = random_prompt(sizes._replace(prompt=half), rows_)
+  ones = jnp.ones((rows_, half))
+  trajectory = Trajectory(
+    tokens=random_prompt(sizes._replace(prompt=half), rows_).tokens,
+    mask=ones > 0,
+    free=ones > 0,
+    log_probs=-ones,
+    behaviour=-ones,
+    thinking=ones > 0,
+    latent=0 * ones,
+    record=(),
+    ended=ones[:, 0] > 0,
+    steps=jnp.int32(half),
+  )
+  advantages = jnp.where(jnp.arange(rows_) % 2, 1.0, -1.0)[:, None] * ones
+
+  @partial(jax.jit, donate_argnums=0)
+  def update(model, prompt, trajectory, advantages):
+    def loss(model):
+      scores = replay(Policy(model), discrete(), prompt, trajectory)
+      return -jnp.mean(advantages * scores.log_probs)
+
+    value, gradient = jax.value_and_grad(loss)(model)
+    step = lambda w, g: w - (1e-6 * g).astype(w.dtype)
+    return jax.tree.map(step, model, gradient), value
+
+  rest = prompt, trajectory, advantages
+  program = compiled({'update': (update, (model, *rest))})['update']
+  seconds = []
+  for _ in range(REPEATS + 1):
+    began = time.perf_counter()
+    model, value = jax.block_until_ready(program.compiled(model, *rest))
+    seconds.append(time.perf_counter() - began)
+  if not np.isfinite(value):
+    raise ArithmeticError(f'the loss is {value}')
+  median = float(np.median(seconds[1:]))
+  parameters = sum(x.size for x in jax.tree.leaves(model))
+  mixing = 12 * c.layers * c.heads * c.head_dim * half
+  flops = tokens * (6 * parameters + mixing)
+  return {
+    'rows': [
+      {
+        'rows': rows_,
+        'length': length,
+        'update, s': median,
+        'tokens/s': tokens / median,
+        'TFLOP/s': flops / median / 1e12,
+        'MFU': chip and flops / median / chip.flops,
+        **program.facts,
+      }
+    ],
+    'parameters': parameters,
+  }
+
+
+def _chip() -> Chip | None:
+  """What the data sheet says of this device; None for one we do not know."""
+  kind = jax.devices()[0].device_kind.lower().replace(' lite', 'e')
+  known = {'h100': 'h100', 'h200': 'h200', 'v5e': 'v5e', 'v5p': 'v5p',
+           'v6': 'v6e', '7x': 'tpu7x'}  # fmt: skip
+  found = [CHIPS[chip] for word, chip in known.items() if word in kind]
+  return found[0] if found else None
+
+
+def _limited(run: Program, limit: int) -> Trajectory:
+  """The rollout of so many tokens; limits are traced."""
+  *rest, stop = run.arguments
+  stop = stop._replace(limit=jnp.int32(limit))
+  return jax.block_until_ready(run.compiled(*rest, stop))

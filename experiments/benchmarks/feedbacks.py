@@ -1,0 +1,52 @@
+"""Every feedback, with parameters that need no training, for the benchmarks."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.feedback.gated import Gate, gated, interpolated
+from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.prefix import prefix
+from hybrid_latent.feedback.projected import projected, projector
+from hybrid_latent.feedback.soft import soft, soft_tokens
+from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
+from hybrid_latent.feedback.switching import Spans, switching
+from hybrid_latent.models.reasoner import Prefix, Reasoner
+from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.types import Feedback, PyTree
+
+UNTRAINED = ('soft_thinking',)  # a method without a gradient
+PREFIX_LAYERS = 2
+
+
+def feedbacks(
+  model: Transformer, start: int, num_latents: int = 4
+) -> dict[str, tuple[Feedback, PyTree]]:
+  """{name: (feedback, its parameters)}. All think to the end; the spans of
+  `switching` begin at the token `start`, which should be drawn often."""
+  key, i = jax.random.key(0), jnp.int32
+  c = model.config
+  ids = [i((start + k) % c.vocab) for k in range(3)]
+  spans = Spans(*ids, slots=i(num_latents), sampled=jnp.bool_(False))
+  never = ColdStop(i(0), threshold=jnp.float32(0), patience=i(1))
+  return {
+    'discrete': (discrete(), None),
+    'gated': (gated(), Gate(key, c.width)),
+    'interpolated': (interpolated(), None),
+    'hidden': (hidden(), None),
+    'projected': (projected(), projector(key, model, None)),
+    'soft': (soft(), soft_tokens(key, model)),
+    'soft_thinking': (soft_thinking(), never),
+    'switching': (switching(), spans),
+    'prefix': (prefix(), Prefix(_reasoner(model, num_latents), i([start]))),
+  }
+
+
+def _reasoner(model: Transformer, num_latents: int) -> Reasoner:
+  """One with a decoder as wide as the model and of few layers."""
+  c, key = model.config, jax.random.key(1)
+  layers = min(c.layers, PREFIX_LAYERS)
+  decoder = Transformer(dataclasses.replace(c, vocab=1, layers=layers), key)
+  return Reasoner(key, decoder, width=c.width, latents=num_latents, length=0.02)

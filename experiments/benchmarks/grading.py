@@ -1,0 +1,161 @@
+"""How the judges fare with hostile completions: one table.
+
+    python -m experiments.benchmarks.grading --out=grading.json
+
+Every judge grades every family of hostile texts in the processes that training
+and evaluation use, one text at a time. None of the texts holds the gold answer,
+so all of them are wrong; the last row is a right one. What is not graded took
+more than the judge's limit of CPU time, or its process had to be killed.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.benchmarks.hostile_texts import REPEATED, SMALL, repeated
+from hybrid_latent.rewards.grader import Grader
+from hybrid_latent.rewards.hyrea import FORMAT
+
+GOLD = '1729'
+RIGHT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
+# math-verify compares equations and sets in other ways than numbers.
+FORMULAS = (r'\frac{x^2}{16} - \frac{y^2}{9} = 1', r'(-\infty, 2) \cup [3, 4)')
+
+_REWARDS = 'hybrid_latent.rewards'
+JUDGES = {
+  'math': ('math:accuracy', {}),
+  'soft_tokens': ('soft_tokens:soft_tokens', {'right': 1.0, 'boxed': 0.0}),
+  'soft_tokens ####': (
+    'soft_tokens:soft_tokens',
+    {'right': 1.0, 'boxed': 0.0, 'marker': '####'},
+  ),
+  'gsm8k official': ('hrpo:gsm8k', {}),
+  'gsm8k fixed': ('hrpo:gsm8k', {'parser': 'fixed'}),
+  'boxed_math official': ('hrpo:boxed_math', {}),
+  'boxed_math fixed': ('hrpo:boxed_math', {'parser': 'fixed'}),
+  'exact': ('answers:exact', {}),
+  'knowledge': ('knowledge:knowledge', {}),
+  'shorter_better': ('lengths:shorter_better', {'alpha': 1.0, 'beta': 0.0}),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  flags = _flags(argv)
+  unknown = sorted(set(flags.judges) - set(JUDGES))
+  if unknown:
+    sys.exit(f'error: --judges={unknown[0]}: accepted are {sorted(JUDGES)}')
+  texts = families(flags.lengths)
+  rows = [graded(name, texts) for name in flags.judges]
+  print(table(rows))
+  if flags.out:
+    flags.out.write_text(json.dumps(rows, indent=2) + '\n')
+
+
+def families(lengths: Sequence[int]) -> dict[str, list[str]]:
+  """Each family's texts, bare, in a box, in dollars and behind ####."""
+  plain = {name: [text] for name, text in SMALL.items()} | {
+    name: [repeated(unit, n) for n in lengths]
+    for name, unit in REPEATED.items()
+  }
+  return {
+    name: [
+      form
+      for text in some
+      for form in (text, rf'\boxed{{{text}}}', f'${text}$', f'#### {text}')
+    ]
+    for name, some in plain.items()
+  }
+
+
+def graded(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
+  """A row of the table."""
+  function, kwargs = JUDGES[judge]
+  rewards = {
+    'judge': {'function': f'{_REWARDS}.{function}', 'kwargs': kwargs},
+    'peak': {'function': 'experiments.benchmarks.grading:peak_memory'},
+  }
+  row = {'judge': judge, 'tried': 0, 'right': 0, 'ungraded': 0, 'slowest': 0.0}
+  row |= {'slowest_family': '', 'peak': 0.0, 'ungraded_families': []}
+  golds = (
+    (GOLD, *FORMULAS) if judge in ('math', 'boxed_math fixed') else (GOLD,)
+  )
+  with Grader(rewards, workers=1, timeout_s=30.0) as grader:
+    for name, some in [*texts.items(), ('right', [RIGHT])]:
+      for text in some:
+        for gold in golds if name != 'right' else (GOLD,):
+          _add(row, name, _grade(grader, text, gold), float(name == 'right'))
+  return row
+
+
+def _grade(grader: Grader, text: str, gold: str) -> tuple[float, float, float]:
+  columns = {'answer': [gold], 'completion_ids': [[0]]}
+  start = time.perf_counter()
+  results = grader.submit([text], columns, group=1).result()
+  seconds = time.perf_counter() - start
+  return float(results['judge'][0]), float(results['peak'][0]), seconds
+
+
+def _add(
+  row: dict, name: str, grade: tuple[float, float, float], expected: float
+) -> None:
+  reward, peak, seconds = grade
+  row['tried'] += 1
+  row['right'] += reward == expected
+  row['peak'] = max(row['peak'], np.nan_to_num(peak))
+  if np.isnan(reward):
+    row['ungraded'] += 1
+    if name not in row['ungraded_families']:
+      row['ungraded_families'].append(name)
+  if seconds > row['slowest']:
+    row |= {'slowest': seconds, 'slowest_family': name}
+
+
+def table(rows: Sequence[Mapping]) -> str:
+  """In Markdown."""
+  lines = [
+    '| judge | tried | right | ungraded | slowest, s | peak, MiB |',
+    '| --- | --- | --- | --- | --- | --- |',
+  ]
+  for row in rows:
+    ungraded = ', '.join(row['ungraded_families'])
+    lines.append(
+      f'| {row["judge"]} | {row["tried"]} | {row["right"]} | '
+      f'{row["ungraded"]}{f" ({ungraded})" if ungraded else ""} | '
+      f'{row["slowest"]:.2f} ({row["slowest_family"]}) | {row["peak"]:.0f} |'
+    )
+  return '\n'.join(lines)
+
+
+def peak_memory(completions: Sequence[str], **_) -> list[float]:
+  """MiB that the process has held at most; a reward, to be called there."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  unit = 2**20 if sys.platform == 'darwin' else 2**10
+  return [peak / unit] * len(completions)
+
+
+def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument(
+    '--judges', nargs='+', default=list(JUDGES), help='those to try'
+  )
+  parser.add_argument(
+    '--lengths',
+    nargs='+',
+    type=int,
+    default=[30, 300, 900, 30_000],
+    help='characters of the repeated texts',
+  )
+  parser.add_argument('--out', type=Path, help='also write JSON here')
+  return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,93 @@
+"""The rows of a file as an ArrayRecord, which any number of readers share.
+
+It is made once per content of a file, by a builder of tensorflow-datasets.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from hybrid_latent.data.row_files import numbered_rows
+
+
+def records(file: Path, data_dir: str) -> tuple[str, Any]:
+  """The file's hash, and its rows by position as `{'json': text}`.
+
+  They are kept below `data_dir`; where that cannot be written, in memory. What
+  it has of the file is made again where it is broken.
+  """
+  digest = hashlib.sha256(file.read_bytes()).hexdigest()
+  folder = Path(data_dir, f'{file.stem}-{digest[:16]}')
+  try:
+    return digest, _opened(file, folder)
+  except (OSError, RuntimeError) as error:  # of the file system, of Riegeli
+    logging.getLogger(__name__).warning(
+      '%s cannot be written (%s): the rows of %s are kept in memory; set '
+      'TFDS_DATA_DIR to a folder that can be',
+      data_dir,
+      error,
+      file,
+    )
+    return digest, [{'json': json.dumps(row)} for _, row in numbered_rows(file)]
+
+
+def _opened(file: Path, folder: Path) -> Any:
+  """What `folder` has of the file, else what is made there."""
+  if folder.exists():
+    try:
+      builder: Any = Lines((), folder)
+      if builder.data_path.exists():
+        source = builder.as_data_source(split='rows')
+        for number in range(len(source)):  # each record has a checksum
+          source.data_source[number]
+        return source
+    except Exception as error:  # of any library below
+      logging.getLogger(__name__).warning(
+        '%s is broken (%.200s) and made again', folder, error
+      )
+      shutil.rmtree(folder, ignore_errors=True)
+  builder = Lines((row for _, row in numbered_rows(file)), folder)
+  _prepare(builder)
+  return builder.as_data_source(split='rows')
+
+
+def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+  """Builds under a temporary name. Whoever loses a race to rename it reads what
+  the winner wrote."""
+  try:
+    builder.download_and_prepare()
+  except OSError:
+    if not builder.data_path.exists():
+      raise
+    builder.info.read_from_directory(builder.data_path)
+
+
+class Lines(tfds.core.GeneratorBasedBuilder):
+  """The rows of one file, each as its own JSON text, in order."""
+
+  VERSION = tfds.core.Version('1.0.0')
+
+  def __init__(self, rows: Iterable[dict], folder: Path):
+    self._rows = rows
+    super().__init__(data_dir=str(folder), file_format='array_record')
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+      builder=self,
+      features=tfds.features.FeaturesDict({'json': tfds.features.Text()}),
+      disable_shuffling=True,  # a row keeps its number
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # the rows are here
+    return {'rows': self._generate_examples()}
+
+  def _generate_examples(self) -> Iterator[tuple[int, dict]]:
+    for i, row in enumerate(self._rows):
+      yield i, {'json': json.dumps(row)}

@@ -1,0 +1,160 @@
+"""Rows of one's own: a question, an answer, and any further columns.
+
+The columns may have other names: those that public data sets use are known, any
+other is said by a map of fields, 'question=problem,answer=result.value'. A file
+whose first row is not of the task that a config names, but has a question and
+an answer, is read so too. Further columns come along, as rewards may want them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hybrid_latent.data import fields
+from hybrid_latent.data.tasks import TASKS, Task, nearest, problem
+
+NAMES = {
+  'question': ('problem', 'prompt', 'query', 'instruction', 'input'),
+  'answer': (
+    *('final_answer', 'ground_truth', 'gold', 'target', 'label', 'output'),
+  ),
+}
+OURS = ('question', 'answer', 'solution', 'steps', 'ending')
+# Written by our tools, for a trainer that wants all of their fields.
+_WHOLE = ('steps', 'generated', 'openr1_math')
+# What a reward is given besides the columns of the data.
+_RESERVED = ('completions', 'completion_ids')
+
+
+def reader(
+  task: Task, first: Mapping[str, Any], renamed: Mapping[str, str]
+) -> tuple[Task, str]:
+  """How to read a file whose first row is `first`: as `task` with its fields
+  `renamed`, else as plain rows; and a sentence on that, '' where it is `task`.
+
+  Raises ValueError where the first row is neither.
+  """
+  if task is TASKS['plain']:
+    return _plain(first, renamed), ''
+  named = task._replace(fields={**task.fields, **renamed})
+  if 'answer' in renamed and not (
+    renamed['answer'] and 'answer' in task.fields
+  ):
+    return _plain(first, renamed), 'data.fields says where the answer is'
+  try:
+    problem(named, first)
+  except fields.OtherTask as error:
+    if any(task is TASKS[name] for name in _WHOLE):
+      raise
+    try:
+      plain = _plain(first, renamed)
+    except fields.OtherTask as other:
+      raise (other if task is TASKS['gsm8k'] else error) from None
+    why, *_ = f'{error}'.partition(': ')
+    return plain._replace(answer=_unmarked), f'in its first row: {why}'
+  return named, ''
+
+
+def fields_of(text: str | Mapping[str, str] | None) -> dict[str, str]:
+  """The map that 'question=problem,answer=final' means: our field -> where a
+  row has it, 'a.b' for nested. ValueError for what is no such map."""
+  if isinstance(text, Mapping):
+    pairs = [(str(ours), str(path)) for ours, path in text.items()]
+  else:
+    parts = [part for part in (text or '').split(',') if part.strip()]
+    pairs = [part.partition('=')[::2] for part in parts]
+  pairs = [(ours.strip(), path.strip()) for ours, path in pairs]
+  known = {*OURS, *(name for task in TASKS.values() for name in task.fields)}
+  for ours, path in pairs:
+    if ours not in known:
+      raise ValueError(
+        f'data.fields={text!r}: {ours!r} is no field of ours: accepted are '
+        f'{", ".join(OURS)}; did you mean {nearest(ours, known)}?'
+      )
+    if not path and ours != 'answer':
+      raise ValueError(
+        f"data.fields={text!r}: write 'question=problem,answer=final', our "
+        'field on the left and the column of the file on the right'
+      )
+  if len(dict(pairs)) < len(pairs):
+    raise ValueError(f'data.fields={text!r}: write each field once')
+  return dict(pairs)
+
+
+def _plain(first: Mapping[str, Any], renamed: Mapping[str, str]) -> Task:
+  found = {ours: ours for ours in OURS[2:] if ours in first} | dict(renamed)
+  for ours in NAMES:
+    if ours not in found:
+      found[ours] = _column(first, ours)
+  answered = bool(found['answer'])
+  if not answered:
+    del found['answer']
+  return TASKS['plain']._replace(
+    fields=found, user=_question, answer=_answer if answered else lambda _: ''
+  )
+
+
+def _column(first: Mapping[str, Any], ours: str) -> str:
+  """The column of `first` that is surely meant."""
+  if ours in first:
+    return ours
+  near = [name for name in NAMES[ours] if name in first]
+  if len(near) == 1:
+    return near[0]
+  why = f'{near} may all be it' if near else f'none is {", ".join(NAMES[ours])}'
+  without = '; data.fields=answer= where there are no answers to grade by'
+  raise fields.OtherTask(
+    f'no field {ours!r} in a row that has {sorted(first)} ({why}): say which '
+    f'one it is, data.fields={ours}={nearest(ours, first)}'
+    + without
+    * (ours == 'answer')
+  )
+
+
+def with_columns(task: Task, names: list[str]) -> Task:
+  """The task with those of the columns `names` that it does not read."""
+  taken = {
+    x for path in task.fields.values() for x in (path, *path.split('.')[:1])
+  }
+  taken |= {*task.fields, *task.also, *_RESERVED, 'question', 'answer'}
+  return task._replace(columns=tuple(x for x in names if x not in taken))
+
+
+def _question(row: dict) -> str:
+  """The text, or that of a conversation which is one message of the user."""
+  match row['question']:
+    case [{'role': 'user', 'content': str(content)}]:
+      row = row | {'question': content}
+    case [*_] as messages:
+      raise ValueError(
+        f'question = {messages!r:.60}: accepted is a text, or a list of one '
+        "message of the role 'user'; write a system prompt as data.system"
+      )
+  if isinstance(row['question'], int | float):
+    row = row | {'question': fields.gold({'answer': row['question']})}
+  return TASKS['math12k'].user(row)
+
+
+def _answer(row: dict) -> str | list[str]:
+  gold = fields.gold(row)
+  if '' in ([gold] if isinstance(gold, str) else gold):
+    raise ValueError(
+      f'answer = {row["answer"]!r:.60}: accepted is a text that is not empty, '
+      'a number, or a list of them'
+    )
+  for ours in ('solution', 'ending'):
+    if ours in row:
+      fields.text(row, ours)
+  if 'steps' in row:
+    fields.texts(row, 'steps')
+  return gold
+
+
+def _unmarked(row: dict) -> str | list[str]:
+  """As above, in a file whose first row is none of GSM8K's."""
+  gold = _answer(row)
+  if isinstance(gold, str) and '####' in gold:
+    raise ValueError(
+      f"answer = {gold!r:.60} has '####' and the first row has not: write all "
+      'answers in one way'
+    )
+  return gold

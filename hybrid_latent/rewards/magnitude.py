@@ -1,0 +1,67 @@
+"""How many binary digits sympy would need to write an expression out.
+
+math-verify reads without evaluating; to compare, sympy evaluates, and one huge
+integer power is an operation that nothing interrupts.
+"""
+
+from typing import Any
+
+from sympy import (
+  Basic,
+  Float,
+  MatrixBase,
+  MatPow,
+  Pow,
+  Product,
+  Rational,
+  Sum,
+  Tuple,
+  binomial,
+  cosh,
+  exp,
+  factorial,
+  factorial2,
+  gamma,
+  sinh,
+  subfactorial,
+)
+
+_GROWING = (factorial, factorial2, subfactorial, gamma, binomial)
+_MOST = 1e6  # more is not told apart
+
+
+def bits(expression: Any) -> float:
+  """An upper bound of the binary digits of its numbers, at most 1e6. They are
+  added up, and anything that is no number counts as 2."""
+  return min(_bits(expression), _MOST)
+
+
+def _bits(expression: Any) -> float:
+  if isinstance(expression, Rational):
+    return max(int(expression.p).bit_length(), int(expression.q).bit_length())
+  if isinstance(expression, Float):
+    return abs(expression._mpf_[2]) + expression._prec
+  if isinstance(expression, MatrixBase):
+    return sum(map(bits, expression.flat()))
+  if not isinstance(expression, Basic) or not expression.args:
+    return 2
+  parts = expression.args
+  each = [bits(part) for part in parts]
+  inner = sum(each)
+  if isinstance(expression, Pow | MatPow):
+    return max(inner, each[0] * _largest(parts[1], each[1]))
+  if isinstance(expression, exp | sinh | cosh):
+    return max(inner, 2 * _largest(parts[0], inner))
+  if isinstance(expression, _GROWING):
+    return max(inner, inner * _largest(Tuple(*parts), inner))
+  if isinstance(expression, Sum | Product):
+    ends = [(end, bits(end)) for limit in parts[1:] for end in limit[1:]]
+    terms = max((_largest(*end) for end in ends), default=1)
+    return max(inner, each[0] * terms)
+  return inner
+
+
+def _largest(argument: Any, digits: float) -> float:
+  """The largest number of so many binary digits; 1 where `argument` has a
+  symbol, because nothing is written out then."""
+  return 1.0 if argument.free_symbols else 2.0 ** min(digits, 20)

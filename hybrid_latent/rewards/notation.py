@@ -1,0 +1,150 @@
+r"""One notation of the many in which people and models write a number.
+
+Afterwards Unicode's digits, signs, spaces, fractions and operators are those of
+ASCII and LaTeX, a number has no currency and no separators of thousands that
+are blanks, and 1.5e-3 is a power of ten.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from fractions import Fraction
+
+_SEPARATORS = re.compile(r'(?<!\\)\\[,;:! ]|~|\{,\}')
+_CURRENCY = re.compile(
+  r'\\text\{ ?(?:\\\$|\$) ?\}|\\(?:\$|pounds|euro|textdollar)(?![A-Za-z])'
+  '|[€£¥₹₽₩₪₺₫฿¢]'
+)
+# Three digits each behind one blank or underscore: 12 345 678 is one number.
+_GROUPS = re.compile(r'(?<![\w.,])\d{1,3}(?:[ _]\d{3})++(?!\d)', re.ASCII)
+_SCIENTIFIC = re.compile(
+  r'(?<![\w.])(\d++(?:\.\d*+)?|\.\d++)[eE]([-+]?\d{1,3})(?![\w.]\w|\w)',
+  re.ASCII,
+)
+_MIXED = re.compile(
+  r'(?<![\w.,/^])(\d{1,9}) +(\d{1,9}) ?/ ?(\d{1,9})(?![\w/])', re.ASCII
+)
+_POWERS = re.compile('[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+')
+# "It is 14 square cm.": no LaTeX command, which may be a number, and no single
+# letter beside the number without a blank, which may be a variable.
+_WORDS = re.compile(
+  r"(?:[A-Za-z]{2}[A-Za-z':,]*+(?: +[A-Za-z':,]++)*+ +)?"
+  r'([-+]?(?:\d[\d,]*+(?:\.\d*+)?|\.\d++)(?:/\d++)?)'
+  r'(?:(?: +[A-Za-z]|[A-Za-z]{2})[A-Za-z. ]*)?',
+  re.ASCII,
+)
+_FRACTION = re.compile(
+  r'\\[dtc]?frac *(?:\{ *(-?[\d.,]+) *\}|(\d)) *(?:\{ *([\d.,]+) *\}|(\d))',
+  re.ASCII,
+)
+_DIGITS = r'(?:\d++(?:[.,_]\d++)*+|\.\d++(?:[.,_]\d++)*+)'
+# The exponent of a unit and the number in a name, m^2 and A4, are none.
+_NUMBER = re.compile(
+  r'(?<![A-Za-z])(?<!\^)(?<![\^_]\{)(?P<sign>(?:(?<![\w)}\]])-|\A *- *)?)'
+  rf'(?:(?P<whole>\d{{1,9}}) +(?={_DIGITS} ?/))?'
+  rf'(?P<above>{_DIGITS})(?: ?/ ?(?P<below>{_DIGITS}))?'
+  r'(?: *(?:\\times|\\cdot|\*|x) *10 *\^ *\{?(?P<ten>[-+]?\d++)\}?)?'
+  r'(?: *\^ *\{?(?P<power>[-+]?\d++)\}?)?',
+  re.ASCII,
+)
+_GROUPED = re.compile(r'(?:\d{1,3}(?:,\d{3})++|\d*+)(?:\.\d+)?', re.ASCII)
+_MOST_DIGITS = 1000
+
+
+def plain(text: str) -> str:
+  r"""'－５ ½' is '-5\frac{1}{2}', '1 000' and '1\,000' are '1000', '1e3' is
+  '1\times 10^{3}', '€5' is '5', 'x²' is 'x^{2}'."""
+  text = _POWERS.sub(_power, text).translate(_CHARACTERS)
+  text = _SEPARATORS.sub(_separator, _CURRENCY.sub('', text))
+  text = _GROUPS.sub(lambda m: re.sub('[ _]', '', m[0]), text)
+  text = _SCIENTIFIC.sub(r'\1\\times 10^{\2}', text)
+  return _MIXED.sub(r'\1\\frac{\2}{\3}', text)
+
+
+def without_words(text: str) -> str:
+  """'It is 14 apples' is '14'; what is not one number and words stays."""
+  found = _WORDS.fullmatch(text)
+  return found[1] if found else text
+
+
+def last_number(text: str) -> Fraction | None:
+  r"""The value of the last number, or None where there is none or where it
+  cannot be read.
+
+  A comma parts thousands, a dot decimals: 1.000 is 1, and 1.000,5 or 1,00
+  cannot be read. 3 1/2, 3½ and 3\frac{1}{2} are one number; 50% is 50; 1e3,
+  2*10^3 and 2^10 are values. A minus sign belongs to the number unless it
+  stands behind another, as in 9-5. More than 1,000 digits cannot be read.
+  """
+  text = _FRACTION.sub(r' \1\2/\3\4 ', plain(text))
+  text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
+  found = [*_NUMBER.finditer(text)]
+  return _value(found[-1]) if found else None
+
+
+def _value(found: re.Match) -> Fraction | None:
+  parts = {name: found[name] or '' for name in ('whole', 'above', 'below')}
+  exponents = [found[name] or '0' for name in ('ten', 'power')]
+  if any(not _GROUPED.fullmatch(part) for part in parts.values()):
+    return None
+  whole, above, below = (part.replace(',', '') for part in parts.values())
+  if len(above + below) > _MOST_DIGITS or max(map(len, exponents)) > 5:
+    return None
+  ten, power = map(int, exponents)
+  if len(above + below) * max(abs(ten), abs(power)) > _MOST_DIGITS:
+    return None
+  try:
+    value = Fraction(whole or 0) + Fraction(above) / Fraction(below or 1)
+    value = value ** (power or 1) * Fraction(10) ** ten
+  except ZeroDivisionError:
+    return None
+  return -value if '-' in found['sign'] else value
+
+
+def _power(found: re.Match) -> str:
+  return f'^{{{unicodedata.normalize("NFKC", found[0])}}}'
+
+
+def _separator(found: re.Match) -> str:
+  return {r'\!': '', '{,}': ','}.get(found[0], ' ')
+
+
+def _characters() -> Iterator[tuple[str, str]]:
+  yield from ((chr(code), chr(code - 0xFEE0)) for code in range(0xFF01, 0xFF5F))
+  yield from ((sign, '-') for sign in '−‐‑‒–—﹣')
+  yield from ((blank, ' ') for blank in '\xa0\u2000\u2001\u2002\u2003\u2004')
+  yield from ((blank, ' ') for blank in '\u2005\u2006\u2007\u2008\u2009\u200a')
+  yield from ((blank, ' ') for blank in '\u202f\u205f\u3000')
+  yield from ((nothing, '') for nothing in '\u200b\u200c\u200d\u2060\ufeff')
+  yield from (
+    (mark, '') for mark in '\u200e\u200f\u202a\u202b\u202c\u202d\u202e'
+  )
+  for fraction in '½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒':
+    above, below = unicodedata.normalize('NFKC', fraction).split('⁄')
+    yield fraction, rf'\frac{{{above}}}{{{below}}}'
+  for code in range(0x0660, 0x0E60):
+    if (digit := unicodedata.decimal(chr(code), None)) is not None:
+      yield chr(code), str(digit)
+  yield from _COMMANDS.items()
+
+
+_COMMANDS = {
+  '×': r'\times ',
+  '÷': r'\div ',
+  '·': r'\cdot ',
+  '⋅': r'\cdot ',
+  '√': r'\sqrt ',
+  'π': r'\pi ',
+  '∞': r'\infty ',
+  '±': r'\pm ',
+  '≤': r'\le ',
+  '≥': r'\ge ',
+  '≠': r'\ne ',
+  '∈': r'\in ',
+  '∪': r'\cup ',
+  '∩': r'\cap ',
+  '°': r'^\circ ',
+  '⁄': '/',
+  '∕': '/',
+}
+_CHARACTERS = {ord(one): other for one, other in _characters()}
