@@ -6,16 +6,20 @@ values of a step while the pointer is over it (by CSS alone).
 
 import html
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 Series = tuple[np.ndarray, np.ndarray]  # steps, values (NaN: none)
 
-_WIDTH, _HEIGHT = 400, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 24
+# Lines that coincide show through each other; report.html has the same four.
+DASHES = '-', '--', ':', '-.'
+_WIDTH, _HEIGHT = 400, 216
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 16, 24
 _POINTS = 240  # a line needs no more: every second pixel has one
 _BANDS = 40  # places that answer to the pointer
+_FEW = 20  # a line with fewer points shows each, and no average
 
 
 def line_chart(series: Mapping[str, Series], label: str) -> str:
@@ -26,10 +30,10 @@ def line_chart(series: Mapping[str, Series], label: str) -> str:
     label: what the values are, for readers who hear the page.
   """
   frame = _Frame(series)
-  lines = [
-    _line(frame, index, steps, values)
-    for index, (steps, values) in enumerate(series.values())
-  ]
+  # Dashes over whole lines.
+  order = sorted(range(len(series)), key=dash)
+  curves = [*series.values()]
+  lines = [_line(frame, index, *curves[index]) for index in order]
   return (
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
     f'aria-label="{html.escape(label)}">'
@@ -37,10 +41,32 @@ def line_chart(series: Mapping[str, Series], label: str) -> str:
   )
 
 
+def identical(series: Mapping[str, Series]) -> list[list[str]]:
+  """The runs, two or more, whose lines are the same."""
+  groups: dict[tuple[bytes, bytes], list[str]] = {}
+  for name, (steps, values) in series.items():
+    if np.isfinite(values).any():
+      groups.setdefault((steps.tobytes(), values.tobytes()), []).append(name)
+  return [names for names in groups.values() if len(names) > 1]
+
+
+def smoothing(series: Mapping[str, Series]) -> str:
+  """The standard deviation of `smooth`, in steps; '' where no line has it."""
+  widths = [
+    _width(values) * float(np.median(np.diff(steps)))
+    for steps, values in series.values()
+    if np.isfinite(values).sum() >= _FEW
+  ]
+  ends = sorted({f'{width:.2g}' for width in widths}, key=float)
+  return (
+    f'{" to ".join(dict.fromkeys((ends[0], ends[-1])))} steps' if ends else ''
+  )
+
+
 def smooth(values: np.ndarray) -> np.ndarray:
   """The average around each point under a Gaussian, a thirtieth of the curve
   wide: centred, so that it does not lag. NaN stays NaN and weighs nothing."""
-  width = max(len(values) / 30, 1e-3)
+  width = max(_width(values), 1e-3)
   distance = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
   kernel = np.exp(-0.5 * (distance / width) ** 2)
   finite = np.isfinite(values)
@@ -48,6 +74,11 @@ def smooth(values: np.ndarray) -> np.ndarray:
   return np.divide(
     total, kernel @ finite, np.full_like(total, np.nan), where=finite
   )
+
+
+def _width(values: np.ndarray) -> float:
+  """The standard deviation of the Gaussian, in points."""
+  return len(values) / 30
 
 
 def binned(steps: np.ndarray, values: np.ndarray) -> Series:
@@ -73,7 +104,7 @@ class _Frame:
     low, high = values.min(), values.max()
     # A scale that starts near zero had better start there.
     low = 0.0 if 0 < low < high / 2 else low
-    self.y_ticks = MaxNLocator(4).tick_values(*_padded(low, high))
+    self.y_ticks = np.array(MaxNLocator(4).tick_values(*_padded(low, high)))
     self.y = self.y_ticks[0], self.y_ticks[-1]
 
   def at(self, step: float, value: float) -> tuple[float, float]:
@@ -83,32 +114,45 @@ class _Frame:
     return _LEFT + x * inner[0], _TOP + (1 - y) * inner[1]
 
   def axes(self) -> str:
-    parts = []
-    for tick in self.y_ticks:
+    labels, offset = _labels(self.y_ticks)
+    parts = [f'<text x="{_LEFT - 40}" y="8">{offset}</text>' * bool(offset)]
+    for tick, label in zip(self.y_ticks, labels, strict=True):
       _, y = self.at(self.x[0], tick)
       parts.append(
         f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
         f'<text x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">'
-        f'{tick:.6g}</text>'
+        f'{label}</text>'
       )
     ticks = np.array(MaxNLocator(5, integer=True).tick_values(*self.x))
     for tick in ticks[(ticks >= self.x[0]) & (ticks <= self.x[1])]:
       x, _ = self.at(tick, self.y[0])
       parts.append(
         f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
-        f'{tick:.6g}</text>'
+        f'{tick:.0f}</text>'
       )
     return ''.join(parts)
 
 
+def _labels(ticks: np.ndarray) -> tuple[list[str], str]:
+  """Labels that differ where the ticks do, and what is to be added to them or
+  multiplied with."""
+  formatter = ScalarFormatter(useMathText=False)
+  formatter.create_dummy_axis()
+  axis: Any = formatter.axis
+  axis.set_view_interval(ticks[0], ticks[-1])
+  labels = formatter.format_ticks(list(ticks))
+  return labels, formatter.get_offset()
+
+
 def _padded(low: float, high: float) -> tuple[float, float]:
-  """A range that is not empty."""
-  room = 0.0 if high > low else (abs(high) or 1.0) / 2
+  """A range that is not empty, nor as narrow as rounding."""
+  size = max(abs(low), abs(high))
+  room = 0.0 if high - low > 1e-9 * size else (size or 1.0) / 2
   return low - room, high + room
 
 
 def _line(frame, index, steps, values) -> str:
-  if np.isfinite(values).sum() < 20:  # few points: show each
+  if np.isfinite(values).sum() < _FEW:
     dots = ''.join(
       '<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>'.format(*frame.at(s, v))
       for s, v in zip(steps, values, strict=True)
@@ -122,8 +166,14 @@ def _line(frame, index, steps, values) -> str:
 
 
 def shade(index: int) -> str:
-  """The classes of a run's curve: eight colours, whole, dashed, dotted."""
-  return f'c{index % 8} d{index // 8 % 3}'
+  """The classes of a run's curve: eight colours and four kinds of dashes, both
+  of which change from run to run."""
+  return f'c{index % 8} d{dash(index)}'
+
+
+def dash(index: int) -> int:
+  """Which of DASHES a run has."""
+  return (index + index // 8) % 4
 
 
 def _path(frame, steps, values) -> str:

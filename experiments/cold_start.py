@@ -12,6 +12,7 @@ The same command goes on after a stop.
 """
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,11 @@ def main() -> None:
     }
     table.append(named | means)
     write_whole(workdir / 'table.md', markdown(table))
-  print(f'\n{markdown(table)}\n\n{workdir / "table.md"}')
+  runs = shlex.quote(str(workdir))
+  print(
+    f'\n{markdown(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
+    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
+  )
 
 
 def cells(slots: list[int]) -> Iterator[Cell]:

@@ -30,6 +30,7 @@ from jaxtyping import Float
 
 from experiments import command, parts
 from experiments.command import Config
+from experiments.next_command import next_command
 from experiments.policies import loaded, problems_of, prompt_ids
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import worked
@@ -128,6 +129,9 @@ def annotate(config: Config, workdir: str) -> str:
       finish(*pending)
   if jax.process_index() == 0:
     join(files, folder, tokenizer, config, len(source))
+    scored = f'--config.data.scored={folder}'
+    if command_line := next_command('entropy', 'sft', scored):
+      parts.say(f'to train on it:\n  {command_line}')
   return f'{workdir}/steps.jsonl'
 
 

@@ -106,7 +106,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
     [{k: v for k, v in row.items() if k != 'source'} for row in table]
   )
   parts.write(folder / 'table.md', [shown + '\n'])
-  parts.say(f'{shown}\n{folder}/table.md')
+  parts.say(f'{shown}\nwrote {folder}/table.md and table.jsonl')
   return table
 
 

@@ -9,12 +9,14 @@ newest step; `best` is that of the highest config.checkpoint.best.
 import argparse
 import importlib
 import json
+import shlex
 from contextlib import closing
 from pathlib import Path
 
 from etils import epath
 
 from experiments.policies import exported
+from experiments.run_folders import about
 from experiments.saved import from_fields
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
@@ -32,7 +34,24 @@ def main() -> None:
     step = export(flags.workdir, flags.step, flags.to)
   except (OSError, ValueError) as error:
     parser.error(str(error))
-  print(f'wrote step {step} of {flags.workdir} to {flags.to}')
+  print(
+    f'wrote step {step} of {flags.workdir} to {flags.to}, whose README.md '
+    f'says how it is read\n{evaluation(flags.workdir, flags.to)}'
+  )
+
+
+def evaluation(workdir: str, model: Path) -> str:
+  """The command that measures an exported model as it was trained; '' where the
+  run has left no config."""
+  if not (program := about(workdir).get('command')):
+    return ''
+  command = [
+    *('python', '-m', f'experiments.{Path(program[0]).stem}'),
+    f'--config=experiments/saved.py:{workdir}/config.json',
+    *(f'--config.model.source={model}', '--config.steps=0'),
+    f'--workdir={model}-evaluation',
+  ]
+  return f'its evaluation:\n  {shlex.join(command)}'
 
 
 def export(workdir: str, which: str, to: Path) -> int:
@@ -58,7 +77,7 @@ def export(workdir: str, which: str, to: Path) -> int:
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(actor, combine(trained, rest), to)
+  exported(actor, combine(trained, rest), to, config)
   return step
 
 

@@ -83,7 +83,10 @@ def analyze(
   shown = markdown(side_by_side(table))
   parts.write(folder / 'fragments.md', [shown + '\n'])
   plot(folder, table, count)
-  parts.say(f'{shown}\n{folder}/fragments.svg')
+  parts.say(
+    f'{shown}\nwrote {folder}/fragments.md, .jsonl, .svg and .png; every '
+    f'answer is in {folder}/parts'
+  )
   return table
 
 

@@ -37,6 +37,7 @@ from etils import epath
 from experiments import command, parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
+from experiments.next_command import next_command
 from experiments.policies import (
   Subject,
   problems_of,
@@ -83,6 +84,13 @@ def generate(config: Config, workdir: str) -> str:
         parts.say(f'part {number + 1} of {len(files)}: {len(found)} rows')
   if jax.process_index() == 0:
     join(files, folder, how.least, count * how.samples)
+    # A backbone that is here; the paper's is Qwen/Qwen3-Embedding-0.6B.
+    backbone = f'--config.feedback.initial.backbone={config.model.source}'
+    triples = f'--config.data.triples={folder}'
+    if command_line := next_command(
+      'generate', 'lrt', triples, backbone, stage='sft'
+    ):
+      parts.say(f'to learn from it:\n  {command_line}')
   return f'{workdir}/train.jsonl'
 
 
@@ -145,16 +153,19 @@ def join(
   files: Sequence[epath.Path], folder: epath.Path, least: float, wanted: int
 ) -> None:
   """Makes one file of what the parts have worth keeping, and says how much."""
-  figures = dict.fromkeys(('sampled', 'complete', 'right', 'kept'), 0)
+  figures = dict.fromkeys(
+    ('sampled', 'complete', 'ungraded', 'with a reward above 0', 'kept'), 0
+  )
   tokens: Any = np.zeros(2)
 
   def kept():
     for line in parts.lines(files):
       row = json.loads(line)
+      reward = np.nan if row['reward'] is None else row['reward']
       # A sum of rewards may fall short by rounding.
-      right = row['reward'] is not None and row['reward'] >= least - 1e-6
-      keep = (row['complete'] and right) or least == -np.inf
-      which = True, row['complete'], right, keep
+      enough = reward >= least - 1e-6
+      keep = (row['complete'] and enough) or least == -np.inf
+      which = True, row['complete'], np.isnan(reward), reward > 0, keep
       for name, holds in zip(figures, which, strict=True):
         figures[name] += holds
       if keep:
@@ -165,9 +176,10 @@ def join(
   reasoning, response = tokens / max(figures['kept'], 1)
   counts = ', '.join(f'{count} {name}' for name, count in figures.items())
   parts.say(
-    f'{counts}; {wanted - figures["sampled"]} not sampled, as their prompts '
-    f'are too long\n{folder}/train.jsonl: {reasoning:.1f} tokens of reasoning '
-    f'and {response:.1f} of response on average'
+    f'{counts} (generate.least={least}); {wanted - figures["sampled"]} not '
+    f'sampled, as their prompts are too long\n{folder}/train.jsonl: '
+    f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '
+    'average'
   )
 
 

@@ -375,7 +375,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
-    exported(actor, combine(loop.state[0], frozen), path)
+    exported(actor, combine(loop.state[0], frozen), path, config)
   conclude(loop, workdir, *written)
   return loop.evaluations
 

@@ -15,6 +15,7 @@ command goes on after a stop.
 """
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def main() -> None:
     words['feedback'].kwargs.swapped = True
     words.evaluate.update(ways=('latent',), budgets=words.evaluate.budgets[:1])
   evaluate.evaluate(words, str(workdir / 'swapped'))
+  runs = shlex.quote(str(workdir))
+  print(
+    f'wrote the tables {workdir}/table/table.md and swapped/table.md, and the '
+    f'figure {workdir}/fragments/fragments.svg; all runs on a page:\n'
+    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
+  )
 
 
 def thinker(workdir: Path) -> Path:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config, configured, named
+from experiments.model_card import model_card
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -251,10 +252,10 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   return tokenizer(text + data.prefill)['input_ids']
 
 
-def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
+def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns. All processes read the parameters, and
-  the first one writes them."""
+  the parameters that its feedback owns and a README.md. All processes read the
+  parameters, and the first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -269,6 +270,7 @@ def exported(actor: Subject, policy: Policy, folder: str | Path) -> None:
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))
+    (Path(path) / 'README.md').write_text(model_card(config), 'utf-8')
 
 
 def share_rows(rows: int, mesh: Mesh) -> None:

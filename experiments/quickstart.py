@@ -9,6 +9,7 @@ HRPO: same data, steps and completions, as many seeds as the minutes allow.
 
 import argparse
 import math
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -68,8 +69,14 @@ def main() -> None:
   )
   print('\n' + as_text(table))
   print('\n' + verdict)
-  print(f'\nCurves: {workdir / "curves.png"}')
-  print(f'Report: {(workdir / "report.html").resolve()}')
+  model = shlex.quote(f'{warm},grpo')
+  print(
+    f'\nCurves: {workdir / "curves.png"}\n'
+    f'Report, for a browser: {(workdir / "report.html").resolve().as_uri()}\n'
+    f'Next, any method from the same start:\n'
+    '  python -m experiments.grpo --workdir=runs/mine '
+    f'--config=experiments/configs/rl_arithmetic.py:{model}'
+  )
 
 
 def train(warm: str, method: str, seed: int, workdir: Path) -> tuple:

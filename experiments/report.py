@@ -1,6 +1,10 @@
 """One page that shows what was run, how it went, and where samples thought.
 
-    python -m experiments.report --runs=runs/grpo,runs/hrpo --out=report.html
+    python -m experiments.report --runs runs/grpo runs/hrpo --out=report.html
+
+A run is the --workdir of a trainer. The folder of a sweep stands for its cells,
+any other folder for the runs in it, and 'runs/seed=*' for what it matches. Runs
+with commas between them are several, but for a name that exists as it stands.
 
 The page is one file without scripts: it can be mailed, archived and opened
 from disk. Texts come from a model and are hostile: they are escaped, and the
@@ -12,16 +16,34 @@ import html
 import io
 import math
 from collections.abc import Mapping
-from numbers import Integral, Real
 from pathlib import Path
 from string import Template
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.charts import Series, binned, line_chart, shade, smooth
-from experiments.samples import samples_html
-from experiments.tables import Run, columns, rows_of, write_whole
+from experiments.charts import (
+  DASHES,
+  Series,
+  binned,
+  dash,
+  identical,
+  line_chart,
+  shade,
+  smooth,
+  smoothing,
+)
+from experiments.run_folders import (
+  about,
+  command_of,
+  differences,
+  find_runs,
+  settings,
+  state,
+)
+from experiments.samples import samples_html, scale_html
+from experiments.step_times import step_times_html
+from experiments.tables import Run, html_table, rows_of, write_whole
 
 # What a page shows first: metric, title, what it means. A metric that no run
 # has is left out; all the others follow under "More metrics".
@@ -56,19 +78,18 @@ def html_report(
   """
   metrics = _metrics(runs)
   samples = {name: rows_of(run, 'completions') for name, run in runs.items()}
-  latent = [max(r['latent'], default=0) for s in samples.values() for r in s]
-  top = max(latent, default=0) or 1.0
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
     intro=''.join(f'<p>{html.escape(p)}</p>' for p in intro.split('\n\n')),
-    table=_table(table),
+    table=html_table(table),
+    origin=_origin(runs),
     legend=_legend(list(runs)),
     curves=_charts(metrics, _CURVES),
     more=_charts(metrics, _others(metrics)),
-    times=_times(metrics),
-    scale=f'{top:.2g}',
-    completions=''.join(samples_html(*run, top) for run in samples.items()),
+    times=step_times_html(metrics),
+    scale=scale_html() if any(samples.values()) else '',
+    completions=''.join(samples_html(*run) for run in samples.items()),
   )
   write_whole(path, page)
 
@@ -83,10 +104,13 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   axes = figure.subplots(rows, across, squeeze=False).ravel()
   for ax in axes:
     ax.set_visible(False)
-  lines = ['-', '--', ':', '-.']
   looks = {
-    name: {'color': f'C{index % 10}', 'linestyle': lines[index // 10 % 4]}
-    for index, name in enumerate(metrics)
+    name: {
+      'color': f'C{i % 8}',
+      'linestyle': DASHES[dash(i)],
+      'zorder': 2 + dash(i),
+    }
+    for i, name in enumerate(metrics)
   }
   for ax, (metric, heading, unit) in zip(axes, shown, strict=False):
     ax.set_visible(True)
@@ -112,8 +136,11 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
   metrics = _metrics(runs)
   table = []
   for name, rows in metrics.items():
-    steps = max((row['step'] + 1 for row in rows), default=0)
-    table.append({'run': name, 'steps': steps})
+    # An evaluation after the last step is no step more.
+    trained = [row for row in rows if 'loss' in row] or rows
+    steps = max((row['step'] + 1 for row in trained), default=0)
+    how = state(str(runs[name]))
+    table.append({'run': name, 'state': how, 'steps': steps})
     for metric, *_ in _CURVES:
       last = [r.get(metric) for r in rows if r['step'] >= 0.9 * steps]
       if values := [value for value in last if value is not None]:
@@ -122,7 +149,11 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
 
 
 def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
-  return {name: rows_of(r, 'metrics', needed=True) for name, r in runs.items()}
+  """Those of a run that ended before its first step are empty."""
+  return {
+    name: rows_of(run, 'metrics', needed=not about(str(run)))
+    for name, run in runs.items()
+  }
 
 
 def _series(metrics: Mapping[str, Run], metric: str) -> dict[str, Series]:
@@ -147,10 +178,55 @@ def _others(metrics: Mapping[str, Run]) -> list[tuple[str, str, str]]:
 def _charts(metrics, curves) -> str:
   return ''.join(
     f'<figure><figcaption><b>{html.escape(heading)}</b> '
-    f'{html.escape(unit)}</figcaption>{line_chart(series, heading)}</figure>'
+    f'{html.escape(unit)}{_remarks(series)}</figcaption>'
+    f'{line_chart(series, heading)}</figure>'
     for metric, heading, unit in curves
     if (series := _series(metrics, metric))
   )
+
+
+def _remarks(series: Mapping[str, Series]) -> str:
+  """What the lines alone do not show."""
+  said = [f'the same line: {", ".join(x)}' for x in identical(series)]
+  if steps := smoothing(series):
+    said.append(f'smoothed, σ = {steps}')
+  return ''.join(f' · {html.escape(x)}' for x in said)
+
+
+def _origin(runs: Mapping[str, str | Path]) -> str:
+  """What made each run, where their configs differ, and all of these."""
+  made = {name: about(str(run)) for name, run in runs.items()}
+  fields = {name: settings(str(run)) for name, run in runs.items()}
+  table = [
+    {
+      'run': name,
+      'state': state(str(run)),
+      'seed': fields[name].get('seed'),
+      'revision': made[name].get('revision', '')[:12],
+      'command': command_of(str(run)),
+    }
+    for name, run in runs.items()
+    if made[name]
+  ]
+  parts = [_scrolled(table)]
+  if len(table) > 1:
+    rows = [
+      {'field': field, **dict(zip(runs, values, strict=True))}
+      for field, values in differences(fields).items()
+    ]
+    told = 'Where the configs differ' if rows else 'The configs are the same'
+    parts += [f'<h3>{told}</h3>', _scrolled(rows)]
+  for name, own in fields.items():
+    lines = '\n'.join(f'{field} = {x}' for field, x in own.items())
+    parts.append(
+      f'<details><summary>All of {html.escape(name)}</summary>'
+      f'<pre>{html.escape(lines)}</pre></details>' * bool(own)
+    )
+  return ''.join(parts) * bool(table)
+
+
+def _scrolled(rows: list[dict]) -> str:
+  return f'<div class="scroll"><table>{html_table(rows)}</table></div>'
 
 
 def _legend(names: list[str]) -> str:
@@ -160,95 +236,36 @@ def _legend(names: list[str]) -> str:
   )
 
 
-def _table(rows: list[dict]) -> str:
-  names = columns(rows)
-  head = ''.join(
-    f'<th{_number(rows[0].get(name))}>{html.escape(str(name))}</th>'
-    for name in names
+def main() -> None:
+  """The command: the runs under their folders' names."""
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.report',
+    description='One page about some runs.',
   )
-  body = ''.join(
-    f'<tr>{"".join(_cell(row.get(name)) for name in names)}</tr>'
-    for row in rows
-  )
-  return f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>' if rows else ''
-
-
-def _cell(value) -> str:
-  text = str(value)
-  if isinstance(value, Real) and not isinstance(value, Integral):
-    text = f'{value:.4g}'
-  if value is None or text == 'nan':
-    text = '–'
-  return f'<td{_number(value)}>{html.escape(text)}</td>'
-
-
-def _number(value) -> str:
-  """Numbers stand at the right of their column."""
-  return ' class="number"' if isinstance(value, Real) else ''
-
-
-def _times(metrics: Mapping[str, Run]) -> str:
-  """A bar a run, as long as its step, split into the parts of that step."""
-  means = {name: _mean_times(rows) for name, rows in metrics.items()}
-  parts = list({part: None for mean in means.values() for part in mean})
-  longest = max((sum(mean.values()) for mean in means.values()), default=0)
-  return ''.join(
-    _bar(name, {part: mean.get(part, 0) for part in parts}, longest)
-    for name, mean in means.items()
-    if mean
-  )
-
-
-def _mean_times(rows: Run) -> dict[str, float]:
-  """Seconds a step spends in each part, without the step that compiles."""
-  rows = [r for r in rows if 'time/step' in r]
-  rows = rows[len(rows) > 1 :]
-  parts = dict.fromkeys(k for r in rows for k in r if k.startswith('time/'))
-  parts.pop('time/step', None)
-  return {k[5:]: float(np.mean([r.get(k) or 0 for r in rows])) for k in parts}
-
-
-def _bar(name: str, parts: Mapping[str, float], longest: float) -> str:
-  total = sum(parts.values())
-  spans = ''.join(
-    f'<span class="p{index % 8}" style="width:{seconds / longest:.3%}"></span>'
-    for index, seconds in enumerate(parts.values())
-  )
-  keys = ''.join(
-    f'<li class="p{index % 8}">{html.escape(part)} <b>{seconds:.2g} s</b> '
-    f'{seconds / total:.0%}</li>'
-    for index, (part, seconds) in enumerate(parts.items())
-  )
-  return (
-    f'<div class="time"><b>{html.escape(name)}</b> {total:.3g} s a step'
-    f'<div class="bar">{spans}</div><ul class="runs">{keys}</ul></div>'
-  )
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(description='One page about some runs.')
   parser.add_argument(
-    '--runs', required=True, help='working directories, separated by commas'
+    '--runs',
+    required=True,
+    nargs='+',
+    action='extend',
+    help='folders of runs or of sweeps, or patterns',
   )
   parser.add_argument('--out', default='report.html', help='the HTML file')
   parser.add_argument('--title', default='Training report')
-  return parser.parse_args()
-
-
-def main() -> None:
-  """The command: the runs under their folders' names."""
-  flags = _flags()
-  folders = flags.runs.rstrip(',').split(',')
-  names = [folder.rstrip('/').rsplit('/', 1)[-1] for folder in folders]
-  if len(set(names)) < len(names):
-    names = folders
-  runs = dict(zip(names, folders, strict=True))
-  html_report(
-    flags.out,
-    title=flags.title,
-    intro='The last tenth of every run, on average.',
-    table=outcome(runs),
-    runs=runs,
+  flags = parser.parse_args()
+  try:
+    runs = find_runs(flags.runs)
+    html_report(
+      flags.out,
+      title=flags.title,
+      intro='The table has means over the last tenth of each run.',
+      table=outcome(runs),
+      runs=runs,
+    )
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
+  print(
+    f'{len(runs)} runs: {", ".join(runs)}\nwrote {flags.out}; open it in a '
+    f'browser: {Path(flags.out).resolve().as_uri()}'
   )
 
 

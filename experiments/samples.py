@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 _SAMPLES = 4  # completions shown of one step
+_MARKS = 0, 0.01, 0.05, 0.1, 0.25, 0.5, 1  # of the scale
 
 
-def samples_html(name: str, rows: list[dict], top: float) -> str:
+def samples_html(name: str, rows: list[dict]) -> str:
   """The completions of a run's first, middle and last sampled step.
 
   Args:
     name: the run.
     rows: of its completions.jsonl.
-    top: the latent share that has the deepest shade, above 0.
   """
   steps = sorted({row['step'] for row in rows})
   chosen = {steps[i] for i in (0, len(steps) // 2, -1)} if steps else ()
@@ -25,7 +25,7 @@ def samples_html(name: str, rows: list[dict], top: float) -> str:
     groups = itertools.groupby(shown, lambda row: row['prompt'])
     articles = ''.join(
       f'<article><blockquote>{html.escape(prompt)}</blockquote>'
-      f'{"".join(_completion(row, top) for row in group)}</article>'
+      f'{"".join(_completion(row) for row in group)}</article>'
       for prompt, group in groups
     )
     state = ' open' if step == steps[-1] else ''
@@ -35,11 +35,18 @@ def samples_html(name: str, rows: list[dict], top: float) -> str:
   return ''.join(parts)
 
 
-def _completion(row: Mapping, top: float) -> str:
+def scale_html() -> str:
+  """What the shades mean: the same on every page."""
+  marks = ''.join(_token(f' {x:.0%} ', x) for x in _MARKS)
+  return f'<div class="scale tokens">latent share {marks}</div>'
+
+
+def _completion(row: Mapping) -> str:
   reward = '–' if row['reward'] is None else f'{row["reward"]:.3g}'
-  share = np.mean(row['latent']) if row['latent'] else 0.0
+  known = [latent for latent in row['latent'] if latent is not None]
+  share = np.mean(known) if known else 0.0
   pairs = zip(row['tokens'], row['latent'], strict=True)
-  tokens = ''.join(_token(text, latent, top) for text, latent in pairs)
+  tokens = ''.join(_token(text, latent) for text, latent in pairs)
   return (
     f'<header><span>reward <b>{reward}</b></span>'
     f'<span>answer <b>{html.escape(str(row["answer"]))}</b></span>'
@@ -49,10 +56,12 @@ def _completion(row: Mapping, top: float) -> str:
   )
 
 
-def _token(text: str, latent: float, top: float) -> str:
+def _token(text: str, latent: float | None) -> str:
+  """Shaded by the root of its share: a few hundredths are to be seen."""
+  shade = min(max(latent or 0.0, 0.0), 1.0) ** 0.5
+  told = '–' if latent is None else f'{latent:.3f}'
   return (
-    f'<i style="--l:{latent / top:.2f}" data-tip="latent {latent:.3f}">'
-    f'{_visible(text)}</i>'
+    f'<i style="--l:{shade:.2f}" data-tip="latent {told}">{_visible(text)}</i>'
   )
 
 

@@ -226,8 +226,8 @@ def main() -> None:
   except (ValueError, OSError) as error:
     parser.error(str(error))
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  parts.write(epath.Path(flags.out), lines)
-  print(f'wrote {len(found)} answers to {flags.out}')
+  count = parts.write(epath.Path(flags.out), lines)
+  print(f'wrote {count} answers to {flags.out}')
 
 
 if __name__ == '__main__':

@@ -331,7 +331,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
       loop.state = tuple(state)
       loop.learned([figures], {'stage': stage})
-  exported(actor, combine(loop.state[0], frozen), f'{workdir}/model')
+  exported(actor, combine(loop.state[0], frozen), f'{workdir}/model', config)
   conclude(loop, workdir, f'{workdir}/model')
   return loop.evaluations
 

@@ -20,10 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-import fsspec
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.summary.writer.record_writer import RecordWriter
-from tqdm import tqdm
+try:
+  import fsspec
+  from tensorboard.compat.proto import event_pb2, summary_pb2
+  from tensorboard.summary.writer.record_writer import RecordWriter
+  from tqdm import tqdm
+except ModuleNotFoundError as error:
+  error.msg += ': pip install "hybrid-latent[train]"'
+  raise
 
 # Protobuf makes these classes at import, where no type checker sees them.
 _Event: Any = vars(event_pb2)['Event']

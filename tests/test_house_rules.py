@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # Imports point to the left, or stay within a layer.
 LAYERS = (
-  ('types', 'trees', 'sharding'),
+  ('types', 'trees', 'sharding', 'extras'),
   ('ops',),
   (
     *('models', 'formats', 'policy'),

@@ -20,7 +20,6 @@ import numpy as np
 
 from experiments.benchmarks.hostile_texts import REPEATED, SMALL, repeated
 from hybrid_latent.rewards.grader import Grader
-from hybrid_latent.rewards.hyrea import FORMAT
 
 GOLD = '1729'
 RIGHT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'

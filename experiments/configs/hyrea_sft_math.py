@@ -6,7 +6,7 @@ section 3.1 and table 5.
         --config.data.path=NUMINA
     python -m experiments.sft --workdir=runs/cold \
         --config=experiments/configs/hyrea_sft_math.py:MODEL \
-        --config.data.scored=runs/numina
+        --config.data.path=NUMINA --config.data.scored=runs/numina
     python -m experiments.grpo --workdir=runs/hyrea \
         --config=experiments/configs/hyrea_rl_math.py:runs/cold/model \
         --config.data.path=MATH

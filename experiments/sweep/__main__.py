@@ -4,13 +4,20 @@ r"""Trains every configuration of a grid, and compares them on one page.
         --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo \
         --grid="config.feedback.initial.r_min=0.95,0.98,0.99; config.seed=0,1"
 
-A grid names fields and their values, and `argument` for what stands behind the
-colon of --config. Values that have commas are separated by bars:
-"argument=runs/sft/model,hrpo|runs/sft/model,direct". --zip, written the same,
-takes the first values together, then the second ones. --list=FILE has a row a
-cell, JSON Lines or CSV. All that is given is multiplied, and each may be given
-more than once. Other options that begin with --config. hold for every cell.
-Nothing runs before all of it is checked.
+A grid names fields and their values: `argument` for what stands behind the
+colon of --config, `config` for the whole of it. A semicolon ends a field;
+commas separate its values, or bars where it has one. In `argument` and `config`
+a comma is a part of the value, and only bars separate. Nothing does within
+brackets, or within quotes around a value:
+
+    --grid="argument=MODEL,hrpo|MODEL,direct; config.data.system='Think; say'"
+    --grid="config=grpo.py:MODEL|hrpo.py:MODEL; config.seed=0,1"
+
+A cell runs without the fields, swept or not, that only other cells' configs
+have. --zip, written the same, takes the first values together, then the second
+ones. --list=FILE has a row a cell, JSON Lines or CSV. All that is given is
+multiplied, and each may be given more than once. Other options that begin with
+--config. hold for every cell. Nothing runs before all of it is checked.
 
 Instead, Optuna may choose the values by what became of earlier ones:
 
@@ -19,16 +26,19 @@ Instead, Optuna may choose the values by what became of earlier ones:
 
 A cell is a run of the trainer with a folder of its own under WORKDIR/cells: on
 this machine, --jobs at a time, or with --executor=slurm or sky on others, whose
-options are those of --machine ("partition=gpu,gpus_per_node=8,time=600"). The
-same command goes on with a sweep that was stopped: what is finished is left
-alone, what runs is followed, what was told to end resumes. --plan shows the
-cells, which of them compile the same, and what a device has to hold, here or on
-a --target that is not there; --dry-run shows what would be started. Neither
-starts it. Ends with WORKDIR/table.csv, curves.png and report.html, and with
-exit code 1 if a cell failed.
+options are those of --machine ("partition=gpu,gpus_per_node=8,time=600").
+Ctrl-C lets the cells of this machine save and end (exit code 130), Ctrl-C again
+kills them. The same command goes on with a sweep that was stopped: what is
+finished is left alone, what runs is followed, what was told to end resumes.
+--plan shows the cells; --plan=compile also which of them compile the same and
+what a device has to hold, here or on a --target that is not there, in minutes;
+--dry-run shows what would be started. None starts it. Ends with
+WORKDIR/table.csv, curves.png and report.html, and with exit code 1 if a cell
+failed.
 """
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +65,11 @@ def main() -> int:
   except (ModuleNotFoundError, ValueError) as error:
     parser.error(str(error))
   except KeyboardInterrupt:
-    return RESTART
+    return 130
+
+
+class Terminated(KeyboardInterrupt):
+  """SIGTERM, or the terminal has gone."""
 
 
 def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
@@ -70,8 +84,18 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
     raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
   made = lambda some: cells(flags.config, some, fixed, folder, flags.remote)
   every = [] if flags.search else made(points(*given))
+  for cell in every:
+    if cell.without:
+      names = ', '.join(cell.without)
+      print(f'{cell.label}: runs without {names}: its config has no such field')
   if flags.plan:
-    print(plan(every, flags.trainer, flags.target))
+    if flags.plan == 'compile' or flags.target:
+      print(plan(every, flags.trainer, flags.target))
+    else:
+      print(
+        f'{markdown([*map(_line, every)])}\n\n{len(every)} cells; '
+        '--plan=compile compiles them, and says what a device has to hold'
+      )
     return 0
   setup = Setup(
     EXECUTORS[flags.executor](machine(flags.machine), flags.retries),
@@ -83,26 +107,41 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
       print(f'# {cell.label}')
       print(setup.executor.shown(command(cell, setup), cell.folder))
     return 0
-  if flags.search:
-    every = searched(flags, made, setup)
-  else:
-    for _ in followed(every, len(every), setup):
-      pass
+  try:
+    if flags.search:
+      searched(flags, made, setup, every)
+    else:
+      for _ in followed(every, len(every), setup):
+        pass
+  except KeyboardInterrupt as stopped:
+    print(interrupted(every), file=sys.stderr)
+    return RESTART if isinstance(stopped, Terminated) else 130
   print(compared(every, Path(flags.workdir)))
   return 0 if all(map(finished, every)) else 1
+
+
+def interrupted(cells: Sequence[Cell]) -> str:
+  """What is finished when a sweep is stopped, and how it goes on."""
+  over = [cell.label for cell in cells if finished(cell)]
+  again = shlex.join(['python', '-m', 'experiments.sweep', *sys.argv[1:]])
+  told = f': {"; ".join(over)}' if over else ''
+  return (
+    f'{len(over)} of {len(cells)} cells are finished{told}\nThe same command '
+    f'goes on:\n  {again}'
+  )
 
 
 def searched(
   flags: argparse.Namespace,
   made: Callable[[Sequence[Point]], list[Cell]],
   setup: Setup,
-) -> list[Cell]:
-  """The cells of a search, and their runs."""
+  found: list[Cell],
+) -> None:
+  """Runs the cells of a search, and puts them in `found` as they begin."""
   search = Search(
     flags.search, Path(flags.workdir), flags.metric, flags.minimize
   )
   trials: dict[Path, int] = {}
-  found = []
 
   def chosen() -> Iterator[Cell]:
     for number, point in search.points(flags.trials):
@@ -115,7 +154,6 @@ def searched(
   for cell, status in followed(chosen(), flags.trials, setup):
     if status == 0:
       search.tell(trials[cell.folder], cell)
-  return found
 
 
 def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
@@ -127,31 +165,38 @@ def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
   from experiments.aot.targets import GIB, target
 
   devices = target(where).devices if where else jax.devices()
+  kind = where or devices[0].device_kind
   names: dict[str, str] = {}
   table = []
-  for cell in every:
+  for number, cell in enumerate(every, 1):
+    print(
+      f'[{number}/{len(every)}] {cell.label}: compiling for {kind}, which '
+      'takes a minute or more; nothing runs',
+      file=sys.stderr,
+      flush=True,
+    )
     programs, held = planned(cell.config, trainer, devices)
     names.setdefault(programs, f'#{len(names) + 1}')
-    done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
-    state = 'finished' if finished(cell) else 'to resume' if done else 'new'
-    table.append(
-      {
-        **cell.values,
-        'state': state,
-        'steps': f'{done} of {cell.config.steps}',
-        'programs': names[programs],
-        'GiB a device': held / GIB,
-        'folder': cell.folder.name,
-      }
-    )
-  kind = where or devices[0].device_kind
+    found = {'programs': names[programs], 'GiB a device': held / GIB}
+    table.append(_line(cell, found))
   told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
   return f'{markdown(table)}\n\n{told}'
 
 
-def _interrupted(*_) -> None:
-  """SIGTERM is as Ctrl-C."""
-  raise KeyboardInterrupt
+def _line(cell: Cell, found: dict | None = None) -> dict:
+  """A cell before it runs, and what was found of it."""
+  done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
+  return {
+    **cell.values,
+    'state': 'finished' if finished(cell) else 'to resume' if done else 'new',
+    'steps': f'{done} of {cell.config.steps}',
+    **(found or {}),
+    'folder': cell.folder.name,
+  }
+
+
+def _terminated(*_) -> None:
+  raise Terminated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -161,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   add = parser.add_argument
-  add('--config', required=True, help='FILE.py[:ARGUMENT]')
+  add('--config', help='FILE.py[:ARGUMENT]')
   add('--workdir', required=True, help='folder of the sweep')
   add('--trainer', default='grpo', help='a module of experiments')
   for name, text in (
@@ -179,12 +224,20 @@ def _parser() -> argparse.ArgumentParser:
   add('--remote', default='', help='folder of the runs, such as gs://...')
   add('--jobs', type=int, help='cells that run at a time')
   add('--retries', type=int, default=100, help='of a cell that was ended')
-  add('--plan', action='store_true', help='show the cells, train nothing')
+  add(
+    '--plan',
+    nargs='?',
+    const='cells',
+    choices=('cells', 'compile'),
+    help='show the cells, or what they compile to; train nothing',
+  )
   add('--target', default='', help='of --plan: see experiments/aot/targets.py')
   add('--dry-run', action='store_true', help='show what would be started')
   return parser
 
 
 if __name__ == '__main__':
-  signal.signal(signal.SIGTERM, _interrupted)
+  for name in signal.SIGTERM, signal.SIGHUP:
+    if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup wants it
+      signal.signal(name, _terminated)
   sys.exit(main())

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report import curves_png, html_report
-from experiments.sweep.following import finished
+from experiments.sweep.executors import LOG
+from experiments.sweep.following import finished, log_end
 from experiments.sweep.grid import Cell
 from experiments.tables import columns, markdown, rows_of, write_whole
 
@@ -42,16 +43,29 @@ def compared(cells: Sequence[Cell], workdir: Path) -> str:
     runs=runs,
   )
   names = 'table.csv', 'curves.png', 'report.html'
-  files = '\n'.join(str(workdir / name) for name in names)
-  return f'\n{markdown(table)}\n\n{files}'
+  files = [str(workdir / name) for name in names]
+  failed = [
+    f'{cell.label}: {last} (its log: {cell.folder / LOG})'
+    for cell in cells
+    if not finished(cell)
+    for last in log_end(cell, 1) or ['it left no word']
+  ]
+  if failed:
+    files += ['', f'{len(failed)} of {len(cells)} cells failed:', *failed]
+  return '\n'.join(['', markdown(table), '', *files])
+
+
+def state(cell: Cell) -> str:
+  """How far it has come."""
+  started = (cell.folder / LOG).exists() or rows_of(cell.run, 'metrics')
+  return 'finished' if finished(cell) else 'failed' if started else 'not run'
 
 
 def outcome(cell: Cell) -> dict:
   """A cell's line of the table: its values, and what they led to."""
   rows = rows_of(cell.run, 'metrics')
   numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
-  state = 'finished' if finished(cell) else 'failed'
-  line = {**cell.values, 'state': state, 'steps': len(numbers('loss'))}
+  line = {**cell.values, 'state': state(cell), 'steps': len(numbers('loss'))}
   rewards = tuple(f'eval/{name}/' for name in cell.config.get('rewards', {}))
   for name in dict.fromkeys(name for row in rows for name in row):
     if f'{name}/'.startswith(rewards) and (values := numbers(name)):
@@ -62,6 +76,8 @@ def outcome(cell: Cell) -> dict:
       means = np.convolve(values, np.full(width, 1 / width), 'valid')
       of = {'first': means[0], 'best': means.max(), 'last': means[-1]}
       line |= {f'{heading}, {when}': float(of[when]) for when in which}
+  if line['state'] == 'failed' and (last := log_end(cell, 1)):
+    line['error'] = last[0]
   return line
 
 

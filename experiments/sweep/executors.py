@@ -1,6 +1,7 @@
 """Where the runs of a sweep happen: on this machine, on a SLURM cluster, in a
 cloud."""
 
+import contextlib
 import getpass
 import importlib
 import json
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from experiments.launch import recipes
 from hybrid_latent.cluster import RESTART
+from hybrid_latent.extras import missing
 
 LOG = 'log.txt'  # in the folder of a cell: what its trainer printed
 State = int | str | None  # exit status; 'queued' or 'running'; ended unseen
@@ -77,12 +79,26 @@ class Local:
     ]
 
   def stop(self, jobs: Sequence[str]) -> str:
-    """SIGTERM: a trainer saves, and ends."""
-    for job in jobs:
-      self._processes[job].send_signal(signal.SIGTERM)
-    for job in jobs:
-      self._processes[job].wait()
-    return 'have saved and ended; the same command goes on'
+    """SIGTERM: a trainer saves, and ends. SIGKILL at the next Ctrl-C."""
+    running = [self._processes[job] for job in jobs]
+    print(
+      f'{len(running)} of the runs save and end, each after its step; Ctrl-C '
+      'once more kills them',
+      file=sys.stderr,
+      flush=True,
+    )
+    try:
+      for process in running:
+        process.send_signal(signal.SIGTERM)
+      for process in running:
+        process.wait()
+    except KeyboardInterrupt:
+      for process in running:
+        with contextlib.suppress(ProcessLookupError):
+          os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+      return 'were killed, each goes on from its last checkpoint'
+    return 'have ended'
 
 
 class Slurm:
@@ -134,7 +150,7 @@ class Slurm:
 
   def stop(self, jobs: Sequence[str]) -> str:
     """They are the cluster's."""
-    return 'go on; the same command follows them'
+    return 'go on'
 
 
 def attempt(command: Sequence[str], folder: str) -> None:
@@ -187,7 +203,7 @@ class Sky:
 
   def stop(self, jobs: Sequence[str]) -> str:
     """They are the cloud's."""
-    return 'go on; the same command follows them'
+    return 'go on'
 
 
 EXECUTORS: dict[str, Callable[[Mapping[str, str], int], Executor]] = {
@@ -204,9 +220,7 @@ def needed(package: str) -> ModuleType:
   except ModuleNotFoundError as error:
     if error.name != package:
       raise
-    raise ValueError(
-      f'{package} is not installed: pip install "hybrid-latent[sweep]"'
-    ) from None
+    raise ValueError(str(missing('sweep', package))) from None
 
 
 def _on_path(command: str) -> None:

@@ -150,20 +150,25 @@ def _note(cell: Cell) -> dict:
 def _failure(cell: Cell, state: State) -> str:
   """What is known of it, with the end of its log."""
   what = 'ended unseen' if state is None else f'failed with status {state}'
-  log = cell.folder / LOG
-  if not log.exists():
+  if not (last := log_end(cell, 12)):
     return what
-  last = log.read_text('utf-8', 'replace').splitlines()[-12:]
+  return '\n    '.join([f'{what}, see {cell.folder / LOG}', *last])
+
+
+def log_end(cell: Cell, count: int) -> list[str]:
+  """The last lines of what its trainer printed that are not empty."""
+  log = cell.folder / LOG
+  lines = log.read_text('utf-8', 'replace').splitlines() if log.exists() else []
   # A model's text may be in it, and a terminal obeys some characters.
-  plain = [''.join(c if c.isprintable() else ' ' for c in x) for x in last]
-  return '\n    '.join([f'{what}, see {log}', *plain])
+  plain = (''.join(c if c.isprintable() else ' ' for c in x) for x in lines)
+  return [line for line in plain if line.strip()][-count:]
 
 
 def _progress(cell: Cell) -> list[str]:
   """Steps, the last reward, seconds a step."""
   try:
     rows = [row for row in rows_of(cell.run, 'metrics') if 'loss' in row]
-  except ValueError:  # a line that is being written
+  except ValueError:  # the table at the end says what is wrong with it
     rows = []
   last = rows[-1] if rows else {}
   number = lambda name: f'{x:.3g}' if (x := last.get(name)) is not None else '–'

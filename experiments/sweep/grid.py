@@ -1,6 +1,7 @@
 """The cells of a sweep: a config for each point of a grid, checked as its
 trainer will check it."""
 
+import functools
 import hashlib
 import itertools
 import re
@@ -8,7 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from flax.traverse_util import flatten_dict
+
 from experiments.command import Config, resolved
+from experiments.sweep.grammar import WHOLE, is_field, ranges
 from hybrid_latent.data.row_files import numbered_rows
 
 Point = dict[str, str]  # swept field -> its value, as a command line has it
@@ -23,6 +27,7 @@ class Cell(NamedTuple):
   options: list[str]  # what its trainer is told
   folder: Path  # where the sweep notes what became of it
   remote: str = ''  # the folder of all runs, where it is another
+  without: tuple[str, ...] = ()  # fields that only other cells' configs have
 
   @property
   def run(self) -> str:
@@ -67,62 +72,88 @@ def points(
   return found
 
 
-def ranges(option: str, text: str) -> dict[str, list[str]]:
-  """Field -> its values, of 'field=value,value; field=value|value'."""
-  fields = {}
-  for part in map(str.strip, text.split(';')):
-    field, equals, right = map(str.strip, part.partition('='))
-    if not equals or not _is_field(field):
-      raise ValueError(
-        f"{option}: {part!r}: write 'config.field=value,value' or "
-        "'argument=value|value', with a semicolon between two fields"
-      )
-    values = [x.strip() for x in right.split('|' if '|' in right else ',')]
-    if field in fields:
-      raise ValueError(f'{option}: {part!r}: write each field once')
-    fields[field] = values
-  return fields
-
-
 def cells(
-  config: str,
+  config: str | None,
   swept: Sequence[Point],
   fixed: Sequence[str],
   folder: Path,
   remote: str = '',
 ) -> list[Cell]:
-  """A cell a point.
+  """A cell a point. Where the points have several configs, a cell goes without
+  the fields that only the configs of others have.
 
   Args:
-    config: FILE.py[:ARGUMENT].
+    config: FILE.py[:ARGUMENT]; None where every point has `config`.
     swept: the points; their common fields are not in the labels.
     fixed: --config.field=value, the same for all cells.
     folder: of the cells' folders.
     remote: of the runs, where these are not in their cells' folders.
 
-  Raises ValueError for what a config does not know or cannot be.
+  Raises ValueError for what no config knows or what cannot be.
   """
-  file, _, argument = config.partition(':')
-  found = []
-  for values, label in zip(swept, _labels(swept), strict=True):
-    chosen = values.get('argument', argument)
-    path = f'{file}:{chosen}' if chosen else file
-    own = [f'--{f}={x}' for f, x in values.items() if f != 'argument']
-    found.append(
-      Cell(
-        label or 'the only cell',
-        values,
-        resolved(path, [*fixed, *own]),
-        [f'--config={path}', *fixed, *own],
-        folder / _folder_name(values),
-        remote,
-      )
+  of_all = {_field(option): option for option in fixed}
+  asked, lacked, found = set(), {}, {}
+  for values in swept:
+    path, options = _path(config, values), of_all | _options(values)
+    lacking = _lacking(path, options)
+    asked, lacked = asked | (options.keys() - lacking.keys()), lacked | lacking
+    kept = [option for field, option in options.items() if field not in lacking]
+    values = {field: x for field, x in values.items() if field not in lacking}
+    found.setdefault((f'--config={path}', *kept), (values, (*lacking,)))
+  for field in lacked.keys() - asked:  # no config has it
+    raise lacked[field]
+  fields = list(dict.fromkeys(field for values in swept for field in values))
+  labels = _labels([values for values, _ in found.values()], fields)
+  return [
+    Cell(
+      label or 'the only cell',
+      values,
+      resolved(options[0].removeprefix('--config='), options[1:]),
+      [*options],
+      folder / _folder_name(values),
+      remote,
+      without,
     )
+    for (options, (values, without)), label in zip(
+      found.items(), labels, strict=True
+    )
+  ]
+
+
+def _path(config: str | None, values: Point) -> str:
+  """FILE.py[:ARGUMENT] of a cell."""
+  if not (chosen := values.get('config', config)):
+    raise ValueError('write --config=FILE.py[:ARGUMENT], or config= in --grid')
+  file, _, argument = chosen.partition(':')
+  argument = values.get('argument', argument)
+  return f'{file}:{argument}' if argument else file
+
+
+def _options(values: Point) -> dict[str, str]:
+  """What a trainer is told of the fields of a cell's config."""
+  return {f: f'--{f}={x}' for f, x in values.items() if f not in WHOLE}
+
+
+def _field(option: str) -> str:
+  """config.field of '--config.field=value'."""
+  return option.removeprefix('--').partition('=')[0]
+
+
+def _lacking(path: str, options: dict[str, str]) -> dict[str, ValueError]:
+  """The fields that a config does not have, and what it says of each."""
+  found, known = {}, _fields(path)
+  for field, option in options.items():
+    if field.removeprefix('config.') not in known:
+      try:
+        resolved(path, [option])
+      except ValueError as error:
+        found[field] = error
   return found
 
 
-def _is_field(name: str) -> bool:
-  return name == 'argument' or name.startswith('config.')
+@functools.cache
+def _fields(path: str) -> frozenset[str]:
+  return frozenset(flatten_dict(resolved(path, []).to_dict(), sep='.'))
 
 
 def _listed(path: Path) -> list[Point]:
@@ -134,7 +165,7 @@ def _listed(path: Path) -> list[Point]:
   example, found = '{"config.seed": 1, "argument": "x"}', []
   for place, row in numbered_rows(path, example):
     row = {f: x for f, x in row.items() if x != ''}
-    if not row or not all(map(_is_field, row)):
+    if not row or not all(map(is_field, row)):
       raise ValueError(
         f'--list: {path}, {place} is {row!r}: write fields and their values, '
         f'{example}'
@@ -143,27 +174,40 @@ def _listed(path: Path) -> list[Point]:
   return found
 
 
-def _labels(swept: Sequence[Point]) -> list[str]:
+def _labels(swept: Sequence[Point], fields: Sequence[str]) -> list[str]:
   """How a legend names each point: by what is not the same in all of them, and
-  of an argument by the words that not all of them have."""
-  fields = list(dict.fromkeys(field for point in swept for field in point))
+  of a config and its argument by the words that not all of them have."""
   varied = [f for f in fields if len({point.get(f) for point in swept}) > 1]
   ends = [field.rpartition('.')[2] for field in fields]
-  arguments = [set(p['argument'].split(',')) for p in swept if 'argument' in p]
-  shared = set.intersection(*arguments) if arguments else set()
+  shared = {
+    field: set.intersection(
+      *(set(_words(field, p[field])) for p in swept if field in p)
+    )
+    for field in WHOLE
+    if field in fields
+  }
 
   def part(field, value):
     end = field.rpartition('.')[2]
-    if field != 'argument':
+    if field not in WHOLE:
       name = end if ends.count(end) == 1 else field.removeprefix('config.')
       return f'{name}={value}'
-    own = ','.join(word for word in value.split(',') if word not in shared)
+    own = ','.join(x for x in _words(field, value) if x not in shared[field])
     return own or value
 
-  return [
+  labels = [
     ', '.join(part(f, point[f]) for f in varied if f in point)
     for point in swept
   ]
+  return labels if len({*labels}) == len(labels) else [*map(str, swept)]
+
+
+def _words(field: str, value: str) -> list[str]:
+  """Of an argument, and of FILE.py:ARGUMENT the file's name before them."""
+  file, colon, argument = value.partition(':')
+  if field == 'argument':
+    return value.split(',')
+  return [Path(file).stem, *(argument.split(',') if colon else ())]
 
 
 def _folder_name(values: Point) -> str:

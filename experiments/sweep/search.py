@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.sweep.executors import needed
-from experiments.sweep.grid import Cell, Point, ranges
+from experiments.sweep.grammar import ranges
+from experiments.sweep.grid import Cell, Point
 from experiments.tables import rows_of
 
 

@@ -271,11 +271,13 @@ class Transformer(nnx.Module):
     return jax.tree.map(lambda w: w[i], self.layers)
 
 
-def unstack(model: Transformer) -> Transformer:
+def unstack(model: Any) -> Any:
   """The same model as decoding wants it: a weight per layer, in the dtype of
   the computation. Call it inside the program that decodes: it costs one copy
   of the weights while that program runs. The barrier keeps XLA from moving
-  the slices back into the loop."""
+  the slices back into the loop. A model of another kind is as it was."""
+  if not isinstance(model, Transformer):
+    return model
   model = jax.tree.map(lambda w: w.astype(model.config.dtype), model)
   layers = tuple(model._layer(i) for i in range(model.config.layers))
   model.layers = nnx.data(jax.lax.optimization_barrier(layers))

@@ -19,14 +19,15 @@ from hybrid_latent.types import Stop
 
 STOP_IDS, CLOSING_IDS = 8, 32  # room for as many: other ids do not recompile
 _NEVER = 2**30
+_NO_DELIMITER = np.zeros((2, 1), np.int8)  # an id past it stays in its state
 _ENDED, _CUT, _LATE = range(3)  # rows of stop.closing
 
 
 def stop_rule(
   tokens: Sequence[int],
   limit: int,
-  pad: int,
-  delimiter: Int[np.ndarray, 'a v'],
+  pad: int = 0,
+  delimiter: Int[np.ndarray, 'a v'] = _NO_DELIMITER,
   *,
   thinking: int = _NEVER,
   ended: Sequence[int] = (),
@@ -40,8 +41,8 @@ def stop_rule(
   Args:
     tokens: ids that end a row.
     limit: tokens that a row may have in all.
-    pad: id written after a row has ended.
-    delimiter: the automaton of what ends the thinking.
+    pad: id written after a row has ended, which nothing reads.
+    delimiter: the automaton of what ends the thinking; by default nothing.
     thinking: tokens that the thinking may have.
     ended, cut: ids written after a thinking that ended by itself, or was cut.
     late: ids written at the budget into an answer that has not ended.

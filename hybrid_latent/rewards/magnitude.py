@@ -9,8 +9,8 @@ from typing import Any
 from sympy import (
   Basic,
   Float,
-  MatrixBase,
   MatPow,
+  MatrixBase,
   Pow,
   Product,
   Rational,

@@ -18,17 +18,21 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from math_verify import (
-  ExprExtractionConfig,
-  LatexExtractionConfig,
-  parse,
-  verify,
-)
-
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.latex import boxed
 from hybrid_latent.rewards.magnitude import bits
 from hybrid_latent.rewards.notation import plain, without_words
+
+try:
+  from math_verify import (
+    ExprExtractionConfig,
+    LatexExtractionConfig,
+    parse,
+    verify,
+  )
+except ModuleNotFoundError as error:
+  error.msg += ': pip install "hybrid-latent[train]"'
+  raise
 
 # Without a limit of its own, it warns that it has none.
 for part in ('parser', 'grader'):

@@ -37,7 +37,7 @@ def codi(model_folder, tmp_path_factory):
   config.eval.prompts = 0
 
   def look(actor):
-    exported(actor, actor.policy, folder / 'before')
+    exported(actor, actor.policy, folder / 'before', config)
     before.append(jax.tree.map(np.array, actor.policy.feedback.inner))
 
   lesson = taught(config.lock(), folder, look)

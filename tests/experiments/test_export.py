@@ -1,12 +1,23 @@
 """A model from any checkpoint of a run."""
 
+import json
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from experiments.export import export
+from experiments.command import resolved
+from experiments.export import evaluation, export
+from experiments.model_card import model_card
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
 from tests.experiments.runs import saved
+
+# Of ml_collections, where it loads a config file.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+
+CONFIGS = Path(__file__).parents[2] / 'experiments/configs'
 
 
 @pytest.mark.parametrize(('which', 'step'), [('3', 3), ('latest', 4)])
@@ -21,6 +32,36 @@ def test_the_adapters_of_that_step_are_merged(
   expected = before['layers.q.weight'] + 2.0 * b @ a  # alpha / rank
   np.testing.assert_allclose(after['layers.q.weight'], expected, atol=1e-6)
   np.testing.assert_array_equal(after['embedding'], before['embedding'])
+  card = (tmp_path / 'model' / 'README.md').read_text()
+  assert 'library_name: transformers' in card.split('---')[1]
+  assert 'its feedback `gated:gated`' in card
+
+
+def test_a_card_says_what_was_trained_and_what_others_leave_out():
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct', [])
+  card = model_card(config)
+  assert 'base_model: Qwen/Qwen2.5-1.5B-Instruct\n' in card
+  assert "    data.of.task = 'gsm8k'\n" in card
+  assert 'python -m experiments.grpo ' in card
+  assert '    rollout.sampling.temperature = 0.5\n' in card
+  words = model_card(resolved(f'{CONFIGS}/sft_gsm8k.py:{CONFIGS}', []))
+  assert 'base_model' not in words and '`generate`' not in words
+  assert 'python -m experiments.sft ' in words
+
+
+def test_the_next_command_is_one_that_a_shell_reads(tmp_path):
+  assert evaluation(str(tmp_path), tmp_path) == ''
+  folder = tmp_path / 'a b'
+  folder.mkdir()
+  about = {'command': ['/x/experiments/grpo.py']}
+  (folder / 'config.json').write_text(json.dumps(about))
+  command = evaluation(str(folder), tmp_path / 'm').splitlines()[-1]
+  assert shlex.split(command)[2:6] == [
+    'experiments.grpo',
+    f'--config=experiments/saved.py:{folder}/config.json',
+    f'--config.model.source={tmp_path}/m',
+    '--config.steps=0',
+  ]
 
 
 @pytest.mark.parametrize(

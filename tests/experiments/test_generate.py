@@ -1,5 +1,6 @@
 """Triples of question, reasoning and response; a job that stops and goes on."""
 
+import json
 import re
 import shutil
 import signal
@@ -9,8 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
-from experiments import generate
+from experiments import generate, parts
 from hybrid_latent import cluster, sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.jsonl import problems
@@ -156,16 +158,30 @@ def test_another_bound_chooses_again_without_a_model(
     expected = [r for r in rows if r['complete'] and r['reward'] >= least]
     assert kept == expected
   assert 0 < len(kept) < sum(row['complete'] for row in rows)
-  right = sum(row['reward'] >= least for row in rows)
-  first, second = capsys.readouterr().out.splitlines()[-2:]
+  above = sum(row['reward'] > 0 for row in rows)
+  *_, first, second = capsys.readouterr().out.splitlines()
   assert first == (
-    f'20 sampled, {sum(row["complete"] for row in rows)} complete, {right} '
-    f'right, {len(kept)} kept; 0 not sampled, as their prompts are too long'
+    f'20 sampled, {sum(row["complete"] for row in rows)} complete, 0 ungraded, '
+    f'{above} with a reward above 0, {len(kept)} kept (generate.least=0.1); '
+    '0 not sampled, as their prompts are too long'
   )
   mean = lambda name: f'{np.mean([row[name] for row in kept]):.1f}'
   assert second == (
     f'{tmp_path}/train.jsonl: {mean("reasoning_tokens")} tokens of reasoning '
     f'and {mean("response_tokens")} of response on average'
+  )
+
+
+def test_what_is_kept_is_not_called_right(tmp_path, capsys):
+  """least=-inf keeps everything."""
+  row = {'complete': True, 'reasoning_tokens': 1, 'response_tokens': 1}
+  rows = [{**row, 'reward': 0.0}] * 3 + [{**row, 'reward': None}]
+  files = parts.numbered(epath.Path(tmp_path), 1)
+  parts.write(files[0], [json.dumps(x) + '\n' for x in rows])
+  generate.join(files, epath.Path(tmp_path), -np.inf, 4)
+  assert capsys.readouterr().out.startswith(
+    '4 sampled, 4 complete, 1 ungraded, 0 with a reward above 0, 4 kept '
+    '(generate.least=-inf)'
   )
 
 

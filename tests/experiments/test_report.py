@@ -9,8 +9,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from experiments import report
-from experiments.charts import binned, line_chart, smooth
+from experiments.charts import binned, identical, line_chart, smooth, smoothing
 from experiments.report import curves_png, html_report, outcome
+from experiments.step_times import step_times_html
 from hybrid_latent.telemetry import Telemetry
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&\'"\n'
@@ -86,24 +87,36 @@ def test_every_metric_has_a_chart_and_unknown_ones_come_last(page):
     ET.fromstring(svg)
 
 
-def test_tokens_are_shaded_relative_to_the_most_latent_one(page):
+def test_tokens_are_shaded_on_the_same_scale_on_every_page(page):
   shades = re.findall('<i style="--l:(.*?)" data-tip="latent (.*?)">', page)
+  scale = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
+  assert shades[:7] == [(f'{x**0.5:.2f}', f'{x:.3f}') for x in scale]
   # Two tokens of the first, the middle and the last step of either run.
   assert (
-    shades
-    == [('0.00', '0.000')] * 6 + [*(('1.00', '0.200'), ('0.50', '0.100'))] * 3
+    shades[7:]
+    == [('0.00', '0.000')] * 6 + [*(('0.45', '0.200'), ('0.32', '0.100'))] * 3
   )
-  assert '0.2</div>' in page  # the legend's end
 
 
 def test_a_bar_shows_where_a_step_spends_its_time(page):
   assert page.count('decode <b>3 s</b> 75%') == 2
   assert page.count('style="width:75.000%"') == 2
+  assert page.count('4 s per step, the median of 29; 1 that compiled left') == 2
+
+
+def test_steps_that_compile_are_no_part_of_the_step_time():
+  row = lambda step, seconds: {'step': step, 'time/step': seconds,
+                               'time/decode': seconds}  # fmt: skip
+  resumed = [row(i, 40.0 if i % 5 == 0 else 3.4) for i in range(20)]
+  bar = step_times_html({'a': resumed, 'b': [row(0, 7.0)], 'c': []})
+  assert '3.4 s per step, the median of 16; 4 that compiled left out' in bar
+  assert '7 s per step, the median of 1<' in bar and '>c<' not in bar
 
 
 def test_outcome_is_the_last_tenth(runs):
   assert outcome(runs)[1] == {
     'run': 'hrpo',
+    'state': None,
     'steps': 30,
     'eval/accuracy': 0.75,
     'reward': pytest.approx((27 + 28 + 29) / 90),
@@ -130,12 +143,15 @@ def test_what_is_no_run_is_named(tmp_path):
     outcome({'a': tmp_path / 'nowhere'})
 
 
-def test_the_command(runs, tmp_path, monkeypatch):
+def test_the_command(runs, tmp_path, monkeypatch, capsys):
   out = tmp_path / 'out.html'
   names = ','.join(map(str, runs.values()))
   monkeypatch.setattr(sys, 'argv', ['', f'--runs={names}', f'--out={out}'])
   report.main()
-  assert '<td>hrpo</td><td class="number">30</td>' in out.read_text()
+  assert '<td>hrpo</td><td>–</td><td class="number">30</td>' in out.read_text()
+  assert capsys.readouterr().out == (
+    f'2 runs: grpo, hrpo\nwrote {out}; open it in a browser: {out.as_uri()}\n'
+  )
 
 
 def test_smoothing_neither_shifts_nor_invents():
@@ -150,6 +166,26 @@ def test_a_long_curve_keeps_its_mean_and_its_last_step():
   steps, values = binned(np.arange(2400.0), np.arange(2400.0))
   assert len(steps) == 240 and steps[-1] == 2399
   assert values.mean() == 1199.5
+
+
+@pytest.mark.parametrize(
+  'values', [[1.0000001, 1.0000009], [1e6 + 0.1, 1e6 + 0.9], [1e-7, 9e-7]]
+)
+def test_ticks_have_labels_of_their_own(values):
+  svg = line_chart({'a': (np.arange(2.0), np.array(values))}, 'x')
+  labels = re.findall('text-anchor="end">(.*?)<', svg)
+  assert len(set(labels)) == len(labels) >= 4
+  assert max(map(len, labels)) < 6
+
+
+def test_lines_that_coincide_are_named():
+  steps, up = np.arange(30.0), np.linspace(0, 1, 30)
+  series = {'a': (steps, up), 'b': (steps, up * 2), 'c': (steps, up.copy())}
+  assert identical(series) == [['a', 'c']]
+  assert smoothing(series) == '1 steps'
+  assert smoothing({'a': (steps[:5], up[:5])}) == ''
+  dashes = re.findall(r'<g class="c\d (d\d)">', line_chart(series, 'x'))
+  assert dashes == ['d0', 'd1', 'd2']
 
 
 @pytest.mark.parametrize('values', [[0.0], [3.0, 3.0], [float('nan'), 1e9]])

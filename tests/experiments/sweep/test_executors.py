@@ -3,8 +3,11 @@ what SkyPilot is handed."""
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,8 +68,31 @@ def test_a_process_is_told_to_end(folder):
   assert executor.states([job]) == ['running']
   while not (folder / 'log.txt').read_text():
     time.sleep(0.02)
-  assert 'saved' in executor.stop([job])
+  assert executor.stop([job]) == 'have ended'
   assert executor.states([job]) == [RESTART]
+
+
+def test_the_second_interrupt_kills(folder, capfd, interruptible):
+  """Of a run that does not end: here, one that ignores SIGTERM."""
+  executor = Local({}, 0)
+  code = (
+    'import signal, time\n'
+    'signal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
+    'print("up", flush=True)\n'
+    'time.sleep(60)'
+  )
+  job = executor.start(python(code), folder)
+  while not (folder / 'log.txt').read_text():
+    time.sleep(0.02)
+  interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+  timer = threading.Timer(0.3, interrupt)
+  timer.start()
+  assert executor.stop([job]) == (
+    'were killed, each goes on from its last checkpoint'
+  )
+  timer.join()
+  assert executor.states([job]) == [-signal.SIGKILL]
+  assert 'Ctrl-C once more kills them' in capfd.readouterr().err
 
 
 def test_an_executor_says_what_it_lacks(folder, monkeypatch):

@@ -115,6 +115,42 @@ def test_the_argument_is_a_field_and_bars_keep_commas_together():
   assert one.config.rollout.closing.cut == 'a, b'
 
 
+def test_configs_go_side_by_side_and_a_cell_has_the_fields_of_its_own():
+  """HRPO beside GRPO: only one of them has a gate."""
+  grpo, hrpo = (
+    f'{ROOT}/experiments/configs/{name}_gsm8k.py' for name in ('grpo', 'hrpo')
+  )
+  text = f'config={grpo}:M|{hrpo}:M; {R_MIN}=0.9,0.98; config.seed=0,1'
+  found = grid_of(text, None, ['--config.data.path=my data'])
+  assert [c.label for c in found] == [
+    *('grpo_gsm8k, seed=0', 'grpo_gsm8k, seed=1'),
+    *('hrpo_gsm8k, r_min=0.9, seed=0', 'hrpo_gsm8k, r_min=0.9, seed=1'),
+    *('hrpo_gsm8k, r_min=0.98, seed=0', 'hrpo_gsm8k, r_min=0.98, seed=1'),
+  ]
+  assert [c.without for c in found] == [(R_MIN,)] * 2 + [()] * 4
+  assert {c.config.data.path for c in found} == {'my data'}
+  assert found[2].config.feedback.initial.r_min == 0.9
+  assert found[0].options == [
+    f'--config={grpo}:M',
+    '--config.data.path=my data',
+    '--config.seed=0',
+  ]
+  assert len({c.folder for c in found}) == 6
+  # An argument is of all of them, and a fixed field as well of some only.
+  found = grid_of(
+    f'config={grpo}|{hrpo}; argument=M,smoke|N', None, [f'--{R_MIN}=0.9']
+  )
+  assert [c.label for c in found] == [
+    *('grpo_gsm8k, M,smoke', 'grpo_gsm8k, N'),
+    *('hrpo_gsm8k, M,smoke', 'hrpo_gsm8k, N'),
+  ]
+  assert [c.config.model.source for c in found] == ['M', 'N'] * 2
+  with pytest.raises(ValueError, match=r'has no field config\.sed'):
+    grid_of(f'config={grpo}:M|{hrpo}:M; config.sed=0', None)
+  with pytest.raises(ValueError, match='write --config=FILE'):
+    grid_of('config.seed=0', None)
+
+
 def test_a_folder_is_a_cells_own_and_does_not_move():
   names = [c.folder.name for c in grid_of('argument=x/y,hrpo|x_y,hrpo')]
   assert len(set(names)) == 2 and '/' not in ''.join(names)

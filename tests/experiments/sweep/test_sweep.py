@@ -16,7 +16,6 @@ from experiments.sweep import __main__ as sweep
 from experiments.sweep import executors
 from experiments.sweep.comparison import outcome
 from experiments.sweep.grid import cells, points
-from hybrid_latent.cluster import RESTART
 from tests.experiments.runs import quick_compiler, steps
 
 # Of ml_collections, where it loads a config file.
@@ -151,6 +150,7 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
   assert '[1/4] grpo, group=1: failed with status 1, see ' in told
   assert 'ValueError: config.rollout.group is 1: a completion' in told
   assert '\x1b' not in told
+  assert '2 of 4 cells failed:\ngrpo, group=1: ' in told
   with (tmp_path / 'table.csv').open() as file:
     table = list(csv.DictReader(file))
   assert [(r['state'], r['steps']) for r in table] == [
@@ -241,9 +241,9 @@ def test_the_command(tmp_path, model_folder, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_sweep_that_is_told_to_end_ends_its_runs(
-  tmp_path, model_folder, monkeypatch, capsys
+  tmp_path, model_folder, monkeypatch, capsys, interruptible
 ):
-  """SIGTERM to the sweep; the same command resumes."""
+  """Ctrl-C to the sweep; the same command resumes."""
   monkeypatch.chdir(ROOT)
   monkeypatch.setenv('PYTHONPATH', f'{ROOT}{os.pathsep}{ROOT / "kernels"}')
   monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
@@ -262,9 +262,11 @@ def test_a_sweep_that_is_told_to_end_ends_its_runs(
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(executors.Local, 'states', interrupting)
-    assert sweep.main() == RESTART
-  done = len(steps(folder))
-  assert 0 < done < 40 and 'have saved and ended' in capsys.readouterr().err
+    assert sweep.main() == 130
+  done, told = len(steps(folder)), capsys.readouterr().err
+  assert 0 < done < 40
+  assert '1 of the runs save and end, each after its step; Ctrl-C once' in told
+  assert '0 of 1 cells are finished\nThe same command goes on:\n' in told
   options(monkeypatch, *sys.argv[1:4], f'--config.steps={done + 1}')
   assert sweep.main() == 0, capsys.readouterr().out
   assert [row['step'] for row in steps(folder)] == list(range(done + 1))

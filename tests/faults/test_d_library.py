@@ -1,0 +1,111 @@
+"""A new user's first hour with export, generate, entropy, and as a library."""
+
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from experiments import generate
+from experiments.command import resolved
+from experiments.model_card import model_card
+from experiments.next_command import next_command
+from hybrid_latent.models.transformer import unstack
+from hybrid_latent.ops.thinking import stop_rule
+from tests.foreign_models import plain
+
+# Of ml_collections, where it loads a config file.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'experiments/configs'
+
+
+def test_what_generate_keeps_is_not_called_right(tmp_path, capsys, now):
+  row = {'complete': False, 'reasoning_tokens': 1, 'response_tokens': 1}
+  (tmp_path / 'part').write_text(f'{json.dumps({**row, "reward": 0.0})}\n' * 8)
+  folder = epath.Path(tmp_path)
+  generate.join([folder / 'part'], folder, -np.inf, 8)
+  told = capsys.readouterr().out
+  now('generate: least=-inf, every reward 0', '8 completions', told)
+  assert told.startswith(
+    '8 sampled, 0 complete, 0 ungraded, 0 with a reward above 0, 8 kept '
+    '(generate.least=-inf); '
+  )
+
+
+@pytest.mark.parametrize(
+  ('tool', 'config', 'trainer', 'stage'),
+  [
+    ('entropy', 'hyrea_sft_math.py:M,smoke', 'sft', None),
+    ('generate', 'lrt_gsm8k.py:M,words', 'lrt', 'sft'),
+  ],
+)
+def test_a_command_that_a_tool_prints_resolves(
+  tool, config, trainer, stage, monkeypatch, now
+):
+  options = f'--config={CONFIGS}/{config}', '--config.data.path=my data'
+  monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *options, '--workdir=w'])
+  new = '--config.data.scored=s' if tool == 'entropy' else '--config.seed=1'
+  command = next_command(tool, trainer, new, stage=stage)
+  now(f'{tool}: the next command', shlex.join(options), command)
+  _, _, module, _, path, *rest = shlex.split(command)
+  assert module == f'experiments.{trainer}'
+  assert resolved(path.partition('=')[2], rest).data.path == 'my data'
+
+
+def test_an_export_says_what_transformers_leaves_out(now):
+  card = model_card(resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', []))
+  told = card.partition('**')[2].partition('**')[0]
+  now('export: the model card', 'a model of HRPO', told)
+  assert told == '`generate` of transformers knows words alone.'
+  assert 'experiments.grpo --workdir=evaluation --config.steps=0' in card
+
+
+def test_the_example_runs_as_it_stands(now):
+  names = runpy.run_path(str(ROOT / 'examples/rollout_in_your_project.py'))
+  gap = abs(names['trajectory'].log_probs - names['scores'].log_probs).max()
+  now('library: the snippet', 'examples/rollout_in_your_project.py',
+      f'{names["trajectory"].tokens.shape} sampled')  # fmt: skip
+  assert gap < 1e-5
+
+
+def test_a_model_of_ones_own_is_decoded_as_it_is(now):
+  model = plain()
+  now('library: unstack', 'a model without config', type(unstack(model)))
+  assert unstack(model) is model
+
+
+def test_a_stop_needs_no_automaton(now):
+  stop = stop_rule([1], 24)
+  now('library: stop_rule', 'stop_rule([1], 24)', jax.tree.map(jnp.shape, stop))
+  assert stop.limit == 24 and stop.pad == 0 and not stop.delimiter.any()
+
+
+def test_contributing_says_where_a_feedback_joins(now):
+  text = (ROOT / 'CONTRIBUTING.md').read_text()
+  places = re.findall(r'`((?:tests|experiments)/[\w/]+\.py)`', text)
+  now('CONTRIBUTING', 'a new feedback', places)
+  assert {'tests/tiny.py', 'experiments/configs/rl_arithmetic.py'} <= {*places}
+  assert all((ROOT / place).exists() for place in places)
+
+
+@pytest.mark.slow
+def test_a_package_that_is_missing_is_named_with_its_extra(now):
+  """A subprocess that cannot see it; the whole base install has a test too."""
+  code = 'import sys; sys.modules["tensorboard"] = None; import hybrid_latent'
+  done = subprocess.run(
+    [sys.executable, '-c', f'{code}.telemetry'],
+    cwd=ROOT, capture_output=True, text=True,
+  )  # fmt: skip
+  told = done.stderr.splitlines()[-1]
+  now('the base install', 'import hybrid_latent.telemetry', told)
+  assert told.endswith('pip install "hybrid-latent[train]"')
