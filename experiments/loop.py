@@ -70,8 +70,8 @@ class Loop:
     batches_of: Callable[[int], Any],
     latents: bool = False,
   ):
-    self.state, self.batches = state, None
-    self.step = self.start = 0
+    self.state, self.step, self.start = state, 0, 0
+    self.batches: Any = None
     self.evaluations: list[Figures] = []
     self.figures: Figures = {}  # of the last step
     self.clock = StepClock()
@@ -231,7 +231,10 @@ class Loop:
   def _roll_back(self) -> None:
     """To the last checkpoint, and from there on with the data that follows."""
     self.checkpoints.wait()
-    step, rollbacks = self.checkpoints.latest, self._counts['rollbacks'] + 1
+    step, rollbacks = (
+      self.checkpoints.latest or 0,
+      self._counts['rollbacks'] + 1,
+    )
     like = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
       self.state,
@@ -250,7 +253,7 @@ class Loop:
   def _log_step(self, step: int, figures: Figures) -> None:
     """With how fast it was, and which alarms are on."""
     limits, counts = self._config.alarms, self._counts
-    tokens = int(figures.get('completions/tokens', figures.get('tokens')))
+    tokens = int(figures.get('completions/tokens', figures.get('tokens', 0)))
     counts['num_tokens'] += tokens
     seen = figures | {'max_tokens': self._config.rollout.max_tokens}
     if not self._latents:

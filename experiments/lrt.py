@@ -352,7 +352,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     clock = loop.clock
     speaker = Sampler(config, there, actor, run.prefill, run.decode, grader)
     for step in loop.steps():
-      batch = None if loop.last else next(loop.batches)
+      batch: Any = None if loop.last else next(loop.batches)
       evaluates = tests and loop.due(config.eval.every)
       if not (loop.settle() and loop.ready(evaluate if evaluates else None)):
         continue

@@ -12,6 +12,7 @@ from experiments.loop import NonFinite
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.cluster import TrainingStopped
 from tests.experiments import lrt_tiny, rl_tiny, toy_trainer
+from tests.experiments.processes import started
 from tests.experiments.runs import quick_compiler, saved, steps
 
 KIND = 'a ruined update is a success'
@@ -69,6 +70,21 @@ def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now):
   left = {path.name for path in tmp_path.iterdir()}
   assert not left & {'model', 'reasoner'}
   now(KIND, f'{module.__name__}, steps=1, lr=nan', error.value)
+
+
+@pytest.mark.slow
+def test_the_command_fails_with_a_sentence(model_folder, tmp_path, now):
+  config = f'experiments/configs/sft_arithmetic.py:{model_folder}'
+  given = 'steps=1', 'batch=4', 'data.of.count=16', 'eval.prompts=0'
+  words = ['-m', 'experiments.sft', f'--config={config}',
+           f'--workdir={tmp_path}/run', '--config.micro_batches=1',
+           '--config.optimizer.groups.model.lr=nan',
+           *[f'--config.{x}' for x in given]]  # fmt: skip
+  with started(words, tmp_path, devices=1) as run:
+    assert run.codes() == [1]
+  told = run.logs[0].read_text()
+  assert 'error: step 0: loss ' in told and 'Traceback' not in told
+  now(KIND, 'the command, lr=nan', told[told.index('error: ') :])
 
 
 def test_groups_that_are_all_flat_and_what_a_run_says_at_its_end(
