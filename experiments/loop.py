@@ -231,16 +231,12 @@ class Loop:
   def _roll_back(self) -> None:
     """To the last checkpoint, and from there on with the data that follows."""
     self.checkpoints.wait()
-    step, rollbacks = (
-      self.checkpoints.latest or 0,
-      self._counts['rollbacks'] + 1,
-    )
-    like = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-      self.state,
-    )
+    step = self.checkpoints.latest or 0
+    rollbacks = self._counts['rollbacks'] + 1
+    like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+    shapes = jax.tree.map(like, self.state)
     jax.tree.map(lambda x: x.delete(), self.state)  # two may not fit
-    self.state = self.checkpoints.restore(step, like)
+    self.state = self.checkpoints.restore(step, shapes)
     self._recall(self.checkpoints.notes(step))
     self._counts['rollbacks'] = rollbacks
     self.batches.set_state(self._position)
