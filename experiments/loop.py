@@ -281,7 +281,7 @@ class Loop:
     self._counts |= {name: notes[name] for name in self._counts & notes.keys()}
 
   def _opened(self) -> Telemetry:
-    where = {'process': jax.process_index(), 'resume_step': self.start}
+    where: Any = {'process': jax.process_index(), 'resume_step': self.start}
     return Telemetry(self._workdir, total=self._config.steps, **where)
 
 
