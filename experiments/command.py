@@ -4,20 +4,14 @@ import argparse
 import ast
 import difflib
 import importlib
-import json
 import pkgutil
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags, logging
-from etils import epath
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
@@ -27,11 +21,13 @@ from hybrid_latent import cluster
 Config = Any  # a ConfigDict: its fields are those of the config file
 
 
-def run(train: Callable[[Config, str], object]) -> None:
+def run(
+  train: Callable[[Config, str], object], *, resumes: bool = True
+) -> None:
   """`train(config, workdir)` with `--config=FILE.py[:ARGUMENT]`, any number of
   `--config.field=value`, and `--workdir=FOLDER`; on all processes of a cluster
-  (`cluster.join`). WORKDIR/config.json keeps what it takes to repeat the run.
-  The exit code is cluster.RESTART where the same command should go on."""
+  (`cluster.join`), in a folder that is its own meanwhile (workdir.opened). The
+  exit code is cluster.RESTART where the same command should go on."""
   parser = argparse.ArgumentParser(
     usage='python -m experiments.TRAINER --config=FILE.py[:ARGUMENT] '
     '--workdir=FOLDER [--config.FIELD=VALUE ...]',
@@ -50,8 +46,13 @@ def run(train: Callable[[Config, str], object]) -> None:
     parser.error(str(error))
   logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
   keep_compiled()
-  with cluster.ending_together(known.workdir):
-    write_run(config, known.workdir)
+  # Late: it takes seconds, and imports this module.
+  workdir = importlib.import_module('experiments.workdir')
+
+  with (
+    cluster.ending_together(known.workdir),
+    workdir.opened(config, known.workdir, resumes=resumes),
+  ):
     train(config, known.workdir)
 
 
@@ -104,42 +105,6 @@ def _literal(name, text):
     raise ValueError(
       f'config.{name}={text}: write a Python literal, such as 0.2 or (0.2, 0.3)'
     ) from error
-
-
-def write_run(config: Config, workdir: str) -> None:
-  """Writes WORKDIR/config.json: the resolved config, the command, and what
-  computed it."""
-  if jax.process_index():
-    return
-  packages = 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint'
-  about = {
-    'config': json.loads(config.to_json_best_effort()),
-    'command': sys.argv,
-    'revision': revision(),
-    'python': platform.python_version(),
-    'versions': {name: metadata.version(name) for name in packages},
-    'devices': [str(jax.device_count()), jax.devices()[0].device_kind],
-    'processes': jax.process_count(),
-  }
-  folder = epath.Path(workdir)
-  folder.mkdir(parents=True, exist_ok=True)
-  part = folder / 'config.json.part'
-  part.write_text(json.dumps(about, indent=2))
-  part.replace(folder / 'config.json')
-
-
-def revision() -> str:
-  """The git commit of this code, with '+' where it was edited since; its
-  version where it is installed without git."""
-  git = ['git', '-C', str(Path(__file__).parent)]
-  ask = lambda *words: subprocess.run(
-    [*git, *words], capture_output=True, text=True
-  )
-  head = ask('rev-parse', 'HEAD')
-  if head.returncode:
-    return metadata.version('hybrid-latent')
-  edited = ask('status', '--porcelain', '--untracked-files=no').stdout
-  return head.stdout.strip() + ('+' if edited else '')
 
 
 def named(spec: str, package: str) -> Callable:

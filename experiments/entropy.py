@@ -77,7 +77,7 @@ def annotate(config: Config, workdir: str) -> str:
   source = problems_of(config.data)(split=config.data.train)
   worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
-  check(config, folder, len(source))
+  check(config, folder, source)
   shares = parts.ranges(len(source), size)
   files = parts.numbered(folder, len(shares))
   over, *done = parts.there([folder / 'steps.jsonl', *files])
@@ -135,7 +135,7 @@ def annotate(config: Config, workdir: str) -> str:
   return f'{workdir}/steps.jsonl'
 
 
-def check(config: Config, folder: epath.Path, rows: int) -> None:
+def check(config: Config, folder: epath.Path, source: Sequence[dict]) -> None:
   """Writes down what the entropies depend on. ValueError for settings that
   cannot be, and where the folder has entropies of something else."""
   if config.entropy.measure not in MEASURES:
@@ -151,8 +151,7 @@ def check(config: Config, folder: epath.Path, rows: int) -> None:
   names |= {name for name in fields if name.startswith('data.')}
   names -= {'data.test', 'data.scored'}  # which are not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
-  new['rows of the data'] = rows
-  parts.same_job(folder / 'entropy.json', new, 'entropies')
+  parts.same_job(config, folder / 'entropy.json', new, source, 'entropies')
 
 
 def encoded(some: Sequence[dict], tokenizer, data: Config) -> list[Row]:
@@ -253,4 +252,4 @@ def _placed(x: np.ndarray, mesh: Mesh) -> jax.Array:
 
 
 if __name__ == '__main__':
-  command.run(annotate)
+  command.run(annotate, resumes=False)

@@ -45,7 +45,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import command, parts
+from experiments import command, parts, policies
 from experiments.command import Config
 from experiments.completions import decisive, speaker
 from experiments.latent_cosine import latent_figures
@@ -170,8 +170,8 @@ def check(config: Config, folder: epath.Path) -> None:
         'write budgets of more tokens than are reserved'
       )
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  job['config.data.test'] = config.data.test
-  parts.same_job(folder / 'evaluate.json', job, 'a table')
+  rows = policies.problems_of(config.data)(split=config.data.test)
+  parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
 def measured(
@@ -229,14 +229,10 @@ def measured(
 def asking(config: Config, line: Line) -> Config:
   """The config of the one that a line asks, without other limits."""
   config, how = config.copy_and_resolve_references(), config.evaluate
-  config.steps = 0
+  config.steps = 0  # nothing is trained
+  config.rollout.update(thinking=0, answer=0, buckets=1)
   config.rollout.update(
-    mode=line.way,
-    max_tokens=max(how.budgets),
-    reserved=how.reserved,
-    thinking=0,
-    answer=0,
-    buckets=1,
+    mode=line.way, max_tokens=max(how.budgets), reserved=how.reserved
   )
   if line.way == 'neither':
     config.data.prefill += config.rollout.closing.neither
@@ -298,4 +294,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate)
+  command.run(evaluate, resumes=False)

@@ -13,8 +13,6 @@ import shlex
 from contextlib import closing
 from pathlib import Path
 
-from etils import epath
-
 from experiments.policies import exported
 from experiments.run_folders import about
 from experiments.saved import from_fields
@@ -60,15 +58,16 @@ def export(workdir: str, which: str, to: Path) -> int:
   if to.exists():
     raise FileExistsError(f'--to: {to} exists: write elsewhere')
   folder = f'{workdir}/checkpoints'
-  if not epath.Path(folder).is_dir():
+  if not (kept := Checkpoints(folder).steps):
     raise ValueError(f'--workdir: {workdir} has no checkpoints')
-  with closing(Checkpoints(folder)) as checkpoints:
-    kept = checkpoints.steps
-    notes = checkpoints.notes(kept[-1])
+  # One that is asked for may be whole where the newest is not.
+  asked = which in map(str, kept)
+  newest = int(which) if asked else Checkpoints(folder).latest or 0
+  notes = Checkpoints(folder).notes(newest)
   config = from_fields(json.loads(notes['config']))
   best = config.checkpoint.get('best', '')
   with closing(Checkpoints(folder, best=best)) as checkpoints:
-    named = {'latest': kept[-1]} | ({'best': checkpoints.best} if best else {})
+    named = {'latest': newest} | ({'best': checkpoints.best} if best else {})
     step = named.get(which) or (int(which) if which.isdecimal() else None)
     if step not in kept:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')

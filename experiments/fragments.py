@@ -25,7 +25,6 @@ answer. The same command goes on after a stop; more shares may be added.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -107,9 +106,7 @@ def check(
     raise ValueError('--generated: the folder has no rows: write one that has')
   fields = parts.settings(config, 'eval.samples')
   job = decisive(fields, 'eval.samples', 'eval.sampling')
-  job['rows'] = len(source)
-  job['of'] = hashlib.sha256(json.dumps(source).encode()).hexdigest()
-  parts.same_job(folder / 'job.json', job, 'answers')
+  parts.same_job(config, folder / 'job.json', job, source, 'answers')
 
 
 def answer(
@@ -279,7 +276,7 @@ def main() -> None:
   parser.add_argument('--kinds', type=words, default=KINDS)
   parser.add_argument('--shares', type=numbers, default=SHARES)
   flags, sys.argv[1:] = parser.parse_known_args()
-  command.run(partial(analyze, **vars(flags)))
+  command.run(partial(analyze, **vars(flags)), resumes=False)
 
 
 if __name__ == '__main__':

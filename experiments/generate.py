@@ -56,7 +56,7 @@ def generate(config: Config, workdir: str) -> str:
   source = problems_of(config.data)(split=config.data.train)
   folder, how = epath.Path(workdir), config.generate
   count = min(how.prompts or len(source), len(source))
-  check(config, folder, count)
+  check(config, folder, source, count)
   ranges = parts.ranges(count, how.rows_per_part)
   files = parts.numbered(folder, len(ranges))
   todo = [i for i, over in enumerate(parts.there(files)) if not over]
@@ -94,13 +94,15 @@ def generate(config: Config, workdir: str) -> str:
   return f'{workdir}/train.jsonl'
 
 
-def check(config: Config, folder: epath.Path, prompts: int) -> None:
+def check(
+  config: Config, folder: epath.Path, source: Sequence[dict], prompts: int
+) -> None:
   """Writes down what the completions depend on. ValueError for settings that
   cannot be, and where the folder has completions of something else."""
   counts = 'generate.samples', 'generate.rows_per_part'
   job = decisive(parts.settings(config, *counts), *counts)
   job['prompts of the data'] = prompts
-  parts.same_job(folder / 'generate.json', job, 'completions')
+  parts.same_job(config, folder / 'generate.json', job, source, 'completions')
 
 
 def check_delimiter(delimiter: str, actor: Subject) -> None:
@@ -184,4 +186,4 @@ def join(
 
 
 if __name__ == '__main__':
-  command.run(generate)
+  command.run(generate, resumes=False)

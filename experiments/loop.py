@@ -24,7 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.command import Config
-from experiments.policies import checked_resume
+from experiments.resume import checked_resume, identity
 from hybrid_latent import alarms, cluster
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.telemetry import StepClock, Telemetry
@@ -76,7 +76,7 @@ class Loop:
     self.figures: Figures = {}  # of the last step
     self.clock = StepClock()
     self._config, self._workdir, self._mesh = config, workdir, mesh
-    self._constant = {'config': config.to_json(), 'trainer': trainer}
+    self._identity = identity(config, trainer)
     zeros = dict.fromkeys(('num_tokens', 'skipped', 'rollbacks'), 0)
     self._counts: Figures = {**zeros, 'alarms': {}}
     self._batches_of, self._latents = batches_of, latents
@@ -273,7 +273,7 @@ class Loop:
     return alarms.explained(name, self._config.alarms[name])
 
   def _save(self, step: int, position: Any, figures: Figures | None = None):
-    notes = {**self._constant, **self._counts, 'data': position}
+    notes = {**self._identity, **self._counts, 'data': position}
     self.checkpoints.save(step, self.state, notes, figures)
 
   def _recall(self, notes: Figures) -> None:

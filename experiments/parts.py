@@ -13,6 +13,11 @@ from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 
 from experiments.command import Config
+from experiments.resume import PLACES, differences
+from experiments.workdir import write_run
+from hybrid_latent.data.digest import digest
+
+_ROWS = 'rows of the data, SHA-256'
 
 
 def settings(config: Config, *counts: str) -> dict[str, Any]:
@@ -25,24 +30,36 @@ def settings(config: Config, *counts: str) -> dict[str, Any]:
   return fields
 
 
-def same_job(path: epath.Path, new: dict[str, Any], holds: str) -> None:
-  """Writes down what a job's results depend on. ValueError where its folder,
+def same_job(
+  config: Config,
+  path: epath.Path,
+  fields: dict[str, Any],
+  rows: Sequence[dict],
+  holds: str,
+) -> None:
+  """Writes down what a job's results depend on, `fields` of its config and the
+  `rows` that it reads, and WORKDIR/config.json. ValueError where its folder,
   which `holds` results, has written down something else."""
-  if not path.exists():
+  new = json.loads(json.dumps(fields | {_ROWS: digest(rows)[:16]}))
+  if path.exists():
+    try:
+      old = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+      raise ValueError(
+        f'{path} is not as it was written ({error}): choose another --workdir, '
+        'or delete this one'
+      ) from None
+    # An older version has no digest.
+    free = PLACES if _ROWS in old else ()
+    if wrong := differences({_ROWS: new[_ROWS]} | old, new, config, free):
+      raise ValueError(
+        f'{path.parent} holds {holds} of another configuration:\n'
+        + '\n'.join(wrong)
+        + '\nWrite these as they were to go on, or choose another --workdir.'
+      )
+  else:
     write(path, [json.dumps(new, indent=2)])
-    return
-  old = json.loads(path.read_text())
-  wrong = [
-    f'  {name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in old | new
-    if old.get(name) != new.get(name)
-  ]
-  if wrong:
-    raise ValueError(
-      f'{path.parent} holds {holds} of another configuration:\n'
-      + '\n'.join(wrong)
-      + '\nWrite these as they were to go on, or choose another --workdir.'
-    )
+  write_run(config, str(path.parent))
 
 
 def numbered(folder: epath.Path, count: int) -> list[epath.Path]:

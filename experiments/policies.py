@@ -1,7 +1,6 @@
 """From a config to what an experiment trains: a policy on the mesh, its
 tokenizer, and how its completions end."""
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -205,37 +204,6 @@ def problems_of(data: Config) -> Callable:
   return partial(rows, function, data.source, of=data.of.to_dict(), **given)
 
 
-def check_data(config: Config) -> None:
-  """Reads all that a run trains and is evaluated on, which refuses what is
-  wrong with it before a model is loaded."""
-  data = config.data
-  if config.steps and not data.get('scored') and not data.get('triples'):
-    rows = problems_of(data)(split=data.train)
-    learnt = config.get('curriculum', {}).get('function')
-    if learnt and learnt != 'worked:worked_solutions':  # that needs none
-      named('steps:worked', 'hybrid_latent.curricula')(rows[0])
-  if not config.eval.prompts:
-    return
-  if not trains_on_all(config):
-    problems_of(data)(split=data.test)
-    return
-  logging.getLogger(__name__).warning(
-    'no evaluation: %s has rows for training alone; write data.test=FILE to '
-    'evaluate, or eval.prompts=0',
-    data.path,
-  )
-
-
-def trains_on_all(config: Config) -> bool:
-  """Whether `data.path` has nothing but training rows, so that there is no
-  evaluation. Never where one is what the run is for."""
-  data = config.data
-  if not config.steps or config.checkpoint.best or not data.get('path'):
-    return False
-  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  return data.source == 'jsonl:problems' and alone(data.path, data.test)
-
-
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   """A row's prompt: `data.template` with its {question}, or without one the
   model's chat template up to where it answers, and what is put into its mouth
@@ -307,24 +275,3 @@ def check(config: Config) -> None:
       f'{rollout.buckets}: batches that are joined need one shape, so write '
       'rollout.buckets=1'
     )
-
-
-def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
-  """A checkpoint's notes, if its run is the one that `config` describes."""
-  fields = lambda text: named_leaves(json.loads(text))
-  old, new = fields(notes['config']), fields(config.to_json())
-  free = {'steps', 'eval', 'completions', 'checkpoint', 'grader', 'mesh',
-          'micro_batches', 'dump_every', 'generate', 'evaluate',
-          'nonfinite', 'alarms'}  # fmt: skip
-  wrong = [
-    f'  config.{name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in sorted(old.keys() | new.keys())
-    if name.partition('.')[0] not in free and old.get(name) != new.get(name)
-  ]
-  if wrong:
-    raise ValueError(
-      f'{workdir} holds a run of another configuration:\n'
-      + '\n'.join(wrong)
-      + '\nWrite these as they were to resume it, or choose another --workdir.'
-    )
-  return notes

@@ -11,6 +11,7 @@ import argparse
 import math
 import shlex
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def main() -> None:
   print(
     f'\nCurves: {workdir / "curves.png"}\n'
     f'Report, for a browser: {(workdir / "report.html").resolve().as_uri()}\n'
-    f'Next, any method from the same start:\n'
-    '  python -m experiments.grpo --workdir=runs/mine '
+    'Next, any method from the same start:\n'
+    f'  {shlex.quote(sys.executable)} -m experiments.grpo --workdir=runs/mine '
     f'--config=experiments/configs/rl_arithmetic.py:{model}'
   )
 

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
-from experiments.policies import Subject, problems_of, trains_on_all
+from experiments.data_check import trains_on_all
+from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
 from hybrid_latent.formats.tokenizer import answer_opening
@@ -98,11 +99,12 @@ def opening(actor: Subject, data: Config, mode: Mode | None) -> str:
   that stands between latents and answer, where latents are read."""
   fields = 'system', 'template', 'prefill', 'enable_thinking'
   settings = {name: data[name] for name in fields}
-  begun = answer_opening(actor.tokenizer, **settings)
+  tokenizer: Any = actor.tokenizer
+  begun = answer_opening(tokenizer, **settings)
   closing = getattr(actor.policy.feedback, 'closing', None)
   if closing is None or mode not in (None, Mode.LATENT):
     return begun
-  return begun + actor.tokenizer.decode(closing, skip_special_tokens=True)
+  return begun + tokenizer.decode(closing, skip_special_tokens=True)
 
 
 class Sampler:
@@ -137,8 +139,9 @@ class Sampler:
     ids, mode = batch['ids'], batch.get('mode', self._mode)
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)
-    read: Any = [batch[name][:, -width:] for name in ('tokens', 'mask')]
-    prompt = sharding.from_host(Prompt(*read, ids, mode), self._mesh)
+    tokens, mask = (batch[name][:, -width:] for name in ('tokens', 'mask'))
+    read: Any = tokens, mask, ids, mode
+    prompt = sharding.from_host(Prompt(*read), self._mesh)
     with jax.set_mesh(self._mesh):
       return prompt, self._prefill(weights, prompt)
 

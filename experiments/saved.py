@@ -13,8 +13,15 @@ from experiments.command import Config
 
 
 def get_config(argument: str) -> Config:
-  """The config of a run's config.json."""
-  return from_fields(json.loads(Path(argument).read_text('utf-8'))['config'])
+  """The config of a run's config.json. ValueError where it is not one,
+  FileNotFoundError where it is not there."""
+  try:
+    return from_fields(json.loads(Path(argument).read_text('utf-8'))['config'])
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise ValueError(
+      f'{argument} is no config.json of a run ({type(error).__name__}: {error})'
+      ': write the file that a trainer has left in its --workdir'
+    ) from error
 
 
 def from_fields(fields: dict) -> Config:

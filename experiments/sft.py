@@ -22,12 +22,12 @@ from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, named
+from experiments.data_check import check_data
 from experiments.ending import conclude
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   adapted,
-  check_data,
   exported,
   feedback_of,
   loaded,

@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from hybrid_latent.types import PyTree
 
 RESTART = 75  # EX_TEMPFAIL: the same command goes on from the last checkpoint
+INTERRUPTED = 130  # as a shell has it of Ctrl-C: whoever pressed it restarts
 _HEARTBEAT_S = 30  # without a sign of life a process is lost
 _CHILD = 'HYBRID_LATENT_CHILD'
 _GIVEN = (
@@ -29,18 +30,30 @@ _GIVEN = (
 
 
 class TrainingStopped(RuntimeError):
-  """A run that ended itself, on every process; its text says why and what was
-  saved. The exit code is 1."""
+  """Training that ended itself, on every process; the text says why and what
+  was saved. The exit code of a command is then 1."""
 
 
-class Preempted(SystemExit):
+class Ended(SystemExit):
+  """A run that ends with this sentence, and no traceback."""
+
+  code: int
+
+  def __init__(self, code: int, text: str):
+    super().__init__(code)
+    self.text = text
+
+
+class Preempted(Ended):
   """A run that was told to end, and has saved."""
 
   def __init__(self, step: int, workdir: str):
-    super().__init__(RESTART)
-    self.text = (
-      f'SIGTERM: saved step {step} in {workdir}, exit code {RESTART}; the same '
-      'command goes on from there'
+    code = _code(_signals.cause)
+    saved = f'saved step {step}' if step else 'there was nothing to save yet'
+    super().__init__(
+      code,
+      f'{_signals.cause}: {saved} in {workdir}, exit code {code}; the same '
+      'command goes on from there',
     )
 
 
@@ -84,11 +97,17 @@ def supervised(workdir: str) -> int:
   """
   env = os.environ | {_CHILD: '1'}
   command = [sys.executable, *sys.orig_argv[1:]]
-  child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
-  signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+  # Not of the terminal's group: it hears of Ctrl-C from here, once.
+  child = subprocess.Popen(
+    command, env=env, stdin=subprocess.PIPE, process_group=0
+  )
+  for number in signal.SIGTERM, signal.SIGINT:
+    signal.signal(number, lambda number, _: child.send_signal(number))
   status = child.wait()
   if status >= 0:
     return status
+  if status == -signal.SIGINT:  # before it listened
+    return INTERRUPTED
   print(
     f'ended by {signal.Signals(-status).name}: this process was killed, or '
     + _lost(workdir),
@@ -119,39 +138,123 @@ def is_child() -> bool:
 @contextmanager
 def ending_together(workdir: str) -> Iterator[None]:
   """Where a run may end early. Of several processes none waits for one that
-  has failed: an exception ends its process at once, and so the others."""
-  if jax.process_count() == 1:
-    signal.signal(signal.SIGTERM, lambda *_: _told.set())
-  try:
-    yield
-  except Preempted as end:
-    print(end.text, file=sys.stderr, flush=True)
-    raise
-  except TrainingStopped as end:
-    raise SystemExit(f'error: {end}') from end
-  except BaseException as error:
-    if jax.process_count() == 1:
+  has failed: an exception ends its process at once, and so the others.
+
+  SIGTERM and the first Ctrl-C are what `told_to_end` tells, a second Ctrl-C
+  ends the run at once, and so does any of them before the first step is over.
+  """
+  with _signals.heard(workdir):
+    try:
+      try:
+        yield
+      except TrainingStopped as end:
+        raise Ended(1, f'error: {end}') from end
+    except Ended as end:
+      print(end.text, file=sys.stderr, flush=True)
+      if jax.process_count() > 1 and not isinstance(end, Preempted):
+        os._exit(end.code)
       raise
-    traceback.print_exc()
-    # What a collective says when its peer is gone.
-    lost = isinstance(error, jax.errors.JaxRuntimeError) and not str(
-      error
-    ).startswith('RESOURCE_EXHAUSTED')
-    which = f'process {jax.process_index()} of {jax.process_count()}'
-    why = _lost(workdir) if lost else f'last checkpoint in {workdir}'
-    print(f'{which} failed; {why}', file=sys.stderr, flush=True)
-    # At a common exit jax would wait for the others.
-    os._exit(RESTART if lost else 1)
+    except BaseException as error:
+      if jax.process_count() == 1:
+        raise
+      traceback.print_exc()
+      # What a collective says when its peer is gone.
+      lost = isinstance(error, jax.errors.JaxRuntimeError) and not str(
+        error
+      ).startswith('RESOURCE_EXHAUSTED')
+      which = f'process {jax.process_index()} of {jax.process_count()}'
+      why = _lost(workdir) if lost else f'last checkpoint in {workdir}'
+      print(f'{which} failed; {why}', file=sys.stderr, flush=True)
+      # At a common exit jax would wait for the others.
+      os._exit(RESTART if lost else 1)
 
 
-_told = threading.Event()
+class _Signals:
+  """What this process was sent while it ran.
+
+  Python hands a signal to the main thread, which may be compiling for minutes.
+  What has to happen at once is done by a thread that reads the numbers of the
+  signals from a pipe.
+  """
+
+  def __init__(self):
+    self.told = threading.Event()
+    self.cause = 'SIGTERM'
+    self.steps: set[int] = set()  # that `told_to_end` was asked at
+
+  @contextmanager
+  def heard(self, workdir: str) -> Iterator[None]:
+    """Signals are heard, and handled as before afterwards."""
+    self.__init__()
+    # Of several processes SIGTERM is heard by jax, which tells all of them.
+    alone = jax.process_count() == 1
+    numbers = (signal.SIGINT, signal.SIGTERM)[: 1 + alone]
+    before = {n: signal.signal(n, lambda n, _: self._tell(n)) for n in numbers}
+    end, start = os.pipe()
+    os.set_blocking(start, False)
+    wakeup = signal.set_wakeup_fd(start)
+    thread = threading.Thread(
+      target=self._listen, args=(end, workdir), daemon=True
+    )
+    thread.start()
+    try:
+      yield
+    finally:
+      signal.set_wakeup_fd(wakeup)
+      for number, handler in before.items():
+        signal.signal(number, handler)
+      os.close(start)
+      thread.join()
+
+  def _tell(self, number):
+    if not self.told.is_set():
+      self.cause = _NAMES[number]
+      self.told.set()
+
+  def _listen(self, end, workdir):
+    interrupted = False
+    while number := os.read(end, 1):
+      name = _NAMES.get(signal.Signals(number[0]))
+      if len(self.steps) < 2 and name:
+        _end_at_once(
+          name, f'ended before the first step was over; {workdir} is as it was'
+        )
+      if name == 'Ctrl-C':
+        if interrupted:
+          _end_at_once(
+            name, f'ended at once; {workdir} has what was saved before'
+          )
+        interrupted = True
+        print(
+          'Ctrl-C: saves when this step is over; again ends at once',
+          file=sys.stderr,
+          flush=True,
+        )
+        if jax.process_count() > 1:
+          os.kill(os.getpid(), signal.SIGTERM)
+    os.close(end)
+
+
+_NAMES = {signal.SIGINT: 'Ctrl-C', signal.SIGTERM: 'SIGTERM'}
+_signals = _Signals()
+
+
+def _code(cause):
+  return INTERRUPTED if cause == 'Ctrl-C' else RESTART
+
+
+def _end_at_once(cause, text):
+  code = _code(cause)
+  print(f'{cause}: {text}, exit code {code}', file=sys.stderr, flush=True)
+  os._exit(code)
 
 
 def told_to_end(step: int) -> bool:
-  """Whether SIGTERM came, to any process; the same answer on all of them.
-  Each asks once a step."""
+  """Whether SIGTERM or Ctrl-C came, to any process; the same answer on all of
+  them. Each asks once a step."""
+  _signals.steps.add(step)
   if jax.process_count() == 1:
-    return _told.is_set()
+    return _signals.told.is_set()
   return multihost_utils.reached_preemption_sync_point(step)
 
 

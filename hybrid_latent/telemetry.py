@@ -13,10 +13,12 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -36,13 +38,15 @@ _Summary: Any = vars(summary_pb2)['Summary']
 
 _ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
 _UPLOAD_EVERY_S = 60.0
+_SECONDS = re.compile(r'tfevents\.(\d+\.\d+)\.')  # in the name of a file
 
 
 class Telemetry:
   """Writes the metrics and completions of one run; a context manager.
 
-  A run that starts at `resume_step` drops what an earlier one of the same
-  directory wrote at that step or later, so its curves have no double points.
+  A run that starts at `resume_step` drops what it wrote before at that step or
+  later, so its curves have no double points; one that starts at 0 renames the
+  files of an earlier run in this directory to FILE.until-DATE.
   Only process 0 writes; on the others every method does nothing.
   """
 
@@ -122,8 +126,12 @@ class Telemetry:
 
   def _write(self, name: str, row: Mapping[str, Any]) -> None:
     file = self._files[name]
-    file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
-    file.flush()
+    try:
+      file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
+      file.flush()
+    except OSError as error:  # a full disk does not say which file
+      error.filename = file.name
+      raise
 
 
 class StepClock:
@@ -184,8 +192,12 @@ class _Events:
   """A TensorBoard event file, written without TensorFlow."""
 
   def __init__(self, folder: Path, resume_step: int):
-    # TensorBoard reads the files of a folder in the order of their names.
-    name = f'events.out.tfevents.{time.time():017.6f}.{os.getpid()}'
+    # TensorBoard reads the files of a folder in the order of their names, and
+    # the clock may have been put back since the last one.
+    before = [path.name for path in folder.glob('events.out.tfevents.*')]
+    seconds = [float(x) for name in before for x in _SECONDS.findall(name)]
+    now = max([time.time(), *(x + 1e-3 for x in seconds)])
+    name = f'events.out.tfevents.{now:017.6f}.{os.getpid()}'
     self._writer = RecordWriter((folder / name).open('wb'))
     self._add(file_version='brain.Event:2')
     # Tells TensorBoard to forget the points of an earlier run from here on.
@@ -245,22 +257,28 @@ def _local(workdir: str) -> Iterator[_Folder]:
 
 
 def _reopened(path: Path, resume_step: int) -> TextIO:
-  """`path` for appending, without the rows of `resume_step` and later."""
+  """`path` for appending, without the rows of `resume_step` and later. Those of
+  a run that begins anew are kept beside it."""
   kept = []
-  if path.exists():
-    with path.open(encoding='utf-8') as file:
-      kept = [line for line in file if _step(line) < resume_step]
+  torn = 'surrogateescape'  # what bytes of half a character become
+  if path.exists() and path.stat().st_size:
+    if resume_step == 0:
+      now = datetime.now().strftime('%Y%m%dT%H%M%S.%f')
+      path.rename(path.with_name(f'{path.name}.until-{now}'))
+    else:
+      with path.open(encoding='utf-8', errors=torn) as file:
+        kept = [line for line in file if _step(line) < resume_step]
   part = path.with_name(path.name + '.part')
-  part.write_text(''.join(kept), encoding='utf-8')
+  part.write_text(''.join(kept), encoding='utf-8', errors=torn)
   part.replace(path)
   return path.open('a', encoding='utf-8')
 
 
 def _step(line: str) -> float:
-  """The step of a row; infinite for a line that a crash cut short."""
+  """The step of a row; infinite for what a crash left of one."""
   try:
-    return json.loads(line)['step'] if line.endswith('\n') else math.inf
-  except ValueError:
+    return float(json.loads(line)['step']) if line[-1:] == '\n' else math.inf
+  except (ValueError, KeyError, TypeError):
     return math.inf
 
 

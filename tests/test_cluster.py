@@ -8,7 +8,6 @@ is each of the two.
 import os
 import signal
 import sys
-import threading
 import time
 
 import jax
@@ -30,10 +29,11 @@ if not cluster.is_child():
 """
 WAITS = """
 with cluster.ending_together('runs/x'):
+  cluster.told_to_end(0)
   print('begun', flush=True)
-  while not cluster.told_to_end(0):
+  while not cluster.told_to_end(1):
     time.sleep(0.01)
-  raise cluster.Preempted(0, 'runs/x')
+  raise cluster.Preempted(1, 'runs/x')
 """
 GIVEN = {
   'JAX_COORDINATOR_ADDRESS': 'localhost:1',
@@ -67,26 +67,26 @@ def test_half_an_address_is_refused(missing):
     cluster.join(environ)
 
 
-@pytest.fixture
-def untold(monkeypatch):
-  """As a process begins, and afterwards as it was."""
-  monkeypatch.setattr(cluster, '_told', threading.Event())
-  before = signal.getsignal(signal.SIGTERM)
-  yield
-  signal.signal(signal.SIGTERM, before)
-
-
-def test_a_process_alone_is_told_by_sigterm(untold, capsys):
+@pytest.mark.parametrize(
+  ('number', 'code', 'cause'),
+  [(signal.SIGTERM, 75, 'SIGTERM'), (signal.SIGINT, 130, 'Ctrl-C')],
+)
+def test_a_process_alone_is_told_by_a_signal(number, code, cause, capsys):
+  before = signal.getsignal(number)
   with pytest.raises(SystemExit) as end, cluster.ending_together('runs/x'):
     assert not cluster.told_to_end(4)
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert cluster.told_to_end(5)
-    raise cluster.Preempted(5, 'runs/x')
-  assert end.value.code == cluster.RESTART == 75
-  assert 'saved step 5 in runs/x, exit code 75' in capsys.readouterr().err
+    assert not cluster.told_to_end(5)
+    os.kill(os.getpid(), number)
+    assert cluster.told_to_end(6)
+    raise cluster.Preempted(6, 'runs/x')
+  assert end.value.code == code
+  assert cluster.RESTART == 75
+  said = capsys.readouterr().err
+  assert f'{cause}: saved step 6 in runs/x, exit code {code}' in said
+  assert signal.getsignal(number) == before
 
 
-def test_an_error_of_a_process_alone_is_its_own(untold):
+def test_an_error_of_a_process_alone_is_its_own():
   with pytest.raises(KeyError), cluster.ending_together('runs/x'):
     raise KeyError('x')
 
@@ -135,14 +135,16 @@ def test_a_command_ends_as_its_child_does(how, code, said, tmp_path):
   assert run.logs[0].read_text() == said
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
-def test_a_command_that_ends_takes_its_child_along(number, tmp_path):
+@pytest.mark.parametrize(
+  ('number', 'ends'),
+  [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
+)
+def test_a_command_that_ends_takes_its_child_along(number, ends, tmp_path):
   with started(['-c', SUPERVISED + WAITS], tmp_path) as run:
     run.wait_for(lambda: 'begun' in run.said())
     trainer = child(run.processes[0])
     run.processes[0].send_signal(number)
-    [code] = run.codes()
-    assert code == (-number if number == signal.SIGKILL else 75)
+    assert run.codes() == [ends]
     end = time.monotonic() + 10
     while alive(trainer) and time.monotonic() < end:
       time.sleep(0.01)

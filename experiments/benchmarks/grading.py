@@ -45,6 +45,7 @@ JUDGES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+  """The table, and what is in it as JSON."""
   flags = _flags(argv)
   unknown = sorted(set(flags.judges) - set(JUDGES))
   if unknown:

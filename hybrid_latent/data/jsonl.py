@@ -139,7 +139,7 @@ def _no_split(task: Task, split: str, path: Path) -> str:
   return (
     f'split={split!r}: this task has {sorted(task.splits)}, and {path} has no '
     f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write steps=0 '
-    f'to evaluate alone, or data.{split}=FILE'
+    'to evaluate alone, or a file as data.train or data.test'
   )
 
 

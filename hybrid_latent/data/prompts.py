@@ -49,8 +49,8 @@ def prompt_batches(
   if len(prompts) < batch * shards:
     raise ValueError(
       f'batch={batch} prompts on each of {shards} shards, and only '
-      f'{len(prompts)} of {len(source)} prompts have at most length={length} '
-      'tokens: make `batch` smaller or `length` larger'
+      f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
+      'smaller or `length` larger'
     )
   order = grain.MapDataset.source(prompts)
   if shuffle:

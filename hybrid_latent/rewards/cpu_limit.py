@@ -48,7 +48,7 @@ def _alarm(seconds: float) -> Iterator[None]:
       raise CPULimitExceededError(f'more than {seconds} s of CPU time')
 
   before = signal.signal(signal.SIGPROF, expire)
-  # Again and again: a callback of the garbage collector swallows what is raised.
+  # Repeatedly: a callback of the garbage collector swallows what is raised.
   signal.setitimer(signal.ITIMER_PROF, seconds, 0.05)
   try:
     yield

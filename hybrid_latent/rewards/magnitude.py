@@ -6,25 +6,29 @@ integer power is an operation that nothing interrupts.
 
 from typing import Any
 
-from sympy import (
-  Basic,
-  Float,
-  MatPow,
-  MatrixBase,
-  Pow,
-  Product,
-  Rational,
-  Sum,
-  Tuple,
-  binomial,
-  cosh,
-  exp,
-  factorial,
-  factorial2,
-  gamma,
-  sinh,
-  subfactorial,
-)
+try:
+  from sympy import (
+    Basic,
+    Float,
+    MatPow,
+    MatrixBase,
+    Pow,
+    Product,
+    Rational,
+    Sum,
+    Tuple,
+    binomial,
+    cosh,
+    exp,
+    factorial,
+    factorial2,
+    gamma,
+    sinh,
+    subfactorial,
+  )
+except ModuleNotFoundError as error:
+  error.msg += ': pip install "hybrid-latent[train]"'
+  raise
 
 _GROWING = (factorial, factorial2, subfactorial, gamma, binomial)
 _MOST = 1e6  # more is not told apart
@@ -55,7 +59,7 @@ def _bits(expression: Any) -> float:
   if isinstance(expression, _GROWING):
     return max(inner, inner * _largest(Tuple(*parts), inner))
   if isinstance(expression, Sum | Product):
-    ends = [(end, bits(end)) for limit in parts[1:] for end in limit[1:]]
+    ends = [(end, bits(end)) for limit in parts[1:] for end in limit.args[1:]]
     terms = max((_largest(*end) for end in ends), default=1)
     return max(inner, each[0] * terms)
   return inner

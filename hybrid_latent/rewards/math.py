@@ -91,7 +91,9 @@ def equal(
   """`accuracy` of one completion."""
   several = [gold] if isinstance(gold, str) else gold
   each = [_equal(text, one, seconds) for one in several]
-  return max((grade for grade in each if grade is not None), default=None)
+  if 1.0 in each:
+    return 1.0
+  return None if None in each or not each else 0.0
 
 
 def _equal(text: str, gold: str, seconds: float) -> float | None:
@@ -102,16 +104,16 @@ def _equal(text: str, gold: str, seconds: float) -> float | None:
   found = boxed(text, _BOX) if in_box else text
   if _bare(found) == _bare(boxed(gold, _BOX) or gold):
     return 1.0  # whatever sympy makes of it
-  # math-verify takes two boxes of one sentence for a set.
-  latex = _box(found[: _CHARACTERS + 1]) if in_box else _ending(text)
-  if in_box and _too_large(latex.removeprefix(_BOX)[1:-1]):
+  if in_box and _too_large(found):
     return 0.0
+  # math-verify takes two boxes of one sentence for a set.
+  latex = _box(found) if in_box else _ending(text)
   try:
     with cpu_limit(seconds):
       read = _read(latex)
       if any(bits(value) > _BITS for value in read):
         return 0.0
-      return float(verify(list(want), read, timeout_seconds=None))
+      return float(verify(list(want), read, timeout_seconds=0))
   except CPULimitExceededError:
     return None
 
@@ -127,9 +129,7 @@ def _gold(gold: str) -> tuple[Any, ...]:
   try:
     with cpu_limit(_GOLD_SECONDS):
       return tuple(
-        _box(latex) and _read(_box(latex))
-        if latex
-        else _read(marked) or _read(_box(gold))
+        _read(_box(latex)) if latex else _read(marked) or _read(_box(gold))
       )
   except CPULimitExceededError:
     return ()
@@ -140,13 +140,11 @@ def _warm() -> None:
   """The first parse and the first comparison build tables of grammar, up to a
   second of CPU time that is no completion's."""
   for one, other in ((r'$\frac{x}{2}$', '$x/3$'), (r'$x \le 2$', '$x<3$')):
-    verify(_read(one), _read(other), timeout_seconds=None)
+    verify(_read(one), _read(other), timeout_seconds=0)
 
 
 def _read(text: str) -> list[Any]:
-  return parse(
-    text, _FORMS, extraction_mode='first_match', parsing_timeout=None
-  )
+  return parse(text, _FORMS, extraction_mode='first_match', parsing_timeout=0)
 
 
 def _box(latex: str) -> str:
@@ -171,7 +169,9 @@ def _ending(text: str) -> str:
 def _too_large(latex: str) -> bool:
   if len(latex) > _CHARACTERS:
     return True
-  depth = 0
+  latex, depth = plain(latex), 0
+  if len(latex) > _CHARACTERS:
+    return True
   for bracket in _BRACKET.finditer(latex):
     depth = depth + 1 if bracket[0] in '({[' else max(depth - 1, 0)
     if depth > _DEPTH:

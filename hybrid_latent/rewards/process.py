@@ -20,7 +20,7 @@ from pathlib import Path
 # In the environment of a worker, and of all that it starts.
 MARK = 'HYBRID_LATENT_REWARD_WORKER'
 _START_S = 120.0  # importing sympy from a cold network disk takes its time
-_PATIENCE = 10  # wall time is at most so many times the limit
+_PATIENCE = 30  # wall time is at most so many times the limit
 _POLL_S = 0.05
 _SWEEP_S = 5.0  # for processes that start others as fast as they are killed
 

@@ -250,7 +250,7 @@ def test_a_size_without_such_chains_is_refused():
 def test_a_file_of_another_form_is_refused(tmp_path):
   file = tmp_path / 'other.json'
   file.write_text('[{"edges": [], "root": 0, "question": "?"}]')
-  what = r"row 0 of .*other.json has no \['target', 'neg_target'\]"
+  what = r"other.json, item 1 has no \['target', 'neg_target'\]"
   with pytest.raises(ValueError, match=what):
     prosqa.problems('train', count=1, apart_from=[str(file)])
 

@@ -241,7 +241,7 @@ def test_other_rows_or_another_configuration_are_refused(
   other.eval.samples = 4
   message = (
     f'{run[0]} holds answers of another configuration:\n'
-    '  config.eval.samples: 3 then, 4 now\n  of: '
+    '  config.eval.samples: 3 then, 4 now\n  rows of the data, SHA-256: '
   )
   with pytest.raises(ValueError, match=re.escape(message)):
     analyzed(other, run[0], tmp_path)

@@ -210,14 +210,16 @@ def test_completions_of_another_configuration_are_refused(run, config):
                   seed=1, data__of__count=8)  # fmt: skip
   with pytest.raises(ValueError) as error:
     generate.generate(other, str(run))
-  assert str(error.value) == (
+  assert re.fullmatch(
     f'{run} holds completions of another configuration:\n'
-    '  config.data.of.count: 10 then, 8 now\n'
-    '  config.generate.samples: 2 then, 4 now\n'
-    '  config.rollout.sampling.top_k: 0 then, 3 now\n'
-    '  config.seed: 0 then, 1 now\n'
-    '  prompts of the data: 10 then, 8 now\n'
-    'Write these as they were to go on, or choose another --workdir.'
+    r'  config\.data\.of\.count: 10 then, 8 now\n'
+    r'  config\.generate\.samples: 2 then, 4 now\n'
+    r'  config\.rollout\.sampling\.top_k: 0 then, 3 now\n'
+    r'  config\.seed: 0 then, 1 now\n'
+    r'  prompts of the data: 10 then, 8 now\n'
+    r"  rows of the data, SHA-256: '\w{16}' then, '\w{16}' now\n"
+    r'Write these as they were to go on, or choose another --workdir\.',
+    str(error.value),
   )
 
 

@@ -1,20 +1,21 @@
 """From a config to a policy."""
 
-import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from experiments.policies import (
   chat_ids,
-  checked_resume,
   prompt_ids,
   subject,
 )
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.files import read_json, write_json
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
 
@@ -93,6 +94,38 @@ def test_a_model_without_a_tokenizer_is_refused(model_folder, tmp_path, key):
     actor(folder, key)
 
 
+@pytest.mark.parametrize(
+  ('name', 'told'),
+  [
+    ('chat_template.jinja', r'chat template: there is none: .*data\.template'),
+    ('tokenizer_config.json', r'has no pad_token and no eos_token'),
+    ('tokenizer.json', r'accepted is a byte-level BPE'),
+  ],
+)
+def test_a_tokenizer_is_refused_before_the_weights_are_read(
+  name, told, model_folder, tmp_path, key
+):
+  folder = Path(shutil.copytree(model_folder, tmp_path / 'model'))
+  weights = load_file(folder / 'model.safetensors')
+  weights['model.norm.weight'][0] = np.nan
+  save_file(weights, folder / 'model.safetensors')
+  with pytest.raises(ValueError, match='not finite'):
+    actor(folder, key)
+  if name == 'chat_template.jinja':
+    (folder / name).unlink()
+  else:
+    fields = read_json(folder / name)
+    if name == 'tokenizer.json':
+      fields |= {'decoder': None}
+    else:
+      fields.pop('eos_token')
+      fields.pop('pad_token')
+      (folder / 'generation_config.json').unlink()
+    write_json(folder / name, fields)
+  with pytest.raises(ValueError, match=told):
+    actor(folder, key)
+
+
 def test_thinking_is_cut_and_closed_as_the_config_says(model_folder, key):
   stop = actor(
     model_folder,
@@ -156,25 +189,3 @@ def test_a_prompt_can_be_plain_text(tokenizer):
   data.template = 'A {reader} asks: {question} Say:'
   text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
   assert text == 'A {reader} asks: Hi? Say: No.'
-
-
-def test_some_fields_may_change_when_a_run_resumes():
-  old = rl_tiny.get_config('x,hrpo')
-  notes = {'config': old.to_json(), 'num_tokens': 7}
-  free = rl_tiny.get_config('x,hrpo')
-  free.update(steps=99, micro_batches=4, completions=1)
-  free.checkpoint.every = 7
-  free.eval.every = 1
-  free.grader.workers = 3
-  free.mesh.data = 8
-  assert checked_resume(notes, free, 'w') == notes
-  fixed = rl_tiny.get_config('x,hrpo')
-  fixed.optimizer.groups.lora.lr = 0.5
-  fixed.unlock().extra = 3
-  with pytest.raises(ValueError) as error:
-    checked_resume(notes, fixed, 'w')
-  assert str(error.value).splitlines()[1:-1] == [
-    '  config.extra: None then, 3 now',
-    '  config.optimizer.groups.lora.lr: 0.01 then, 0.5 now',
-  ]
-  assert json.loads(notes['config'])['steps'] == 4

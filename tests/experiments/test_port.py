@@ -1,10 +1,13 @@
 """The command, from folder to folder."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from experiments import port
@@ -50,11 +53,17 @@ def test_port_writes_a_checked_folder(source, tmp_path, capsys):
   np.testing.assert_array_equal(before.model.table, after.model.table)
 
 
-def test_port_changes_the_dtype_and_overwrites_only_when_told(source, tmp_path):
+def test_port_changes_the_dtype_and_overwrites_only_when_told(
+  source, tmp_path, capsys
+):
   command = [f'--from={source}', f'--to={tmp_path / "out"}', '--dtype=bfloat16']
   port.main(command)
-  with pytest.raises(FileExistsError, match='overwrite'):
+  with pytest.raises(SystemExit) as end:
     port.main(command)
+  assert end.value.code == 2
+  assert (
+    f'{tmp_path / "out"} exists: write elsewhere' in capsys.readouterr().err
+  )
   port.main([*command, '--overwrite'])
   fields = json.loads((tmp_path / 'out' / 'config.json').read_text())
   assert fields['torch_dtype'] == 'bfloat16'
@@ -80,3 +89,24 @@ def test_nothing_is_written_unless_the_export_reads_back(
   with pytest.raises(RuntimeError, match='1 tensors read back'):
     port.main([f'--from={source}', f'--to={tmp_path / "out"}'])
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['no_such_preset', './absent', 'empty'])
+def test_a_model_that_there_is_not_is_one_sentence(name, tmp_path, capsys):
+  (tmp_path / 'empty').mkdir()
+  name = str(tmp_path / name) if name == 'empty' else name
+  with pytest.raises(SystemExit) as end:
+    port.main([f'--from={name}', f'--to={tmp_path / "out"}'])
+  assert end.value.code == 2
+  assert capsys.readouterr().err.splitlines()[-1].count(name) == 1
+  assert [x.name for x in tmp_path.iterdir()] == ['empty']
+
+
+def test_what_a_feedback_owns_comes_along(source, tmp_path, capsys):
+  folder = Path(shutil.copytree(source, tmp_path / 'source'))
+  save_file({'w_r': np.eye(2, 3)}, folder / 'feedback.safetensors')
+  port.main([f'--from={folder}', f'--to={tmp_path / "out"}'])
+  again = pretrained(tmp_path / 'out')
+  np.testing.assert_array_equal(again.owned['w_r'], np.eye(2, 3))
+  last = capsys.readouterr().out.splitlines()[-1]
+  assert last.startswith(f'wrote {tmp_path / "out"}: qwen2, 2 layers, ')

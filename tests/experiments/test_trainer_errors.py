@@ -40,6 +40,10 @@ from tests.experiments import rl_tiny
       {'rewards.digits.function': 'hybrid_latent.rewards.hrpo:gsm9k'},
       "gsm9k.*'gsm8k'",
     ),
+    (
+      {'rollout.prompt_length': 3},
+      'prompt_length is 3, and each of the 16 prompts is longer: write ',
+    ),
     ({'model.source': 'nowhere'}, "model 'nowhere': accepted is a preset"),
   ],
 )
@@ -49,3 +53,14 @@ def test_a_mistake_is_explained(changes, told, model_folder, tmp_path):
   with pytest.raises((ValueError, FileNotFoundError), match=told):
     grpo.train(config, str(tmp_path))
   assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+def test_a_reward_that_cannot_be_called_ends_the_run(model_folder, tmp_path):
+  """Before anything is sampled."""
+  config = rl_tiny.get_config(f'{model_folder},hrpo')
+  config.rewards.digits.function = 'tests.faults.bad_rewards:no_columns'
+  told = "reward 'digits' .* can never work: got an unexpected keyword argument"
+  with pytest.raises(ValueError, match=told):
+    grpo.train(config, str(tmp_path))
+  assert not (tmp_path / 'metrics.jsonl').read_text()
+  assert not [*(tmp_path / 'checkpoints').iterdir()]

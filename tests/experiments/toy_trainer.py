@@ -24,6 +24,8 @@ def config(**changes) -> ConfigDict:
   made = ConfigDict({name: base[name] for name in fields})
   made.steps, made.updates, made.rollout.max_tokens = 8, 1, 32
   made.checkpoint.update(every=3, keep=9)
+  made.data.update(source='arithmetic:problems', path='')
+  made.data.of = dict(count=4, steps=(1, 2), largest=9)
   named = {name.replace('__', '.'): x for name, x in changes.items()}
   made.update_from_flattened_dict(named)
   return made

@@ -17,6 +17,7 @@ from experiments.configs import (
   sft,
   soft_tokens_gsm8k,
 )
+from experiments.data_check import check_data, trains_on_all
 from hybrid_latent.curricula.worked import worked_solutions
 from hybrid_latent.data import arithmetic
 
@@ -170,15 +171,15 @@ def test_training_rows_alone_train_without_an_evaluation(
   write(tmp_path / 'train.jsonl', ROWS)
   config.data.path = str(tmp_path / one)
   assert config.eval.prompts == 256
-  policies.check_data(config)
+  check_data(config)
   told = caplog.records[-1].getMessage()
-  assert policies.trains_on_all(config)
+  assert trains_on_all(config)
   assert told == (
     f'no evaluation: {config.data.path} has rows for training alone; write '
     'data.test=FILE to evaluate, or eval.prompts=0'
   )
   config.checkpoint.best = 'eval/accuracy'  # it is what the run is for
-  assert not policies.trains_on_all(config)
+  assert not trains_on_all(config)
   now('no test rows', one or 'a folder of train.jsonl', told)
 
 
@@ -186,22 +187,22 @@ def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):
   raw = {'problem': 'x', 'answer': '4'}
   write(tmp_path / 'test.jsonl', [raw])
   config.data.of.task, config.data.path = 'math500', str(tmp_path)
-  told = message(partial(policies.check_data, config))
+  told = message(partial(check_data, config))
   assert told == (
     f"split='train': this task has ['test'], and {tmp_path} has no train.jsonl"
     ", .json or .csv (it has ['test.jsonl']): write steps=0 to evaluate alone, "
-    'or data.train=FILE'
+    'or a file as data.train or data.test'
   )
   config.steps = 0
-  policies.check_data(config)
+  check_data(config)
   config.data.path = str(tmp_path / 'test.jsonl')
-  policies.check_data(config)
+  check_data(config)
   now('a set for testing alone', 'math500, steps=934; steps=0', told)
 
 
 def test_what_must_be_downloaded_is_said_at_once(config, now):
   config.data.of.task = 'numinamath_cot'
-  told = message(partial(policies.check_data, config))
+  told = message(partial(check_data, config))
   assert told.startswith('data.path is empty, and tensorflow-datasets has no')
   assert told.endswith('write data.path=FOLDER, or a file')
   now('no data.path', 'numinamath_cot', told)
@@ -213,7 +214,7 @@ def test_answers_alone_are_learnt_where_there_is_no_solution(
   write(tmp_path / 'train.jsonl', ROWS)
   config = sft.get_config('none')
   config.data.path = str(tmp_path)
-  policies.check_data(config)
+  check_data(config)
   rows = train_rows(config)
 
   tokenizer = arithmetic.tokenizer()
@@ -221,7 +222,7 @@ def test_answers_alone_are_learnt_where_there_is_no_solution(
   assert tokenizer.decode(learnt.tokens[1:]) == '42<|end|>'
   hyrea = hyrea_sft_math.get_config('none')
   hyrea.data.path = str(tmp_path)
-  told = message(partial(policies.check_data, hyrea))
+  told = message(partial(check_data, hyrea))
   assert "accepted is 'solution'" in told
   assert told.endswith('data.fields=solution=NAME')
   now('rows without a solution', 'sft; hyrea_sft_math', told)

@@ -178,3 +178,37 @@ def test_sizes_that_do_not_fit_are_named(folder, policy):
   write_json(folder / 'config.json', fields | {'latents': 6})
   with pytest.raises(ValueError, match=r'r: \(5, 12\), expected \(6, 12\)'):
     read(policy, folder)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'told'),
+  [
+    ({'width': None}, 'width = None: accepted is a whole number'),
+    ({'latents': 0}, 'latents = 0: accepted is a whole number'),
+    ({'closing': 2.5}, 'closing = 2.5: accepted is a whole number'),
+    (
+      {'reads': 'all'},
+      r"reads = 'all': accepted is one of \('last', ",
+    ),
+    ({'backbone': 'qwen3'}, "backbone = 'qwen3': accepted is an object"),
+    ({'backbone': {}}, 'model_type = None: accepted is one of'),
+  ],
+)
+def test_senseless_fields_are_named(fields, told, folder, policy):
+  old = read_json(folder / 'config.json')
+  write_json(folder / 'config.json', old | fields)
+  with pytest.raises(ValueError, match=f'reasoner/config.json: {told}'):
+    read(policy, folder)
+
+
+def test_parameters_that_are_not_finite_are_named(folder, policy):
+  arrays = load_file(folder / 'model.safetensors')
+  arrays['reasoner.r'][1, 2] = np.nan
+  save_file(arrays, folder / 'model.safetensors')
+  with pytest.raises(ValueError, match=r'tensor reasoner\.r has 1 of 60 '):
+    read(policy, folder)
+  arrays['closing'] = arrays['closing'].astype(np.float32)
+  arrays['reasoner.r'][1, 2] = 0
+  save_file(arrays, folder / 'model.safetensors')
+  with pytest.raises(ValueError, match=r'closing has dtype float32: .*int32'):
+    read(policy, folder)

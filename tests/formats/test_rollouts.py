@@ -110,7 +110,7 @@ def test_half_a_file_is_refused(share, tmp_path):
   rollouts.write(path, *batch(), {})
   data = path.read_bytes()
   path.write_bytes(data[: int(share * len(data))])
-  with pytest.raises(ValueError, match=r'half: .*a whole file'):
+  with pytest.raises(ValueError, match=r'half(: .*a whole file| is empty)'):
     rollouts.read(path)
 
 
@@ -128,4 +128,40 @@ def test_a_lost_tensor_is_named(tmp_path):
   arrays.pop('trajectory.free')
   save_file(arrays, path, metadata)
   with pytest.raises(ValueError, match=r"x: .*'free'"):
+    rollouts.read(path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'shape', 'told'),
+  [
+    (
+      'trajectory.mask',
+      (2, 5),
+      r'mask has shape \(2, 5\), where others ',
+    ),
+    (
+      'trajectory.log_probs',
+      (2,),
+      r"log_probs has shape .* axes are 'bt'",
+    ),
+    (
+      'trajectory.ended',
+      (3,),
+      r'ended has shape \(3,\), .* have b = 2',
+    ),
+    (
+      'prompt.ids',
+      (1,),
+      r'ids has shape \(1,\), .* have u = 2',
+    ),
+  ],
+)
+def test_arrays_that_do_not_fit_each_other(name, shape, told, tmp_path):
+  path = tmp_path / 'x'
+  rollouts.write(path, *batch(), {})
+  with safe_open(path, 'numpy') as file:
+    metadata, arrays = file.metadata(), file.get_tensors()
+  arrays[name] = np.zeros(shape, arrays[name].dtype)
+  save_file(arrays, path, metadata)
+  with pytest.raises(ValueError, match=rf'x: .*{told}'):
     rollouts.read(path)
