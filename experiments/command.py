@@ -144,9 +144,14 @@ def run(
   should go on."""
   name = train.__module__.rpartition('.')[2]
   config, flags = options or parse(config_parser(name, train.__doc__))
-  # Late: they take seconds, and the second imports this module.
-  cluster, workdir = map(
-    importlib.import_module, ('hybrid_latent.cluster', 'experiments.workdir')
+  # Late: they take seconds, and the last imports this module.
+  cluster, cache, workdir = map(
+    importlib.import_module,
+    (
+      'hybrid_latent.cluster',
+      'experiments.compilation_cache',
+      'experiments.workdir',
+    ),
   )
   with report_errors():
     if cluster.expected():
@@ -154,6 +159,7 @@ def run(
         sys.exit(cluster.supervised(flags.workdir))
       cluster.join()
     logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+    cache.keep_compiled()
     with (
       cluster.ending_together(flags.workdir),
       workdir.opened(config, flags.workdir, resumes=resumes),

@@ -115,7 +115,7 @@ def _listed(name: str) -> list[str]:
 
 def _named(name: str) -> list[str]:
   """The runs of one name; none where it means nothing."""
-  path, found = epath.Path(name), []
+  path, found = epath.Path(name).expanduser(), []
   parts = path.parts
   plain = next((i for i, x in enumerate(parts) if has_magic(x)), len(parts))
   if name and path.is_dir():

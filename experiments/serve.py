@@ -51,6 +51,7 @@ from etils import epath
 
 from experiments import parts
 from experiments.command import Config
+from experiments.compilation_cache import keep_compiled
 from experiments.completions import speaker
 from experiments.generate import check_delimiter, split
 from experiments.policies import (
@@ -227,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command."""
   config, flags = command.parse(_parser(), argv)
   logging.set_verbosity(logging.WARNING)
+  keep_compiled()
   requests = read_requests(Path(flags.requests))
   try:
     found = answers(server(config), requests)

@@ -149,6 +149,17 @@ def defaults(source: str) -> ConfigDict:
   )
   config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
   config.completions = 8
+  config.nonfinite = dict(action='stop', limit=3)
+  config.alarms = dict(
+    window=20,
+    stop=(),
+    flat_groups=1.0,
+    entropy_collapse=0.01,
+    length_explosion=0.95,
+    kl_blowup=5.0,
+    latent_collapse=0.01,
+    gate_saturation=None,
+  )
   config.generate = dict(samples=1, prompts=0, rows_per_part=256, least=1.0)
   config.evaluate = dict(
     ways=('explicit', 'neither', 'latent'),

@@ -14,6 +14,10 @@ from hybrid_latent.ranges import (
   UnitFloat,
 )
 
+Alarm = Literal[
+  *('flat_groups', 'entropy_collapse', 'length_explosion', 'kl_blowup'),
+  *('latent_collapse', 'gate_saturation'),
+]
 Dtype = Literal['float32', 'bfloat16']
 Seed = Annotated[int, Range(ge=0, lt=2**32)]
 Axis = Literal[-1] | PositiveInt
@@ -162,6 +166,42 @@ TRAINING = {
   ),
   'completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
+  ),
+  'nonfinite.action': Field(
+    Literal['stop', 'skip', 'rollback'],
+    'What becomes of an update that is not finite: the run stops, leaves it '
+    'out, or goes on from the last checkpoint with the next data.',
+  ),
+  'nonfinite.limit': Field(
+    PositiveInt, 'Updates left out in a row, or rollbacks, before it stops.'
+  ),
+  'alarms.window': Field(
+    PositiveInt, 'Steps in a row for which the condition of an alarm holds.'
+  ),
+  'alarms.stop': Field(
+    tuple[Alarm, ...], 'Alarms that end the run, after a checkpoint.'
+  ),
+  'alarms.flat_groups': Field(
+    UnitFloat | None, 'Least share of groups of one reward; 0 or None: off.'
+  ),
+  'alarms.entropy_collapse': Field(
+    NonNegativeFloat | None, 'Entropy, nats per token; 0 or None: off.'
+  ),
+  'alarms.length_explosion': Field(
+    UnitFloat | None,
+    'Mean length as a share of max_tokens, or share of completions cut; '
+    '0 or None: off.',
+  ),
+  'alarms.kl_blowup': Field(
+    NonNegativeFloat | None, 'Largest KL, nats per token; 0 or None: off.'
+  ),
+  'alarms.latent_collapse': Field(
+    UnitFloat | None,
+    "Share of latents, or their norm over the embeddings'; 0 or None: off.",
+  ),
+  'alarms.gate_saturation': Field(
+    UnitFloat | None,
+    "Mean distance of the gate's share from 0 and 1; 0 or None: off.",
   ),
   'export': Field(bool, 'Ends with a Hugging Face folder, WORKDIR/model.'),
 }

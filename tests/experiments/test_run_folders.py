@@ -56,6 +56,14 @@ def test_what_a_name_means(folder, names, runs):
   assert find_runs(names) == runs
 
 
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+  monkeypatch.setenv('HOME', str(folder))
+  assert find_runs(['~/a,~/s/cells/x*']) == {
+    'a': f'{folder}/a',
+    'x y': f'{folder}/s/cells/x y',
+  }
+
+
 def test_the_same_last_name_twice_is_the_whole_path(folder):
   assert find_runs(['a', str(folder / 'a')]) == {
     'a': 'a',
