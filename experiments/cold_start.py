@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
 
 from experiments import entropy, grpo, sft
 from experiments.command import Config
+from experiments.compilation_cache import keep_compiled
 from experiments.configs import rl_arithmetic, sft_arithmetic
 from experiments.new_model import new_model
 from experiments.tables import markdown, rows_of, write_whole
@@ -50,8 +50,7 @@ def main() -> None:
   flags = _flags()
   logging.set_verbosity(logging.WARNING)
   workdir = Path(flags.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir / 'jax_cache'))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  keep_compiled()
   start, words, steps = (workdir / name for name in ('start', 'words', 'steps'))
   if not start.exists():
     new_model(start, arithmetic.tokenizer())

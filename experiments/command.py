@@ -15,6 +15,7 @@ from absl import flags, logging
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
+from experiments.compilation_cache import keep_compiled
 from hybrid_latent import cluster
 
 Config = Any  # a ConfigDict: its fields are those of the config file
@@ -44,6 +45,7 @@ def run(
   except ValueError as error:
     parser.error(str(error))
   logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+  keep_compiled()
   # Late: it takes seconds, and imports this module.
   workdir = importlib.import_module('experiments.workdir')
 

@@ -11,7 +11,6 @@ run that was stopped.
 """
 
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +23,8 @@ from jax.sharding import Mesh
 from experiments import command
 from experiments.command import Config, configured
 from experiments.data_check import check_data
+from experiments.ending import conclude
+from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   check,
@@ -36,11 +37,9 @@ from experiments.policies import (
   share_rows,
   subject,
 )
-from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, shown, speaking, speech, tests_of
-from experiments.stored import dump, stored
+from experiments.stored import StoredBatches, dump
 from hybrid_latent import cluster, metrics, optim, sharding
-from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.models.letters import letters
@@ -56,7 +55,6 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.replay import replay, state_values
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
@@ -188,9 +186,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
       micro_batches=config.micro_batches,
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
-    figures['grad_norm'] = optax.tree.norm(gradient)
-    changes, opt_state = tx.update(gradient, opt_state, trainable)
-    return optax.apply_updates(trainable, changes), opt_state, figures
+    return optim.finite_step(tx, gradient, figures, opt_state, trainable)
 
   @partial(jax.jit, donate_argnums=0, out_shardings=where[0])
   def followed(anchor, trainable):
@@ -243,23 +239,29 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   host, hosts = jax.process_index(), jax.process_count()
   actor = actor_of(config, mesh)
   trainable, frozen, run = programs(config, mesh, actor.policy)
-  opt_state = run.optimizer(trainable)
   # The policy of some steps ago, where the reference is to follow it.
   follows = needs_reference(config) and config.reference.sync_every
   anchors = [jax.tree.map(jnp.copy, trainable)] if follows else []
+  state = trainable, run.optimizer(trainable), *anchors
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   prompts, pad = config.rollout.prompts // hosts, int(actor.stop.pad)
-  batches = iter(
-    prompt_batches(
-      problems_of(config.data)(split=config.data.train),
-      encode,
-      batch=prompts,
-      length=config.rollout.prompt_length,
-      pad=pad,
-      seed=config.seed,
-      shard=(host, hosts),
+  folder = config.rollout.source
+
+  def batches_of(step: int):
+    if folder:
+      return StoredBatches(folder, host, step)
+    return iter(
+      prompt_batches(
+        problems_of(config.data)(split=config.data.train),
+        encode,
+        batch=prompts,
+        length=config.rollout.prompt_length,
+        pad=pad,
+        seed=config.seed,
+        shard=(host, hosts),
+      )
     )
-  )
+
   tests = tests_of(config, encode, pad)
 
   def roll(step, weights, batch, prompt, ready):
@@ -279,107 +281,49 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     while len(parts) < config.rollout.attempts:
       if sharding.over_hosts(np.min, speaker.uneven(parts).sum()) >= prompts:
         break
-      batch = next(batches)
+      batch = next(loop.batches)
       parts.append(roll(step, weights, batch, *speaker.read(weights, batch)))
     return speaker.joined(parts)
 
-  def finish(step, figures, host_figures, ids):
-    """Waits for an update, checks it and writes it down."""
-    with clock('update'):
-      every = jax.device_get(figures)
-    figures = {name: float(np.max([x[name] for x in every])
-                           if name.endswith('/max')
-                           else np.mean([x[name] for x in every]))
-               for name in every[0]}  # fmt: skip
-    if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
-      raise FloatingPointError(
-        f'step {step}: loss {figures["loss"]}, grad_norm '
-        f'{figures["grad_norm"]} on prompts {ids} of {config.data.train!r}; '
-        f'the last checkpoint in {workdir} is from before it'
-      )
-    times = clock.metrics()
-    speed = host_figures['completions/tokens'] / times['time/step']
-    telemetry.log(
-      step, figures | host_figures | times | {'tokens_per_second': speed}
+  def evaluate():
+    key = jax.random.fold_in(eval_key, step)
+    return speaker.evaluation(
+      weights, tests, key, eval_sampling, config.eval.samples
     )
-
-  # ------------------------------------------------------------------ restore
-  run_of = identity(config, 'grpo')
-  # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
-  checkpoints = Checkpoints(
-    f'{workdir}/checkpoints',
-    keep=config.checkpoint.keep,
-    best=config.checkpoint.best,
-  )
-  start, num_tokens = checkpoints.latest or 0, 0
-  if start:
-    notes = checked_resume(checkpoints.notes(start), config, workdir)
-    kept = trainable, opt_state, *anchors
-    trainable, opt_state, *anchors = checkpoints.restore(start, kept)
-    batches.set_state(notes['data'])
-    num_tokens = notes['num_tokens']
-  folder = config.rollout.source
-  source = stored(folder, host, start) if folder else None
 
   # --------------------------------------------------------------------- loop
   train_sampling = sampling(**config.rollout.sampling)
   eval_sampling = sampling(
     **{**config.rollout.sampling, **config.eval.sampling}
   )
-  pending, evaluations = None, []
+  feedback = feedback_of(config.feedback)
+  latents = feedback is not discrete() and not feedback.prefix
   with (
-    jax.set_mesh(mesh),
-    closing(checkpoints),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Telemetry(
-      workdir, total=config.steps, process=host, resume_step=start
-    ) as telemetry,
+    Loop(config, workdir, 'grpo', mesh, state, batches_of, latents) as loop,
   ):
-    clock, moving = StepClock(), 'move' if there != mesh else 'prefill'
+    del trainable, anchors, state
+    clock, moving = loop.clock, 'move' if there != mesh else 'prefill'
     speaker = Sampler(config, there, actor, run.prefill, run.decode, grader)
-    for step in range(start, config.steps + 1):
+    for step in loop.steps():
       # ------ dispatch this step, then look at the last one
-      last, position = step == config.steps, batches.get_state()
-      evaluates = tests and (last or step % config.eval.every == 0)
-      samples = not (last or source)
+      evaluates = tests and loop.due(config.eval.every)
+      samples = not (loop.last or folder)
       with clock('prefill'):
         needed = evaluates or samples
-        weights = run.sampler(trainable, frozen) if needed else None
+        weights = run.sampler(loop.state[0], frozen) if needed else None
       with clock(moving):
         if there != mesh and needed:
           weights = jax.block_until_ready(run.move(weights))
       with clock('prefill'):
         if samples:
-          batch = next(batches)
+          batch = next(loop.batches)
           prompt, ready = speaker.read(weights, batch)
-      if pending:
-        finish(*pending)
-      told = not last and cluster.told_to_end(step)
-      if evaluates and not told:
-        evaluations.append(
-          speaker.evaluation(
-            weights,
-            tests,
-            jax.random.fold_in(eval_key, step),
-            eval_sampling,
-            config.eval.samples,
-          )
-        )
-        telemetry.log(step, evaluations[-1])
-        clock.metrics()  # an evaluation is part of no step
-      every = config.checkpoint.every
-      if step > start and (last or told or step % every == 0):
-        notes = {**run_of, 'data': position, 'num_tokens': num_tokens}
-        figures = evaluations[-1] if evaluates and not told else {}
-        state = trainable, opt_state, *anchors
-        checkpoints.save(step, state, notes, figures)
-      if told:
-        raise cluster.Preempted(step, workdir)
-      if last:
-        break
+      if not (loop.settle() and loop.ready(evaluate if evaluates else None)):
+        continue
       # ------ sample
-      if source:
-        *parts, rows = next(source)
+      if folder:
+        *parts, rows = next(loop.batches)
         prompt, trajectory = sharding.from_host(parts, there)
         rolled = speaker.rolled(prompt, trajectory, rows)
       else:
@@ -391,6 +335,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if config.dump_every and step % config.dump_every == 0:
         dump(f'{workdir}/rollouts', step, host, rolled)
       # ------ score under the reference, while the grades are made
+      trainable, opt_state, *anchors = loop.state
       with clock(moving):
         data = rolled.prompt, speaker.cut(rolled.trajectory)
         data = jax.device_put(data, sharding.rows(data, mesh))
@@ -419,19 +364,20 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           figures.append(some)
         if follows and (step + 1) % config.reference.sync_every == 0:
           anchors = [run.followed(*anchors, trainable)]
-      num_tokens += int(out.mask.sum())
+      loop.state = trainable, opt_state, *anchors
       host_figures = {
         **metrics.completion_metrics(out),
         **metrics.reward_metrics(grades, rewards, group),
-        'num_tokens': num_tokens,
       }
-      pending = (step, figures, host_figures, ids.tolist())
-      telemetry.completions(
+      loop.learned(figures, host_figures, ids.tolist())
+      loop.telemetry.completions(
         step, shown(rolled, reward, actor.tokenizer, config.completions)
       )
-  if config.export:
-    exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
-  return evaluations
+  written = [f'{workdir}/model'] if config.export else []
+  for path in written:
+    exported(actor, combine(loop.state[0], frozen), path, config)
+  conclude(loop, workdir, *written)
+  return loop.evaluations
 
 
 if __name__ == '__main__':

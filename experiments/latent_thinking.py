@@ -19,11 +19,11 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 from absl import logging
 
 from experiments import evaluate, fragments, generate, grpo, lrt, sft
 from experiments.command import Config
+from experiments.compilation_cache import keep_compiled
 from experiments.configs import lrt_arithmetic, sft_arithmetic
 from experiments.configs.lrt_arithmetic import SHORTER
 from experiments.new_model import SMALL, new_model
@@ -39,8 +39,7 @@ def main() -> None:
   flags = _flags()
   logging.set_verbosity(logging.WARNING)
   workdir = Path(flags.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir / 'jax_cache'))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  keep_compiled()
   base, backbone = thinker(workdir), workdir / 'backbone'
   if not backbone.exists():
     new_model(backbone, arithmetic.tokenizer(), BACKBONE, seed=1)

@@ -19,19 +19,19 @@ that was stopped.
 """
 
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, configured
 from experiments.data_check import check_data
+from experiments.ending import conclude
+from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   feedback_of,
@@ -42,20 +42,22 @@ from experiments.policies import (
   share_rows,
   subject,
 )
-from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, shown, speaking, speech, tests_of
 from experiments.triples import answered, given
 from hybrid_latent import cluster, metrics, optim, sharding
-from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.formats.reasoner import write_reasoner
 from hybrid_latent.models.letters import letters
-from hybrid_latent.objectives.base import Experience, Judged, token_mean
+from hybrid_latent.objectives.base import (
+  Experience,
+  Judged,
+  Peak,
+  token_mean,
+)
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.replay import replay
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
@@ -170,9 +172,9 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
       parts |= {'entropy': token_mean(scores.entropy, said.mask)}
       if said.sampler is not None:
         gap = jnp.abs(scores.log_probs - said.sampler)
-        parts['sampling/sampling_logp_difference/mean'] = token_mean(
-          gap, said.mask
-        )
+        difference = 'sampling/sampling_logp_difference'
+        parts[f'{difference}/mean'] = token_mean(gap, said.mask)
+        parts[f'{difference}/max'] = Peak(gap.max())
       return mean, parts
 
     gradient, figures = optim.mean_gradient(
@@ -182,9 +184,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
       micro_batches=config.micro_batches,
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
-    figures['grad_norm'] = optax.tree.norm(gradient)
-    changes, opt_state = tx.update(gradient, opt_state, trainable)
-    return optax.apply_updates(trainable, changes), opt_state, figures
+    return optim.finite_step(tx, gradient, figures, opt_state, trainable)
 
   weights = jax.eval_shape(sampler, trainable, frozen)
   there = rollout_mesh(config, mesh)
@@ -265,36 +265,40 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   host, hosts = jax.process_index(), jax.process_count()
   actor = actor_of(config, mesh)
   trainable, frozen, run = programs(config, mesh, actor.policy)
-  opt_state = run.optimizer(trainable)
+  state = trainable, run.optimizer(trainable)
   # Those that a KL term keeps the reasoner close to: as it was at the start.
   anchor = None
   if needs_reference(config):
     anchor = jax.tree.map(jnp.copy, trainable)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   pad = int(actor.stop.pad)
-  rows = (
-    answered(config, actor.tokenizer)
-    if config.data.triples
-    else problems_of(config.data)(split=config.data.train)
-  )
-  batches = iter(
-    prompt_batches(
-      rows,
-      encode,
-      batch=rollout.prompts // hosts,
-      length=rollout.prompt_length,
-      pad=pad,
-      seed=config.seed,
-      shard=(host, hosts),
+
+  def batches_of(step: int):
+    rows = (
+      answered(config, actor.tokenizer)
+      if config.data.triples
+      else problems_of(config.data)(split=config.data.train)
     )
-  )
+    return iter(
+      prompt_batches(
+        rows,
+        encode,
+        batch=rollout.prompts // hosts,
+        length=rollout.prompt_length,
+        pad=pad,
+        seed=config.seed,
+        shard=(host, hosts),
+      )
+    )
+
   tests = tests_of(config, encode, pad)
 
   def taught(batch):
     """The batch of answers that are given."""
     prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
     tokens, mask = given(batch['rows'], rollout.max_tokens, pad)
-    return sharding.from_host(Batch(prompt, tokens, mask, mask), mesh), {}
+    data = sharding.from_host(Batch(prompt, tokens, mask, mask), mesh)
+    return data, {'tokens': data.mask.sum()}
 
   def sampled(step, batch):
     """The batch of answers that are sampled and graded."""
@@ -315,10 +319,10 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     with clock('log_probs'):
       data = rolled.prompt, speaker.cut(rolled.trajectory)
       data = jax.device_put(data, sharding.rows(data, mesh))
-      data = run.judged(trainable, anchor, frozen, *data,
+      data = run.judged(loop.state[0], anchor, frozen, *data,
                         sharding.from_host(reward, mesh))  # fmt: skip
       jax.block_until_ready(data)
-    telemetry.completions(
+    loop.telemetry.completions(
       step, shown(rolled, reward, actor.tokenizer, config.completions)
     )
     return data, {
@@ -328,91 +332,45 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   def speaker_weights():
     """The policy where it samples, as decoding wants it."""
-    weights = run.sampler(trainable, frozen)
+    weights = run.sampler(loop.state[0], frozen)
     return run.move(weights) if there != mesh else weights
 
-  def finish(step, figures, host_figures):
-    """Waits for the updates of a step, checks them and writes them down."""
-    with clock('update'):
-      every = jax.device_get(figures)
-    figures = {name: float(np.mean([x[name] for x in every]))
-               for name in every[0]}  # fmt: skip
-    if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
-      raise FloatingPointError(
-        f'step {step}: loss {figures["loss"]}, grad_norm '
-        f'{figures["grad_norm"]}; the last checkpoint in {workdir} is from '
-        'before it'
-      )
-    telemetry.log(step, figures | host_figures | clock.metrics())
-
-  # ------------------------------------------------------------------ restore
-  run_of = identity(config, 'lrt')
-  # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
-  checkpoints = Checkpoints(
-    f'{workdir}/checkpoints',
-    keep=config.checkpoint.keep,
-    best=config.checkpoint.best,
-  )
-  start = checkpoints.latest or 0
-  if start:
-    notes = checked_resume(checkpoints.notes(start), config, workdir)
-    trainable, opt_state = checkpoints.restore(start, (trainable, opt_state))
-    batches.set_state(notes['data'])
+  def evaluate():
+    key = jax.random.fold_in(eval_key, step)
+    return speaker.evaluation(
+      speaker_weights(), tests, key, eval_sampling, config.eval.samples
+    )
 
   # --------------------------------------------------------------------- loop
   train_sampling = sampling(**rollout.sampling)
   eval_sampling = sampling(**{**rollout.sampling, **config.eval.sampling})
-  pending, evaluations = None, []
   with (
-    jax.set_mesh(mesh),
-    closing(checkpoints),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Telemetry(
-      workdir, total=config.steps, process=host, resume_step=start
-    ) as telemetry,
+    Loop(config, workdir, 'lrt', mesh, state, batches_of) as loop,
   ):
-    clock = StepClock()
+    del trainable, state
+    clock = loop.clock
     speaker = Sampler(config, there, actor, run.prefill, run.decode, grader)
-    for step in range(start, config.steps + 1):
-      last = step == config.steps
-      told = not last and cluster.told_to_end(step)
-      evaluates = tests and (last or step % config.eval.every == 0)
-      save = last or told or step % config.checkpoint.every == 0
-      if pending and (save or evaluates or not config.data.triples):
-        finish(*pending)
-        pending = None
-      if evaluates and not told:
-        key = jax.random.fold_in(eval_key, step)
-        evaluations.append(
-          speaker.evaluation(
-            speaker_weights(), tests, key, eval_sampling, config.eval.samples
-          )
-        )
-        telemetry.log(step, evaluations[-1])
-        clock.metrics()  # an evaluation is part of no step
-      if step > start and save:
-        notes = {**run_of, 'data': batches.get_state()}
-        figures = evaluations[-1] if evaluates and not told else {}
-        checkpoints.save(step, (trainable, opt_state), notes, figures)
-      if told:
-        raise cluster.Preempted(step, workdir)
-      if last:
-        break
-      batch = next(batches)
+    for step in loop.steps():
+      batch: Any = None if loop.last else next(loop.batches)
+      evaluates = tests and loop.due(config.eval.every)
+      if not (loop.settle() and loop.ready(evaluate if evaluates else None)):
+        continue
       data, host_figures = (
         taught(batch) if config.data.triples else sampled(step, batch)
       )
-      figures = []
+      (trainable, opt_state), figures = loop.state, []
       for i in range(updates):
         trainable, opt_state, some = run.update(
           trainable, frozen, opt_state, data, i % config.mini_batches
         )
         figures.append(some)
-      if pending:
-        finish(*pending)
-      pending = step, figures, host_figures
-  write_reasoner(combine(trainable, frozen).feedback, f'{workdir}/reasoner')
-  return evaluations
+      loop.state = trainable, opt_state
+      prompts = cluster.all_rows(batch['ids']).tolist()
+      loop.learned(figures, host_figures, prompts)
+  write_reasoner(combine(loop.state[0], frozen).feedback, f'{workdir}/reasoner')
+  conclude(loop, workdir, f'{workdir}/reasoner')
+  return loop.evaluations
 
 
 if __name__ == '__main__':

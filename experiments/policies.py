@@ -37,7 +37,7 @@ from hybrid_latent.models.letters import letters
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Critic, Policy
-from hybrid_latent.trees import map_named, named_leaves
+from hybrid_latent.trees import map_named, named_leaves, nonfinite
 from hybrid_latent.types import Feedback, PyTree, Stop
 
 
@@ -230,6 +230,11 @@ def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
     else new_folder(folder, overwrite=True)
   )
   model = lora.merge(policy.model)
+  if broken := nonfinite(model):
+    raise ValueError(
+      f'{folder}: not written, since {broken[:3]} would hold values that are '
+      'not finite: export an earlier step'
+    )
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))

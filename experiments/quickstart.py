@@ -15,12 +15,12 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from absl import logging
 
 from experiments import grpo, sft
 from experiments.command import Config
+from experiments.compilation_cache import keep_compiled
 from experiments.configs import rl_arithmetic, sft_arithmetic
 from experiments.new_model import new_model
 from experiments.report import curves_png, html_report
@@ -34,8 +34,7 @@ def main() -> None:
   flags = _flags()
   logging.set_verbosity(logging.WARNING)
   began, workdir = time.monotonic(), Path(flags.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir / 'jax_cache'))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  keep_compiled()
 
   for old in ('start', 'sft', 'grpo-*', 'hrpo-*'):
     for folder in workdir.glob(old):

@@ -33,6 +33,7 @@ from etils import epath
 
 from experiments import parts
 from experiments.command import Config, resolved
+from experiments.compilation_cache import keep_compiled
 from experiments.completions import speaker
 from experiments.generate import check_delimiter, split
 from experiments.policies import (
@@ -215,6 +216,7 @@ def main() -> None:
     parser.add_argument(f'--{name}', required=True)
   flags, overrides = parser.parse_known_args()
   logging.set_verbosity(logging.WARNING)
+  keep_compiled()
   try:
     config = resolved(flags.config, overrides)
     requests = read_requests(Path(flags.requests))

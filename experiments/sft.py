@@ -12,20 +12,19 @@ gradient goes through them. Ends by writing a Hugging Face folder,
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
 from operator import sub
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from experiments import command
 from experiments.command import Config, named
 from experiments.data_check import check_data
+from experiments.ending import conclude
+from experiments.loop import Loop
 from experiments.policies import (
   Subject,
   adapted,
@@ -39,10 +38,8 @@ from experiments.policies import (
   stop_of,
   with_owned,
 )
-from experiments.resume import checked_resume, identity
 from experiments.sampler import Sampler, speaking, speech, tests_of
-from hybrid_latent import cluster, latents, optim, sharding
-from hybrid_latent.checkpoint import Checkpoints
+from hybrid_latent import latents, optim, sharding
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches
 from hybrid_latent.models.letters import letters
@@ -51,7 +48,6 @@ from hybrid_latent.objectives.supervised import layer_distances, shares
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
-from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Texts
 
@@ -139,9 +135,7 @@ def programs(config: Config, mesh: Mesh, policy: Policy):
       micro_batches=config.micro_batches,
     )
     gradient = jax.lax.with_sharding_constraint(gradient, where[0])
-    figures['grad_norm'] = optax.tree.norm(gradient)
-    changes, opt_state = tx.update(gradient, opt_state, trainable)
-    return optax.apply_updates(trainable, changes), opt_state, figures
+    return optim.finite_step(tx, gradient, figures, opt_state, trainable)
 
   def sampler(trainable, frozen):
     return speaking(combine(trainable, frozen))
@@ -253,13 +247,14 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   host, hosts = jax.process_index(), jax.process_count()
   actor = actor_of(config, mesh)
   trainable, frozen, run = programs(config, mesh, actor.policy)
-  opt_state = run.optimizer(trainable)
+  state = trainable, run.optimizer(trainable)
   curriculum = curriculum_of(config, actor.tokenizer)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  source, pad = worked_rows(config.data), int(actor.stop.pad)
+  pad = int(actor.stop.pad)
 
-  def batches_of(stage: int) -> Any:
-    """The endless batches of a stage."""
+  def batches_of(step: int) -> Any:
+    """The endless batches of the stage that a step is of."""
+    stage = stage_of(step)
 
     def document(number, row):
       draw = random.Random(f'{config.seed}/{stage}/{number}')
@@ -267,7 +262,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
     return iter(
       document_batches(
-        source,
+        worked_rows(config.data),
         document,
         batch=config.batch // hosts,
         length=config.length,
@@ -284,7 +279,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   def spoken(stage: int) -> Policy:
     """The policy as decoding wants it, with the spans of a stage."""
-    weights = run.sampler(trainable, frozen)
+    weights = run.sampler(loop.state[0], frozen)
     spans = {
       name: jnp.asarray(value)
       for name, value in curriculum.spans(stage).items()
@@ -293,92 +288,52 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       return weights
     return weights._replace(feedback=weights.feedback._replace(**spans))
 
-  def finish(step, figures):
-    """Waits for an update, checks it and writes it down."""
-    with clock('update'):
-      figures = jax.device_get(figures)
-    if not np.isfinite([figures['loss'], figures['grad_norm']]).all():
-      raise FloatingPointError(
-        f'step {step}: loss {figures["loss"]}, grad_norm '
-        f'{figures["grad_norm"]}; the last checkpoint in {workdir} is from '
-        'before it'
-      )
-    times = clock.metrics()
-    speed = {'tokens_per_second': figures['tokens'] / times['time/step']}
-    telemetry.log(step, figures | {'stage': stage_of(step)} | times | speed)
+  def evaluate():
+    stage, key = stage_of(max(step - 1, 0)), jax.random.fold_in(eval_key, step)
+    figures = speaker.evaluation(
+      spoken(stage), tests, key, eval_sampling, config.eval.samples
+    )
+    return figures | {'eval/stage': stage}
 
-  # ------------------------------------------------------------------ restore
-  run_of = identity(config, 'sft')
-  # 1. the configuration has to be the run's; 2. arrays; 3. place in the data.
-  checkpoints = Checkpoints(
-    f'{workdir}/checkpoints',
-    keep=config.checkpoint.keep,
-    best=config.checkpoint.best,
-  )
-  start = checkpoints.latest or 0
-  batches = batches_of(stage_of(start))
-  if start:
-    notes = checked_resume(checkpoints.notes(start), config, workdir)
-    trainable, opt_state = checkpoints.restore(start, (trainable, opt_state))
-    batches.set_state(notes['data'])
+  def read():
+    return sharding.from_host(Texts(**next(loop.batches)), mesh)
 
   # --------------------------------------------------------------------- loop
   eval_sampling = sampling(
     **{**config.rollout.sampling, **config.eval.sampling}
   )
-  pending, evaluations = None, []
   with (
-    jax.set_mesh(mesh),
-    closing(checkpoints),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Telemetry(
-      workdir, total=config.steps, process=host, resume_step=start
-    ) as telemetry,
+    Loop(config, workdir, 'sft', mesh, state, batches_of) as loop,
   ):
-    clock = StepClock()
+    del trainable, state
     speaker = Sampler(config, mesh, actor, run.prefill, run.decode, grader)
-    for step in range(start, config.steps + 1):
-      last, begins = step == config.steps, step in begin[1:]
-      told = not last and cluster.told_to_end(step)
-      evaluates = tests and (last or begins or step % config.eval.every == 0)
-      save = last or told or step % config.checkpoint.every == 0
-      if pending and (save or evaluates):
-        finish(*pending)
-        pending = None
-      if evaluates and not told:
-        stage = stage_of(max(step - 1, 0))
-        figures = speaker.evaluation(
-          spoken(stage),
-          tests,
-          jax.random.fold_in(eval_key, step),
-          eval_sampling,
-          config.eval.samples,
-        )
-        evaluations.append(figures | {'eval/stage': stage})
-        telemetry.log(step, evaluations[-1])
-        clock.metrics()  # an evaluation is part of no step
-      if begins and step > start:
-        batches = batches_of(stage_of(step))
+    for step in loop.steps():
+      begins = step in begin[1:]
+      texts = None if loop.last or begins else read()
+      if not loop.settle():
+        continue
+      if begins and step > loop.start:
+        loop.read_from(batches_of(step))
         if config.stages.reset_optimizer:
-          opt_state = run.optimizer(trainable)
-      if step > start and save:
-        notes = {**run_of, 'data': batches.get_state()}
-        figures = evaluations[-1] if evaluates and not told else {}
-        checkpoints.save(step, (trainable, opt_state), notes, figures)
-      if told:
-        raise cluster.Preempted(step, workdir)
-      if last:
-        break
-      texts = sharding.from_host(Texts(**next(batches)), mesh)
-      passes = curriculum.latents(stage_of(step))
-      trainable, opt_state, figures = run.update(
-        trainable, frozen, opt_state, texts, passes=passes
+          trainable, _ = loop.state
+          loop.state = trainable, run.optimizer(trainable)
+      evaluates = tests and (begins or loop.due(config.eval.every))
+      if not loop.ready(evaluate if evaluates else None, begins):
+        continue
+      texts, stage = texts or read(), stage_of(step)
+      *state, figures = run.update(
+        loop.state[0],
+        frozen,
+        loop.state[1],
+        texts,
+        passes=curriculum.latents(stage),
       )
-      if pending:
-        finish(*pending)
-      pending = step, figures
-  exported(actor, combine(trainable, frozen), f'{workdir}/model', config)
-  return evaluations
+      loop.state = tuple(state)
+      loop.learned([figures], {'stage': stage})
+  exported(actor, combine(loop.state[0], frozen), f'{workdir}/model', config)
+  conclude(loop, workdir, f'{workdir}/model')
+  return loop.evaluations
 
 
 if __name__ == '__main__':

@@ -29,6 +29,11 @@ _GIVEN = (
 )
 
 
+class TrainingStopped(RuntimeError):
+  """Training that ended itself, on every process; the text says why and what
+  was saved. The exit code of a command is then 1."""
+
+
 class Ended(SystemExit):
   """A run that ends with this sentence, and no traceback."""
 
@@ -140,7 +145,10 @@ def ending_together(workdir: str) -> Iterator[None]:
   """
   with _signals.heard(workdir):
     try:
-      yield
+      try:
+        yield
+      except TrainingStopped as end:
+        raise Ended(1, f'error: {end}') from end
     except Ended as end:
       print(end.text, file=sys.stderr, flush=True)
       if jax.process_count() > 1 and not isinstance(end, Preempted):

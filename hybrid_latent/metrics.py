@@ -23,6 +23,7 @@ def completion_metrics(
   read = mask[:, 1:]  # a row's last token is never read
   inputs = out.latent[rows][:, :-1]
   ratios = inputs[thinking[:, :-1] & read]
+  margins = np.minimum(ratios, 1 - ratios)
   latent = (inputs > 0) & read
   began = latent & ~np.pad(latent, ((0, 0), (1, 0)))[:, :-1]
   return {
@@ -32,6 +33,7 @@ def completion_metrics(
     'completions/clipped_ratio': float(1 - ended.mean()),
     'completions/mean_forced': float((mask & ~out.free[rows]).sum(-1).mean()),
     'hidden_ratio': float(ratios.mean()) if ratios.size else 0.0,
+    'hidden_ratio_margin': float(margins.mean()) if ratios.size else 0.0,
     'latent_tokens': float(latent.sum(-1).mean()),
     'switches': float(began.sum(-1).mean()),
   }

@@ -12,6 +12,9 @@ from hybrid_latent.objectives.base import Mean, Peak
 from hybrid_latent.trees import map_named, named_leaves
 from hybrid_latent.types import PyTree
 
+# What has to be finite, of what there is, for a step to be taken.
+_DECISIVE = 'loss', 'grad_norm', 'sampling/sampling_logp_difference/mean'
+
 
 def adamw(
   params: PyTree,
@@ -109,6 +112,39 @@ def mean_gradient(
   count = jnp.maximum(parts['loss'].count.sum(), 1)
   gradient = jax.tree.map(lambda g: g / count, gradient)
   return gradient, {name: part.value for name, part in parts.items()}
+
+
+def finite_step(
+  tx: optax.GradientTransformation,
+  gradient: PyTree,
+  figures: Mapping[str, jax.Array],
+  state: PyTree,
+  params: PyTree,
+) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+  """Parameters and optimizer state after a step of `tx`; as they were where the
+  loss, the norm of the gradient or the rollout's log-probs are not finite.
+
+  Adds to `figures`: `grad_norm`; `skipped_updates`, 1 where the step was left
+  out; `nonfinite_arrays`, how many arrays hold a NaN or an infinity after it
+  (an overflow, a rate that is NaN).
+  """
+  figures = {**figures, 'grad_norm': optax.tree.norm(gradient)}
+  finite = jnp.array(True)
+  for name in _DECISIVE:
+    finite &= jnp.isfinite(figures.get(name, 0))
+  changes, new_state = tx.update(gradient, state, params)
+  new = optax.apply_updates(params, changes), new_state
+  # Elementwise, so that it happens in place where the arguments are donated.
+  keep = lambda new, old: jnp.where(finite, new, old)
+  params, state = jax.tree.map(keep, new, (params, state))
+  broken = [
+    ~jnp.isfinite(x).all()
+    for x in jax.tree.leaves((params, state))
+    if jnp.issubdtype(x.dtype, jnp.inexact)
+  ]
+  figures['skipped_updates'] = 1.0 - finite
+  figures['nonfinite_arrays'] = jnp.array(broken).sum()
+  return params, state, figures
 
 
 def slice_of(batch: PyTree, count: int, which: jax.Array | int) -> PyTree:

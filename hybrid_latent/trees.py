@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from hybrid_latent.types import PyTree
 
@@ -42,3 +43,17 @@ def combine(kept: PyTree, rest: PyTree) -> PyTree:
   return jax.tree.map(
     lambda a, b: b if a is None else a, kept, rest, is_leaf=lambda x: x is None
   )
+
+
+def nonfinite(tree: PyTree) -> list[str]:
+  """The names of the leaves that hold a NaN or an infinity."""
+  found = jax.device_get(_finite(named_leaves(tree)))
+  return [name for name, finite in found.items() if not finite]
+
+
+@jax.jit
+def _finite(leaves):
+  is_float = lambda x: jnp.issubdtype(x.dtype, jnp.inexact)
+  return {
+    name: jnp.isfinite(x).all() for name, x in leaves.items() if is_float(x)
+  }

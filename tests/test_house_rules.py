@@ -20,7 +20,7 @@ LAYERS = (
   ('ops',),
   (
     *('models', 'formats', 'policy'),
-    *('cluster', 'metrics', 'checkpoint', 'integrity', 'telemetry'),
+    *('alarms', 'cluster', 'metrics', 'checkpoint', 'integrity', 'telemetry'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
   ('rollout', 'replay', 'latents', 'optim'),

@@ -43,6 +43,7 @@ def test_completions():
       'completions/clipped_ratio': 1 / 3,
       'completions/mean_forced': 2 / 3,
       'hidden_ratio': (0.1 + 0.3 + 0.5) / 3,
+      'hidden_ratio_margin': (0.1 + 0.3 + 0.5) / 3,
       'latent_tokens': 1,
       'switches': 2 / 3,
     }

@@ -51,6 +51,7 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config.optimizer.groups.lora.update(lr=5e-6, weight_decay=0.1)
   if variant == 'gated':
     config.feedback.parameters = 'gated:gate'
+    config.alarms.gate_saturation = 0.01
     config.feedback.initial = dict(
       r_min=0.99, r_max=0.999, initializer='normal'
     )

@@ -32,7 +32,8 @@ NO_THINKING = 'Okay, I think I have finished thinking.\n</think>\n\n'
 FIELDS = ('seed', 'steps', 'epochs', 'mini_batches', 'micro_batches', 'model',
           'lora', 'critic', 'mesh', 'data', 'rollout', 'feedback', 'objective',
           'advantage', 'reward_kl', 'rewards', 'grader', 'optimizer', 'eval',
-          'checkpoint', 'completions', 'generate', 'evaluate')  # fmt: skip
+          'checkpoint', 'completions', 'nonfinite', 'alarms', 'generate',
+          'evaluate')  # fmt: skip
 
 
 def get_config(

@@ -161,6 +161,21 @@ def defaults(source: str) -> ConfigDict:
     best='',  # and the one of the highest eval/...
   )
   config.completions = 8  # written down each step
+  # An update whose loss or gradient is not finite, or that would make
+  # parameters so: stop, skip (leave it out) or rollback (restore the last
+  # checkpoint, go on with the next data).
+  config.nonfinite = dict(action='stop', limit=3)  # skips in a row; rollbacks
+  config.alarms = dict(
+    window=20,  # steps in a row for which its condition holds
+    stop=(),  # names of those that end the run
+    # What each compares with; 0 or None: off.
+    flat_groups=1.0,  # least share of groups of one reward
+    entropy_collapse=0.01,  # nats per token, least
+    length_explosion=0.95,  # share of max_tokens, or of cut completions
+    kl_blowup=5.0,  # nats per token, most
+    latent_collapse=0.01,  # share of latents; norm of latents over embeddings'
+    gate_saturation=None,  # mean distance of the gate's share from 0 and 1
+  )
   # Of experiments.generate, which samples data.train.
   config.generate = dict(
     samples=1,  # of each prompt

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from experiments.configs import rl
 
 SAMPLED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
-           'rewards', 'grader', 'eval', 'optimizer', 'checkpoint')  # fmt: skip
+           'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',
+           'nonfinite', 'alarms')  # fmt: skip
 SPAN_TOKENS = ('<start-latent>', '<latent>', '<end-latent>')
 
 

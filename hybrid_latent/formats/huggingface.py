@@ -46,13 +46,14 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
     for name, tensor in file_tensors(folder / file).items():
       found[name].append((file, tensor))
   tensors = {}
-  for name, ((file, tensors[name]), *more) in found.items():
-    if more or placed.get(name, file) != file:
+  for name, holders in found.items():
+    files = [file for file, _ in holders]
+    if files != [placed.get(name, files[0])]:
       raise ValueError(
-        f'{index}: tensor {name} is in {[x for x, _ in found[name]]}, and '
-        f'weight_map says {placed.get(name)!r}: accepted is the one file that '
-        'has it'
+        f'{index}: tensor {name} is in {files}, and weight_map says '
+        f'{placed.get(name)!r}: accepted is the one file that has it'
       )
+    tensors[name] = holders[0][1]
   if lost := sorted(placed.keys() - tensors.keys()):
     more = f' and {len(lost) - 20} more' if len(lost) > 20 else ''
     raise ValueError(

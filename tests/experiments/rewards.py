@@ -31,6 +31,11 @@ def a_digit(completions, **_):
   return [float(any(x in text for x in '0123')) for text in completions]
 
 
+def nothing(completions, **_):
+  """No completion is worth anything."""
+  return [0.0] * len(completions)
+
+
 def noted(completions, *, question, folder, **_):
   """Nothing; writes FOLDER/PROCESS.jsonl: a question that was graded there."""
   path = Path(folder, os.environ.get('JAX_PROCESS_ID', '0') + '.jsonl')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import sampler
-from experiments.stored import stored
+from experiments.stored import StoredBatches
 from hybrid_latent import metrics, sharding
 from hybrid_latent.feedback.gated import gated
 from hybrid_latent.formats.pretrained import pretrained
@@ -161,7 +161,7 @@ def test_a_run_can_end_with_a_model_folder(model_folder, tmp_path):
 
 def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   """Each part has prompt 0 alike and prompt 1 uneven, or the other way."""
-  loaded = stored(dumped.folder / 'rollouts', 0, 0)
+  loaded = StoredBatches(dumped.folder / 'rollouts', 0, 0)
   parts = []
   for grades in ([1, 1, 1, 1, 0, 1, 0, 1], [0, 0, 1, 0, 0, 0, 0, 0]):
     prompt, trajectory, rows = next(loaded)

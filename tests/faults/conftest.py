@@ -10,6 +10,8 @@ prints that as a table, whatever processes the tests ran in.
 
 import pytest
 
+from tests.experiments.conftest import model_folder  # noqa: F401
+
 HEADER = '| kind | tried | now |\n| --- | --- | --- |'
 
 

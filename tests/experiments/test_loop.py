@@ -1,0 +1,77 @@
+"""The real trainers in their frame: one spike, and the run goes on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import grpo, lrt, sft
+from experiments.configs import sft_arithmetic
+from tests.experiments import lrt_tiny, rl_tiny
+from tests.experiments.runs import quick_compiler, saved, steps
+
+SPIKE = 2  # the update whose batch is NaN
+
+
+def reinforced(folder):
+  """Whatever a rollback has to bring back: a gate, a reference that follows."""
+  config = rl_tiny.get_config(f'{folder},hrpo').unlock()
+  config.reference.sync_every = 1
+  return grpo, config
+
+
+def supervised(folder):
+  """A second stage begins with the step that fails."""
+  config = sft_arithmetic.get_config(f'{folder},random').unlock()
+  config.update(batch=8, micro_batches=1, steps=4, packed=False)
+  config.data.of.count = 16
+  config.stages.update(begin=(0, 2), share=(0.5, 1.0), reset_optimizer=True)
+  config.eval.prompts = 0
+  config.checkpoint.every = 9
+  return sft, config
+
+
+def tuned(folder):
+  config = lrt_tiny.get_config(f'{folder},rl,{folder}').unlock()
+  return lrt, config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('action', ['skip', 'rollback'])
+@pytest.mark.parametrize('trainer', [reinforced, supervised, tuned])
+def test_a_spike_does_not_end_a_run(
+  trainer, action, model_folder, tmp_path, monkeypatch
+):
+  module, config = trainer(model_folder)
+  config.nonfinite.action = action
+  programs, calls = module.programs, []
+
+  def spoiled(x):
+    return x * jnp.nan if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+  def watched(*args):
+    trained, frozen, run = programs(*args)
+
+    def update(trained, frozen, opt_state, batch, *rest, **kwargs):
+      calls.append(len(calls))
+      if calls[-1] == SPIKE:
+        batch = jax.tree.map(spoiled, batch)
+      return run.update(trained, frozen, opt_state, batch, *rest, **kwargs)
+
+    return trained, frozen, run._replace(update=update)
+
+  monkeypatch.setattr(module, 'programs', watched)
+  with quick_compiler():
+    module.train(config, str(tmp_path))
+  rows = steps(tmp_path)
+  assert [row['step'] for row in rows] == [0, 1, 2, 3]
+  skipped = [row['skipped_updates'] for row in rows]
+  rollbacks = [row['rollbacks'] for row in rows]
+  if action == 'skip':
+    assert (skipped, rollbacks) == ([0, 0, 1, 0], [0, 0, 0, 0])
+    assert len(calls) == 4
+  else:
+    assert (skipped, rollbacks) == ([0, 0, 0, 0], [0, 0, 1, 1])
+    assert len(calls) == 5
+  for name, x in saved(tmp_path, 4).items():
+    assert np.isfinite(x).all(), name
