@@ -11,7 +11,28 @@ in words. Ends with a table of what the test problems say after each of them.
 The same command goes on after a stop.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('cold_start', __doc__)
+  add = parser.add_argument
+  add('--workdir', default='runs/cold_start', type=command.value(Folder))
+  add(
+    '--slots',
+    default='1,2,4,8',
+    type=command.value(tuple[PositiveInt, ...]),
+    help='latents per step that is replaced',
+  )
+  add('--seeds', type=command.value(PositiveInt), default=1)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,9 +66,10 @@ class Cell(NamedTuple):
   speaks: str  # a method of rl_arithmetic.py
 
 
+@command.report_errors()
 def main() -> None:
   """The experiment."""
-  flags = _flags()
+  flags = _parser().parse_args()
   logging.set_verbosity(logging.WARNING)
   workdir = Path(flags.workdir)
   keep_compiled()
@@ -129,15 +151,6 @@ def figures(
     print(workdir.name, flush=True)
     train(config, str(workdir))
   return {name: last()[-1][metric] for name, metric in FIGURES.items()}
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m experiments.cold_start')
-  parser.add_argument('--workdir', default='runs/cold_start')
-  numbers = lambda text: [int(c) for c in text.split(',')]
-  parser.add_argument('--slots', default='1,2,4,8', type=numbers)
-  parser.add_argument('--seeds', type=int, default=1)
-  return parser.parse_args()
 
 
 if __name__ == '__main__':

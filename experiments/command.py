@@ -1,144 +1,180 @@
-"""The command line of the trainers, and the functions that a config names."""
+"""The command lines: options are read, and refused, before anything is loaded.
+
+A command reads its options at the top of its file, under `if __name__ ==
+'__main__'` and before its other imports: `--help` and a mistake then take a
+second. So this module, and what it imports, import nothing large.
+"""
 
 import argparse
-import ast
-import difflib
 import importlib
-import pkgutil
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn
 
-from absl import flags, logging
-from flax.traverse_util import flatten_dict
-from ml_collections import config_flags
+from absl import logging
 
-from experiments.compilation_cache import keep_compiled
-from hybrid_latent import cluster
+from experiments.fields.accepted import Folder, expanded, parsed
+from experiments.fields.check import check
+from experiments.fields.help import configs_text, fields_text
+from experiments.fields.overrides import loaded, resolved
+from experiments.functions import Config, configured, named
 
-Config = Any  # a ConfigDict: its fields are those of the config file
+__all__ = [
+  'Config',
+  'Options',
+  'Parser',
+  'config_parser',
+  'configured',
+  'named',
+  'parse',
+  'report_errors',
+  'resolved',
+  'run',
+  'value',
+]
+
+# The config whose fields `--help` lists where no other is given.
+_DEFAULTS = {'sft': 'sft', 'entropy': 'sft', 'lrt': 'lrt', 'evaluate': 'lrt'}
+
+
+class Options(NamedTuple):
+  """What a command line says."""
+
+  config: Config
+  flags: argparse.Namespace  # all other options
+
+
+class Parser(argparse.ArgumentParser):
+  """Options of `python -m experiments.COMMAND`. A mistake is one line and exit
+  code 2."""
+
+  def __init__(self, command: str, about: str | None):
+    super().__init__(
+      prog=f'python -m experiments.{command}',
+      description=about,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+    )
+    self.command = command
+    self.add_argument(
+      '--debug', action='store_true', help='show where an error comes from'
+    )
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the command."""
+    _refuse(message)
+
+
+def config_parser(
+  command: str, about: str | None, workdir: bool = True
+) -> Parser:
+  """Options of a command that has a config, and a workdir if it writes one."""
+  parser = Parser(command, about)
+  parser.add_argument(
+    '--config',
+    required=True,
+    metavar='FILE.py[:ARGUMENT]',
+    help='a config file, or the name of one below',
+  )
+  parser.add_argument(
+    '--config.FIELD',
+    metavar='VALUE',
+    help='of a field below, any number of times',
+  )
+  if workdir:
+    parser.add_argument(
+      '--workdir', required=True, type=value(Folder), help='folder to write'
+    )
+  return parser
+
+
+def value(annotation: Any) -> Callable[[str], Any]:
+  """Of an option that accepts what the annotation does: its `type`."""
+
+  def read(text: str) -> Any:
+    try:
+      return expanded(annotation, parsed(annotation, text))
+    except ValueError as error:
+      raise argparse.ArgumentTypeError(f'{text!r}: {error}') from None
+
+  return read
+
+
+def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
+  """The options of a command that has a config, checked. Ends the command where
+  they ask for help or are wrong."""
+  argv = sys.argv[1:] if argv is None else argv
+  with report_errors():
+    if {'-h', '--help'} & {*argv}:
+      print(f'{parser.format_help()}\n{_config_help(parser.command, argv)}')
+      sys.exit()
+    flags, overrides = parser.parse_known_args(argv)
+    config = resolved(flags.config, overrides)
+    check(config, getattr(flags, 'trainer', parser.command))
+  return Options(config, flags)
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+  """Ends the command with one line and exit code 2 for what is refused: an
+  error that somebody raised with a sentence, or one of the file system. Others
+  are mistakes in the program, and keep their traceback; with `--debug` all do.
+  """
+  try:
+    yield
+  except (ImportError, OSError, ValueError) as error:
+    *_, last = traceback.extract_tb(error.__traceback__)
+    raised = isinstance(error, OSError) or (last.line or '').startswith('raise')
+    if not raised or '--debug' in sys.argv:
+      raise
+    _refuse(str(error))
 
 
 def run(
-  train: Callable[[Config, str], object], *, resumes: bool = True
+  train: Callable[[Config, str], object],
+  options: Options | None = None,
+  *,
+  resumes: bool = True,
 ) -> None:
-  """`train(config, workdir)` with `--config=FILE.py[:ARGUMENT]`, any number of
-  `--config.field=value`, and `--workdir=FOLDER`; on all processes of a cluster
-  (`cluster.join`), in a folder that is its own meanwhile (workdir.opened). The
-  exit code is cluster.RESTART where the same command should go on."""
-  parser = argparse.ArgumentParser(
-    usage='python -m experiments.TRAINER --config=FILE.py[:ARGUMENT] '
-    '--workdir=FOLDER [--config.FIELD=VALUE ...]',
-    allow_abbrev=False,
+  """`train(config, workdir)` with the options of the command line, on all
+  processes of a cluster (`cluster.join`), in a folder that is its own meanwhile
+  (workdir.opened). The exit code is cluster.RESTART where the same command
+  should go on."""
+  name = train.__module__.rpartition('.')[2]
+  config, flags = options or parse(config_parser(name, train.__doc__))
+  # Late: they take seconds, and the last imports this module.
+  cluster, cache, workdir = map(
+    importlib.import_module,
+    (
+      'hybrid_latent.cluster',
+      'experiments.compilation_cache',
+      'experiments.workdir',
+    ),
   )
-  parser.add_argument('--config', required=True)
-  parser.add_argument('--workdir', required=True)
-  known, overrides = parser.parse_known_args()
-  try:
-    config = resolved(known.config, overrides)
+  with report_errors():
     if cluster.expected():
       if not cluster.is_child():
-        sys.exit(cluster.supervised(known.workdir))
+        sys.exit(cluster.supervised(flags.workdir))
       cluster.join()
-  except ValueError as error:
-    parser.error(str(error))
-  logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
-  keep_compiled()
-  # Late: it takes seconds, and imports this module.
-  workdir = importlib.import_module('experiments.workdir')
-
-  with (
-    cluster.ending_together(known.workdir),
-    workdir.opened(config, known.workdir, resumes=resumes),
-  ):
-    train(config, known.workdir)
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+    cache.keep_compiled()
+    with (
+      cluster.ending_together(flags.workdir),
+      workdir.opened(config, flags.workdir, resumes=resumes),
+    ):
+      train(config, flags.workdir)
 
 
-def resolved(path: str, overrides: Sequence[str]) -> Config:
-  """The config of FILE.py[:ARGUMENT] with '--config.field=value' applied.
-
-  A value has the type of the field's default; where that is None, it is a
-  Python literal. Raises ValueError for what there is not or cannot be.
-  """
-  if not Path(path.partition(':')[0]).is_file():
-    raise ValueError(f'--config: there is no file {path.partition(":")[0]!r}')
-  fields = flatten_dict(_parsed(path, []).to_dict(), sep='.')
-  untyped = {}
-  for override in overrides:
-    name, equals, text = override.removeprefix('--config.').partition('=')
-    if not equals or not override.startswith('--config.'):
-      raise ValueError(f'{override!r}: write --config.field=value')
-    if name not in fields:
-      below = [field for field in fields if field.startswith(f'{name}.')]
-      near = below or difflib.get_close_matches(name, fields, n=1, cutoff=0)
-      raise ValueError(
-        f'{path} has no field config.{name}: write config.{near[0]}'
-      )
-    if fields[name] is None:
-      untyped[name] = _literal(name, text)
-  typed = [x for x in overrides if x[9:].partition('=')[0] not in untyped]
-  config = _parsed(path, typed)
-  with config.unlocked(), config.ignore_type():
-    config.update_from_flattened_dict(untyped)
-  return config
+def _config_help(command: str, argv: Sequence[str]) -> str:
+  """Every config, and every field of one."""
+  given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  given.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
+  path = given.parse_known_args(argv)[0].config
+  return f'{configs_text()}\n\n{fields_text(path, loaded(path))}'
 
 
-def _parsed(path, overrides) -> Config:
-  """By ml_collections, which checks the types."""
-  values, argv = flags.FlagValues(), ['', f'--config={path}', *overrides]
-  config = config_flags.DEFINE_config_file(
-    'config', lock_config=True, flag_values=values, sys_argv=argv
-  )
-  try:
-    values(argv)
-  except flags.Error as error:  # it may hold a whole traceback
-    raise ValueError(str(error).strip().splitlines()[-1]) from error
-  return config.value
-
-
-def _literal(name, text):
-  try:
-    return ast.literal_eval(text)
-  except (SyntaxError, ValueError) as error:
-    raise ValueError(
-      f'config.{name}={text}: write a Python literal, such as 0.2 or (0.2, 0.3)'
-    ) from error
-
-
-def named(spec: str, package: str) -> Callable:
-  """The function of 'module:function'. A module without a dot is one of
-  `package` ('gated:gated' in hybrid_latent.feedback); with dots it is any
-  installed module, so that an idea can live in your own project."""
-  module_name, colon, name = spec.partition(':')
-  if not colon or not name:
-    raise ValueError(f"{spec!r}: write 'module:function'; {_choices(package)}")
-  full = module_name if '.' in module_name else f'{package}.{module_name}'
-  try:
-    module = importlib.import_module(full)
-  except ModuleNotFoundError as error:
-    if not f'{full}.'.startswith(f'{error.name}.'):
-      raise  # it is there, and misses something itself
-    raise ValueError(
-      f'{spec!r}: no module {full}; {_choices(package)}'
-    ) from None
-  public = {
-    n: f
-    for n, f in vars(module).items()
-    if callable(f) and f.__module__ == full and n[0] != '_'
-  }
-  found = getattr(module, name, None)
-  if not callable(found):
-    raise ValueError(f'{spec!r}: {full} has {list(public)}')
-  return found
-
-
-def configured(part: Config, package: str) -> Callable:
-  """The function that a part of a config names, with its `kwargs`."""
-  return partial(named(part.function, package), **part.kwargs)
-
-
-def _choices(package: str) -> str:
-  paths = importlib.import_module(package).__path__
-  return f'{package} has {[m.name for m in pkgutil.iter_modules(paths)]}'
+def _refuse(message: str) -> NoReturn:
+  print(f'error: {message}', file=sys.stderr)
+  sys.exit(2)

@@ -66,7 +66,7 @@ def speaker(config: Config, mesh: Mesh) -> Subject:
   all that only training needs."""
   config = config.copy_and_resolve_references()
   config.lora.rank = 0  # adapters that nothing has trained change nothing
-  source, (init_key, _) = loaded(config.model, mesh, config.data), _keys(config)
+  source, (init_key, _) = loaded(config, mesh), _keys(config)
   tokenizer: Any = source.tokenizer
   policy = adapted(config, source.model, tokenizer, init_key)
   policy = placed(with_owned(policy, source), mesh)

@@ -15,6 +15,11 @@ WORKDIR/examples.txt: what becomes of the first rows. The same command goes on
 after a stop and computes no finished part again.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('entropy', __doc__))
+
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -28,7 +33,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.next_command import next_command
 from experiments.policies import loaded, problems_of, prompt_ids
@@ -86,9 +91,9 @@ def annotate(config: Config, workdir: str) -> str:
     return f'{workdir}/steps.jsonl'
 
   # ------------------------------------------------------------------- model
-  base = config.model.copy_and_resolve_references()
-  base.new_tokens = ()
-  model, tokenizer, *_ = loaded(base, mesh, config.data)
+  base = config.copy_and_resolve_references()
+  base.model.new_tokens = ()
+  model, tokenizer, *_ = loaded(base, mesh)
   entropies = programs(config, mesh)
 
   def begun(number):
@@ -252,4 +257,4 @@ def _placed(x: np.ndarray, mesh: Mesh) -> jax.Array:
 
 
 if __name__ == '__main__':
-  command.run(annotate, resumes=False)
+  command.run(annotate, OPTIONS, resumes=False)

@@ -32,6 +32,11 @@ Writes WORKDIR/table.jsonl, line by line, and table.md. The same command goes on
 after a stop; subjects, ways and budgets may be added.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('evaluate', __doc__))
+
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -45,9 +50,10 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import command, parts, policies
+from experiments import parts, policies
 from experiments.command import Config
 from experiments.completions import decisive, speaker
+from experiments.fields.check import check as check_config
 from experiments.latent_cosine import latent_figures
 from experiments.policies import feedback_of, prompt_ids, rollout_mesh
 from experiments.sampler import Sampler, speech, tests_of
@@ -55,7 +61,7 @@ from experiments.tables import markdown
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.types import Mode, Stop, Trajectory
+from hybrid_latent.types import Stop, Trajectory
 
 # Of a model that reads no latents.
 PLAIN = dict(function='discrete:discrete', kwargs={}, parameters='', initial={})
@@ -145,30 +151,9 @@ def folders(config: Config, field: str) -> dict[str, str]:
 def check(config: Config, folder: epath.Path) -> None:
   """Writes down what all lines depend on. ValueError for settings that cannot
   be, and where the folder has a table of something else."""
-  how, names = config.evaluate, [mode.name.lower() for mode in Mode]
+  check_config(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
   fields = parts.settings(config, *counts)
-  if unknown := [way for way in how.ways if way not in names]:
-    raise ValueError(
-      f'config.evaluate.ways has {unknown}: write some of {names}'
-    )
-  if 'neither' in how.ways and not config.rollout.closing.neither:
-    raise ValueError(
-      "config.rollout.closing.neither is '': write the text that closes the "
-      'thinking at the end of a prompt, or config.evaluate.ways without neither'
-    )
-  if config.evaluate.reasoners and not feedback_of(config.feedback).prefix:
-    raise ValueError(
-      f'config.evaluate.reasoners is {how.reasoners} and '
-      f'config.feedback.function {config.feedback.function!r}: write a config '
-      "whose feedback is 'prefix:prefix', as experiments/configs/lrt.py has it"
-    )
-  for budget in how.budgets:
-    if not 0 <= how.reserved < budget:
-      raise ValueError(
-        f'config.evaluate: budgets={how.budgets}, reserved={how.reserved}: '
-        'write budgets of more tokens than are reserved'
-      )
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
   rows = policies.problems_of(config.data)(split=config.data.test)
   parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
@@ -294,4 +279,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate, resumes=False)
+  command.run(evaluate, OPTIONS, resumes=False)

@@ -6,7 +6,22 @@ Adapters are merged. The folder appears whole or not at all. The default is the
 newest step; `best` is that of the highest config.checkpoint.best.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('export', __doc__)
+  add = parser.add_argument
+  add('--workdir', required=True, type=command.value(Folder), help='of the run')
+  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  add('--step', default='latest', help='a number, or best')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import importlib
 import json
 import shlex
@@ -21,20 +36,15 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 
+@command.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.export')
-  parser.add_argument('--workdir', required=True)
-  parser.add_argument('--to', required=True, type=Path)
-  parser.add_argument('--step', default='latest', help='a number, or best')
-  flags = parser.parse_args()
-  try:
-    step = export(flags.workdir, flags.step, flags.to)
-  except (OSError, ValueError) as error:
-    parser.error(str(error))
+  flags = _parser().parse_args()
+  to = Path(flags.to)
+  step = export(flags.workdir, flags.step, to)
   print(
-    f'wrote step {step} of {flags.workdir} to {flags.to}, whose README.md '
-    f'says how it is read\n{evaluation(flags.workdir, flags.to)}'
+    f'wrote step {step} of {flags.workdir} to {to}, whose README.md says how '
+    f'it is read\n{evaluation(flags.workdir, to)}'
   )
 
 
@@ -43,13 +53,13 @@ def evaluation(workdir: str, model: Path) -> str:
   run has left no config."""
   if not (program := about(workdir).get('command')):
     return ''
-  command = [
+  words = [
     *('python', '-m', f'experiments.{Path(program[0]).stem}'),
     f'--config=experiments/saved.py:{workdir}/config.json',
     *(f'--config.model.source={model}', '--config.steps=0'),
     f'--workdir={model}-evaluation',
   ]
-  return f'its evaluation:\n  {shlex.join(command)}'
+  return f'its evaluation:\n  {shlex.join(words)}'
 
 
 def export(workdir: str, which: str, to: Path) -> int:

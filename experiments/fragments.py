@@ -24,9 +24,34 @@ over the rows; fragments.md, .svg and .png show it. WORKDIR/parts has every
 answer. The same command goes on after a stop; more shares may be added.
 """
 
-import argparse
+from typing import Literal
+
+from experiments import command
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import UnitFloat
+
+KINDS = 'token', 'step'
+SHARES = tuple(i / 10 for i in range(10))
+
+
+def _parser() -> command.Parser:
+  parser = command.config_parser('fragments', __doc__)
+  add = parser.add_argument
+  add(
+    '--generated',
+    required=True,
+    type=command.value(Folder),
+    help='folder of experiments.generate',
+  )
+  add('--kinds', type=command.value(tuple[Literal[KINDS], ...]), default=KINDS)
+  add('--shares', type=command.value(tuple[UnitFloat, ...]), default=SHARES)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(_parser())
+
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -38,7 +63,7 @@ import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.policies import prompt_ids, rollout_mesh
@@ -48,9 +73,6 @@ from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data.jsonl import problems
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import CLOSING_IDS
-
-KINDS = ('token', 'step')
-SHARES = tuple(i / 10 for i in range(10))
 
 
 def analyze(
@@ -267,17 +289,7 @@ def plot(folder: epath.Path, table: Sequence[dict], rows: int) -> None:
       figure.savefig(file, format=kind, dpi=150, metadata=about)
 
 
-def main() -> None:
-  """The command: its own flags, then those of every trainer."""
-  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-  words = lambda text: tuple(text.split(','))
-  numbers = lambda text: tuple(map(float, text.split(',')))
-  parser.add_argument('--generated', required=True)
-  parser.add_argument('--kinds', type=words, default=KINDS)
-  parser.add_argument('--shares', type=numbers, default=SHARES)
-  flags, sys.argv[1:] = parser.parse_known_args()
-  command.run(partial(analyze, **vars(flags)), resumes=False)
-
-
 if __name__ == '__main__':
-  main()
+  names = 'generated', 'kinds', 'shares'
+  options = {name: getattr(OPTIONS.flags, name) for name in names}
+  command.run(partial(analyze, **options), OPTIONS, resumes=False)

@@ -25,6 +25,11 @@ is sampled depends on the seed and on the number of the prompt, not on the parts
 or on the devices.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('generate', __doc__))
+
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,7 +39,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments import command, parts
+from experiments import parts
 from experiments.command import Config
 from experiments.completions import Completion, decisive, speaker, voice
 from experiments.next_command import next_command
@@ -186,4 +191,4 @@ def join(
 
 
 if __name__ == '__main__':
-  command.run(generate, resumes=False)
+  command.run(generate, OPTIONS, resumes=False)

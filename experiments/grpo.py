@@ -10,6 +10,11 @@ processes, scores them under the reference meanwhile, and makes one update (or
 run that was stopped.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('grpo', __doc__))
+
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -20,14 +25,13 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments import command
 from experiments.command import Config, configured
 from experiments.data_check import check_data
 from experiments.ending import conclude
+from experiments.fields.check import check
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
-  check,
   exported,
   feedback_of,
   needs_reference,
@@ -228,7 +232,7 @@ def _keys(config):
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
   Returns the evaluations it made."""
-  check(config)
+  check(config, 'grpo', jax.process_count())
   check_data(config)
   group, updates = config.rollout.group, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
@@ -381,4 +385,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train)
+  command.run(train, OPTIONS)

@@ -14,7 +14,28 @@ budgets, and one where every problem gets the latents of another. The same
 command goes on after a stop.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder, Text
+from hybrid_latent.ranges import PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('latent_thinking', __doc__)
+  add = parser.add_argument
+  add('--workdir', default='runs/latent_thinking', type=command.value(Folder))
+  add(
+    '--reasoners',
+    default='last:16,prompt:4,prompt:16,prompt:64',
+    type=command.value(tuple[Text, ...]),
+    help='READS:LATENTS of each',
+  )
+  add('--seeds', type=command.value(PositiveInt), default=1)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +55,10 @@ FRAGMENTS = 512  # thoughts that are cut to pieces
 BACKBONE = replace(SMALL, width=128, heads=4)
 
 
+@command.report_errors()
 def main() -> None:
   """The experiment."""
-  flags = _flags()
+  flags = _parser().parse_args()
   logging.set_verbosity(logging.WARNING)
   workdir = Path(flags.workdir)
   keep_compiled()
@@ -119,18 +141,6 @@ def taught(workdir: Path, base: Path, cell: str, seed: int) -> dict[str, Path]:
       print(run.name, flush=True)
       lrt.train(config, str(run))
   return folders
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m experiments.latent_thinking')
-  parser.add_argument('--workdir', default='runs/latent_thinking')
-  parser.add_argument(
-    '--reasoners',
-    default='last:16,prompt:4,prompt:16,prompt:64',
-    type=lambda text: text.split(','),
-  )
-  parser.add_argument('--seeds', type=int, default=1)
-  return parser.parse_args()
 
 
 if __name__ == '__main__':

@@ -18,6 +18,11 @@ their log-probabilities. Writes WORKDIR/reasoner. The same command resumes a run
 that was stopped.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('lrt', __doc__))
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,10 +32,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments import command
 from experiments.command import Config, configured
 from experiments.data_check import check_data
 from experiments.ending import conclude
+from experiments.fields.check import check
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
@@ -219,42 +224,10 @@ def _keys(config):
   return jax.random.split(jax.random.key(config.seed), 3)
 
 
-def check(config: Config) -> None:
-  """What no single part could refuse."""
-  rollout, hosts = config.rollout, jax.process_count()
-  if rollout.prompts % hosts:
-    raise ValueError(
-      f'config.rollout.prompts is {rollout.prompts}: write a multiple of the '
-      f'{hosts} hosts'
-    )
-  if config.data.triples and rollout.group != 1:
-    raise ValueError(
-      f'config.rollout.group is {rollout.group} and the answers are given by '
-      f'config.data.triples={config.data.triples!r}: write group=1'
-    )
-  if not config.data.triples and rollout.group < 2:
-    raise ValueError(
-      f'config.rollout.group is {rollout.group}: an answer is judged against '
-      'the others of its prompt, so write at least 2; or give the answers, as '
-      'config.data.triples'
-    )
-  samples = config.steps and not config.data.triples
-  if samples and rollout.mode not in ('', 'latent'):
-    raise ValueError(
-      f"config.rollout.mode is {rollout.mode!r}: write '' or 'latent': answers "
-      'that have not read its latents teach a reasoner nothing'
-    )
-  if not feedback_of(config.feedback).prefix:
-    raise ValueError(
-      f'config.feedback.function is {config.feedback.function!r}: write one '
-      "that has a prefix, such as 'prefix:prefix'"
-    )
-
-
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the reasoner to WORKDIR/reasoner. Returns the evaluations it made."""
-  check(config)
+  check(config, 'lrt', jax.process_count())
   check_data(config)
   rollout, updates = config.rollout, config.epochs * config.mini_batches
   _, rollout_key, eval_key = _keys(config)
@@ -374,4 +347,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train)
+  command.run(train, OPTIONS)

@@ -8,7 +8,37 @@ a function of hybrid_latent/data; there are as many embeddings as it has tokens,
 rounded up.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder, Text
+from hybrid_latent.ranges import NonNegativeInt, PositiveInt
+
+SIZES = dict(width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288)
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('new_model', __doc__)
+  add = parser.add_argument
+  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  add(
+    '--tokenizer',
+    required=True,
+    type=command.value(Text),
+    help='MODULE:FUNCTION',
+  )
+  add(
+    '--seed',
+    type=command.value(NonNegativeInt),
+    default=0,
+    help='of the weights',
+  )
+  for name, size in SIZES.items():
+    add(f'--{name}', type=command.value(PositiveInt), default=size)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +46,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from experiments.command import named
+from experiments.functions import named
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import Pretrained, write_folder
 from hybrid_latent.models.families import from_huggingface, to_huggingface
@@ -25,33 +55,24 @@ from hybrid_latent.models.transformer import Transformer, TransformerConfig
 SMALL = TransformerConfig(
   family='qwen3',
   vocab=384,
-  width=96,
-  layers=3,
-  heads=3,
-  kv_heads=1,
-  head_dim=32,
-  mlp=288,
   rope_theta=10_000.0,
   qk_norm=True,
   max_positions=256,
+  **SIZES,
 )
-_SIZES = 'width', 'layers', 'heads', 'kv_heads', 'head_dim', 'mlp'
 
 
+@command.report_errors()
 def main() -> None:
   """Writes the folder."""
-  parser = _parser()
-  flags = parser.parse_args()
+  flags = _parser().parse_args()
   logging.set_verbosity(logging.WARNING)
-  try:
-    tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
-    sizes = {name: getattr(flags, name) for name in _SIZES}
-    vocab = -(-len(tokenizer) // 64) * 64
-    config = replace(SMALL, vocab=vocab, **sizes)
-    from_huggingface(to_huggingface(config))  # which checks it
-    new_model(Path(flags.to), tokenizer, config, flags.seed)
-  except (ValueError, OSError) as error:
-    parser.error(str(error))
+  tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
+  sizes = {name: getattr(flags, name) for name in SIZES}
+  vocab = -(-len(tokenizer) // 64) * 64
+  config = replace(SMALL, vocab=vocab, **sizes)
+  from_huggingface(to_huggingface(config))  # which checks it
+  new_model(Path(flags.to), tokenizer, config, flags.seed)
   print(
     f'wrote {flags.to}: {config.layers} layers of random weights and '
     f'{len(tokenizer)} tokens; it is a MODEL for any config'
@@ -70,16 +91,6 @@ def new_model(
   with new_folder(folder, overwrite=True) as draft:
     write_folder(Pretrained(model, tokenizer, ends), draft)
   return folder
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(description='A model with random weights.')
-  parser.add_argument('--to', required=True, help='folder to write')
-  parser.add_argument('--tokenizer', required=True, help='MODULE:FUNCTION')
-  parser.add_argument('--seed', type=int, default=0)
-  for name in _SIZES:
-    parser.add_argument(f'--{name}', type=int, default=getattr(SMALL, name))
-  return parser
 
 
 if __name__ == '__main__':

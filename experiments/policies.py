@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerBase
 
 from experiments.command import Config, configured, named
+from experiments.fields.model import check_model
+from experiments.fields.overrides import at
 from experiments.model_card import model_card
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
@@ -53,7 +55,7 @@ class Subject(NamedTuple):
 
 def subject(config: Config, mesh: Mesh, key) -> Subject:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
-  source = loaded(config.model, mesh, config.data)
+  source = loaded(config, mesh)
   tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
   policy = with_owned(policy, source)
@@ -61,10 +63,12 @@ def subject(config: Config, mesh: Mesh, key) -> Subject:
   return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
 
 
-def loaded(model: Config, mesh: Mesh, data: Config | None = None) -> Pretrained:
+def loaded(config: Config, mesh: Mesh) -> Pretrained:
   """The model of `config.model` on the mesh, with its new tokens. ValueError,
   before the weights are read, for a tokenizer that cannot be used, or that
-  cannot make the prompts of `config.data`."""
+  cannot make the prompts of `config.data`, and for a model that cannot be used
+  as the config says."""
+  model = config.model
   files = open_model(model.source)
   if files.tokenizer is None:
     raise ValueError(
@@ -73,8 +77,8 @@ def loaded(model: Config, mesh: Mesh, data: Config | None = None) -> Pretrained:
     )
   check_byte_level(files.tokenizer)
   pad_id(files.tokenizer)
-  if data is not None:
-    prompt_ids(files.tokenizer, data, {'question': '?'})
+  prompt_ids(files.tokenizer, config.data, {'question': '?'})
+  check_model(config, files.config, files.tokenizer)
   source = pretrained(
     files,
     dtype=model.dtype,
@@ -96,7 +100,7 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
   """
   *_, critic_key = jax.random.split(key, 3)
   policy = adapted(config, base, tokenizer, key)
-  if config.critic.enabled:
+  if at(config, 'critic.enabled'):
     rank = config.lora.rank
     model = (
       lora.add(base, critic_key, **config.lora)
@@ -160,7 +164,8 @@ def copies_base(config: Config, policy: Policy, base) -> bool:
 
 def needs_reference(config: Config) -> bool:
   """Whether anything asks how far the policy is from where it began."""
-  return bool(config.objective.kwargs.get('beta') or config.reward_kl.beta)
+  fields = 'objective.kwargs.beta', 'reward_kl.beta'
+  return any(at(config, field) for field in fields)
 
 
 def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
@@ -186,7 +191,8 @@ def rollout_mesh(config: Config, mesh: Mesh) -> Mesh:
   """The mesh that samples: the same devices, arranged by the sizes of
   `config.rollout.mesh`; 0 is that of `mesh`."""
   sizes = {
-    axis: size or mesh.shape[axis] for axis, size in config.rollout.mesh.items()
+    axis: size or mesh.shape[axis]
+    for axis, size in config.rollout.get('mesh', {}).items()
   }
   return sharding.rearranged(mesh, **sizes)
 
@@ -252,26 +258,4 @@ def share_rows(rows: int, mesh: Mesh) -> None:
       rows,
       shares,
       shares,
-    )
-
-
-def check(config: Config) -> None:
-  """What no single part could refuse."""
-  rollout = config.rollout
-  if rollout.group < 2 and not config.critic.enabled:
-    raise ValueError(
-      f'config.rollout.group is {rollout.group}: a completion is judged '
-      'against the others of its prompt, so write at least 2, or '
-      'critic.enabled=True and advantage.function=gae:gae'
-    )
-  if rollout.prompts % jax.process_count():
-    raise ValueError(
-      f'config.rollout.prompts is {rollout.prompts}: write a multiple '
-      f'of the {jax.process_count()} hosts'
-    )
-  if rollout.attempts > 1 and rollout.buckets != 1:
-    raise ValueError(
-      f'config.rollout.attempts is {rollout.attempts} with buckets '
-      f'{rollout.buckets}: batches that are joined need one shape, so write '
-      'rollout.buckets=1'
     )

@@ -9,7 +9,32 @@ read back from it are bit-equal. --check prints how far our logits are from
 those of transformers' torch model, of the source and of the new folder.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('port', __doc__)
+  add = parser.add_argument
+  add(
+    '--from',
+    dest='source',
+    required=True,
+    type=command.value(Folder),
+    help='a preset, a .gguf file, a folder, or a name on the hub',
+  )
+  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  dtypes = ('float32', 'bfloat16', 'float16')
+  add('--dtype', default='float32', choices=dtypes, help='of the parameters')
+  add('--overwrite', action='store_true', help='replace what --to has')
+  add('--check', action='store_true', help='compare the logits with torch')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,22 +60,13 @@ from hybrid_latent.ops.attention import causal_mask, positions
 PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
 
 
+@command.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; see the top of this file."""
   parser = _parser()
   args = parser.parse_args(argv)
-  try:
-    if args.check:
-      import torch  # noqa: F401
-    port(args)
-  except ImportError:
+  if args.check and importlib.util.find_spec('torch') is None:
     parser.error('--check compares with torch: pip install torch')
-  except (ValueError, OSError) as error:
-    parser.error(str(error))
-
-
-def port(args: argparse.Namespace) -> None:
-  """Reads, writes and compares."""
   with new_folder(args.to, overwrite=args.overwrite) as folder:
     ported = pretrained(args.source, param_dtype=args.dtype)
     write_folder(ported, folder)
@@ -133,18 +149,6 @@ def torch_model(path: Path, dtype: str, **options):
     **gguf,
     **options,
   )
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser('experiments.port', description=__doc__)
-  parser.formatter_class = argparse.RawDescriptionHelpFormatter
-  parser.add_argument('--from', dest='source', required=True)
-  parser.add_argument('--to', required=True)
-  dtypes = ('float32', 'bfloat16', 'float16')
-  parser.add_argument('--dtype', default='float32', choices=dtypes)
-  parser.add_argument('--overwrite', action='store_true')
-  parser.add_argument('--check', action='store_true')
-  return parser
 
 
 if __name__ == '__main__':

@@ -7,7 +7,23 @@ arithmetic word problems (SFT), and trains it from there with GRPO and with
 HRPO: same data, steps and completions, as many seeds as the minutes allow.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import PositiveFloat, PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('quickstart', __doc__)
+  add = parser.add_argument
+  add('--workdir', default='runs/quickstart', type=command.value(Folder))
+  add('--seeds', type=command.value(PositiveInt), default=2, help='at most')
+  add('--minutes', type=command.value(PositiveFloat), default=5.0)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import math
 import shlex
 import shutil
@@ -29,9 +45,10 @@ from hybrid_latent.data import arithmetic
 METHODS = ('grpo', 'hrpo')
 
 
+@command.report_errors()
 def main() -> None:
   """The whole demonstration."""
-  flags = _flags()
+  flags = _parser().parse_args()
   logging.set_verbosity(logging.WARNING)
   began, workdir = time.monotonic(), Path(flags.workdir)
   keep_compiled()
@@ -140,14 +157,6 @@ def as_text(table: list[dict]) -> str:
     '  '.join(x.rjust(w) for x, w in zip(row, widths, strict=True))
     for row in cells
   )
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(description='The demonstration.')
-  parser.add_argument('--workdir', default='runs/quickstart')
-  parser.add_argument('--seeds', type=int, default=2, help='at most')
-  parser.add_argument('--minutes', type=float, default=5.0)
-  return parser.parse_args()
 
 
 if __name__ == '__main__':

@@ -11,7 +11,29 @@ from disk. Texts come from a model and are hostile: they are escaped, and the
 page's own policy forbids scripts and everything from outside.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('report', __doc__)
+  parser.add_argument(
+    '--runs',
+    required=True,
+    nargs='+',
+    action='extend',
+    type=command.value(Folder),
+    help='folders of runs or of sweeps, or patterns',
+  )
+  out = command.value(Folder)
+  parser.add_argument('--out', default='report.html', type=out)
+  parser.add_argument('--title', default='Training report')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import html
 import io
 import math
@@ -236,33 +258,18 @@ def _legend(names: list[str]) -> str:
   )
 
 
+@command.report_errors()
 def main() -> None:
   """The command: the runs under their folders' names."""
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.report',
-    description='One page about some runs.',
+  flags = _parser().parse_args()
+  runs = find_runs(flags.runs)
+  html_report(
+    flags.out,
+    title=flags.title,
+    intro='The table has means over the last tenth of each run.',
+    table=outcome(runs),
+    runs=runs,
   )
-  parser.add_argument(
-    '--runs',
-    required=True,
-    nargs='+',
-    action='extend',
-    help='folders of runs or of sweeps, or patterns',
-  )
-  parser.add_argument('--out', default='report.html', help='the HTML file')
-  parser.add_argument('--title', default='Training report')
-  flags = parser.parse_args()
-  try:
-    runs = find_runs(flags.runs)
-    html_report(
-      flags.out,
-      title=flags.title,
-      intro='The table has means over the last tenth of each run.',
-      table=outcome(runs),
-      runs=runs,
-    )
-  except (OSError, ValueError) as error:
-    parser.error(str(error))
   print(
     f'{len(runs)} runs: {", ".join(runs)}\nwrote {flags.out}; open it in a '
     f'browser: {Path(flags.out).resolve().as_uri()}'

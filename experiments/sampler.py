@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from experiments.command import Config
 from experiments.data_check import trains_on_all
+from experiments.fields.rule import EVALUATED
 from experiments.policies import Subject, problems_of
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
@@ -30,9 +31,6 @@ from hybrid_latent.types import (
   Stop,
   Trajectory,
 )
-
-EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',
-             'hidden_ratio', 'switches', 'latent_tokens')  # fmt: skip
 
 
 class Rolled(NamedTuple):

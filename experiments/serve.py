@@ -18,7 +18,25 @@ and tokens, the number of all that were decoded. They are drawn as in an
 evaluation (config.eval.sampling), by config.seed and the number of the line.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+
+
+def _parser() -> command.Parser:
+  parser = command.config_parser('serve', __doc__, workdir=False)
+  for name, what in ('requests', 'to read'), ('out', 'to write'):
+    parser.add_argument(
+      f'--{name}',
+      required=True,
+      type=command.value(Folder),
+      help=f'FILE.jsonl {what}',
+    )
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  command.parse(_parser())
+
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -32,7 +50,7 @@ from absl import logging
 from etils import epath
 
 from experiments import parts
-from experiments.command import Config, resolved
+from experiments.command import Config
 from experiments.compilation_cache import keep_compiled
 from experiments.completions import speaker
 from experiments.generate import check_delimiter, split
@@ -205,26 +223,17 @@ def read_requests(path: Path) -> list[Any]:
   return found
 
 
-def main() -> None:
+@command.report_errors()
+def main(argv: Sequence[str] | None = None) -> None:
   """The command."""
-  parser = argparse.ArgumentParser(
-    usage='python -m experiments.serve --config=FILE.py[:ARGUMENT] '
-    '--requests=FILE.jsonl --out=FILE.jsonl [--config.FIELD=VALUE ...]',
-    allow_abbrev=False,
-  )
-  for name in 'config', 'requests', 'out':
-    parser.add_argument(f'--{name}', required=True)
-  flags, overrides = parser.parse_known_args()
+  config, flags = command.parse(_parser(), argv)
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
+  requests = read_requests(Path(flags.requests))
   try:
-    config = resolved(flags.config, overrides)
-    requests = read_requests(Path(flags.requests))
     found = answers(server(config), requests)
   except RequestError as error:
-    parser.error(f'{flags.requests}, {error}')
-  except (ValueError, OSError) as error:
-    parser.error(str(error))
+    raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
   count = parts.write(epath.Path(flags.out), lines)
   print(f'wrote {count} answers to {flags.out}')

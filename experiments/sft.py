@@ -9,6 +9,11 @@ gradient goes through them. Ends by writing a Hugging Face folder,
 `WORKDIR/model`. The same command resumes a run that was stopped.
 """
 
+from experiments import command
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  OPTIONS = command.parse(command.config_parser('sft', __doc__))
+
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -20,10 +25,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from experiments import command
 from experiments.command import Config, named
 from experiments.data_check import check_data
 from experiments.ending import conclude
+from experiments.fields.check import check
 from experiments.loop import Loop
 from experiments.policies import (
   Subject,
@@ -172,7 +177,7 @@ def _cues(texts: Texts):
 
 def actor_of(config: Config, mesh: Mesh) -> Subject:
   """What a run begins with."""
-  source = loaded(config.model, mesh, config.data)
+  source = loaded(config, mesh)
   tokenizer: Any = source.tokenizer
   key = jax.random.key(config.seed)
   policy = adapted(config, source.model, tokenizer, key)
@@ -206,38 +211,10 @@ def worked_rows(data: Config) -> Sequence[dict]:
   return problems_of(data)(split=data.train)
 
 
-def check(config: Config) -> None:
-  """What no single part could refuse."""
-  begin, share = config.stages.begin, config.stages.share
-  whole = [*begin, config.steps]
-  if begin[:1] != (0,) or whole != sorted(set(whole)):
-    raise ValueError(
-      f'config.stages.begin is {begin} and config.steps {config.steps}: write '
-      'the step at which each stage begins, 0 first, each before the next and '
-      'all before the last step'
-    )
-  if len(share) != len(begin):
-    raise ValueError(
-      f'config.stages.share is {share}: write a share of the data for each of '
-      f'the {len(begin)} stages that config.stages.begin has'
-    )
-  if config.distillation.weight and config.packed:
-    raise ValueError(
-      f'config.distillation.weight is {config.distillation.weight} and '
-      'config.packed True: two texts are compared in each row, so write '
-      'packed=False'
-    )
-  if config.batch % jax.process_count():
-    raise ValueError(
-      f'config.batch is {config.batch}: write a multiple of the '
-      f'{jax.process_count()} hosts'
-    )
-
-
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the model to WORKDIR/model. Returns the evaluations it made."""
-  check(config)
+  check(config, 'sft', jax.process_count())
   check_data(config)
   begin, eval_key = config.stages.begin, jax.random.key(config.seed + 1)
   stage_of = lambda step: bisect_right(begin, step) - 1
@@ -337,4 +314,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train)
+  command.run(train, OPTIONS)

@@ -14,13 +14,48 @@ times as fast, for programs that take somewhat more.
 """
 
 import argparse
+
+from experiments import command
+from experiments.fields.accepted import Folder, Text
+from hybrid_latent.ranges import PositiveFloat
+
+
+def _parser() -> command.Parser:
+  parser = command.config_parser('aot', __doc__, workdir=False)
+  add = parser.add_argument
+  add(
+    '--target',
+    required=True,
+    type=command.value(Text),
+    help='MACHINE:DEVICES, see experiments/aot/targets.py',
+  )
+  add(
+    '--trainer',
+    default='grpo',
+    choices=('grpo', 'lrt', 'sft'),
+    help='of the config',
+  )
+  add('--out', type=command.value(Folder), help='FILE.json to write')
+  add(
+    '--suggest',
+    action=argparse.BooleanOptionalAction,
+    default=True,
+    help='look for a change that fits',
+  )
+  add('--memory', type=command.value(PositiveFloat), help='GiB per device')
+  add('--quick', action='store_true', help='compile faster, with less effort')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  command.parse(_parser())
+
 import json
 import sys
 from collections.abc import Iterator
 
 import jax
 
-from experiments import command
 from experiments.aot.forecast import Program, forecast
 from experiments.aot.targets import GIB, Target, target
 from experiments.command import Config
@@ -33,26 +68,11 @@ NOTHING_HELPS = (
 )
 
 
+@command.report_errors()
 def main(argv: list[str]) -> int:
   """The exit code: 0 where the step fits."""
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.aot', allow_abbrev=False
-  )
-  parser.add_argument('--config', required=True)
-  parser.add_argument('--target', required=True)
-  parser.add_argument('--trainer', default='grpo')
-  parser.add_argument('--out')
-  parser.add_argument(
-    '--suggest', action=argparse.BooleanOptionalAction, default=True
-  )
-  parser.add_argument('--memory', type=float)
-  parser.add_argument('--quick', action='store_true')
-  known, overrides = parser.parse_known_args(argv)
-  try:
-    config = command.resolved(known.config, overrides)
-    machine = target(known.target)
-  except (ModuleNotFoundError, ValueError) as error:
-    parser.error(str(error))
+  config, known = command.parse(_parser(), argv)
+  machine = target(known.target)
   if known.quick:
     jax.config.update('jax_exec_time_optimization_effort', -1.0)
   programs = forecast(config, known.trainer, machine.devices)

@@ -9,7 +9,19 @@ experiments/raw/aot/: what is there is not compiled again. A GPU needs the extra
 that cuts the weights as little as it may.
 """
 
-import argparse
+from experiments import command
+from hybrid_latent.ranges import PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('aot.forecasts', __doc__)
+  parser.add_argument('--jobs', type=command.value(PositiveInt), default=1)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import json
 import os
 import subprocess
@@ -41,11 +53,10 @@ METHODS = {
 }
 
 
+@command.report_errors()
 def main() -> int:
   """The exit code: 1 where something could not be compiled at all."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.aot.forecasts')
-  parser.add_argument('--jobs', type=int, default=1)
-  jobs = parser.parse_args().jobs
+  jobs = _parser().parse_args().jobs
   RAW.mkdir(parents=True, exist_ok=True)
   with ThreadPoolExecutor(jobs) as pool:
     every = list(pool.map(lambda case: row(*case), cases()))
@@ -82,10 +93,10 @@ def row(model: str, method: str) -> dict | None:
   told = options(model, method)
   out = RAW / f'{model.rpartition("/")[2]}-{method.replace(" ", "-")}.json'
   if not out.exists():
-    command = [sys.executable, '-m', 'experiments.aot', '--quick',
+    words = [sys.executable, '-m', 'experiments.aot', '--quick',
                '--no-suggest', f'--out={out}']  # fmt: skip
     env = {'JAX_PLATFORMS': 'cpu', **os.environ}
-    ran = subprocess.run([*command, *told], env=env, capture_output=True,
+    ran = subprocess.run([*words, *told], env=env, capture_output=True,
                          text=True, cwd=HERE.parent)  # fmt: skip
     print(f'{model}, {method}: exit code {ran.returncode}', file=sys.stderr)
     if not out.exists():

@@ -19,7 +19,23 @@ of them in the dtype of the computation:
 output head, and reduces its gradient, for each chunk anew.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Text
+from hybrid_latent.ranges import PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('aot.scaling', __doc__)
+  add = parser.add_argument
+  add('--target', default='cpu:8', type=command.value(Text))
+  add('--model', default='Qwen/Qwen2.5-0.5B', type=command.value(Text))
+  add('--chunk', type=command.value(PositiveInt), default=512)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 from collections.abc import Iterator
 from functools import partial
 
@@ -41,18 +57,12 @@ ROWS = 8  # of a device where the rows grow with them
 MIB = 2**20
 
 
+@command.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
-  parser = argparse.ArgumentParser(prog='python -m experiments.aot.scaling')
-  parser.add_argument('--target', default='cpu:8')
-  parser.add_argument('--model', default='Qwen/Qwen2.5-0.5B')
-  parser.add_argument('--chunk', type=int, default=512)
-  flags = parser.parse_args()
-  try:
-    machine = target(flags.target)
-    print(markdown([*lines(flags.model, flags.chunk, machine)]))
-  except (ModuleNotFoundError, ValueError) as error:
-    parser.error(str(error))
+  flags = _parser().parse_args()
+  machine = target(flags.target)
+  print(markdown([*lines(flags.model, flags.chunk, machine)]))
 
 
 def lines(model: str, chunk: int, machine: Target) -> Iterator[dict]:

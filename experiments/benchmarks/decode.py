@@ -11,7 +11,40 @@ of its record. All times are medians over interleaved repetitions in one
 process, so that a noisy machine is noisy for everyone.
 """
 
-import argparse
+from typing import Literal
+
+from experiments import command
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import PositiveInt
+
+Table = Literal['decode', 'hrpo', 'feedbacks']
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('benchmarks.decode', __doc__)
+  add, count = parser.add_argument, command.value(PositiveInt)
+  each = lambda kind: command.value(tuple[kind, ...])
+  add('--what', type=each(Table), default='decode,hrpo')
+  add('--model', default='smollm2-135m', type=command.value(Folder))
+  add(
+    '--dtypes',
+    type=each(Literal['float32', 'bfloat16']),
+    default='float32,bfloat16',
+  )
+  add('--batches', type=each(PositiveInt), default='1,8,32')
+  add('--prompt', type=count, default=128, help='tokens')
+  add('--tokens', type=count, default=64, help='drawn a row')
+  add('--repeats', type=count, default=5)
+  add(
+    '--train', choices=('lora', 'all'), default='lora', help='for the gradient'
+  )
+  add('--slots', type=count, default=4, help='latents of a switched span')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 import importlib.util
 import re
 from collections.abc import Callable
@@ -43,9 +76,10 @@ GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, which is trained beside the model
 TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
 
 
+@command.report_errors()
 def main() -> None:
   """Every table asked for."""
-  flags = _flags()
+  flags = _parser().parse_args()
   device = f'{jax.device_count()} x {jax.devices()[0].device_kind}'
   print(f'{flags.model} on {device}: prompt {flags.prompt}, then '
         f'{flags.tokens} tokens a row')  # fmt: skip
@@ -196,26 +230,6 @@ def _tokens(flags, batch) -> np.ndarray:
 
 def _print_row(*cells) -> None:
   print('|', ' | '.join(map(str, cells)), '|', flush=True)
-
-
-def _flags() -> argparse.Namespace:
-  words = lambda text: text.split(',')
-  counts = lambda text: [int(word) for word in words(text)]
-  parser = argparse.ArgumentParser(description='Speed, and what latents cost.')
-  add = parser.add_argument
-  add('--what', type=words, default='decode,hrpo', help=','.join(TABLES))
-  add('--model', default='smollm2-135m')
-  add('--dtypes', type=words, default='float32,bfloat16')
-  add('--batches', type=counts, default='1,8,32')
-  add('--prompt', type=int, default=128, help='tokens')
-  add('--tokens', type=int, default=64, help='drawn a row')
-  add('--repeats', type=int, default=5)
-  add('--train', choices=[*TRAINED], default='lora', help='for the gradient')
-  add('--slots', type=int, default=4, help='latents of a switched span')
-  flags = parser.parse_args()
-  if unknown := set(flags.what) - set(TABLES):
-    parser.error(f'--what: {sorted(unknown)}: write some of {list(TABLES)}')
-  return flags
 
 
 if __name__ == '__main__':

@@ -24,14 +24,44 @@ lasts. --small takes sizes for two CPU cores.
 """
 
 import argparse
-import json
 import os
+from pathlib import Path
+
+NAMES = (
+  *('environment', 'agreement', 'attention', 'decode', 'feedbacks', 'update'),
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.benchmarks.device', allow_abbrev=False
+  )
+  out = Path(os.environ.get('OUT', '.')) / 'device.json'
+  add, words = parser.add_argument, ','.join(NAMES)
+  add('--out', default=str(out), help='the JSON to write')
+  add('--parts', type=_parts, default=words, help='what to measure')
+  add('--budget_s', type=float, default=420.0, help='no part begins later')
+  add('--small', action='store_true', help='sizes for two CPU cores')
+  return parser
+
+
+def _parts(text: str) -> list[str]:
+  """The parts that a text lists."""
+  unknown = sorted({*text.split(',')} - {*NAMES})
+  if unknown:
+    raise argparse.ArgumentTypeError(f'{unknown}: write some of {NAMES}')
+  return text.split(',')
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
+import json
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import flax
 import jax
@@ -57,11 +87,8 @@ PARTS = {
 
 def main() -> None:
   """Measures, and writes what was found."""
-  flags = _flags()
+  flags = _parser().parse_args()
   sizes = SMALL if flags.small else LARGE
-  unknown = sorted(set(flags.parts) - PARTS.keys())
-  if unknown:
-    raise SystemExit(f'--parts: {unknown}: write some of {list(PARTS)}')
   found = measured(
     {name: lambda name=name: PARTS[name](sizes) for name in flags.parts},
     Path(flags.out),
@@ -151,19 +178,6 @@ def summary(found: dict) -> str:
       )
       lines.append(f'{part}: {", ".join(cells)}')
   return '\n'.join(lines)
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.benchmarks.device', allow_abbrev=False
-  )
-  add = parser.add_argument
-  out = Path(os.environ.get('OUT', '.')) / 'device.json'
-  add('--out', default=str(out), help='the JSON to write')
-  add('--parts', type=lambda text: text.split(','), default=list(PARTS))
-  add('--budget_s', type=float, default=420.0, help='no part begins later')
-  add('--small', action='store_true', help='sizes for two CPU cores')
-  return parser.parse_args()
 
 
 if __name__ == '__main__':

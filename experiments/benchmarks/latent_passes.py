@@ -8,7 +8,28 @@ forward pass more, made once again on the way back; of each only its inputs are
 kept.
 """
 
-import argparse
+from experiments import command
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import NonNegativeInt, PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.Parser('benchmarks.latent_passes', __doc__)
+  add, count = parser.add_argument, command.value(PositiveInt)
+  counts = command.value(tuple[NonNegativeInt, ...])
+  add('--model', default='smollm2-135m', type=command.value(Folder))
+  add('--dtype', default='float32', choices=('float32', 'bfloat16'))
+  add('--remat', default='none', choices=('none', 'dots', 'full'))
+  add('--rows', type=count, default=2)
+  add('--length', type=count, default=128)
+  add('--passes', type=counts, default='0,1,2,4', help='K, 0 first')
+  add('--repeats', type=count, default=5)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
 from collections.abc import Callable
 from typing import Any
 
@@ -27,9 +48,10 @@ from hybrid_latent.types import Texts
 MIB = 2**20
 
 
+@command.report_errors()
 def main() -> None:
   """The table."""
-  flags = _flags()
+  flags = _parser().parse_args()
   model = pretrained(flags.model, dtype=flags.dtype, remat=flags.remat).model
   programs = {k: gradient(model, texts(flags, k), k) for k in flags.passes}
   times = interleaved(
@@ -80,22 +102,6 @@ def gradient(
   memory: Any = compiled.memory_analysis()
   call = lambda: jax.block_until_ready(compiled(model, texts))
   return call, memory.temp_size_in_bytes
-
-
-def _flags() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.benchmarks.latent_passes'
-  )
-  counts = lambda text: [int(word) for word in text.split(',')]
-  add = parser.add_argument
-  add('--model', default='smollm2-135m')
-  add('--dtype', default='float32')
-  add('--remat', default='none', help='what a layer keeps: none, dots or full')
-  add('--rows', type=int, default=2)
-  add('--length', type=int, default=128)
-  add('--passes', type=counts, default='0,1,2,4', help='K, 0 first')
-  add('--repeats', type=int, default=5)
-  return parser.parse_args()
 
 
 if __name__ == '__main__':

@@ -10,7 +10,21 @@ Compiles each on random answers of config.rollout's sizes, times them (medians
 over interleaved repetitions), and asks the compiler for their memory.
 """
 
-import argparse
+from experiments import command
+from hybrid_latent.ranges import PositiveInt
+
+
+def _parser() -> command.Parser:
+  parser = command.config_parser(
+    'benchmarks.lrt_update', __doc__, workdir=False
+  )
+  parser.add_argument('--repeats', type=command.value(PositiveInt), default=5)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  command.parse(_parser())
+
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import command, lrt
+from experiments import lrt
 from experiments.benchmarks.timing import interleaved
 from experiments.command import Config
 from experiments.tables import markdown
@@ -30,22 +44,14 @@ from hybrid_latent.types import Prompt
 MIB = 2**20
 
 
+@command.report_errors()
 def main(argv: list[str]) -> None:
   """The table."""
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.benchmarks.lrt_update', allow_abbrev=False
-  )
-  parser.add_argument('--config', required=True)
-  parser.add_argument('--repeats', type=int, default=5)
-  known, overrides = parser.parse_known_args(argv)
-  try:
-    config = command.resolved(known.config, overrides)
-  except ValueError as error:
-    parser.error(str(error))
+  config, flags = command.parse(_parser(), argv)
   runs, table = {}, {}
   for name, variant in variants(config).items():
     runs[name], table[name] = compiled(variant)
-  times = interleaved(runs, known.repeats)
+  times = interleaved(runs, flags.repeats)
   first, *_ = times
   rows = [
     {'update': name, **columns, 'seconds': times[name],

@@ -30,9 +30,9 @@ FORCED = 'Final Answer: \\boxed{'
 # arXiv 2504.09858; its code for R1 ends without the blank line.
 NO_THINKING = 'Okay, I think I have finished thinking.\n</think>\n\n'
 FIELDS = ('seed', 'steps', 'epochs', 'mini_batches', 'micro_batches', 'model',
-          'lora', 'critic', 'mesh', 'data', 'rollout', 'feedback', 'objective',
-          'advantage', 'reward_kl', 'rewards', 'grader', 'optimizer', 'eval',
-          'checkpoint', 'completions', 'nonfinite', 'alarms', 'generate',
+          'lora', 'mesh', 'data', 'rollout', 'feedback', 'objective',
+          'advantage', 'rewards', 'grader', 'optimizer', 'eval', 'checkpoint',
+          'completions', 'nonfinite', 'alarms', 'generate',
           'evaluate')  # fmt: skip
 
 
@@ -48,13 +48,15 @@ def defaults(source: str, stage: str) -> ConfigDict:
   """One of the stages; unlocked."""
   base = rl.defaults(source)
   config = ConfigDict({name: base[name] for name in FIELDS})
+  for name in 'mask_truncated', 'attempts', 'source':
+    del config.rollout[name]
   config.data.of.task = 'deepscaler'
   config.data.system = SYSTEM
   # R1's template opens the thinking itself.
   qwen3 = 'qwen3' in source.lower()
   config.data.prefill = '<think>\n' if qwen3 else ''
-  config.data.triples = ''  # a folder of experiments.generate; '': sampled
-  config.data.triples_task = 'generated'  # or openr1_math
+  config.data.triples = ''
+  config.data.triples_task = 'generated'
   config.lora.rank = 0
   config.feedback = dict(
     function='prefix:prefix',

@@ -8,7 +8,8 @@ of each is MODEL[,WORD...]: a preset (smollm2-135m), a .gguf file, a Hugging
 Face folder or a name on its hub, then the words that the config knows; `smoke`
 cuts any of them to a minute or two on two CPU cores. Any Qwen2.5, Qwen3, Llama
 3.x or SmolLM2 is a MODEL, from 135M to 32B; ../../PAPERS.md says whence each
-number of each config comes.
+number of each config comes, and ../../docs/config.md what each field means and
+accepts (experiments/fields).
 """
 
 from collections.abc import Sequence
@@ -51,60 +52,51 @@ def defaults(source: str) -> ConfigDict:
   config = ConfigDict()
   config.seed = 42
   config.steps = 934  # one epoch of GSM8K: 7473 prompts, 8 a step
-  config.epochs = 1  # times that a rollout is trained on
-  config.mini_batches = 1  # updates of each of them
-  config.micro_batches = 4  # slices of an update, which change nothing
+  config.epochs = 1
+  config.mini_batches = 1
+  config.micro_batches = 4
 
   config.model = dict(
     source=source,
-    dtype='float32' if small else 'bfloat16',  # of the computation
-    param_dtype='float32' if small else 'bfloat16',  # of the frozen weights
+    dtype='float32' if small else 'bfloat16',
+    param_dtype='float32' if small else 'bfloat16',
     remat='none' if small else 'full',
-    # Tokens that the method needs, added once. 'TOKEN=OTHER' begins with the
-    # embedding of another token, 'TOKEN' with the mean of all.
     new_tokens=(),
   )
-  config.lora = dict(rank=32, alpha=64.0)  # rank 0: all parameters
+  config.lora = dict(rank=32, alpha=64.0)
   config.critic = dict(enabled=False)
   config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
 
   config.data = dict(
     source='jsonl:problems',
     of=dict(task='gsm8k'),
-    # The folder of train.jsonl and test.jsonl (or .json, .csv), or one file to
-    # train on; '': download.
     path='',
-    # Where they have our fields: 'question=problem,answer=result.value'; '': as
-    # the task says, or as data sets usually call them.
     fields='',
     train='train',
     test='test',
     system='',
-    template='',  # plain text with {question}; '': the model's chat template
-    prefill='',  # what every answer begins with
-    enable_thinking=True,  # told to chat templates that ask, as Qwen3's does
+    template='',
+    prefill='',
+    enable_thinking=True,
   )
   config.rollout = dict(
     prompts=8,
     group=8,
     prompt_length=512,
     max_tokens=512,
-    # Another arrangement of the same devices to sample on; 0: as config.mesh.
     mesh=dict(data=0, fsdp=0, tensor=0, sequence=0),
-    buckets=3,  # lengths are rounded up to 1/4, 1/2 or all of these
+    buckets=3,
     stages=1,
-    chunk=128,  # positions whose logits exist at a time
-    delimiter='####',  # the thinking ends with it
-    thinking=0,  # tokens of thinking, then it is cut; 0: max_tokens
-    # What is then written; `late` where an answer has not ended in time.
-    # `neither` ends the prompts of the mode neither: it closes the thinking.
+    chunk=128,
+    delimiter='####',
+    thinking=0,
     closing=dict(ended='', cut='', late='', neither=''),
-    answer=0,  # tokens of the answer; 0: max_tokens
-    reserved=0,  # of max_tokens, for an answer that is forced where none came
-    mode='',  # explicit, latent or neither; '': the feedback's own
-    attempts=1,  # batches sampled until enough groups have uneven rewards
-    mask_truncated=False,  # whether completions that were cut train nothing
-    source='',  # a folder of rollouts to train on, instead of sampling
+    answer=0,
+    reserved=0,
+    mode='',
+    attempts=1,
+    mask_truncated=False,
+    source='',
     sampling=dict(
       temperature=1.0,
       top_k=0,
@@ -115,7 +107,7 @@ def defaults(source: str) -> ConfigDict:
       score_temperature=1.0,
     ),
   )
-  config.dump_every = 0  # steps between rollouts written to WORKDIR/rollouts
+  config.dump_every = 0
   config.feedback = dict(
     function='discrete:discrete', kwargs={}, parameters='', initial={}
   )
@@ -128,7 +120,7 @@ def defaults(source: str) -> ConfigDict:
     kwargs=dict(scale='group', ddof=1, eps=1e-4),
   )
   config.reward_kl = dict(beta=0.0, estimator='k1')
-  config.reference = dict(sync_every=0, mix=0.6)  # steps; 0: never
+  config.reference = dict(sync_every=0, mix=0.6)
   config.rewards = dict(
     accuracy=dict(
       function='hybrid_latent.rewards.hrpo:correct',
@@ -151,47 +143,32 @@ def defaults(source: str) -> ConfigDict:
   config.eval = dict(
     prompts=0 if small else 256,
     every=100,
-    samples=1,  # of each prompt; more give pass@k
-    thinking=0,  # tokens of thinking; 0: as in training
-    sampling=dict(greedy=True),  # in place of the rollout's
+    samples=1,
+    thinking=0,
+    sampling=dict(greedy=True),
   )
-  config.checkpoint = dict(
-    every=1 if small else 250,
-    keep=2,  # the last ones
-    best='',  # and the one of the highest eval/...
-  )
-  config.completions = 8  # written down each step
-  # An update whose loss or gradient is not finite, or that would make
-  # parameters so: stop, skip (leave it out) or rollback (restore the last
-  # checkpoint, go on with the next data).
-  config.nonfinite = dict(action='stop', limit=3)  # skips in a row; rollbacks
+  config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
+  config.completions = 8
+  config.nonfinite = dict(action='stop', limit=3)
   config.alarms = dict(
-    window=20,  # steps in a row for which its condition holds
-    stop=(),  # names of those that end the run
-    # What each compares with; 0 or None: off.
-    flat_groups=1.0,  # least share of groups of one reward
-    entropy_collapse=0.01,  # nats per token, least
-    length_explosion=0.95,  # share of max_tokens, or of cut completions
-    kl_blowup=5.0,  # nats per token, most
-    latent_collapse=0.01,  # share of latents; norm of latents over embeddings'
-    gate_saturation=None,  # mean distance of the gate's share from 0 and 1
+    window=20,
+    stop=(),
+    flat_groups=1.0,
+    entropy_collapse=0.01,
+    length_explosion=0.95,
+    kl_blowup=5.0,
+    latent_collapse=0.01,
+    gate_saturation=None,
   )
-  # Of experiments.generate, which samples data.train.
-  config.generate = dict(
-    samples=1,  # of each prompt
-    prompts=0,  # the first of the data; 0: all
-    rows_per_part=256,  # prompts between two files
-    least=1.0,  # rewards below are not kept; -inf keeps what is cut, too
-  )
-  # Of experiments.evaluate, which makes a table.
+  config.generate = dict(samples=1, prompts=0, rows_per_part=256, least=1.0)
   config.evaluate = dict(
-    ways=('explicit', 'neither', 'latent'),  # of asking; latent: `reasoners`
-    models=(),  # 'NAME=FOLDER' of each that is asked beside config.model
-    reasoners=(),  # 'NAME=FOLDER' of each that makes latents for config.model
-    budgets=(512, 1024),  # tokens that a completion may have
-    reserved=32,  # the last of them, for an answer that is forced
+    ways=('explicit', 'neither', 'latent'),
+    models=(),
+    reasoners=(),
+    budgets=(512, 1024),
+    reserved=32,
   )
-  config.export = False  # whether to end with a Hugging Face folder
+  config.export = False
   if small:  # two CPU cores
     config.micro_batches = 2
     config.rollout.update(prompts=4, group=4, prompt_length=256, max_tokens=128)

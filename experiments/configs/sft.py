@@ -15,6 +15,8 @@ from experiments.configs import rl
 SAMPLED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
            'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',
            'nonfinite', 'alarms')  # fmt: skip
+# Of rollout, what only training on rollouts reads.
+REINFORCED = 'mesh', 'attempts', 'source', 'mask_truncated', 'chunk'
 SPAN_TOKENS = ('<start-latent>', '<latent>', '<end-latent>')
 
 
@@ -28,27 +30,22 @@ def defaults(source: str) -> ConfigDict:
   base = rl.defaults(source)
   rl.trained_whole(base, lr=2e-5)
   config = ConfigDict({name: base[name] for name in SAMPLED})
-  config.data.scored = (
-    ''  # a folder of experiments.entropy: the rows to train on
-  )
+  for name in REINFORCED:
+    del config.rollout[name]
+  config.data.scored = ''
   config.steps = 700  # three epochs of GSM8K
-  config.batch = 32  # rows of a step
-  config.micro_batches = 4  # slices of an update, which change nothing
-  config.length = 1024  # positions of a row; longer examples are left out
-  config.packed = False  # whether a row holds as many examples as fit
-  config.buckets = 3  # else: rows are padded to 1/4, 1/2 or all of `length`
-  config.chunk = 128  # positions whose logits exist at a time
+  config.batch = 32
+  config.micro_batches = 4
+  config.length = 1024
+  config.packed = False
+  config.buckets = 3
+  config.chunk = 128
   config.curriculum = dict(
     function='worked:worked_solutions', kwargs=dict(steps=True)
   )
-  config.stages = dict(
-    begin=(0,),  # the step at which each stage begins
-    share=(1.0,),  # of the training data, in each stage
-    reset_optimizer=False,  # whether every stage begins with a new one
-  )
-  config.truncate = 0  # latents that a gradient goes back through; 0: all
+  config.stages = dict(begin=(0,), share=(1.0,), reset_optimizer=False)
+  config.truncate = 0
   config.distillation = dict(weight=0.0, kind='smooth_l1', scaled=True)
-  # Of experiments.entropy; it shows examples with so many steps replaced.
   config.entropy = dict(measure='mean', rows_per_part=1024, shown=2)
   config.eval.prompts = 0
   return config

@@ -64,6 +64,8 @@ def get_config(argument: str) -> ConfigDict:
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   sampled = rl_arithmetic.get_config(f'{folder},grpo').unlock()
+  for name in sft.REINFORCED:
+    del sampled.rollout[name]
   config.update(rollout=sampled.rollout, rewards=sampled.rewards)
   config.data = sampled.data
   config.data.scored = ''

@@ -14,44 +14,56 @@ line for each kind of machine.
 import argparse
 import sys
 
+from experiments import command
+from experiments.fields.accepted import Text
+from hybrid_latent.ranges import NonNegativeInt
+
+
+def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+  """Its options, and the command behind `--`."""
+  parser = command.Parser('launch', __doc__)
+  parser.usage = '%(prog)s --on=WHERE [OPTION...] -- COMMAND...'
+  add = parser.add_argument
+  add('--on', required=True, choices=('slurm', 'sky', 'xpk', 'gcloud'))
+  add(
+    '--name',
+    default='hybrid-latent',
+    type=command.value(Text),
+    help='of the job',
+  )
+  add('--machine', default='', help="'key=value,key=value'")
+  add(
+    '--retries',
+    type=command.value(NonNegativeInt),
+    default=100,
+    help='after exit code 75',
+  )
+  add('--dry-run', action='store_true', help='only print')
+  at = argv.index('--') if '--' in argv else len(argv)
+  flags, words = parser.parse_args(argv[:at]), argv[at + 1 :]
+  if not words:
+    parser.error('write the command behind --: -- python -m experiments.grpo …')
+  return flags, words
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parsed(sys.argv[1:])
+
+import sys
+
 from experiments.launch.recipes import RECIPES, launched, machine, shown
 
 
+@command.report_errors()
 def main() -> int:
   """The command; its exit code."""
-  flags, command = _flags(sys.argv[1:])
-  render = RECIPES[flags.on]
-  try:
-    recipe = render(flags.name, command, machine(flags.machine), flags.retries)
-  except ValueError as error:
-    print(f'experiments.launch: {error}', file=sys.stderr)
-    return 2
+  flags, words = _parsed(sys.argv[1:])
+  render, options = RECIPES[flags.on], machine(flags.machine)
+  recipe = render(flags.name, words, options, flags.retries)
   if flags.dry_run:
     print(shown(recipe))
     return 0
   return launched(recipe).returncode
-
-
-def _flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-  parser = argparse.ArgumentParser(
-    prog='experiments.launch',
-    description='One run on other machines.',
-    usage='%(prog)s --on=WHERE [OPTION...] -- COMMAND...',
-    allow_abbrev=False,
-  )
-  parser.add_argument('--on', required=True, choices=RECIPES)
-  parser.add_argument('--name', default='hybrid-latent', help='of the job')
-  parser.add_argument('--machine', default='', help="'key=value,key=value'")
-  parser.add_argument('--retries', type=int, default=100, help='after 75')
-  parser.add_argument('--dry-run', action='store_true', help='only print')
-  own, dashes, command = arguments, [], []
-  if '--' in arguments:
-    at = arguments.index('--')
-    own, dashes, command = arguments[:at], ['--'], arguments[at + 1 :]
-  flags = parser.parse_args(own)
-  if not dashes or not command:
-    parser.error('write the command behind --: -- python -m experiments.grpo …')
-  return flags, command
 
 
 if __name__ == '__main__':

@@ -38,6 +38,60 @@ failed.
 """
 
 import argparse
+
+from experiments.command import Parser, report_errors, value
+from experiments.fields.accepted import Folder
+from hybrid_latent.ranges import NonNegativeInt, PositiveInt
+
+
+def _parser() -> Parser:
+  parser = Parser('sweep', __doc__)
+  add, count = parser.add_argument, value(PositiveInt)
+  add('--config', help='FILE.py[:ARGUMENT]')
+  add(
+    '--workdir', required=True, type=value(Folder), help='folder of the sweep'
+  )
+  add('--trainer', default='grpo', choices=('grpo', 'lrt', 'sft'))
+  for name, text in (
+    ('--grid', "'field=value,value; ...', every combination"),
+    ('--zip', "'field=value,value; ...', taken together"),
+    ('--list', 'FILE.jsonl or FILE.csv, a row a cell'),
+  ):
+    add(name, action='append', default=[], help=text)
+  add('--search', help="'field=LOW..HIGH[:log or :STEP]; field=value,value'")
+  add('--trials', type=count, default=20, help='of the search')
+  add('--metric', default='reward', help='its last value is what counts')
+  add('--minimize', action='store_true', help='the less of it, the better')
+  add(
+    '--executor',
+    choices=('local', 'slurm', 'sky'),
+    default='local',
+    help='where to run',
+  )
+  add('--machine', default='', help="'key=value,key=value' for the executor")
+  add('--remote', default='', help='folder of the runs, such as gs://...')
+  add('--jobs', type=count, help='cells that run at a time')
+  add(
+    '--retries',
+    type=value(NonNegativeInt),
+    default=100,
+    help='of a cell that was ended',
+  )
+  add(
+    '--plan',
+    nargs='?',
+    const='cells',
+    choices=('cells', 'compile'),
+    help='show the cells, or what they compile to; train nothing',
+  )
+  add('--target', default='', help='of --plan: see experiments/aot/targets.py')
+  add('--dry-run', action='store_true', help='show what would be started')
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_known_args()
+
 import shlex
 import signal
 import sys
@@ -46,6 +100,7 @@ from pathlib import Path
 
 import jax
 
+from experiments.fields.check import check
 from experiments.launch.recipes import machine
 from experiments.sweep.comparison import compared
 from experiments.sweep.executors import EXECUTORS
@@ -56,14 +111,11 @@ from experiments.tables import markdown, rows_of
 from hybrid_latent.cluster import RESTART
 
 
+@report_errors()
 def main() -> int:
   """The command; its exit code."""
-  parser = _parser()
-  flags, fixed = parser.parse_known_args()
   try:
-    return swept(flags, fixed)
-  except (ModuleNotFoundError, ValueError) as error:
-    parser.error(str(error))
+    return swept(*_parser().parse_known_args())
   except KeyboardInterrupt:
     return 130
 
@@ -82,7 +134,13 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
     raise ValueError('--search chooses its cells as it goes: drop --plan')
   if flags.executor == 'sky' and not flags.remote:
     raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
-  made = lambda some: cells(flags.config, some, fixed, folder, flags.remote)
+
+  def made(some: Sequence[Point]) -> list[Cell]:
+    found = cells(flags.config, some, fixed, folder, flags.remote)
+    for cell in found:
+      check(cell.config, flags.trainer)
+    return found
+
   every = [] if flags.search else made(points(*given))
   for cell in every:
     if cell.without:
@@ -197,43 +255,6 @@ def _line(cell: Cell, found: dict | None = None) -> dict:
 
 def _terminated(*_) -> None:
   raise Terminated
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.sweep',
-    description='A run for every cell of a grid.',
-    allow_abbrev=False,
-  )
-  add = parser.add_argument
-  add('--config', help='FILE.py[:ARGUMENT]')
-  add('--workdir', required=True, help='folder of the sweep')
-  add('--trainer', default='grpo', help='a module of experiments')
-  for name, text in (
-    ('--grid', "'field=value,value; ...', every combination"),
-    ('--zip', "'field=value,value; ...', taken together"),
-    ('--list', 'FILE.jsonl or FILE.csv, a row a cell'),
-  ):
-    add(name, action='append', default=[], help=text)
-  add('--search', help="'field=LOW..HIGH[:log or :STEP]; field=value,value'")
-  add('--trials', type=int, default=20, help='of the search')
-  add('--metric', default='reward', help='its last value is what counts')
-  add('--minimize', action='store_true', help='the less of it, the better')
-  add('--executor', choices=EXECUTORS, default='local', help='where to run')
-  add('--machine', default='', help="'key=value,key=value' for the executor")
-  add('--remote', default='', help='folder of the runs, such as gs://...')
-  add('--jobs', type=int, help='cells that run at a time')
-  add('--retries', type=int, default=100, help='of a cell that was ended')
-  add(
-    '--plan',
-    nargs='?',
-    const='cells',
-    choices=('cells', 'compile'),
-    help='show the cells, or what they compile to; train nothing',
-  )
-  add('--target', default='', help='of --plan: see experiments/aot/targets.py')
-  add('--dry-run', action='store_true', help='show what would be started')
-  return parser
 
 
 if __name__ == '__main__':

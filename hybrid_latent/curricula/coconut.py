@@ -23,14 +23,15 @@ from hybrid_latent.curricula.base import (
   token_ids,
 )
 from hybrid_latent.curricula.steps import worked
+from hybrid_latent.ranges import NonNegativeInt, UnitFloat
 
 
 def coconut(
   tokenizer: Any,
   *,
-  per_step: int = 1,
-  most: int = 6,
-  uniform: float = 0.0,
+  per_step: NonNegativeInt = 1,
+  most: NonNegativeInt = 6,
+  uniform: UnitFloat = 0.0,
   pad: bool = True,
   marks: bool = True,
   start: str = '<start-latent>',

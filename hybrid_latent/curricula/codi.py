@@ -24,13 +24,14 @@ from hybrid_latent.curricula.base import (
   token_ids,
 )
 from hybrid_latent.curricula.steps import worked
+from hybrid_latent.ranges import NonNegativeFloat, NonNegativeInt
 
 
 def codi(
   tokenizer: Any,
   *,
-  latents: int = 6,
-  teacher: float = 1.0,
+  latents: NonNegativeInt = 6,
+  teacher: NonNegativeFloat = 1.0,
   last_step: bool = False,
   cue: str = 'The answer is:',
   start: str = '<start-latent>',

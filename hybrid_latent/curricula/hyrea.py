@@ -14,7 +14,7 @@ steps in a row stay two spans.
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hybrid_latent.curricula.base import (
   Curriculum,
@@ -24,17 +24,19 @@ from hybrid_latent.curricula.base import (
   token_ids,
 )
 from hybrid_latent.curricula.steps import worked
+from hybrid_latent.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-REPLACE = 'entropy', 'random', 'none'
+Replace = Literal['entropy', 'random', 'none']
+REPLACE = get_args(Replace)
 
 
 def hyrea(
   tokenizer: Any,
   *,
-  slots: int = 1,
-  replace: str = 'entropy',
-  shortest: int = 3,
-  switch_weight: float = 4.0,
+  slots: PositiveInt = 1,
+  replace: Replace = 'entropy',
+  shortest: NonNegativeInt = 3,
+  switch_weight: NonNegativeFloat = 4.0,
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',

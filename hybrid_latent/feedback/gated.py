@@ -22,6 +22,7 @@ has a stable form beside the published 1 - a*a + 1e-8, which is off by up to
 """
 
 import functools
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -36,10 +37,13 @@ from hybrid_latent.feedback.base import (
   token_log_prob,
 )
 from hybrid_latent.ops.soft import filtered_soft_embedding
+from hybrid_latent.ranges import NonNegativeInt, OpenUnitFloat
 from hybrid_latent.types import Fed, Feedback
 
 C = 8.0
-FORMS = ('stable', 'published')
+Form = Literal['stable', 'published']
+FORMS = get_args(Form)
+Initializer = Literal['normal', 'uniform']
 
 
 class Gate(nnx.Module):
@@ -81,13 +85,22 @@ class Gate(nnx.Module):
     self.decay = nnx.Param(-jnp.log(jnp.expm1(-jnp.log(u) / C)))
 
 
-def gate(key, model, tokenizer=None, **initial) -> Gate:
-  """The gate for a model; `initial` as in `Gate`."""
-  return Gate(key, model.table.shape[-1], **initial)
+def gate(
+  key,
+  model,
+  tokenizer=None,
+  *,
+  r_min: OpenUnitFloat = 0.99,
+  r_max: OpenUnitFloat = 0.999,
+  initializer: Initializer = 'normal',
+) -> Gate:
+  """The gate for a model, see `Gate`."""
+  width = model.table.shape[-1]
+  return Gate(key, width, r_min=r_min, r_max=r_max, initializer=initializer)
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
-def gated(form: str = 'stable', width: int = 64) -> Feedback:
+def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
   """HRPO's feedback for a `Policy(model, Gate(...))`.
 
   `form` of sqrt(1 - a^2): 'stable', or 'published' for parity. `width`: see
@@ -114,7 +127,7 @@ def gated(form: str = 'stable', width: int = 64) -> Feedback:
 
 
 @functools.cache
-def interpolated(width: int = 64) -> Feedback:
+def interpolated(width: NonNegativeInt = 64) -> Feedback:
   """The paper's ablation without a gate: x = h, and no token, while the model
   thinks. Its curve is normal for some hundred steps, then collapses."""
 

@@ -22,6 +22,7 @@ from hybrid_latent.feedback.base import (
   stateless,
   token_log_prob,
 )
+from hybrid_latent.ranges import NonNegativeInt
 from hybrid_latent.types import Fed, Feedback
 
 
@@ -40,7 +41,7 @@ def projector(
   model: Any,
   tokenizer: Any,
   *,
-  width: int = 0,
+  width: NonNegativeInt = 0,
   norm: bool = True,
 ) -> Projector:
   """A new one, uniform in +-1/sqrt(in) as torch has it by default; `width` is

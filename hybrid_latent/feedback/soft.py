@@ -32,6 +32,7 @@ from hybrid_latent.feedback.base import (
   stateless,
 )
 from hybrid_latent.ops.soft import soft_mixture
+from hybrid_latent.ranges import NonNegativeFloat, PositiveFloat
 from hybrid_latent.types import Feedback
 
 
@@ -43,7 +44,12 @@ class SoftTokens(NamedTuple):
 
 
 def soft_tokens(
-  key, model, tokenizer=None, *, temperature: float = 0.5, noise: float = 0.33
+  key,
+  model,
+  tokenizer=None,
+  *,
+  temperature: PositiveFloat = 0.5,
+  noise: NonNegativeFloat = 0.33,
 ) -> SoftTokens:
   """Settings for a model; `noise` in units of its embeddings' RMS."""
   if temperature <= 0 or noise < 0:

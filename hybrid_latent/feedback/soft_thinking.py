@@ -28,6 +28,7 @@ from hybrid_latent.feedback.base import (
   token_log_prob,
 )
 from hybrid_latent.ops.soft import top_soft_embedding
+from hybrid_latent.ranges import NonNegativeFloat, PositiveInt
 from hybrid_latent.types import Feedback
 
 
@@ -45,8 +46,8 @@ def cold_stop(
   tokenizer,
   *,
   end: str = '</think>',
-  threshold: float = 0.01,
-  patience: int = 256,
+  threshold: NonNegativeFloat = 0.01,
+  patience: PositiveInt = 256,
 ) -> ColdStop:
   """Settings for a tokenizer, in which `end` is one token."""
   ids = tokenizer(end, add_special_tokens=False)['input_ids']
@@ -66,7 +67,7 @@ def cold_stop(
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
-def soft_thinking(width: int = 10) -> Feedback:
+def soft_thinking(width: PositiveInt = 10) -> Feedback:
   """Its feedback for a `Policy(model, cold_stop(...))`; `width` tokens make a
   concept."""
 

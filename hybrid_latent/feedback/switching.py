@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.types import Feedback
 
 
@@ -43,7 +44,7 @@ def spans(
   model,
   tokenizer,
   *,
-  slots: int = 1,
+  slots: PositiveInt = 1,
   sampled: bool = False,
   opening: bool = False,
   inner: Any = None,

@@ -27,8 +27,9 @@ from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.weights import finite, on_host, unlike
 from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import from_huggingface, to_huggingface
-from hybrid_latent.models.reasoner import READS, Prefix, Reasoner
+from hybrid_latent.models.reasoner import READS, Prefix, Reads, Reasoner
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
+from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.trees import map_named, named_leaves
 
 KIND = 'latent_reasoner'
@@ -41,8 +42,8 @@ def parameters(
   *,
   source: str = '',
   backbone: str = '',
-  latents: int = 256,
-  reads: str = 'last',
+  latents: PositiveInt = 256,
+  reads: Reads = 'last',
   closing: str = '\n</think>\n\n',
 ) -> Prefix:
   """What feedback/prefix.py needs beside the policy's model.

@@ -13,7 +13,7 @@ N(0, 0.02), so that the products begin near f_in(H), and with f_out such that
 latents are as long as the model's token embeddings.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from hybrid_latent.models.transformer import Linear, Transformer
 from hybrid_latent.ops.attention import causal_mask, positions
 
-READS = 'last', 'prompt'
+Reads = Literal['last', 'prompt']
+READS = get_args(Reads)
 SPREAD = 0.02
 
 

@@ -10,19 +10,22 @@ it is left out: the others are judged as if it were not there, and its own
 advantage is 0. A group with fewer than two grades has advantage 0 throughout.
 """
 
+from typing import Literal
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.objectives.base import Advantages, Judged
+from hybrid_latent.ranges import PositiveFloat
 
 
 def group_relative(
   judged: Judged,
   group: int,
   *,
-  scale: str = 'group',
-  ddof: int = 1,
-  eps: float = 1e-4,
+  scale: Literal['group', 'batch', 'none'] = 'group',
+  ddof: Literal[0, 1] = 1,
+  eps: PositiveFloat = 1e-4,
 ) -> Advantages:
   """(r - mean) / (std + eps) over each run of `group` rows.
 

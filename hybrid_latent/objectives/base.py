@@ -17,7 +17,7 @@ Rows without a counted token do not count, as in verl; TRL counts them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -109,6 +109,7 @@ def sequence_sum(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
   return Mean(total, mask.any(-1).sum(dtype=jnp.float32))
 
 
+Aggregation = Literal['token', 'sequence', 'constant', 'sum']
 AGGREGATIONS: dict[str, Callable[..., Mean]] = {
   'token': token_mean,
   'sequence': sequence_mean,

@@ -15,14 +15,15 @@ import jax
 import jax.numpy as jnp
 
 from hybrid_latent.objectives.base import Advantages, Judged
+from hybrid_latent.ranges import UnitFloat
 
 
 def gae(
   judged: Judged,
   group: int,
   *,
-  gamma: float = 1.0,
-  lam: float = 0.95,
+  gamma: UnitFloat = 1.0,
+  lam: UnitFloat = 0.95,
   whiten: bool = True,
 ) -> Advantages:
   """A_t = delta_t + gamma lam A_{t+1} over the counted tokens of each row, and

@@ -19,6 +19,7 @@ the old policy, is k3+ wherever that ratio is 1.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,7 @@ def _straight_through(estimate):
   return mixed
 
 
+Estimator = Literal['k1', 'k2', 'k3', 'k1+', 'k3+']
 ESTIMATORS: dict[str, Callable] = {
   'k1': k1,
   'k2': k2,

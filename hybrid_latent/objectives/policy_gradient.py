@@ -30,6 +30,7 @@ unless told otherwise: see kl.py.
 """
 
 from functools import partial
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,7 @@ from jaxtyping import Array
 
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
+  Aggregation,
   Experience,
   Mean,
   Peak,
@@ -44,11 +46,20 @@ from hybrid_latent.objectives.base import (
   sequence_mean,
   token_mean,
 )
-from hybrid_latent.objectives.kl import ESTIMATORS
+from hybrid_latent.objectives.kl import ESTIMATORS, Estimator
 from hybrid_latent.objectives.ratio import (
+  Correction,
+  Level,
   at_level,
   pessimistic,
   sampling_weights,
+)
+from hybrid_latent.ranges import (
+  NonNegativeFloat,
+  PositiveFloat,
+  Range,
+  Share,
+  UnitFloat,
 )
 
 Figures = dict[str, Mean | Peak]
@@ -57,20 +68,20 @@ Figures = dict[str, Mean | Peak]
 def policy_gradient(
   experience: Experience,
   *,
-  aggregation: str = 'token',
-  length: float | None = None,
-  level: str = 'token',
-  clip: tuple[float, float] | None = (0.2, 0.2),
-  delta: float | None = None,
-  beta: float = 0.0,
-  kl: str = 'k3',
+  aggregation: Aggregation = 'token',
+  length: PositiveFloat | None = None,
+  level: Level = 'token',
+  clip: tuple[UnitFloat, PositiveFloat] | None = (0.2, 0.2),
+  delta: Annotated[float, Range(gt=1)] | None = None,
+  beta: NonNegativeFloat = 0.0,
+  kl: Estimator = 'k3',
   entropy_coef: float = 0.0,
-  top_entropy: float = 1.0,
-  correction: str = 'none',
-  cap: float = 3.0,
-  proposal: str = 'sampler',
-  value_coef: float = 0.1,
-  value_clip: float | None = 0.2,
+  top_entropy: Share = 1.0,
+  correction: Correction = 'none',
+  cap: PositiveFloat = 3.0,
+  proposal: Literal['sampler', 'behaviour'] = 'sampler',
+  value_coef: NonNegativeFloat = 0.1,
+  value_clip: PositiveFloat | None = 0.2,
 ) -> tuple[Mean, Figures]:
   """The loss, and metrics under TRL's names. Each counted token adds
 

@@ -19,6 +19,8 @@ its own, as for any other change of distribution.
 """
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -95,12 +97,15 @@ def _masked(weights, cap):
   return jnp.where(weights <= cap, weights, 0)
 
 
-LEVELS = {
+Level = Literal['token', 'sequence', 'sequence-sum']
+LEVELS: dict[str, Callable] = {
   'token': lambda log_ratio, mask: log_ratio,
   'sequence': _mean_of_row,
   'sequence-sum': lambda log_ratio, mask: _of_row(log_ratio),
 }
-CORRECTIONS = {
+Correction = Literal['none', 'token_truncate', 'token_mask',
+                     'sequence_truncate', 'sequence_mask']  # fmt: skip
+CORRECTIONS: dict[str, tuple] = {
   'none': ('token', lambda weights, cap: jnp.ones_like(weights)),
   'token_truncate': ('token', jnp.minimum),
   'token_mask': ('token', _masked),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
+  Aggregation,
   Experience,
   Mean,
   choice,
@@ -22,7 +23,7 @@ SMALLEST_STD = 1e-6  # a layer on which all teachers agree says nothing
 
 
 def cross_entropy(
-  experience: Experience, *, aggregation: str = 'token'
+  experience: Experience, *, aggregation: Aggregation = 'token'
 ) -> tuple[Mean, dict[str, Mean]]:
   """The loss of answers that are given, in nats; `aggregation` is that of a
   policy gradient."""

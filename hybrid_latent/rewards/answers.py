@@ -6,10 +6,12 @@ in `#### 14`; `marker` says which of the two.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 from hybrid_latent.rewards import hrpo, math
 from hybrid_latent.rewards.latex import boxed
 
+Judge = Literal['math', 'number', 'letter', 'latex']
 BOX = r'\boxed'
 
 
@@ -55,7 +57,7 @@ def correct(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  kind: str = 'math',
+  kind: Judge = 'math',
   **_,
 ) -> list[float | None]:
   """1 where the answer is right, else 0; None where the gold one cannot be

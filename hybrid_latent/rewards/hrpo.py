@@ -25,10 +25,13 @@ text of a model is ever run.
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from hybrid_latent.rewards.latex import boxed, last_span, spelled
 from hybrid_latent.rewards.notation import last_number, plain, without_words
 
+Kind = Literal['number', 'letter', 'latex']
+Parser = Literal['official', 'fixed']
 DELIMITER = '####'
 # What has one is more than its last number.
 _FORMULA = re.compile(
@@ -48,7 +51,7 @@ def gsm8k(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """1 where the last number of the answer is the gold one, else 0."""
@@ -59,7 +62,7 @@ def choice(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """1 where the last letter A-J of the answer is the gold one, else 0."""
@@ -70,7 +73,7 @@ def boxed_math(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  parser: str = 'official',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   r"""1 where the answer (boxed, else the last LaTeX span, else the last number)
@@ -85,8 +88,8 @@ def correct(
   completions: Sequence[str],
   *,
   answer: Sequence[str],
-  kind: str = 'number',
-  parser: str = 'official',
+  kind: Kind = 'number',
+  parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
   """As the three above, without the condition on `####`: for evaluation."""

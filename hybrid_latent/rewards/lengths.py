@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from statistics import fmean
 
-from hybrid_latent.rewards.answers import correct
+from hybrid_latent.ranges import PositiveInt
+from hybrid_latent.rewards.answers import Judge, correct
 from hybrid_latent.rewards.latex import boxed, spelled
 
 _SENTENCE_END = re.compile(r'[.!?](?=\s|$)|\n')
@@ -19,7 +20,7 @@ def shorter_better(
   *,
   answer: Sequence[str],
   completion_ids: Sequence[Sequence[int]],
-  kind: str = 'math',
+  kind: Judge = 'math',
   alpha: float = 2.0,
   beta: float = 0.001,
   **_,
@@ -54,7 +55,7 @@ def lc_r1(
   *,
   answer: Sequence[str],
   completion_ids: Sequence[Sequence[int]],
-  kind: str = 'math',
+  kind: Judge = 'math',
   end: str = '</think>',
   **_,
 ) -> list[float | None]:
@@ -98,8 +99,8 @@ def soft_overlong(
   completions: Sequence[str],
   *,
   completion_ids: Sequence[Sequence[int]],
-  limit: int,
-  buffer: int,
+  limit: PositiveInt,
+  buffer: PositiveInt,
   **_,
 ) -> list[float | None]:
   """0 up to limit − buffer tokens, then down to −1 at `limit`: equation 13 of

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from hybrid_latent.ranges import Pattern
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.latex import boxed
 from hybrid_latent.rewards.magnitude import bits
@@ -72,7 +73,7 @@ def accuracy(
   ]
 
 
-def format(completions: Sequence[str], *, pattern: str, **_) -> list[float]:
+def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
   r"""1 where the whole completion matches the regular expression, else 0.
 
   r'.*\\boxed\{.+\}.*' asks for a boxed answer,

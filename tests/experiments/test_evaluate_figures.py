@@ -71,11 +71,11 @@ def test_those_that_cannot_be_graded_count_nowhere():
 
 
 WRONG = [
-  ({'eval.prompts': 0}, 'config.eval.prompts is 0: write at least 1'),
+  ({'eval.prompts': 0}, 'config.eval.prompts=0: write how many'),
   (
     {'evaluate.ways': ('loud',)},
-    "config.evaluate.ways has ['loud']: write some of ['explicit', 'latent', "
-    "'neither']",
+    "config.evaluate.ways is ('loud',): write a tuple of values, each "
+    "'explicit', 'neither' or 'latent'",
   ),
   (
     {'evaluate.ways': ('latent',), 'evaluate.reasoners': ()},
@@ -84,11 +84,11 @@ WRONG = [
   ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
   (
     {'evaluate.budgets': (8, 4)},
-    'config.evaluate: budgets=(8, 4), reserved=4: write budgets of more',
+    'budgets=(8, 4), config.evaluate.reserved=4: write budgets of more',
   ),
   (
     {'rollout.closing.neither': ''},
-    "config.rollout.closing.neither is '': write the text",
+    "config.rollout.closing.neither='': write the text",
   ),
   (
     {'evaluate.reasoners': ('a=b', 'a=c')},
@@ -101,7 +101,7 @@ WRONG = [
   ),
   (
     {'feedback.function': 'discrete:discrete'},
-    "config.feedback.function 'discrete:discrete': write a config whose",
+    "config.feedback.function='discrete:discrete': write a feedback",
   ),
 ]
 

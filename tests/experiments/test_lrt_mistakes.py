@@ -3,10 +3,8 @@
 import json
 import logging
 
-import jax
 import pytest
 
-from experiments import lrt
 from experiments.triples import answered
 from hybrid_latent.formats.pretrained import pretrained
 from tests.experiments import lrt_tiny
@@ -55,28 +53,44 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
 @pytest.mark.parametrize(
   ('stage', 'changes', 'told'),
   [
-    ('sft', {'rollout.group': 2}, r'group is 2 .*\.data\.triples=.*group=1'),
+    ('sft', {'rollout.group': 2}, r'\.data\.triples=.*group=2: write group=1'),
     (
       'rl',
       {'rollout.group': 1},
-      r'group is 1: .* at least 2; .*data\.triples',
+      r'group=1: .* at least 2, .*data\.triples',
     ),
     (
       'rl',
       {'feedback.function': 'discrete:discrete', 'feedback.kwargs': {}},
-      "'discrete:discrete': write one that has a prefix, .*'prefix:prefix'",
+      "'discrete:discrete': write one that has a prefix, .*prefix:prefix",
     ),
-    ('sft', {'feedback.initial.reads': 'all'}, "reads='all': write one of"),
-    ('sft', {'feedback.initial.backbone': ''}, "and backbone are both ''"),
-    ('rl', {'rollout.mode': 'laten'}, "mode is 'laten': write '' or .*latent"),
-    ('rl', {'rollout.mode': 'explicit'}, "'explicit': .* teach .* nothing"),
-    ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '' or .*latent"),
+    (
+      'sft',
+      {'feedback.initial.reads': 'all'},
+      "reads is 'all': write 'last'",
+    ),
+    (
+      'sft',
+      {'feedback.initial.backbone': ''},
+      "backbone='': write the f",
+    ),
+    ('rl', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
+    (
+      'rl',
+      {'rollout.mode': 'explicit'},
+      "mode='explicit': .* teach",
+    ),
+    ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
     (
       'sft',
       {'rollout.max_tokens': 2},
       r'8 of 8 answers of config.data.triples=.* longer .*max_tokens=2; none',
     ),
-    ('sft', {'micro_batches': 3}, 'a batch of 4 rows .* into 3 equal parts'),
+    (
+      'sft',
+      {'micro_batches': 3},
+      'prompts=4, .*micro_batches=3: write',
+    ),
     ('rl', {'optimizer.groups.ends.pattern': 'gate$'}, "pattern 'gate\\$' is"),
   ],
 )
@@ -84,9 +98,3 @@ def test_a_mistake_is_explained(stage, changes, told, model_folder, tmp_path):
   with pytest.raises(ValueError, match=told):
     tuned(tiny(model_folder, stage, changes), tmp_path)
   assert not (tmp_path / 'reasoner').exists()
-
-
-def test_hosts_share_the_prompts(model_folder, monkeypatch):
-  monkeypatch.setattr(jax, 'process_count', lambda: 3)
-  with pytest.raises(ValueError, match=r'prompts is 4: .* of the 3 hosts'):
-    lrt.check(tiny(model_folder, 'sft', {}))

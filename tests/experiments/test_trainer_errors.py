@@ -9,8 +9,11 @@ from tests.experiments import rl_tiny
 @pytest.mark.parametrize(
   ('changes', 'told'),
   [
-    ({'epochs': 2}, 'epochs .* is 2: write 1.*latents may be trained on once'),
-    ({'rollout.group': 1}, 'config.rollout.group is 1.*at least 2'),
+    (
+      {'epochs': 2},
+      'epochs=2, .*: write epochs=1 .*may be trained on once',
+    ),
+    ({'rollout.group': 1}, 'config.rollout.group=1.*at least 2'),
     (
       {'feedback.function': 'gate:gated'},
       "'gate:gated': no module .*has .*'discrete', 'gated'",
@@ -33,7 +36,7 @@ from tests.experiments import rl_tiny
       {'optimizer.groups.gate.pattern': '^feedback'},
       r"parameter 'feedback.decay' is in .*\['decay', 'gate'\]",
     ),
-    ({'optimizer.schedule': 'linear'}, "write 'cosine' or 'constant'"),
+    ({'optimizer.schedule': 'linear'}, "write 'constant' or 'cosine'"),
     ({'rollout.prompts': 17}, 'batch=17 prompts .* only 16 prompts'),
     ({'mesh.tensor': 3}, 'mesh .* does not match the 8 devices'),
     (

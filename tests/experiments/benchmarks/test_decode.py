@@ -21,7 +21,10 @@ def test_an_unknown_table_is_refused(monkeypatch, capsys):
   options(monkeypatch, '--what=hrpo,speed')
   with pytest.raises(SystemExit, match='2'):
     decode.main()
-  assert "['speed']: write some of ['decode'" in capsys.readouterr().err
+  assert (
+    "--what: 'hrpo,speed': write a tuple of values, each 'decode', "
+    in capsys.readouterr().err
+  )
 
 
 def test_runs_take_turns_and_the_first_is_not_counted():

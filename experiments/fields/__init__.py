@@ -1,0 +1,1 @@
+"""What each field of a config accepts and means, and what no config may be."""

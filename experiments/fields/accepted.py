@@ -1,0 +1,228 @@
+"""What an annotation accepts: in words, as a check, and from a command line.
+
+Fields of a config (table.py) and arguments of the functions that it names are
+described alike: `PositiveInt`, `Literal['token', 'sequence']`,
+`tuple[UnitFloat, ...]`, `float | None`, `Annotated[str, Pattern]`.
+"""
+
+import ast
+import math
+import operator
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Union
+
+from hybrid_latent.ranges import REGEX, Range
+
+PATH, NAMED_PATH, NOT_EMPTY = 'path', 'named path', 'not empty'
+Path = Annotated[str, PATH]  # '~' is the home folder
+NamedPath = Annotated[str, NAMED_PATH]
+Text = Annotated[str, NOT_EMPTY]
+Folder = Annotated[Path, NOT_EMPTY]
+Kwargs = dict[str, Any]
+
+
+class Field(NamedTuple):
+  """A field of a config."""
+
+  annotation: Any  # what it accepts
+  about: str  # one sentence
+
+
+_WORDS: dict[Any, str] = {
+  int: 'an integer',
+  float: 'a number',
+  bool: 'True or False',
+  str: 'text',
+  dict: 'NAME=VALUE,NAME=VALUE',
+  NOT_EMPTY: 'text that is not empty',
+  PATH: 'a path',
+  NAMED_PATH: 'NAME=FOLDER',
+  REGEX: 'a regular expression',
+}
+_BOUNDS = (  # the first fields of a Range, in words and as a check
+  ('>=', operator.ge),
+  ('>', operator.gt),
+  ('<=', operator.le),
+  ('<', operator.lt),
+)
+
+
+def accepts(annotation: Any, value: Any) -> bool:
+  """Whether a value is one that the annotation describes. True for annotations
+  that say nothing about values of a config, such as those of arrays."""
+  kind, parts, marks = _taken_apart(annotation)
+  if kind is Literal:
+    return any(type(x) is type(value) and x == value for x in parts)
+  if kind is Union:
+    return any(accepts(part, value) for part in parts)
+  if kind is type(None):
+    return value is None
+  if kind is tuple:
+    return isinstance(value, tuple) and _each_accepts(parts, value)
+  if kind is dict:
+    return isinstance(value, Mapping)
+  if kind is float:
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return whole and _in_range(value, marks)
+  if kind is int:
+    return type(value) is int and _in_range(value, marks)
+  if kind is str:
+    return isinstance(value, str) and all(_is_text(m, value) for m in marks)
+  if kind is bool:
+    return type(value) is bool
+  return not isinstance(value, float) or math.isfinite(value)
+
+
+def described(annotation: Any) -> str:
+  """What the annotation accepts, in words."""
+  kind, parts, marks = _taken_apart(annotation)
+  if kind is Literal:
+    return _either([repr(part) for part in parts])
+  if kind is Union:
+    return _either([described(part) for part in parts])
+  if kind is type(None):
+    return 'None'
+  if kind is tuple:
+    if parts[1:] == (...,):
+      return f'a tuple of values, each {described(parts[0])}'
+    return f'({", ".join(map(described, parts))})'
+  for mark in marks:
+    if isinstance(mark, Range):
+      return _WORDS[kind] + _limits(mark)
+    if mark in _WORDS:
+      return _WORDS[mark]
+  return _WORDS.get(kind, 'a Python literal')
+
+
+def parsed(annotation: Any, text: str) -> Any:
+  """The value that a command line writes as `text`; ValueError where it is none
+  that the annotation accepts."""
+  for value in _readings(annotation, text):
+    if accepts(annotation, value):
+      return _converted(annotation, value)
+  raise ValueError(f'write {described(annotation)}')
+
+
+def expanded(annotation: Any, value: Any) -> Any:
+  """The value with '~' of its paths as the home folder."""
+  kind, parts, marks = _taken_apart(annotation)
+  if isinstance(value, tuple) and kind is tuple:
+    return tuple(expanded(parts[0], x) for x in value)
+  if not isinstance(value, str):
+    return value
+  if PATH in marks:
+    return os.path.expanduser(value)
+  if NAMED_PATH in marks:
+    name, equals, path = value.partition('=')
+    return f'{name}{equals}{os.path.expanduser(path)}'
+  return value
+
+
+def _taken_apart(annotation) -> tuple[Any, tuple, tuple]:
+  """Its kind, its parts, and the marks of Annotated."""
+  marks = ()
+  while typing.get_origin(annotation) is Annotated:
+    marks += annotation.__metadata__
+    annotation = annotation.__origin__
+  kind = typing.get_origin(annotation) or annotation
+  if kind is types.UnionType:
+    kind = Union
+  if kind is None:
+    kind = type(None)
+  return kind, typing.get_args(annotation), marks
+
+
+def _each_accepts(parts, value) -> bool:
+  if parts[1:] == (...,):
+    parts = parts[:1] * len(value)
+  return len(parts) == len(value) and all(map(accepts, parts, value))
+
+
+def _in_range(value, marks) -> bool:
+  bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
+  if not math.isfinite(value):
+    return bounds.infinite and value < 0
+  return all(
+    bound is None or holds(value, bound)
+    for bound, (_, holds) in zip(bounds, _BOUNDS, strict=False)
+  )
+
+
+def _is_text(mark, value) -> bool:
+  if mark == REGEX:
+    try:
+      re.compile(value)
+    except (re.error, RecursionError, OverflowError):
+      return False
+  if mark == NAMED_PATH:
+    name, _, path = value.partition('=')
+    return bool(name and path)
+  return bool(value) or mark != NOT_EMPTY
+
+
+def _limits(bounds: Range) -> str:
+  told = [
+    f'{word} {bound}'
+    for bound, (word, _) in zip(bounds, _BOUNDS, strict=False)
+    if bound is not None
+  ]
+  text = f' {" and ".join(told)}' if told else ''
+  return f'{text} or -inf' if bounds.infinite else text
+
+
+def _either(parts: list[str]) -> str:
+  *first, last = parts
+  return f'{", ".join(first)} or {last}' if first else last
+
+
+def _readings(annotation, text):
+  """What a text may mean, the likeliest first."""
+  kind, parts, _ = _taken_apart(annotation)
+  kinds = {_taken_apart(x)[0] for x in parts} if kind is Union else {kind}
+  try:
+    literal = ast.literal_eval(text)
+  except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
+    literal = text
+    if text.lower() in ('true', 'false'):
+      literal = text.lower() == 'true'
+    elif text.lstrip('+-').lower() in ('inf', 'nan'):
+      literal = float(text)
+  if isinstance(literal, list):
+    literal = tuple(literal)
+  if literal is None and type(None) in kinds:
+    yield None
+  if not kinds <= {str, Literal}:
+    yield literal
+  yield text
+  if tuple in kinds:  # one value, or words as in a,b
+    words = tuple(map(str.strip, text.split(',')))
+    yield words if literal is text else (literal,)
+  if dict in kinds:
+    pairs = [pair.partition('=') for pair in text.split(',')]
+    if all(equals and name.strip() for name, equals, _ in pairs):
+      yield {name.strip(): _value(x) for name, _, x in pairs}
+
+
+def _value(text: str) -> Any:
+  try:
+    return ast.literal_eval(text)
+  except (SyntaxError, ValueError):
+    return text
+
+
+def _converted(annotation, value):
+  """An integer where a float is wanted as one, so that a config written again
+  is the same."""
+  kind, parts, _ = _taken_apart(annotation)
+  if kind is float:
+    return float(value)
+  if kind is Union:
+    return _converted(next(p for p in parts if accepts(p, value)), value)
+  if kind is tuple:
+    parts = parts[:1] * len(value) if parts[1:] == (...,) else parts
+    return tuple(map(_converted, parts, value))
+  return value

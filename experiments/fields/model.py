@@ -1,0 +1,54 @@
+"""Whether a model can be used as a config says, before its weights are read."""
+
+from typing import Any
+
+from experiments.functions import Config
+from hybrid_latent.formats.tokenizer import token_bytes
+from hybrid_latent.models.transformer import TransformerConfig
+from hybrid_latent.ops.thinking import CLOSING_IDS
+
+
+def check_model(
+  config: Config, model: TransformerConfig, tokenizer: Any
+) -> None:
+  """ValueError for lengths that the model has no positions for, a delimiter
+  that its tokens cannot write, and closing texts of too many tokens."""
+  _check_positions(config, model.max_positions)
+  if tokenizer is None or 'rollout' not in config:
+    return
+  encode = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
+  delimiter, bytes_of = config.rollout.delimiter, token_bytes(tokenizer)
+  written = b''.join(bytes_of[i] for i in encode(delimiter))
+  if delimiter.encode() not in written:
+    raise ValueError(
+      f'config.rollout.delimiter is {delimiter!r}, which no tokens of '
+      f'{config.model.source!r} write: write text that ends the thinking. A '
+      'special token is in no text: where it is one, give it "special": false '
+      "in the model's tokenizer.json"
+    )
+  for name in 'ended', 'cut', 'late':
+    text = config.rollout.closing[name]
+    if len(encode(text)) > CLOSING_IDS:
+      raise ValueError(
+        f'config.rollout.closing.{name} is {text!r}, {len(encode(text))} '
+        f'tokens: write at most {CLOSING_IDS}'
+      )
+
+
+def _check_positions(config: Config, most: int) -> None:
+  longest: dict[str, int] = {}
+  if 'length' in config:
+    longest['length'] = config.length
+  if 'rollout' in config and ('length' not in config or config.eval.prompts):
+    parts = {f'rollout.{n}': config.rollout[n]
+             for n in ('prompt_length', 'max_tokens')}  # fmt: skip
+    initial = config.feedback.initial
+    if 'latents' in initial and not initial.get('source'):
+      parts['feedback.initial.latents'] = initial.latents
+    longest[' + config.'.join(parts)] = sum(parts.values())
+  for fields, length in longest.items():
+    if length > most:
+      raise ValueError(
+        f'config.{fields} is {length} and {config.model.source!r} has {most} '
+        'positions: write at most as many'
+      )

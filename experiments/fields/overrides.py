@@ -1,0 +1,177 @@
+"""A config file with the `--config.field=value` of a command line."""
+
+import difflib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments.fields.accepted import expanded, parsed
+from experiments.fields.functions import (
+  ROLES,
+  Role,
+  keywords,
+  resolved_function,
+)
+from experiments.fields.table import field_of, function_of, matches
+from experiments.functions import Config
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+# Parts that take more than the config lists, and what each of them begins as.
+NEW: dict[str, dict] = {
+  'rewards.*': dict(function='', weight=1.0, kwargs={}),
+  'optimizer.groups.*': dict(pattern='', lr=None, weight_decay=0.0),
+  'feedback.inside': dict(function='', kwargs={}, parameters='', initial={}),
+  'eval.sampling': {},
+}
+
+
+def resolved(path: str, overrides: Sequence[str]) -> Config:
+  """The config of FILE.py[:ARGUMENT] with '--config.field=value' applied.
+
+  FILE may be the bare name of one of experiments/configs. A value is read as
+  the table of fields says (table.py), one of a function's keywords as its
+  signature does. Raises ValueError for what there is not or cannot be.
+  """
+  config = loaded(path)
+  values = dict(map(_taken_apart, overrides))
+  with config.unlocked(), config.ignore_type():
+    # The functions first: they say what their keywords accept.
+    for name in sorted(values, key=lambda name: bool(function_of(name))):
+      _set(config, name, values[name], path)
+    for name, value in leaves(config):
+      _assign(config, name, _at_home(name, value))
+  return config.lock()
+
+
+def loaded(path: str) -> Config:
+  """The config of FILE.py[:ARGUMENT] as it stands."""
+  file, colon, argument = path.partition(':')
+  file = Path(file).expanduser()
+  if not file.is_file() and file.parent.name in ('', 'configs'):
+    file = CONFIGS / f'{file.stem}.py'  # by its bare name, from anywhere
+  if not file.is_file():
+    known = sorted(x.stem for x in CONFIGS.glob('[a-z]*.py'))
+    raise ValueError(
+      f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
+      f'or one of {known}'
+    )
+  name = f'config_{file.stem}'
+  spec: Any = importlib.util.spec_from_file_location(name, file)
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except SyntaxError as error:
+    raise ValueError(f'--config: {file}: {error}') from error
+  if not hasattr(module, 'get_config'):
+    raise ValueError(f'--config: {file} defines no get_config(argument)')
+  config = module.get_config(argument) if colon else module.get_config()
+  return config if isinstance(config, ConfigDict) else ConfigDict(config)
+
+
+def leaves(config: Config, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """The fields by their dotted names, empty parts included."""
+  for name, value in config.items():
+    if isinstance(value, ConfigDict) and value:
+      yield from leaves(value, f'{prefix}{name}.')
+    else:
+      yield prefix + name, {} if isinstance(value, ConfigDict) else value
+
+
+def function_at(config: Config, part: str) -> tuple[str, str, Role]:
+  """Of 'objective.kwargs': the field that names its function, the function as
+  the config names it, and its role."""
+  before, _, keywords = part.rpartition('.')
+  for name, role in ROLES.items():
+    field = f'{before}.{name.rpartition(".")[2]}'
+    if role.keywords == keywords and matches(field, name):
+      return field, at(config, field), role
+  raise ValueError(f'config.{part} has no function')
+
+
+def _taken_apart(override: str) -> tuple[str, str]:
+  name, equals, text = override.partition('=')
+  if not equals or not name.startswith('--config.'):
+    raise ValueError(f'{override!r}: write --config.FIELD=VALUE')
+  return name.removeprefix('--config.'), text
+
+
+def _set(config: Config, name: str, text: str, path: str) -> None:
+  """Reads a value and puts it in its place."""
+  annotation = _annotation(config, name, path)
+  try:
+    value = parsed(annotation, text)
+  except ValueError as error:
+    raise ValueError(f'config.{name} is {text!r}: {error}') from None
+  _assign(config, name, value)
+
+
+def _annotation(config: Config, name: str, path: str) -> Any:
+  """What a field of this config accepts; ValueError where it has no such
+  field. Makes the part of a new reward, optimizer group or inner feedback."""
+  part, _, _ = name.rpartition('.')
+  found, entry = at(config, name), field_of(name)
+  known = [field for field, _ in leaves(config)]
+  if keyword := function_of(name):
+    taken, others = _keywords(config, keyword[0])
+    if others or keyword[1] in taken:
+      return taken.get(keyword[1], Any)
+    known = [f'{keyword[0]}.{other}' for other in taken] or known
+  elif found is None and entry and (new := _new(config, part)) is not None:
+    if at(config, part) is None:
+      _assign(config, part, new)
+    return entry.annotation
+  elif entry and (found is not None or name in known):
+    return entry.annotation
+  elif found is not None and not isinstance(found, ConfigDict):
+    return type(found)
+  elif name in known:
+    return Any
+  below = [field for field in known if field.startswith(f'{name}.')]
+  near = below or difflib.get_close_matches(name, known, n=1, cutoff=0)
+  raise ValueError(f'{path} has no field config.{name}: write config.{near[0]}')
+
+
+def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:
+  """What the function takes whose keywords `part` holds."""
+  if isinstance(at(config, part), ConfigDict):
+    field, spec, role = function_at(config, part)
+    if spec:
+      return keywords(resolved_function(field, role, spec), role)
+  return {}, False
+
+
+def _new(config: Config, part: str) -> dict | None:
+  """What a part begins as, where this config may get one of its name."""
+  whole, _, _ = part.rpartition('.')
+  return next(
+    (
+      new
+      for pattern, new in NEW.items()
+      if matches(part, pattern) and at(config, whole) is not None
+    ),
+    None,
+  )
+
+
+def at(config: Config, name: str) -> Any:
+  """The value of a dotted field; None where there is none."""
+  for key in name.split('.'):
+    config = config.get(key) if isinstance(config, ConfigDict) else None
+  return config
+
+
+def _assign(config: Config, name: str, value: Any) -> None:
+  part, _, last = name.rpartition('.')
+  (at(config, part) if part else config)[last] = value
+
+
+def _at_home(name: str, value: Any) -> Any:
+  """The value with '~' of a path as the home folder."""
+  if entry := field_of(name):
+    return expanded(entry.annotation, value)
+  is_path = isinstance(value, str) and value.startswith('~/')
+  return os.path.expanduser(value) if is_path else value

@@ -1,0 +1,83 @@
+"""A rule that fields of a config keep together, and what rules ask."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from experiments.fields.functions import FEEDBACK
+from experiments.fields.overrides import at
+from experiments.functions import Config, configured
+
+# What an evaluation logs beside its rewards.
+EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',
+             'hidden_ratio', 'switches', 'latent_tokens')  # fmt: skip
+
+
+class Rule(NamedTuple):
+  """Fields that a command reads together."""
+
+  fields: tuple[str, ...]
+  broken: Callable[[Config, int], Any]  # (config, hosts)
+  remedy: str  # what to write, and why
+
+  def check(self, config: Config, hosts: int = 1) -> None:
+    """ValueError with the fields and their values where they cannot be."""
+    if self.broken(config, hosts):
+      values = (f'config.{f}={_shown(at(config, f))}' for f in self.fields)
+      raise ValueError(f'{", ".join(values)}: write {self.remedy}')
+
+
+def _shown(value: Any) -> str:
+  return str([*value]) if isinstance(value, ConfigDict) else repr(value)
+
+
+def lacks(*fields: str) -> Callable:
+  """Whether a config has not all of these fields."""
+  return lambda c, _: any(at(c, field) is None for field in fields)
+
+
+def has_prefix(c: Config) -> bool:
+  """Whether the feedback reads latents in place of a thinking."""
+  make = configured(c.feedback, FEEDBACK)
+  if 'inside' in c.feedback:
+    make = partial(make, configured(c.feedback.inside, FEEDBACK)())
+  return make().prefix is not None
+
+
+def updates_divide(c: Config, rows: int) -> bool:
+  """Whether the rows of a step can be cut into its updates and their slices."""
+  return rows % (c.mini_batches * c.micro_batches) == 0
+
+
+def is_ours(c: Config, field: str, *names: str) -> bool:
+  """Whether a field names one of these functions of this project."""
+  module, _, function = at(c, field).partition(':')
+  return f'{module.rpartition(".")[2]}:{function}' in names
+
+
+def trains(c: Config, name: str) -> bool:
+  """Whether an optimizer group trains a parameter of this name."""
+  groups = c.optimizer.groups.values()
+  return any(re.search(group.pattern, name) for group in groups)
+
+
+def eval_metrics(c: Config) -> set[str]:
+  """The metrics of an evaluation that a checkpoint can be the best by."""
+  powers = [2**i for i in range(c.eval.samples.bit_length())]
+  some = {f'{name}/pass@{k}' for name in c.rewards for k in powers}
+  return {f'eval/{x}' for x in {*c.rewards, *EVALUATED, *some}}
+
+
+def weightless(c: Config) -> bool:
+  """Whether no reward counts."""
+  return not any(reward.weight for reward in c.rewards.values())
+
+
+def too_long(c: Config) -> bool:
+  """Whether a part of a completion may be longer than all of it."""
+  r = c.rollout
+  longest = max(r.thinking, r.answer, c.eval.thinking, r.reserved + 1)
+  return longest > r.max_tokens

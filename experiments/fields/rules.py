@@ -1,0 +1,254 @@
+"""What fields of a config must not contradict, by the command that reads it."""
+
+import math
+
+from experiments.fields.overrides import at
+from experiments.fields.rule import (
+  Rule,
+  eval_metrics,
+  has_prefix,
+  is_ours,
+  trains,
+  updates_divide,
+  weightless,
+)
+from experiments.fields.sampling_rules import (
+  EVALUATED,
+  GENERATED,
+  SAMPLED,
+  made_for,
+)
+
+_TRAINED = (
+  *SAMPLED,
+  Rule(
+    ('checkpoint.best', 'rewards', 'eval.samples'),
+    lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
+    "'eval/' and the name of a reward, such as 'eval/accuracy', or ''",
+  ),
+  Rule(
+    ('checkpoint.best', 'eval.prompts'),
+    lambda c, _: c.checkpoint.best and not c.eval.prompts,
+    "how many prompts eval.prompts has, or checkpoint.best=''",
+  ),
+  Rule(
+    ('steps', 'optimizer.groups'),
+    lambda c, _: c.steps and not c.optimizer.groups,
+    'a group of parameters to train, or steps=0',
+  ),
+  Rule(
+    ('lora.rank', 'optimizer.groups'),
+    lambda c, _: (
+      c.steps and c.lora.rank and not trains(c, 'model.layers.q.lora.a')
+    ),
+    'lora.rank=0, or the pattern of a group that trains the adapters',
+  ),
+)
+_REINFORCED = (
+  *_TRAINED,
+  Rule(
+    ('rollout.prompts',),
+    lambda c, hosts: c.rollout.prompts % hosts,
+    'a multiple of the number of hosts',
+  ),
+  Rule(
+    ('steps', 'rewards'),
+    lambda c, _: c.steps and not at(c, 'data.triples') and weightless(c),
+    'a weight that is not 0 for at least one reward',
+  ),
+  Rule(
+    ('objective.kwargs.aggregation', 'objective.kwargs.length'),
+    lambda c, _: (
+      is_ours(c, 'objective.function', 'policy_gradient:policy_gradient')
+      and (at(c, 'objective.kwargs.aggregation') == 'constant')
+      != (at(c, 'objective.kwargs.length') is not None)
+    ),
+    "the longest completion's tokens as length with aggregation='constant', "
+    'and None with any other',
+  ),
+  Rule(
+    ('feedback.initial.r_min', 'feedback.initial.r_max'),
+    lambda c, _: (
+      at(c, 'feedback.initial.r_min') is not None
+      and c.feedback.initial.r_min > c.feedback.initial.get('r_max', math.inf)
+    ),
+    'an r_min that is at most r_max',
+  ),
+)
+_RL = (
+  Rule(
+    ('steps', 'eval.prompts', 'export'),
+    lambda c, _: not (c.steps or c.eval.prompts or c.export),
+    'steps to train, prompts to evaluate, or export=True: this does nothing',
+  ),
+  *_REINFORCED,
+  Rule(
+    ('rollout.group', 'critic.enabled'),
+    lambda c, _: c.steps and c.rollout.group < 2 and not c.critic.enabled,
+    'a group of at least 2, as a completion is judged against the others of '
+    'its prompt, or critic.enabled=True and advantage.function=gae:gae',
+  ),
+  Rule(
+    ('rollout.prompts', 'rollout.group', 'mini_batches', 'micro_batches'),
+    lambda c, _: (
+      c.steps and not updates_divide(c, c.rollout.prompts * c.rollout.group)
+    ),
+    'mini_batches * micro_batches that divides prompts * group',
+  ),
+  Rule(
+    ('epochs', 'mini_batches', 'feedback.function'),
+    lambda c, _: (
+      c.steps
+      and c.epochs * c.mini_batches > 1
+      and not is_ours(c, 'feedback.function', 'discrete:discrete')
+    ),
+    'epochs=1 and mini_batches=1: a trajectory with latents may be trained on '
+    'once, by the weights that made the latents',
+  ),
+  Rule(
+    ('advantage.function', 'critic.enabled'),
+    lambda c, _: is_ours(c, 'advantage.function', 'gae:gae') > c.critic.enabled,
+    'critic.enabled=True, as gae compares with the values of a critic, or an '
+    'advantage.function such as advantages:group_relative',
+  ),
+  Rule(
+    ('critic.enabled', 'advantage.function'),
+    lambda c, _: (
+      c.critic.enabled
+      and is_ours(
+        c,
+        'advantage.function',
+        *('advantages:group_relative', 'advantages:leave_one_out'),
+      )
+    ),
+    'advantage.function=gae:gae, which trains the critic, or '
+    'critic.enabled=False',
+  ),
+  Rule(
+    ('critic.enabled', 'optimizer.groups'),
+    lambda c, _: (
+      c.steps and c.critic.enabled and not trains(c, 'critic.value_head')
+    ),
+    "a group that trains the critic, such as one of pattern '^critic'",
+  ),
+  Rule(
+    ('rollout.attempts', 'rollout.buckets'),
+    lambda c, _: c.rollout.attempts > 1 and c.rollout.buckets != 1,
+    'rollout.buckets=1, as batches that are joined need one shape',
+  ),
+  Rule(
+    ('rollout.attempts', 'rollout.group'),
+    lambda c, _: c.rollout.attempts > 1 and c.rollout.group < 2,
+    'a group of at least 2, as a group of one has no unequal rewards',
+  ),
+  Rule(
+    ('reference.sync_every', 'objective.kwargs.beta', 'reward_kl.beta'),
+    lambda c, _: (
+      c.reference.sync_every
+      and not (at(c, 'objective.kwargs.beta') or c.reward_kl.beta)
+    ),
+    'a beta above 0, or sync_every=0: nothing asks for a reference',
+  ),
+  Rule(
+    ('objective.function',),
+    lambda c, _: is_ours(c, 'objective.function', 'supervised:cross_entropy'),
+    'policy_gradient:policy_gradient: cross-entropy knows no rewards',
+  ),
+)
+_LRT = (
+  *_REINFORCED,
+  Rule(
+    ('data.triples', 'rollout.group'),
+    lambda c, _: c.data.triples and c.rollout.group != 1,
+    "group=1, as the answers are given, or data.triples=''",
+  ),
+  Rule(
+    ('data.triples', 'rollout.group'),
+    lambda c, _: c.steps and not c.data.triples and c.rollout.group < 2,
+    'a group of at least 2, as an answer is judged against the others of its '
+    'prompt, or the folder of given answers as data.triples',
+  ),
+  Rule(
+    ('data.triples', 'objective.function'),
+    lambda c, _: (
+      c.steps
+      and bool(c.data.triples)
+      != is_ours(c, 'objective.function', 'supervised:cross_entropy')
+      and is_ours(
+        c,
+        'objective.function',
+        *('supervised:cross_entropy', 'policy_gradient:policy_gradient'),
+      )
+    ),
+    'supervised:cross_entropy for answers that are given by data.triples, and '
+    'policy_gradient:policy_gradient for those that are sampled',
+  ),
+  Rule(
+    ('rollout.prompts', 'mini_batches', 'micro_batches'),
+    lambda c, _: c.steps and not updates_divide(c, c.rollout.prompts),
+    'mini_batches * micro_batches that divides prompts',
+  ),
+  Rule(
+    ('rollout.mode',),
+    lambda c, _: (
+      c.steps and not c.data.triples and c.rollout.mode not in ('', 'latent')
+    ),
+    "'' or 'latent': answers that have not read its latents teach a reasoner "
+    'nothing',
+  ),
+  Rule(
+    ('feedback.function',),
+    lambda c, _: not has_prefix(c),
+    'one that has a prefix, such as prefix:prefix',
+  ),
+  Rule(
+    ('feedback.initial.source', 'feedback.initial.backbone'),
+    lambda c, _: (
+      'backbone' in c.feedback.initial
+      and not (c.feedback.initial.backbone or c.feedback.initial.source)
+    ),
+    'the folder of a reasoner as source, or a model as backbone of a new one',
+  ),
+)
+_SFT = (
+  *_TRAINED,
+  Rule(
+    ('stages.begin', 'steps'),
+    lambda c, _: (
+      c.stages.begin[:1] != (0,)
+      or [*c.stages.begin, c.steps] != sorted({*c.stages.begin, c.steps})
+    ),
+    'the step at which each stage begins, 0 first, each before the next and '
+    'all before the last step',
+  ),
+  Rule(
+    ('stages.share', 'stages.begin'),
+    lambda c, _: len(c.stages.share) != len(c.stages.begin),
+    'a share of the data for each stage',
+  ),
+  Rule(
+    ('distillation.weight', 'packed'),
+    lambda c, _: c.distillation.weight and c.packed,
+    'packed=False: two texts are compared in each row',
+  ),
+  Rule(
+    ('batch',),
+    lambda c, hosts: c.batch % hosts,
+    'a multiple of the number of hosts',
+  ),
+  Rule(
+    ('batch', 'micro_batches'),
+    lambda c, _: c.batch % c.micro_batches,
+    'micro_batches that divides the batch',
+  ),
+)
+RULES: dict[str, tuple[Rule, ...]] = {
+  'grpo': (made_for('grpo', 'critic', 'epochs', 'reward_kl'), *_RL),
+  'lrt': (made_for('lrt', 'data.triples'), *_LRT),
+  'sft': (made_for('sft', 'curriculum', 'stages'), *_SFT),
+  'generate': (made_for('generate', 'generate'), *GENERATED),
+  'evaluate': (made_for('evaluate', 'evaluate'), *EVALUATED),
+  'entropy': (made_for('entropy', 'entropy'),),
+  'serve': (made_for('serve', 'rollout'), *GENERATED),
+  'fragments': (made_for('fragments', 'rollout'), *SAMPLED),
+}

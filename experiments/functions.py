@@ -1,0 +1,56 @@
+"""The functions that a config names."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+Config = Any  # a ConfigDict: its fields are those of the config file
+
+
+def named(spec: str, package: str) -> Callable:
+  """The function of 'module:function'. A module without a dot is one of
+  `package` ('gated:gated' in hybrid_latent.feedback) or, where that has none,
+  one beside the command; with dots it is any installed module, so that an idea
+  can live in your own project."""
+  name, colon, function = spec.partition(':')
+  if not (name and colon and function):
+    raise ValueError(f"{spec!r}: write 'module:function'; {_choices(package)}")
+  places = [name] if '.' in name else [f'{package}.{name}', name]
+  module = next(filter(None, map(_imported, places)), None)
+  if module is None:
+    raise ValueError(
+      f'{spec!r}: no module {" and no module ".join(places)} in '
+      f'{os.getcwd()} or installed; {_choices(package)}'
+    )
+  found = getattr(module, function, None)
+  if not callable(found):
+    public = [
+      n
+      for n, f in vars(module).items()
+      if callable(f) and f.__module__ == module.__name__ and n[0] != '_'
+    ]
+    raise ValueError(f'{spec!r}: {module.__name__} has {public}')
+  return found
+
+
+def configured(part: Config, package: str) -> Callable:
+  """The function that a part of a config names, with its `kwargs`."""
+  return partial(named(part.function, package), **part.kwargs)
+
+
+def _imported(name: str):
+  """The module; None where there is none of this name."""
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    if not f'{name}.'.startswith(f'{error.name}.'):
+      raise  # it is there, and misses something itself
+    return None
+
+
+def _choices(package: str) -> str:
+  paths = importlib.import_module(package).__path__
+  return f'{package} has {[m.name for m in pkgutil.iter_modules(paths)]}'

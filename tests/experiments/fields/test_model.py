@@ -1,0 +1,80 @@
+"""What a config asks of a model, before its weights are read."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from experiments import policies
+from experiments.fields.model import check_model
+from experiments.fields.overrides import resolved
+from hybrid_latent import sharding
+from hybrid_latent.data import arithmetic
+from tests.experiments.conftest import MODEL
+
+WRONG = [
+  (
+    'rl:M',
+    ['rollout.prompt_length=100', 'rollout.max_tokens=29'],
+    "config.rollout.prompt_length + config.rollout.max_tokens is 129 and 'M' "
+    'has 128 positions: write at most as many',
+  ),
+  (
+    'lrt:M,rl',
+    ['rollout.prompt_length=64', 'rollout.max_tokens=48',
+     'feedback.initial.latents=17'],
+    'config.rollout.max_tokens + config.feedback.initial.latents is 129',
+  ),
+  ('sft:M', ['length=129'], "config.length is 129 and 'M' has 128 positions"),
+  (
+    'sft:M',
+    ['length=128', 'eval.prompts=1', 'rollout.max_tokens=128'],
+    'config.rollout.max_tokens is 640',
+  ),
+  (
+    'rl:M',
+    ['rollout.delimiter=<|end|>', 'rollout.prompt_length=64',
+     'rollout.max_tokens=64'],
+    "config.rollout.delimiter is '<|end|>', which no tokens of 'M' write",
+  ),
+  (
+    'rl:M',
+    [f'rollout.closing.cut={"x" * 33}', 'rollout.prompt_length=64',
+     'rollout.max_tokens=64'],
+    "config.rollout.closing.cut is 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 33 "
+    'tokens: write at most 32',
+  ),
+]  # fmt: skip
+FITS = 'rollout.prompt_length=64', 'rollout.max_tokens=64'
+
+
+def config_of(path, overrides):
+  return resolved(path, [f'--config.{x}' for x in overrides])
+
+
+@pytest.fixture(scope='module')
+def tokenizer():
+  return arithmetic.tokenizer()
+
+
+@pytest.mark.parametrize(('path', 'overrides', 'told'), WRONG)
+def test_a_model_that_cannot_do_it(path, overrides, told, tokenizer):
+  with pytest.raises(ValueError, match=re.escape(told)):
+    check_model(config_of(path, overrides), MODEL, tokenizer)
+
+
+def test_what_fits_is_accepted(tokenizer):
+  check_model(config_of('rl:M', FITS), MODEL, tokenizer)
+  check_model(config_of('sft:M', ['length=128']), MODEL, tokenizer)
+  longer = replace(MODEL, max_positions=1024)
+  check_model(config_of('rl:M', []), longer, tokenizer)
+
+
+def test_the_weights_are_not_read_for_it(model_folder, monkeypatch):
+  def unread(*_, **__):
+    raise AssertionError('the weights were read')
+
+  monkeypatch.setattr(policies, 'pretrained', unread)
+  config = config_of(f'rl:{model_folder}', ['data.template={question}'])
+  with pytest.raises(ValueError, match=r'is 1024 and .* has 128 positions'):
+    policies.loaded(config, sharding.mesh())

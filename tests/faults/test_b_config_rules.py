@@ -1,0 +1,234 @@
+"""Fields that contradict each other, fields that there are not, functions that
+are none; and beside them what a command line can say."""
+
+import pytest
+
+from experiments.fields.check import check
+from experiments.fields.overrides import at, resolved
+
+KIND = 'contradictions between fields'
+RL, HRPO, SFT, LRT = 'rl:MODEL', 'hrpo_gsm8k:MODEL', 'sft:MODEL', 'lrt:MODEL,rl'
+GRADED = 'hybrid_latent.rewards'
+
+# Command, config, what is written, and what is said of it.
+WRONG = [
+  # --------------------------------------------------------- rows and updates
+  ('grpo', RL, 'micro_batches=3', 'micro_batches=3: write mini_batches * micr'),
+  ('grpo', RL, 'mini_batches=5', 'mini_batches=5, config.micro_batches=4: wri'),
+  ('grpo', RL, 'rollout.group=1', 'rollout.group=1, config.critic.enabled=Fal'),
+  ('grpo', HRPO, 'epochs=2', "epochs=2, config.mini_batches=1, config.feedbac"),
+  ('grpo', HRPO, 'mini_batches=2', 'mini_batches=2, config.feedback.function='),
+  ('grpo', RL, 'rollout.attempts=2', 'rollout.buckets=3: write rollout.bucket'),
+  ('grpo', RL, 'steps=0 eval.prompts=0', 'steps=0, config.eval.prompts=0, con'),
+  ('lrt', LRT, 'micro_batches=7', 'micro_batches=7: write mini_batches * micr'),
+  ('lrt', LRT, 'rollout.group=1', "triples='', config.rollout.group=1: write "),
+  ('lrt', LRT, 'data.triples=F', "triples='F', config.rollout.group=8: write "),
+  ('lrt', 'lrt:MODEL,sft', '', "triples='', config.rollout.group=1: write a g"),
+  ('lrt', LRT, 'data.triples=F rollout.group=1', 'write supervised:cross_entr'),
+  ('sft', SFT, 'batch=6', 'batch=6, config.micro_batches=4: write micro_batch'),
+  ('sft', SFT, 'micro_batches=5', 'micro_batches=5: write micro_batches that '),
+  # ----------------------------------------------------------------- lengths
+  ('grpo', RL, 'rollout.thinking=600', 'max_tokens=512, config.rollout.thinki'),
+  ('grpo', RL, 'rollout.answer=513', 'answer=513'),
+  ('grpo', RL, 'rollout.reserved=512', 'reserved=512'),
+  ('grpo', RL, 'eval.thinking=513', 'eval.thinking=513: write a max_tokens th'),
+  ('generate', RL, 'rollout.thinking=600', 'rollout.thinking=600'),
+  ('evaluate', LRT, 'rollout.reserved=4096', 'rollout.reserved=4096'),
+  # ------------------------------------------------------- critic, reference
+  ('grpo', RL, 'critic.enabled=True', "a group that trains the critic"),
+  ('grpo', RL, 'critic.enabled=True optimizer.groups.c.pattern=^critic '
+   'optimizer.groups.c.lr=1e-5', "'advantages:group_relative': write advanta"),
+  ('grpo', RL, 'advantage.function=gae:gae advantage.kwargs={}',
+   'critic.enabled=False: write critic.enabled=True'),
+  ('grpo', RL, 'critic.enabled=True advantage.function=gae:gae '
+   'advantage.kwargs={}', "a group that trains the critic"),
+  ('grpo', RL, 'reference.sync_every=5', 'sync_every=5, config.objective.kwar'),
+  # ------------------------------------------------------ what would be said
+  ('grpo', RL, 'checkpoint.best=eval/acuracy', "best='eval/acuracy', config.r"),
+  ('grpo', RL, 'checkpoint.best=reward', "best='reward', config.rewards="),
+  ('grpo', RL, 'checkpoint.best=eval/accuracy/pass@4', "pass@4'"),
+  ('grpo', RL, 'checkpoint.best=eval/accuracy eval.prompts=0',
+   "eval.prompts=0: write how many"),
+  ('sft', SFT, 'checkpoint.best=eval/accuracy', 'eval.prompts=0: write how ma'),
+  ('grpo', RL, 'rewards.accuracy.weight=0', 'write a weight that is not 0'),
+  ('lrt', LRT, 'rewards.accuracy.weight=0', 'write a weight that is not 0'),
+  ('grpo', RL, 'data.template=hello', "template='hello': write a prompt with "),
+  ('generate', RL, 'rollout.delimiter=', "delimiter='': write the text that e"),
+  ('serve', RL, 'rollout.delimiter=', "delimiter='': write the text that ends"),
+  # ------------------------------------------------------------- what learns
+  ('grpo', RL, 'optimizer.groups.lora.pattern=^critic', 'lora.rank=32, config'),
+  ('grpo', RL, 'objective.kwargs.aggregation=constant', "'constant', config.o"),
+  ('grpo', RL, 'objective.kwargs.length=64.0', "length=64.0: write the longes"),
+  ('grpo', HRPO, 'feedback.initial.r_min=0.9999', 'r_min=0.9999, config.feedb'),
+  ('grpo', RL, 'objective.function=supervised:cross_entropy '
+   'objective.kwargs={}', 'cross-entropy knows no rewards'),
+  ('sft', SFT, 'stages.begin=(1,)', 'begin=(1,), config.steps=700: write the '),
+  ('sft', SFT, 'stages.begin=(0,900) stages.share=(1.0,1.0)', 'begin=(0, 900)'),
+  ('sft', SFT, 'stages.begin=(0,5,5) stages.share=(1,1,1)', 'begin=(0, 5, 5)'),
+  ('sft', SFT, 'stages.share=(0.5,0.5)', 'share=(0.5, 0.5), config.stages.beg'),
+  ('sft', SFT, 'steps=0', 'config.steps=0: write the step'),
+  ('sft', SFT, 'distillation.weight=1 packed=True', 'packed=True: write packe'),
+  # ------------------------------------------------------------------ latents
+  ('grpo', RL, 'rollout.mode=latent', "mode='latent', config.feedback.functio"),
+  ('lrt', LRT, 'rollout.mode=explicit', "mode='explicit': write '' or 'latent"),
+  ('lrt', LRT, 'feedback.function=discrete:discrete', 'one that has a prefix'),
+  ('lrt', LRT, 'feedback.initial.backbone=', "backbone='': write the folder o"),
+  # ------------------------------------------------------------------- no field
+  ('grpo', RL, 'stepz=3', 'has no field config.stepz: write config.steps'),
+  ('grpo', RL, 'rolout.group=3', 'write config.rollout.group'),
+  ('grpo', RL, 'rollout=3', 'write config.rollout.answer'),
+  ('grpo', RL, 'data.triples=F', 'has no field config.data.triples: write con'),
+  ('grpo', RL, 'batch=3', 'has no field config.batch'),
+  ('sft', SFT, 'rollout.attempts=2', 'no field config.rollout.attempts'),
+  ('sft', SFT, 'rollout.mesh.fsdp=2', 'no field config.rollout.mesh.fsdp'),
+  ('sft', SFT, 'rollout.chunk=2', 'no field config.rollout.chunk'),
+  ('sft', SFT, 'rollout.mask_truncated=True', 'no field config.rollout.mask_t'),
+  ('lrt', LRT, 'rollout.source=F', 'no field config.rollout.source'),
+  ('lrt', LRT, 'critic.enabled=True', 'no field config.critic.enabled'),
+  ('lrt', LRT, 'reward_kl.beta=1', 'no field config.reward_kl.beta'),
+  ('grpo', RL, 'rewards.mine.wieght=1', 'no field config.rewards.mine.wieght'),
+  ('grpo', RL, 'eval.sampling.topk=1', 'no field config.eval.sampling.topk'),
+  # -------------------------------------------------------- another command's
+  ('grpo', SFT, '', 'this config is of another command'),
+  ('sft', RL, '', 'this config is of another command'),
+  ('lrt', RL, '', 'this config is of another command'),
+  ('generate', SFT, '', 'this config is of another command'),
+  ('evaluate', SFT, '', 'this config is of another command'),
+  ('entropy', RL, '', 'this config is of another command'),
+  # ---------------------------------------------------------------- functions
+  ('grpo', RL, 'feedback.function=gated:gatd', "config.feedback.function: 'ga"),
+  ('grpo', RL, 'feedback.function=gate:gated', 'no module hybrid_latent.feedb'),
+  ('grpo', RL, 'feedback.function=gated', "'gated': write 'module:function'"),
+  ('grpo', HRPO, 'feedback.parameters=gated:Gat', 'config.feedback.parameters'),
+  ('grpo', RL, 'objective.function=policy_gradient:grpo', 'config.objective.f'),
+  ('grpo', RL, 'advantage.function=nope:f', 'config.advantage.function: '),
+  ('grpo', RL, 'data.source=nope:problems', 'config.data.source: '),
+  ('sft', SFT, 'curriculum.function=worked:solutions', 'config.curriculum.fun'),
+  ('grpo', RL, 'rewards.accuracy.function=os:system', 'no function written in'),
+  ('grpo', RL, 'rewards.accuracy.function=math:sqrt', 'config.rewards.accurac'),
+  ('grpo', RL, 'rewards.accuracy.function=builtins:len', 'no function written'),
+  ('grpo', RL, f'rewards.accuracy.function={GRADED}.hrpo:gsm9k', 'gsm9k'),
+  ('grpo', RL, 'rewards.accuracy.function=hrpo:correct', f"'{GRADED}.hrpo:cor"),
+  ('grpo', RL, 'rewards.mine.weight=1', "config.rewards.mine.function is ''"),
+  ('grpo', RL, 'optimizer.groups.mine.pattern=x', 'config.optimizer.groups.mi'),
+  # ----------------------------------------------------------------- keywords
+  ('grpo', RL, 'objective.kwargs.corection=none', 'write config.objective.kwa'),
+  ('grpo', RL, 'advantage.kwargs.whiten=True', 'no field config.advantage.kwa'),
+  ('grpo', RL, 'rewards.accuracy.kwargs.parserr=fixed', 'kwargs.parser'),
+  ('grpo', RL, 'feedback.kwargs.width=3', 'no field config.feedback.kwargs.wi'),
+  ('grpo', RL, 'data.of.tsk=math', 'write config.data.of.task'),
+  ('grpo', HRPO, 'feedback.function=hidden:hidden', "takes none: write --conf"),
+  ('grpo', HRPO, 'feedback.initial.rmin=0.5', 'feedback.initial.r_min'),
+  ('sft', 'coconut_gsm8k:MODEL', 'curriculum.kwargs.stepz=1', 'curriculum.kwa'),
+]  # fmt: skip
+RIGHT = [
+  ('grpo', RL, 'objective.kwargs.clip', 'None', None),
+  ('grpo', RL, 'objective.kwargs.clip', '(0.2, 0.28)', (0.2, 0.28)),
+  ('grpo', RL, 'objective.kwargs.clip', '0.2,1', (0.2, 1.0)),
+  ('grpo', RL, 'objective.kwargs.correction', 'token_mask', 'token_mask'),
+  ('grpo', RL, 'objective.kwargs.delta', '3', 3.0),
+  ('grpo', RL, 'objective.kwargs.value_clip', 'None', None),
+  ('grpo', RL, 'optimizer.groups.lora.lr', '1', 1.0),
+  ('grpo', RL, 'optimizer.warmup', '0', 0.0),
+  ('grpo', RL, 'generate.least', '-inf', float('-inf')),
+  ('grpo', RL, 'eval.sampling.temperature', '0.6', 0.6),
+  ('grpo', RL, 'evaluate.budgets', '64', (64,)),
+  ('grpo', RL, 'evaluate.budgets', '64,128', (64, 128)),
+  ('grpo', RL, 'evaluate.ways', 'explicit', ('explicit',)),
+  ('grpo', RL, 'evaluate.ways', 'explicit,latent', ('explicit', 'latent')),
+  ('grpo', RL, 'evaluate.models', "('a=F',)", ('a=F',)),
+  ('grpo', RL, 'model.new_tokens', '<a>,<b>', ('<a>', '<b>')),
+  ('grpo', RL, 'data.of.task', 'math', 'math'),
+  ('grpo', RL, 'data.of', '{"task": "math"}', {'task': 'math'}),
+  ('grpo', RL, 'data.of', 'task=math', {'task': 'math'}),
+  ('grpo', RL, 'data.prefill', "it's 5", "it's 5"),
+  ('grpo', RL, 'data.train', '2024', '2024'),
+  ('grpo', RL, 'export', 'true', True),
+  ('grpo', RL, 'mesh.data', '-1', -1),
+  ('grpo', RL, 'rewards.accuracy.kwargs', '{}', {}),
+  ('grpo', HRPO, 'feedback.initial.r_min', '0.5', 0.5),
+  ('sft', 'codi_gsm8k:MODEL', 'feedback.inside.initial.norm', 'False', False),
+  ('lrt', LRT, 'feedback.kwargs.swapped', 'True', True),
+]
+
+
+def overridden(config, written):
+  words = written.split(' ') if written else []
+  return resolved(config, [f'--config.{word}' for word in words])
+
+
+@pytest.mark.parametrize(('command', 'config', 'written', 'said'), WRONG)
+def test_a_contradiction_is_refused(command, config, written, said, now):
+  with pytest.raises(ValueError) as error:
+    check(overridden(config, written), command)
+  told = str(error.value)
+  now(KIND, f'{command} {config} {written}', told)
+  assert said in told
+  assert 'write' in told or 'has [' in told
+
+
+@pytest.mark.parametrize(('command', 'config', 'field', 'text', 'value'), RIGHT)
+def test_what_a_command_line_can_say(command, config, field, text, value):
+  made = resolved(config, [f'--config.{field}={text}'])
+  check(made, command)
+  found = at(made, field)
+  if isinstance(value, dict):
+    found = found.to_dict()
+  assert found == value
+  assert type(found) is type(value)
+  assert made.is_locked
+
+
+def test_a_second_reward(tmp_path, monkeypatch):
+  """Of a module beside the command, and in whatever order it is written."""
+  (tmp_path / 'my_rewards.py').write_text(
+    'def f(completions, *, answer, scale=1, **columns):\n  return []\n'
+  )
+  monkeypatch.syspath_prepend(str(tmp_path))
+  fields = 'weight=0.5', 'kwargs.scale=3', 'function=my_rewards:f'
+  made = resolved(RL, [f'--config.rewards.mine.{field}' for field in fields])
+  check(made, 'grpo')
+  assert made.rewards.mine.to_dict() == {
+    'function': 'my_rewards:f',
+    'weight': 0.5,
+    'kwargs': {'scale': 3},
+  }
+  assert list(made.rewards) == ['accuracy', 'mine']
+
+
+@pytest.mark.parametrize(
+  ('source', 'said'),
+  [
+    ('def f(completions): return []', 'whose arguments are (completions)'),
+    ('async def f(completions, **_): return []', 'which is async'),
+    ('def f(prompts, completions, **_): return []', 'every column'),
+    ('def f(**columns): return []', 'every column'),
+    ('f = 3', 'has ['),
+    ('import no_such_thing', "ModuleNotFoundError: No module named 'no_such"),
+    ('1 / 0', 'ZeroDivisionError'),
+    ('def f(:', 'SyntaxError'),
+  ],
+)
+def test_a_reward_that_cannot_work(source, said, tmp_path, monkeypatch, now):
+  name = f'rewards_{abs(hash(source))}'
+  (tmp_path / f'{name}.py').write_text(source)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  made = resolved(RL, [f'--config.rewards.accuracy.function={name}:f'])
+  with pytest.raises(
+    ValueError, match=r'config\.rewards\.accuracy\.function'
+  ) as e:
+    check(made, 'grpo')
+  now('a reward that can never work runs to the end', source, e.value)
+  assert said in str(e.value)
+
+
+def test_hosts_share_the_rows():
+  for command, config in (('grpo', RL), ('lrt', LRT), ('sft', SFT)):
+    made = resolved(config, [])
+    with pytest.raises(ValueError, match='a multiple of the number of hosts'):
+      check(made, command, hosts=3)
+
+
+def test_steps_0_needs_no_group_and_no_updates():
+  words = 'steps=0 rollout.group=1 micro_batches=3 epochs=2'
+  check(overridden(HRPO, words), 'grpo')
