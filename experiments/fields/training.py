@@ -14,10 +14,8 @@ from hybrid_latent.ranges import (
   UnitFloat,
 )
 
-Alarm = Literal[
-  *('flat_groups', 'entropy_collapse', 'length_explosion', 'kl_blowup'),
-  *('latent_collapse', 'gate_saturation'),
-]
+Alarm = Literal['flat_groups', 'entropy_collapse', 'length_explosion',
+                'kl_blowup', 'latent_collapse', 'gate_saturation']  # fmt: skip
 Dtype = Literal['float32', 'bfloat16']
 Seed = Annotated[int, Range(ge=0, lt=2**32)]
 Axis = Literal[-1] | PositiveInt
