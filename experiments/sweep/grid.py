@@ -213,9 +213,14 @@ def _words(field: str, value: str) -> list[str]:
 def _folder_name(values: Point) -> str:
   """Tells the values, suits any file system, and is no other cell's. It does
   not change when the grid gets more values or another order."""
-  parts = (f'{f.removeprefix("config.")}={x}' for f, x in values.items())
-  text = ','.join(sorted(parts))
-  name = re.sub(r'[^\w.,=+-]', '_', text, flags=re.ASCII)
+  told = lambda point: ','.join(
+    sorted(f'{f.removeprefix("config.")}={x}' for f, x in point.items())
+  )
+  short = dict(values)
+  if 'config' in values:
+    short['config'] = Path(values['config'].partition(':')[0]).stem
+  text, name = told(values), told(short)
+  name = re.sub(r'[^\w.,=+-]', '_', name, flags=re.ASCII)
   if name == text and len(name) < 120:
     return name
   return f'{name[-110:]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'

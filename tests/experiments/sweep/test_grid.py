@@ -136,6 +136,7 @@ def test_configs_go_side_by_side_and_a_cell_has_the_fields_of_its_own():
     '--config.seed=0',
   ]
   assert len({c.folder for c in found}) == 6
+  assert found[0].folder.name[:-8] == 'config=grpo_gsm8k,seed=0-'
   # An argument is of all of them, and a fixed field as well of some only.
   found = grid_of(
     f'config={grpo}|{hrpo}; argument=M,smoke|N', None, [f'--{R_MIN}=0.9']
