@@ -265,8 +265,7 @@ def test_examples_are_what_the_curriculum_makes(run, config, tokenizer):
   tokenizer.add_tokens([*config.model.new_tokens])
   document = hyrea(tokenizer, **config.curriculum.kwargs).document
   rows = [row for row in lines(run / 'steps.jsonl') if row['steps']]
-  text = (run / 'examples.txt').read_text()
-  texts = text.split('At stage 2:\n')[1:]
+  texts = (run / 'examples.txt').read_text().split('At stage 2:\n')[1:]
   assert len(texts) == entropy.EXAMPLES
   for row, shown in zip(rows, texts, strict=False):
     made = document([], row, 2, random.Random(0)).tokens
