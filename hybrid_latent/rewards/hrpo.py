@@ -34,6 +34,13 @@ Kind = Literal['number', 'letter', 'latex']
 Parser = Literal['official', 'fixed']
 DELIMITER = '####'
 # What has one is more than its last number.
+# "B) Vitamin C", "The answer is (b).": the letter in front, or a lone one.
+_LABEL = re.compile(
+  r'(?:[A-Za-z ]*\b(?:answer|option|choice)(?: is\b)?)?\W*([A-Ja-j])'
+  r'(?: ?[)\]}:*.]++(?!\w)|\W*\Z)',
+  re.IGNORECASE,
+)
+_REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
 _FORMULA = re.compile(
   r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
   r'|\b[A-Za-z] *[-+*/]'
@@ -109,8 +116,10 @@ def parsed_answer(
   if answer.endswith('.'):
     answer = answer[:-1].strip()
   answer = _bare(answer)
-  if (kind, parser) == ('latex', 'fixed') and DELIMITER in text:
-    return _fixed_latex(answer, delimited=True)
+  if parser == 'fixed' and kind == 'latex':
+    return _fixed_latex(answer, delimited=DELIMITER in text)
+  if parser == 'fixed' and kind == 'letter':
+    return _fixed_letter(answer, delimited=DELIMITER in text)
   return _READERS[kind, parser](answer)
 
 
@@ -183,7 +192,8 @@ def _quotient(number: str) -> float:
 
 def _fixed_number(answer: str) -> str:
   """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
-  value = last_number(answer)
+  box = boxed(answer, r'\boxed')
+  value = last_number(box or answer)
   return '' if value is None else str(value)
 
 
@@ -194,10 +204,17 @@ def _official_letter(answer: str) -> str:
   )
 
 
-def _fixed_letter(answer: str) -> str:
-  """The last capital that stands alone and does not begin a phrase, as 'A' and
-  'I' do; else the last that stands alone; or a small letter that is all."""
+def _fixed_letter(answer: str, delimited: bool = True) -> str:
+  """What is in the box counts. Behind the delimiter a letter in front, as of an
+  option, is the answer; else the last capital that stands alone and does not
+  begin a phrase, as 'A' and 'I' do; else the last that stands alone; or a small
+  letter that is all."""
+  if box := boxed(answer, r'\boxed'):
+    answer, delimited = box, True
   answer = re.sub(r'\\[A-Za-z]+|_', ' ', unicodedata.normalize('NFKC', answer))
+  answer = _REFUSED.sub(' ', answer)
+  if label := _LABEL.match(answer) if delimited else None:
+    return label[1].upper()
   found = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
   found = found or re.findall(r'\b[A-J]\b', answer)
   alone = re.fullmatch(r'\W*([a-j])\W*', answer)
