@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from hybrid_latent.rewards import hrpo, math
-from hybrid_latent.rewards.latex import boxed
+from hybrid_latent.rewards.latex import boxed, same_boxes
 
 Judge = Literal['math', 'number', 'letter', 'latex']
 BOX = r'\boxed'
@@ -19,6 +19,7 @@ def final_answer(text: str, marker: str = BOX) -> str:
   r"""What the last \boxed{} holds, or what follows any other `marker`, without
   the spaces around it. '' where there is none; a box that does not close holds
   no answer."""
+  text = same_boxes(text) if marker == BOX else text
   _, found, rest = text.rpartition(marker)
   if not found or marker != BOX:
     return rest.strip() if found else ''

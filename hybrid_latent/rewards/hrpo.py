@@ -27,8 +27,13 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from hybrid_latent.rewards.latex import boxed, last_span, spelled
-from hybrid_latent.rewards.notation import last_number, plain, without_words
+from hybrid_latent.rewards.latex import boxed, last_span, spelled, unwrapped
+from hybrid_latent.rewards.notation import (
+  last_number,
+  plain,
+  whole_number,
+  without_words,
+)
 
 Kind = Literal['number', 'letter', 'latex']
 Parser = Literal['official', 'fixed']
@@ -139,14 +144,15 @@ def _matches(
 ) -> list[float | None]:
   """None where 'fixed' cannot read the gold answer."""
   read = [{parsed_answer(text, parser, kind)} for text in completions]
+  want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
   if (kind, parser) == ('latex', 'fixed'):
     # A gold answer may have dollars within: `$3$, $2$`.
     endings = [text.rpartition(DELIMITER)[2] for text in completions]
     read = [
-      one | {_fixed_spelling(end)}
+      {_valued(spelling) for spelling in one | {_fixed_spelling(end)}}
       for one, end in zip(read, endings, strict=True)
     ]
-  want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
+    want = [_valued(spelling) for spelling in want]
   return [
     None if parser == 'fixed' and not gold else float(gold in one)
     for one, gold in zip(read, want, strict=True)
@@ -245,11 +251,17 @@ def _fixed_latex(answer: str, delimited: bool = False) -> str:
 
 def _fixed_spelling(answer: str) -> str:
   """Of all that `answer` holds: no dollars, and of a number no words."""
-  bare = plain(answer).replace('$', '').strip(' \n*').rstrip('.')
+  bare = plain(unwrapped(answer)).replace('$', '').strip(' \n*').rstrip('.')
   spelling = _lower(without_words(bare))
   if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
     spelling = spelling.replace(',', '')
   return spelling
+
+
+def _valued(spelling: str) -> str:
+  """0.50 and 1/2 are one number."""
+  value = whole_number(spelling)
+  return spelling if value is None else str(value)
 
 
 def _last(pattern: str, text: str) -> str:

@@ -36,6 +36,7 @@ _OPERATORS = (
   (re.compile(r'(?<=[\w)}])\*\*(?=[\w({-])'), '^'),
   (re.compile(r'(?<=\d) *[xX] *(?=10 *\^)'), r'\\times '),
   (re.compile(r'(?<![A-Za-z\\])pi(?![A-Za-z])'), r'\\pi '),
+  (re.compile(r'\\varnothing(?![A-Za-z])'), r'\\emptyset'),
 )
 _SCIENTIFIC = re.compile(
   r'(?<![\w.])(\d++(?:\.\d*+)?|\.\d++)[eE]([-+]?\d{1,3})(?![\w.]\w|\w)',
@@ -125,10 +126,7 @@ def last_number(text: str) -> Fraction | None:
   A minus sign belongs to the number unless it stands behind another, as in 9-5.
   More than 1,000 digits cannot be read.
   """
-  text = plain(text).replace(r'\div', '/')
-  text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
-  text = _FRACTION.sub(_fraction, _RATIO.sub(_ratio, text))
-  text = re.sub(r'\^ *\( *(-?\d++) *\)', r'^{\1}', _ENCLOSED.sub(r'-\1', text))
+  text = _prepared(text)
   found = [*_NUMBER.finditer(text)]
   if not found or _PART_AFTER.match(text, found[-1].end()):
     return None
@@ -136,6 +134,19 @@ def last_number(text: str) -> Fraction | None:
   if _PART_BEFORE.search(text[max(start - 40, 0) : start]):
     return None
   return _value(found[-1])
+
+
+def whole_number(text: str) -> Fraction | None:
+  r"""The value of a text that is one number and no more, else None."""
+  found = _NUMBER.fullmatch(_prepared(text).strip())
+  return _value(found) if found else None
+
+
+def _prepared(text: str) -> str:
+  text = plain(text).replace(r'\div', '/')
+  text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
+  text = _FRACTION.sub(_fraction, _RATIO.sub(_ratio, text))
+  return re.sub(r'\^ *\( *(-?\d++) *\)', r'^{\1}', _ENCLOSED.sub(r'-\1', text))
 
 
 def _value(found: re.Match) -> Fraction | None:
