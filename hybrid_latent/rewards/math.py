@@ -183,7 +183,7 @@ def _verified(want: Sequence[Any], read: Sequence[Any]) -> bool:
 
 def _bare(latex: str) -> str:
   """Without what is around it, the parentheses of a letter, too."""
-  letter = re.fullmatch(r'\(([A-Z])\)', bare := unwrapped(latex))
+  letter = re.fullmatch(r'\(([A-Z])\)', bare := unwrapped(latex).strip('$ '))
   return letter[1] if letter else bare
 
 

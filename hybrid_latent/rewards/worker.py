@@ -187,7 +187,7 @@ def _numbers(given: Any, count: int) -> list[float | None]:
       )
   numbers = [None if x is None else float(cast(Any, x)) for x in plain]
   if any(x is not None and abs(x) > _LARGEST for x in numbers):
-    raise ValueError(f'a reward that float32 does not hold in {numbers}')
+    raise ValueError(f'an infinite reward, as float32, in {numbers}')
   return [None if x is None or math.isnan(x) else x for x in numbers]
 
 
