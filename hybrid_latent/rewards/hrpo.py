@@ -48,7 +48,7 @@ _LABEL = re.compile(
 _REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
 _FORMULA = re.compile(
   r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
-  r'|\b[A-Za-z] *[-+*/]'
+  r'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\b[A-Za-z] *[-+*/]'
 )
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '

@@ -73,7 +73,7 @@ _ENCLOSED = re.compile(
 _DIGITS = r'(?:\d++(?:[.,_]\d++)*+|\.\d++(?:[.,_]\d++)*+)'
 # The exponent of a unit and the number in a name, m^2 and A4, are none.
 _NUMBER = re.compile(
-  r'(?<![A-Za-z\d])(?<!\d\.)(?<!\^)(?<![\^_]\{)'
+  r'(?<![A-Za-z\d])(?<!\d[./])(?<!\^)(?<![\^_]\{)'
   r'(?P<sign>(?:(?<![\w)}\]])-|(?:\A|(?<=[=:(])) *- *)?)'
   rf'(?:(?P<whole>\d{{1,9}}) +(?={_DIGITS} ?/))?'
   rf'(?P<above>{_DIGITS})(?: ?/ ?(?P<below>{_DIGITS}))?'
@@ -143,7 +143,7 @@ def whole_number(text: str) -> Fraction | None:
 
 
 def _prepared(text: str) -> str:
-  text = plain(text).replace(r'\div', '/')
+  text = re.sub(r'\\div *', '/', plain(text))
   text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
   text = _FRACTION.sub(_fraction, _RATIO.sub(_ratio, text))
   return re.sub(r'\^ *\( *(-?\d++) *\)', r'^{\1}', _ENCLOSED.sub(r'-\1', text))
