@@ -4,10 +4,8 @@ Many workers import this file: it imports nothing that takes long.
 """
 
 import builtins
-import contextlib
 import decimal
 import fractions
-import json
 import os
 import signal
 import subprocess
@@ -232,31 +230,6 @@ def bombs(completions, **_):
     _NEXT.clear()
     threading.Thread(target=lambda: _NEXT.wait() and os._exit(3)).start()
   return [1.0] * len(completions)
-
-
-# ------------------------------------- those that reach for what is not theirs
-
-
-def unchanged(completions, *, answer, **_):
-  return [float(len(completions) == 2 and one == 'a') for one in answer]
-
-
-def changes_its_columns(completions, *, answer, seen, **_):
-  found = [float(not seen)] * len(completions)
-  seen.append(answer.pop())
-  completions.clear()
-  return found
-
-
-def _answer_by_hand():
-  for descriptor in range(3, 64):
-    with contextlib.suppress(OSError):
-      os.write(descriptor, b'[]\n')
-
-
-another_answer = _on_x(_answer_by_hand)
-breaks_json = _on_x(lambda: setattr(json, 'dumps', lambda *_: '0'))
-above_float32 = _on_x(lambda: [1e39, 1.0])
 
 
 # --------------------------------------------------------- those with children

@@ -127,7 +127,7 @@ def test_latex_by_spelling(text, gold, reward, now):
 )
 def test_what_a_reward_does_to_its_arguments_and_pipes(name, expected, now):
   rewards = {
-    one: {'function': f'bad_rewards:{one}', 'kwargs': kwargs}
+    one: {'function': f'reaching_rewards:{one}', 'kwargs': kwargs}
     for one, kwargs in ((name, {'seen': []}), ('unchanged', {}))
   }
   with Grader(rewards, workers=1) as grader:
