@@ -27,6 +27,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, last_span, spelled, unwrapped
 from hybrid_latent.rewards.notation import (
   last_number,
@@ -62,7 +63,7 @@ SYSTEM_PROMPT = (
 def gsm8k(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -73,7 +74,7 @@ def gsm8k(
 def choice(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -84,7 +85,7 @@ def choice(
 def boxed_math(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -99,7 +100,7 @@ def boxed_math(
 def correct(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   kind: Kind = 'number',
   parser: Parser = 'official',
   **_,
@@ -129,7 +130,7 @@ def parsed_answer(
 
 
 def _rewards(
-  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
 ) -> list[float | None]:
   return [
     right if right is None or text.count(DELIMITER) == 1 else 0.0
@@ -140,11 +141,14 @@ def _rewards(
 
 
 def _matches(
-  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
 ) -> list[float | None]:
-  """None where 'fixed' cannot read the gold answer."""
+  """None without a gold answer, or where 'fixed' can read none."""
   read = [{parsed_answer(text, parser, kind)} for text in completions]
-  want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
+  want = [
+    {_READERS[kind, parser](_bare(_gold(one, kind))) for one in texts(gold)}
+    for gold in golds
+  ]
   if (kind, parser) == ('latex', 'fixed'):
     # A gold answer may have dollars within: `$3$, $2$`.
     endings = [text.rpartition(DELIMITER)[2] for text in completions]
@@ -152,9 +156,11 @@ def _matches(
       {_valued(spelling) for spelling in one | {_fixed_spelling(end)}}
       for one, end in zip(read, endings, strict=True)
     ]
-    want = [_valued(spelling) for spelling in want]
+    want = [{*map(_valued, spellings)} for spellings in want]
+  if parser == 'fixed':
+    want = [spellings - {''} for spellings in want]
   return [
-    None if parser == 'fixed' and not gold else float(gold in one)
+    float(not gold.isdisjoint(one)) if gold else None
     for one, gold in zip(read, want, strict=True)
   ]
 

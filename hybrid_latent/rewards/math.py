@@ -21,6 +21,7 @@ from typing import Any
 
 from hybrid_latent.ranges import Pattern
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
+from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, same_boxes, unwrapped
 from hybrid_latent.rewards.magnitude import bits
 from hybrid_latent.rewards.notation import plain, whole_number, without_words
@@ -60,7 +61,7 @@ _TOLERANCE = Fraction(1, 10_000)
 def accuracy(
   completions: Sequence[str],
   *,
-  answer: Sequence[str | Sequence[str]],
+  answer: Sequence[Gold],
   seconds: float = 3.0,
   **_,
 ) -> list[float | None]:
@@ -95,12 +96,9 @@ def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
   return [float(whole.fullmatch(text) is not None) for text in completions]
 
 
-def equal(
-  text: str, gold: str | Sequence[str], seconds: float = 3.0
-) -> float | None:
+def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
   """`accuracy` of one completion."""
-  several = [gold] if isinstance(gold, str) else gold
-  each = [_equal(text, one, seconds) for one in several]
+  each = [_equal(text, one, seconds) for one in texts(gold) if one.strip()]
   if 1.0 in each:
     return 1.0
   return None if None in each or not each else 0.0

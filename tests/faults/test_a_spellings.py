@@ -1,12 +1,22 @@
 r"""Answers as people and models spell them: right is 1, and wrong is 0."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from hybrid_latent.rewards import hrpo, math
+from hybrid_latent.rewards import (
+  answers,
+  hrpo,
+  knowledge,
+  lengths,
+  math,
+  soft_tokens,
+)
 from hybrid_latent.rewards.grader import Grader
 from tests.faults.test_a_grading import importable  # noqa: F401
 
+PARSERS = 'official', 'fixed'
 NUMBERS = {
   '-5': 'minus 5;negative 5;x = - 5;-(5);-{5};-\\text{5};-**5**;**-5**;1 + -5',
   '-1/2': r'x = -\frac{1}{2};\frac{1}{-2};\frac{-1}{2};1/-2;(-1)/(2);-½;-.5',
@@ -113,6 +123,50 @@ def test_answers_without_a_box(text, gold, now):
 def test_latex_by_spelling(text, gold, reward, now):
   graded = hrpo.boxed_math([f'#### {text}'], answer=[gold], parser='fixed')
   now('a LaTeX judge', f'#### {text} for {gold}', graded)
+  assert graded == [reward]
+
+
+JUDGES = {
+  **{f'gsm8k {p}': partial(hrpo.gsm8k, parser=p) for p in PARSERS},
+  **{f'choice {p}': partial(hrpo.choice, parser=p) for p in PARSERS},
+  **{f'boxed_math {p}': partial(hrpo.boxed_math, parser=p) for p in PARSERS},
+  'math': math.accuracy,
+  'soft_tokens': partial(soft_tokens.soft_tokens, marker='####', right=1),
+  'exact': answers.exact,
+  'knowledge': knowledge.knowledge,
+  'lc_r1': lambda texts, answer: [
+    float(x > 0) if x is not None else None
+    for x in lengths.lc_r1(
+      [f'{text}</think>{text}' for text in texts],
+      answer=answer,
+      completion_ids=[[1]],
+    )
+  ],
+}
+
+
+@pytest.mark.parametrize('name', JUDGES)
+def test_several_golds_and_numbers(name, now):
+  """Any of several is right; a number is as good as its text; none is None."""
+  right = 'A' if name.startswith('choice') else '5'
+  golds = [[right, '7'], ['7', right], (right,), right, []]
+  expected = [1, 1, 1, 1, None]
+  if right == '5':
+    golds, expected = [*golds, 5, [7, 5]], [*expected, 1, 1]
+  graded = [JUDGES[name]([f'#### {right}'], answer=[gold])[0] for gold in golds]
+  now('several golds', f'{name}: {golds}', graded)
+  assert graded == expected
+
+
+@pytest.mark.parametrize(
+  ('text', 'gold', 'reward'),
+  [
+    *[('Beyonce\u0301', 'Beyoncé', 1), ('O’Brien', "O'Brien", 1), ('', 'A', 0)],
+  ],
+)
+def test_knowledge(text, gold, reward, now):
+  graded = knowledge.knowledge([f'#### {text}'], answer=[gold])
+  now('gold against gold', f'{text} for {gold}', graded)
   assert graded == [reward]
 
 
