@@ -27,8 +27,9 @@ _OBJECTS = (
 )
 _TEXTS = 'merges.txt', 'chat_template.jinja'
 
-# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..
-_TAG = r'<[^<>]*(?:think|thought|reason)[^<>]*>'
+# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..,
+# [THINK] of Mistral, ◁think▷ of Kimi.
+_TAG = r'(?:<[^<>]*(?:think|thought|reason)[^<>]*>|\[/?THINK\]|◁/?think▷)'
 _ANSWER = 'Forty-two.'
 
 
@@ -157,9 +158,9 @@ def answer_opening(
   Qwen3 with enable_thinking=False; then `prefill`. Of a plain `template` it is
   the tags of thinking that it ends with.
   """
-  asked = re.search(rf'(?:{_TAG}\s*)*\Z', template)
-  begun = asked.group() if asked else ''
-  if not template:
+  if template:
+    begun = _tags_at_the_end(template)
+  else:
     begun = _begun_by_chat_template(tokenizer, system, switches)
   begun += prefill
   for token in tokenizer.added_tokens_decoder.values():
@@ -180,12 +181,19 @@ def _begun_by_chat_template(tokenizer, system: str, switches) -> str:
   asked = rendered(add_generation_prompt=True)
   before = _shared(asked, rendered())
   begun = turn = asked.removeprefix(before)
+  if not begun:  # it asks for an answer in any case
+    return _tags_at_the_end(asked)
   with suppress(TemplateError):  # of a template that wants more of an answer
     answered = rendered(('assistant', _ANSWER))
     if answered.startswith(before):
       turn = answered.removeprefix(before)
   header = re.split(f'{_TAG}|{_ANSWER}', turn)[0]
   return begun.removeprefix(_shared(begun, header))
+
+
+def _tags_at_the_end(text: str) -> str:
+  found = re.search(rf'(?:{_TAG}\s*)*\Z', text)
+  return found.group() if found else ''
 
 
 def _shared(text: str, other: str) -> str:
