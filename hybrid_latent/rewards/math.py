@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from hybrid_latent.ranges import Pattern
+from hybrid_latent.ranges import Pattern, PositiveFloat
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.latex import boxed
 from hybrid_latent.rewards.magnitude import bits
@@ -52,7 +52,7 @@ def accuracy(
   completions: Sequence[str],
   *,
   answer: Sequence[str | Sequence[str]],
-  seconds: float = 3.0,
+  seconds: PositiveFloat = 3.0,
   **_,
 ) -> list[float | None]:
   r"""1 where math-verify finds the completion equal to the gold answer, or to
