@@ -91,8 +91,7 @@ class Loop:
       stack.enter_context(jax.set_mesh(self._mesh))
       self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
-      # The configuration has to be the run's; then arrays and place in the
-      # data; at last its config and metrics are written.
+      # The configuration has to be the run's; then arrays; at last it writes.
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:

@@ -5,11 +5,21 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from experiments.fields.rule import EVALUATED as EVALUATED_FIGURES
-from experiments.fields.rule import Rule, has_prefix, lacks, repeats, too_long
+from experiments.fields.rule import (
+  Rule,
+  has_prefix,
+  is_ours,
+  lacks,
+  repeats,
+  too_long,
+)
 from experiments.functions import Config
 
 # Of an evaluation, beside its rewards.
 FIGURES = (*EVALUATED_FIGURES, 'prompts', 'too_long', 'ungraded', 'judged')
+# Feedbacks that read parameters, which a function beside each of them makes.
+OWNING = ('gated:gated', 'projected:projected', 'soft:soft',
+          'soft_thinking:soft_thinking', 'switching:switching')  # fmt: skip
 SAMPLED = (
   Rule(
     ('rewards',),
@@ -17,6 +27,15 @@ SAMPLED = (
       not all(name.strip() and name not in FIGURES for name in c.rewards)
     ),
     f'a name for each reward that is none of {[*FIGURES]}',
+  ),
+  Rule(
+    ('feedback.function', 'feedback.parameters'),
+    lambda c, _: (
+      is_ours(c, 'feedback.function', *OWNING)
+      and _module(c.feedback.parameters) in {'', *map(_module, OWNING)}
+      and _module(c.feedback.parameters) != _module(c.feedback.function)
+    ),
+    f'the parameters that its module makes, as for one of {[*OWNING]}',
   ),
   Rule(
     ('model.new_tokens',),
@@ -101,6 +120,10 @@ EVALUATED = (
     'experiments/configs/lrt.py',
   ),
 )
+
+
+def _module(spec: str) -> str:
+  return spec.partition(':')[0].rpartition('.')[2]
 
 
 def _are_tokens(written: Sequence[str]) -> bool:
