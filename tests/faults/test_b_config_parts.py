@@ -8,6 +8,7 @@ from experiments.fields.overrides import at, resolved
 
 KIND = 'nonsense that trains nothing, exit 0'
 RL, HRPO, SFT, LRT = 'rl:MODEL', 'hrpo_gsm8k:MODEL', 'sft:MODEL', 'lrt:MODEL,rl'
+CLIP = 'objective.kwargs.clip'
 
 
 def made(command, config, *written):
@@ -39,6 +40,7 @@ def made(command, config, *written):
     ('grpo', HRPO, ['feedback.parameters='], 'that its module makes'),
     ('grpo', HRPO, ['feedback.inside.function=hidden:hidden'], 'inside makes'),
     ('grpo', RL, ['rewards.accuracy.function=./mine:f'], 'module:function'),
+    ('grpo', 'rl_arithmetic:M,grpo', ['data.of.largest=-1'], 'integer >= 2'),
     ('sft', SFT, ['distillation.weight=1'], 'codi:codi'),
     ('evaluate', LRT, ['eval.prompts=9', 'evaluate.ways='], 'at least one way'),
     ('lrt', LRT, ['rewards.accuracy.kwargs.seconds=0'], 'a number > 0'),
@@ -65,9 +67,9 @@ def test_it_is_refused(command, config, written, said, now):
     ('alarms.stop=', 'alarms.stop', ()),
     ('model.new_tokens=None', 'model.new_tokens', ()),
     ('data.system=None', 'data.system', ''),
-    ('objective.kwargs={"clip": null}', 'objective.kwargs.clip', None),
-    ('objective.kwargs=beta=0,clip=(0.2,1.0)', 'objective.kwargs.clip', (0.2, 1.0)),
-    ("objective.kwargs={'clip': [0.2, 1.0]}", 'objective.kwargs.clip', (0.2, 1.0)),
+    ('objective.kwargs={"clip": null}', CLIP, None),
+    ('objective.kwargs=beta=0,clip=(0.2,1.0)', CLIP, (0.2, 1.0)),
+    ("objective.kwargs={'clip': [0.2, 1.0]}", CLIP, (0.2, 1.0)),
     ('mesh={"data": 1, "fsdp": -1}', 'mesh.fsdp', -1),
     ('eval.sampling=temperature=0.6,top_p=0.9', 'eval.sampling.top_p', 0.9),
     (
