@@ -10,6 +10,10 @@ from hybrid_latent.data.jsonl import problems
 GSM8K = '{"question": "How?", "answer": "2*2=4\\n#### 4"}'
 PLAIN = '{"question": "How?", "answer": "4"}'
 CHOICE = '{"question": "Which?", "choices": ["a", "b"], "answer": %s}'
+STEPS = (
+  '{"question": "x", "steps": ["a", "b"], "ending": "c", "answer": "4", '
+  '"entropies": %s}'
+)
 LSAT = '{"passage": "P", "question": "Q", "options": ["(A)x"], "label": "B"}'
 
 
@@ -229,11 +233,126 @@ FILES = {
   ),
   'a CSV header with one name twice': (
     ('gsm8k', 'a.csv', 'question,answer,answer\nx,1,2\n'),
-    "a.csv, line 1: the header ['question', 'answer', 'answer'] has an empty",
+    "a.csv, line 1: the header ['question', 'answer', 'answer'] has one name",
   ),
   'a CSV with semicolons': (
     ('gsm8k', 'a.csv', 'question;answer\nx;1\n'),
-    "a.csv, line 2: no field 'question' in a row that has ['question;answer']",
+    "a.csv, line 1: the header is one column, 'question;answer': accepted is",
+  ),
+  'a TSV with commas': (
+    ('gsm8k', 'a.tsv', 'question,answer\nx,1\n'),
+    "a.tsv, line 1: the header is one column, 'question,answer': accepted is '",
+  ),
+  'UTF-16 without a mark': (
+    ('gsm8k', 'a.csv', 'question,answer\nx,1\n'.encode('utf-16-le')),
+    'a.csv is UTF-16, or no text: save it as UTF-8',
+  ),
+  'an Arrow file': (
+    ('gsm8k', 'data.arrow', b'\xff\xff\xff\xff\x10\0\0\0'),
+    'data.arrow is an Arrow file: write it as JSON Lines',
+  ),
+  'an old spreadsheet': (
+    ('gsm8k', 'a.xls', b'\xd0\xcf\x11\xe0\xa1\xb1'),
+    'a.xls is an old spreadsheet: save it as CSV',
+  ),
+  'a web page': (
+    ('gsm8k', 'a.jsonl', '<!DOCTYPE html><html></html>'),
+    'a.jsonl is a web page: download the file itself',
+  ),
+  'nothing after ####': (
+    ('gsm8k', 'a.jsonl', '{"question": "x", "answer": "2*2\\n#### "}'),
+    "a.jsonl, line 1: answer = '2*2\\n#### ' has nothing after '####': end it",
+  ),
+  'GSM8K in a file for another task': (
+    ('math12k', 'a.jsonl', GSM8K),
+    "a.jsonl, line 1: answer = '2*2=4\\n#### 4' has '####' and the first row",
+  ),
+  'AMC answer infinite': (
+    ('amc23', 'a.jsonl', '{"problem": "x", "answer": "inf"}'),
+    "a.jsonl, line 1: answer = 'inf': accepted is a number that is finite",
+  ),
+  'AMC answer NaN': (
+    ('amc23', 'a.jsonl', '{"problem": "x", "answer": "nan"}'),
+    "a.jsonl, line 1: answer = 'nan': accepted is a number",
+  ),
+  'AMC answer true': (
+    ('amc23', 'a.jsonl', '{"problem": "x", "answer": true}'),
+    'a.jsonl, line 1: answer = True: accepted is a number',
+  ),
+  'AMC answer of 5,000 digits': (
+    ('amc23', 'a.jsonl', f'{{"problem": "x", "answer": "{"7" * 5000}"}}'),
+    "a.jsonl, line 1: answer = '7777777",
+  ),
+  'MATH answer empty': (
+    ('math12k', 'a.jsonl', '{"problem": "x", "answer": " "}'),
+    "a.jsonl, line 1: answer = ' ': accepted is a text that is not empty",
+  ),
+  'OlympiadBench without an answer': (
+    ('olympiadbench', 'a.jsonl', '{"question": "x", "final_answer": []}'),
+    'a.jsonl, line 1: answer = []: accepted is a list of one text or more',
+  ),
+  'knowledge with an empty answer': (
+    (
+      'knowledge',
+      'a.jsonl',
+      '{"question": "x", "contexts": [], "answers": ["a", ""]}',
+    ),
+    "a.jsonl, line 1: answer = ['a', '']: accepted is a list of one text or",
+  ),
+  'MMLU without choices': (
+    ('mmlu_arc', 'a.jsonl', '{"question": "x", "choices": [], "answer": 0}'),
+    'a.jsonl, line 1: choices = []: accepted is a list of 1 to 26 texts',
+  ),
+  'MMLU of 27 choices': (
+    (
+      'mmlu_arc',
+      'a.jsonl',
+      json.dumps({'question': 'x', 'choices': ['a'] * 27, 'answer': 0}),
+    ),
+    "a.jsonl, line 1: choices = ['a', 'a', ",
+  ),
+  'MMLU without a question': (
+    ('mmlu_arc', 'a.jsonl', CHOICE.replace('Which?', ' ') % 0),
+    "a.jsonl, line 1: question = '': accepted is a text that is not empty",
+  ),
+  'GSM8K-Aug with several answers': (
+    (
+      'gsm8k_aug',
+      'a.jsonl',
+      '{"question": "x", "steps": ["1"], "answer": ["1", "2"]}',
+    ),
+    "a.jsonl, line 1: answer = ['1', '2']: accepted is a text or a finite num",
+  ),
+  'one entropy of two steps': (
+    ('steps', 'a.jsonl', STEPS % '[0.5]'),
+    'a.jsonl, line 1: entropies = [0.5]: accepted is a list with a finite numb',
+  ),
+  'an entropy null': (
+    ('steps', 'a.jsonl', STEPS % '[0.5, null]'),
+    'a.jsonl, line 1: entropies = [0.5, None]: accepted is a list with a finit',
+  ),
+  'OpenR1 with texts for true': (
+    (
+      'openr1_math',
+      'a.jsonl',
+      '{"problem": "x", "answer": "4", "generations": ["y"], '
+      '"correctness_math_verify": [true], "is_reasoning_complete": ["false"]}',
+    ),
+    "a.jsonl, line 1: complete = ['false']: accepted is a list with true or fa",
+  ),
+  'the answer within a column': (
+    (
+      'plain',
+      'a.jsonl',
+      '{"prompt": "x", "reward_model": {"ground_truth": 4}}',
+    ),
+    "a.jsonl, line 1: no field 'answer' in a row that has ['prompt', 'reward_mo"
+    "del'] (none is final_answer, ground_truth, gold, target, label, output): s"
+    'ay which one it is, data.fields=answer=reward_model.ground_truth; ',
+  ),
+  'question true': (
+    ('plain', 'a.jsonl', '{"question": true, "answer": 4}'),
+    'a.jsonl, line 1: question = True: accepted is a text',
   ),
 }
 
@@ -269,6 +388,35 @@ READ = {
     'a.csv',
     '\ufeffanswer,question,\r\n"1,000","a ""b"",\r\nc",,\r\n\r\n 5 ,x,\r\n',
     ['1,000', '5'],
+  ),
+  "pandas' index, a column without a name": (
+    'a.csv',
+    ',question,,answer\n0,x,,4\n1,y,,5\n',
+    ['4', '5'],
+  ),
+  'one row in .json': ('a.json', f'{PLAIN}\n', ['4']),
+  'names in capitals': ('A.CSV', 'question,answer\nx,4\n', ['4']),
+  'a question that is a number': (
+    'a.jsonl',
+    '{"question": 3.5, "answer": 4}',
+    ['4'],
+  ),
+  'a conversation in parts': (
+    'a.jsonl',
+    '{"prompt": [{"role": "user", "content": [{"type": "text", "text": "x"}]}],'
+    ' "answer": "4"}',
+    ['4'],
+  ),
+  'a solution in some rows': (
+    'a.jsonl',
+    f'{PLAIN}\n{{"question": "x", "answer": 5, "solution": "y"}}\n'
+    '{"question": "x", "answer": 6, "solution": null}',
+    ['4', '5', '6'],
+  ),
+  'GSM8K with #### for headings': (
+    'a.jsonl',
+    '{"question": "x", "answer": "#### Step 1\\n2*2\\n#### 4"}',
+    ['4'],
   ),
   'TSV': ('a.tsv', 'question\tanswer\nx, y\t4\n', ['4']),
   'a text of a mebibyte': (
