@@ -3,8 +3,8 @@
 Neither zarr nor OCDBT notices a flipped bit of an array, so each step of a run
 has beside its arrays `digests/digests.json`, {file: [bytes, SHA-256]}, and
 'step', [its number, '']. It is written in the background, after all else and
-before the step gets its final name. Of a step without one, which an older version wrote, only the structure
-can be looked at.
+before the step gets its final name. Of a step without one, which an older
+version wrote, only the structure can be looked at.
 """
 
 import dataclasses

@@ -49,10 +49,9 @@ def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
       folder, local_files_only=True, trust_remote_code=False
     )
     vocabulary = tokenizer.get_vocab()
-  longest = tokenizer.model_max_length
-  if not isinstance(longest, int | float):
+  if not isinstance(longest := tokenizer.model_max_length, int | float):
     raise ValueError(
-      f'{folder / "tokenizer_config.json"}: model_max_length = {longest!r:.80}: '
+      f'{folder}/tokenizer_config.json: model_max_length = {longest!r:.80}: '
       'accepted is a number, or none'
     )
   declared = [*_declared(folder, objects)]
