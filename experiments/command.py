@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from absl import logging
 
-from experiments.fields.accepted import Folder, expanded, parsed
+from experiments.fields.accepted import Folder, described, expanded, parsed
 from experiments.fields.check import check
 from experiments.fields.help import configs_text, fields_text
 from experiments.fields.overrides import loaded, resolved
@@ -95,7 +95,10 @@ def value(annotation: Any) -> Callable[[str], Any]:
 
   def read(text: str) -> Any:
     try:
-      return expanded(annotation, parsed(annotation, text))
+      found = expanded(annotation, parsed(annotation, text))
+      if found == ():  # an option asks for something
+        raise ValueError(f'write {described(annotation)}')
+      return found
     except ValueError as error:
       raise argparse.ArgumentTypeError(f'{text!r}: {error}') from None
 

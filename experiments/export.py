@@ -6,6 +6,8 @@ Adapters are merged. The folder appears whole or not at all. The default is the
 newest step; `best` is that of the highest config.checkpoint.best.
 """
 
+from pathlib import Path
+
 from experiments import command
 from experiments.fields.accepted import Folder
 
@@ -19,14 +21,22 @@ def _parser() -> command.Parser:
   return parser
 
 
+def _check_folders(workdir: str, to: Path) -> None:
+  if to.exists():
+    raise FileExistsError(f'--to: {to} exists: write elsewhere')
+  if '://' not in workdir and not Path(workdir, 'checkpoints').is_dir():
+    raise ValueError(f'--workdir: {workdir} has no checkpoints')
+
+
 if __name__ == '__main__':  # before the imports: --help takes a second
-  _parser().parse_args()
+  FLAGS = _parser().parse_args()
+  with command.report_errors():
+    _check_folders(FLAGS.workdir, Path(FLAGS.to))
 
 import importlib
 import json
 import shlex
 from contextlib import closing
-from pathlib import Path
 
 from experiments.policies import exported
 from experiments.run_folders import about
@@ -65,8 +75,7 @@ def evaluation(workdir: str, model: Path) -> str:
 def export(workdir: str, which: str, to: Path) -> int:
   """Writes the folder `to`; the step that it is of. Only the trained arrays of
   the checkpoint are read, and the rest of the model whence the run had it."""
-  if to.exists():
-    raise FileExistsError(f'--to: {to} exists: write elsewhere')
+  _check_folders(workdir, to)
   folder = f'{workdir}/checkpoints'
   if not (kept := Checkpoints(folder).steps):
     raise ValueError(f'--workdir: {workdir} has no checkpoints')

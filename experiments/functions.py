@@ -16,7 +16,8 @@ def named(spec: str, package: str) -> Callable:
   one beside the command; with dots it is any installed module, so that an idea
   can live in your own project."""
   name, colon, function = spec.partition(':')
-  if not (name and colon and function):
+  words = [*name.split('.'), function]
+  if not colon or not all(map(str.isidentifier, words)):
     raise ValueError(f"{spec!r}: write 'module:function'; {_choices(package)}")
   places = [name] if '.' in name else [f'{package}.{name}', name]
   module = next(filter(None, map(_imported, places)), None)

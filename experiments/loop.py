@@ -25,6 +25,7 @@ from jax.sharding import Mesh
 
 from experiments.command import Config
 from experiments.resume import checked_resume, identity
+from experiments.workdir import write_run
 from hybrid_latent import alarms, cluster
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.telemetry import StepClock, Telemetry
@@ -77,8 +78,8 @@ class Loop:
     self.clock = StepClock()
     self._config, self._workdir, self._mesh = config, workdir, mesh
     self._identity = identity(config, trainer)
-    zeros = dict.fromkeys(('num_tokens', 'skipped', 'rollbacks'), 0)
-    self._counts: Figures = {**zeros, 'alarms': {}}
+    self._counts: Figures = {'num_tokens': 0, 'skipped': 0, 'rollbacks': 0,
+                             'alarms': {}}  # fmt: skip
     self._batches_of, self._latents = batches_of, latents
     self._pending: _Update | None = None
     self._alarming: list[str] = []
@@ -90,8 +91,7 @@ class Loop:
       stack.enter_context(jax.set_mesh(self._mesh))
       self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
-      # The configuration has to be the run's; then arrays, place in the data,
-      # and at last the metrics, of which those of later steps are dropped.
+      # The configuration has to be the run's; then arrays; at last it writes.
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
@@ -107,6 +107,7 @@ class Loop:
         self.read_from(self._batches_of(self.start))
       if notes and self.batches:
         self.batches.set_state(notes['data'])
+      write_run(self._config, self._workdir)
       self.telemetry = self._opened()
       stack.callback(lambda: self.telemetry.close())
       self._stack = stack.pop_all()

@@ -34,10 +34,11 @@ def opened(
   """WORKDIR for this command alone, which writes there from now on.
 
   Where it `resumes`, the run of the newest whole checkpoint has to be that of
-  `config`; then WORKDIR/config.json says what it takes to repeat the run. Other
-  commands compare what they have and call `write_run` themselves. ValueError
-  before anything is written; where the machine refuses to write later, the
-  process ends with one sentence and exit code 1.
+  `config`; once all that it begins with is there (`Loop`), or at its end,
+  WORKDIR/config.json says what it takes to repeat the run. Other commands
+  compare what they have and call `write_run` themselves. ValueError before
+  anything is written; where the machine refuses to write later, the process
+  ends with one sentence and exit code 1.
   """
   with ExitStack() as stack:
     refused = ''
@@ -54,9 +55,11 @@ def opened(
       checkpoints = Checkpoints(f'{workdir}/checkpoints')
       if step := checkpoints.latest:
         checked_resume(checkpoints.notes(step), config, workdir)
-      write_run(config, workdir)
+    before = _written(workdir)
     try:
       yield
+      if resumes and _written(workdir) == before:  # a trainer without a Loop
+        write_run(config, workdir)
     except OSError as error:
       if not isinstance(error, SaveError) and error.errno not in _REFUSALS:
         raise
@@ -83,6 +86,11 @@ def write_run(config: Config, workdir: str) -> None:
   part = folder / 'config.json.part'
   part.write_text(json.dumps(about, indent=2))
   part.replace(folder / 'config.json')
+
+
+def _written(workdir: str) -> bytes:
+  path = epath.Path(workdir) / 'config.json'
+  return path.read_bytes() if path.exists() else b''
 
 
 def revision() -> str:

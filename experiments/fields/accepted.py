@@ -6,6 +6,7 @@ described alike: `PositiveInt`, `Literal['token', 'sequence']`,
 """
 
 import ast
+import json
 import math
 import operator
 import os
@@ -43,6 +44,8 @@ _WORDS: dict[Any, str] = {
   NAMED_PATH: 'NAME=FOLDER',
   REGEX: 'a regular expression',
 }
+# A comma that is in no brackets.
+_SEPARATOR = re.compile(r',(?![^()\[\]{}]*[)\]}])')
 _BOUNDS = (  # the first fields of a Range, in words and as a check
   ('>=', operator.ge),
   ('>', operator.gt),
@@ -144,6 +147,8 @@ def _each_accepts(parts, value) -> bool:
 
 def _in_range(value, marks) -> bool:
   bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
+  if isinstance(value, int) and abs(value) >= 2**63:
+    return False  # no array holds it
   if not math.isfinite(value):
     return bounds.infinite and value < 0
   return all(
@@ -161,7 +166,7 @@ def _is_text(mark, value) -> bool:
   if mark == NAMED_PATH:
     name, _, path = value.partition('=')
     return bool(name and path)
-  return bool(value) or mark != NOT_EMPTY
+  return bool(value.strip()) or mark != NOT_EMPTY
 
 
 def _limits(bounds: Range) -> str:
@@ -183,35 +188,45 @@ def _readings(annotation, text):
   """What a text may mean, the likeliest first."""
   kind, parts, _ = _taken_apart(annotation)
   kinds = {_taken_apart(x)[0] for x in parts} if kind is Union else {kind}
-  try:
-    literal = ast.literal_eval(text)
-  except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
-    literal = text
-    if text.lower() in ('true', 'false'):
-      literal = text.lower() == 'true'
-    elif text.lstrip('+-').lower() in ('inf', 'nan'):
-      literal = float(text)
-  if isinstance(literal, list):
-    literal = tuple(literal)
+  literal = _literal(text)
   if literal is None and type(None) in kinds:
     yield None
-  if not kinds <= {str, Literal}:
+  if kinds != {str}:
     yield literal
-  yield text
+  yield '' if literal is None and kinds == {str} else text
   if tuple in kinds:  # one value, or words as in a,b
     words = tuple(map(str.strip, text.split(',')))
-    yield words if literal is text else (literal,)
+    empty = literal is None or not text.strip()
+    yield () if empty else words if literal is text else (literal,)
   if dict in kinds:
-    pairs = [pair.partition('=') for pair in text.split(',')]
-    if all(equals and name.strip() for name, equals, _ in pairs):
-      yield {name.strip(): _value(x) for name, _, x in pairs}
+    pairs = [pair.partition('=') for pair in _SEPARATOR.split(text)]
+    if all(equals and name.strip().isidentifier() for name, equals, _ in pairs):
+      yield {name.strip(): _literal(x.strip()) for name, _, x in pairs}
 
 
-def _value(text: str) -> Any:
+def _literal(text: str) -> Any:
+  """What Python or JSON reads; the text itself where neither does."""
   try:
-    return ast.literal_eval(text)
-  except (SyntaxError, ValueError):
+    return _tuples(ast.literal_eval(text))
+  except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
+    pass
+  if text.lower() in ('true', 'false'):
+    return text.lower() == 'true'
+  if text.lstrip('+-').lower() in ('inf', 'nan'):
+    return float(text)
+  try:
+    return _tuples(json.loads(text))
+  except (ValueError, RecursionError):
     return text
+
+
+def _tuples(value: Any) -> Any:
+  """A sequence is a tuple in a config."""
+  if isinstance(value, dict):
+    return {name: _tuples(x) for name, x in value.items()}
+  if isinstance(value, (list, tuple)):
+    return tuple(map(_tuples, value))
+  return value
 
 
 def _converted(annotation, value):

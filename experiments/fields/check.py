@@ -1,5 +1,6 @@
 """Whether a config can be run, before anything is loaded."""
 
+import difflib
 from collections.abc import Iterator
 
 from experiments.fields.accepted import accepts, described
@@ -9,10 +10,13 @@ from experiments.fields.functions import (
   check_keywords,
   resolved_function,
 )
-from experiments.fields.overrides import at, leaves
+from experiments.fields.overrides import at, leaves, loaded
+from experiments.fields.rule import made_feedback
 from experiments.fields.rules import RULES
-from experiments.fields.table import field_of, matches
+from experiments.fields.table import FIELDS, field_of, is_known, matches
 from experiments.functions import Config
+
+OF_FILES = 'data.path', 'data.fields'  # not every source of data takes them
 
 
 def check(config: Config, command: str, hosts: int = 1) -> None:
@@ -21,11 +25,19 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
   names, and fields that contradict each other."""
   for name, value in leaves(config):
     entry = field_of(name)
+    if command in RULES and not entry and not is_known(name):
+      raise ValueError(
+        f'config.{name} is {value!r}, and no command reads it: write '
+        f'{_nearest(name)}, or leave it out'
+      )
     if entry and not accepts(entry.annotation, value):
       raise ValueError(
         f'config.{name} is {value!r}: write {described(entry.annotation)}'
       )
   rules, later = RULES.get(command, ()), []
+  if rules:
+    rules[0].check(config, hosts)  # that it is a config of this command
+    _check_complete(config)
   for rule in rules:
     if ROLES.keys() & rule.fields:
       later.append(rule)  # it may ask the function itself
@@ -37,8 +49,45 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
       part = f'{field.rpartition(".")[0]}.{role.keywords}'
       given = at(config, part) or {}
       check_keywords(part, spec, function, role, given)
+  if 'feedback' in config:
+    _check_feedback(config)
   for rule in later:
     rule.check(config, hosts)
+
+
+def _check_complete(config: Config) -> None:
+  """ValueError for a field that its kind of config has and this one has not."""
+  kind = 'sft' if 'curriculum' in config else 'rl'
+  kind = 'lrt' if 'triples' in config.get('data', {}) else kind
+  for name, _ in leaves(loaded(kind)):
+    part, _, last = name.rpartition('.')
+    found = at(config, part) if part else config
+    free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS
+    if not free and last not in (found if found is not None else ()):
+      raise ValueError(
+        f'config.{name} is missing: begin with experiments.configs.{kind}.'
+        'defaults(source) in get_config, and change what differs'
+      )
+
+
+def _nearest(name: str) -> str:
+  (near,) = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0)
+  return f'config.{near}'
+
+
+def _check_feedback(config: Config) -> None:
+  """ValueError where what is named makes no feedback."""
+  spec = config.feedback.function
+  try:
+    made = made_feedback(config)
+  except Exception as error:  # whatever a function says that is none
+    made = f'{type(error).__name__}: {error}'
+  if not hasattr(made, 'replay'):
+    within = ' with config.feedback.inside' * ('inside' in config.feedback)
+    raise ValueError(
+      f'config.feedback.function is {spec!r}, which{within} makes '
+      f'{made!r:.80}: write one that makes a Feedback, such as gated:gated'
+    )
 
 
 def _roles(config: Config) -> Iterator[tuple[str, Role]]:

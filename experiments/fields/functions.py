@@ -29,7 +29,7 @@ ROLES = {
   'objective.function': Role('kwargs', OBJECTIVES, 1),
   'advantage.function': Role('kwargs', OBJECTIVES, 2),
   'curriculum.function': Role('kwargs', 'hybrid_latent.curricula', 1),
-  'rewards.*.function': Role('kwargs', REWARDS, 1),
+  'rewards.*.function': Role('kwargs', REWARDS, 1, ('answer',)),
   'data.source': Role('of', DATA, 0, ('split', 'path', 'fields')),
 }
 
@@ -81,6 +81,11 @@ def check_keywords(
   with this value."""
   known, others = keywords(function, role)
   for name, value in given.items():
+    if name in role.given:
+      raise ValueError(
+        f'config.{field}.{name}={value!r}: {spec} is given it by the command: '
+        f'write one of {[*known]}'
+      )
     if name not in known:
       if others or role.package == DATA:
         continue  # a source is given those that it takes
@@ -94,6 +99,30 @@ def check_keywords(
       raise ValueError(
         f'config.{field}.{name} is {value!r}: write {described(known[name])}'
       )
+  if role.package == REWARDS and function.__module__.startswith(REWARDS):
+    try:  # ours say what they do not accept before they look at anything
+      function([], answer=[], completion_ids=[], **given)
+    except ValueError as error:
+      raise ValueError(f'config.{field} is {dict(given)}: {error}') from None
+  elif role.package not in (DATA, REWARDS):  # these are given columns, too
+    _check_call(field, spec, function, role, given)
+
+
+def _check_call(field, spec, function, role, given) -> None:
+  """Whether it can be called with what the command and the config give."""
+  try:
+    signature = inspect.signature(function)
+  except (TypeError, ValueError):
+    return
+  ours = {x: None for x in role.given if x in signature.parameters}
+  try:
+    signature.bind(*[None] * role.positional, **{**given, **ours})
+  except TypeError as error:
+    raise ValueError(
+      f'config.{field} is {dict(given)}, and {spec} is called with '
+      f'{role.positional} arguments and these: {error}: write what it takes, '
+      'or another function'
+    ) from None
 
 
 def _wrapped(function: Callable) -> Callable:

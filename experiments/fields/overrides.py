@@ -3,13 +3,14 @@
 import difflib
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.fields.accepted import expanded, parsed
+from experiments.fields.accepted import Kwargs, expanded, parsed
 from experiments.fields.functions import (
   ROLES,
   Role,
@@ -37,7 +38,8 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   signature does. Raises ValueError for what there is not or cannot be.
   """
   config = loaded(path)
-  values = dict(map(_taken_apart, overrides))
+  pairs = map(_taken_apart, overrides)
+  values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():
     # The functions first: they say what their keywords accept.
     for name in sorted(values, key=lambda name: bool(function_of(name))):
@@ -51,7 +53,8 @@ def loaded(path: str) -> Config:
   """The config of FILE.py[:ARGUMENT] as it stands."""
   file, colon, argument = path.partition(':')
   file = Path(file).expanduser()
-  if not file.is_file() and file.parent.name in ('', 'configs'):
+  by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
+  if not file.is_file() and by_name:
     file = CONFIGS / f'{file.stem}.py'  # by its bare name, from anywhere
   if not file.is_file():
     known = sorted(x.stem for x in CONFIGS.glob('[a-z]*.py'))
@@ -64,11 +67,27 @@ def loaded(path: str) -> Config:
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-  except SyntaxError as error:
-    raise ValueError(f'--config: {file}: {error}') from error
+  except Exception as error:  # whatever a file does when it is imported
+    raise ValueError(
+      f'--config: {file} ends in {type(error).__name__}: {error}: mend it'
+    ) from error
   if not hasattr(module, 'get_config'):
-    raise ValueError(f'--config: {file} defines no get_config(argument)')
-  config = module.get_config(argument) if colon else module.get_config()
+    raise ValueError(
+      f'--config: {file} defines no get_config(argument): write one that '
+      'returns a ConfigDict, as those of experiments/configs do'
+    )
+  try:
+    config = module.get_config(argument) if colon else module.get_config()
+  except (AttributeError, KeyError, NameError, TypeError) as error:
+    raise ValueError(
+      f'--config: get_config of {file} ends in {type(error).__name__}: '
+      f'{error}: mend it, or write {file}:ARGUMENT as it takes one'
+    ) from error
+  if not isinstance(config, (ConfigDict, Mapping)):
+    raise ValueError(
+      f'--config: get_config of {file} returns {config!r:.80}: write one that '
+      'returns a ConfigDict'
+    )
   return config if isinstance(config, ConfigDict) else ConfigDict(config)
 
 
@@ -97,6 +116,20 @@ def _taken_apart(override: str) -> tuple[str, str]:
   if not equals or not name.startswith('--config.'):
     raise ValueError(f'{override!r}: write --config.FIELD=VALUE')
   return name.removeprefix('--config.'), text
+
+
+def _fields(config: Config, name: str, text: str) -> Iterator[tuple[str, str]]:
+  """A part that is written whole, such as mesh={"data": 2}, field by field."""
+  is_part = isinstance(at(config, name), ConfigDict) or _new(config, name)
+  found = {}
+  if is_part and not field_of(name) and not function_of(name):
+    with suppress(ValueError):
+      found = parsed(Kwargs, text)
+  for key, value in found.items():
+    value = value if isinstance(value, str) else repr(value)
+    yield from _fields(config, f'{name}.{key}', value)
+  if not found:
+    yield name, text
 
 
 def _set(config: Config, name: str, text: str, path: str) -> None:

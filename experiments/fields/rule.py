@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 def _shown(value: Any) -> str:
-  return str([*value]) if isinstance(value, ConfigDict) else repr(value)
+  return repr(value.to_dict() if isinstance(value, ConfigDict) else value)
 
 
 def lacks(*fields: str) -> Callable:
@@ -39,12 +39,33 @@ def lacks(*fields: str) -> Callable:
   return lambda c, _: any(at(c, field) is None for field in fields)
 
 
+def one_rest(mesh: str) -> Rule:
+  """One axis of a mesh at most takes what the others leave."""
+  return Rule(
+    (mesh,),
+    lambda c, _: [*at(c, mesh).values()].count(-1) > 1,
+    '-1 for one axis at most: it takes the devices that the others leave',
+  )
+
+
 def has_prefix(c: Config) -> bool:
   """Whether the feedback reads latents in place of a thinking."""
+  return made_feedback(c).prefix is not None
+
+
+def made_feedback(c: Config) -> Any:
+  """What the functions of config.feedback make, which may be anything."""
   make = configured(c.feedback, FEEDBACK)
   if 'inside' in c.feedback:
     make = partial(make, configured(c.feedback.inside, FEEDBACK)())
-  return make().prefix is not None
+  return make()
+
+
+def repeats(c: Config, sampling: Config) -> bool:
+  """Whether all completions of a prompt are one, as no token is drawn and the
+  inputs are tokens."""
+  greedy = sampling.greedy or sampling.top_k == 1
+  return greedy and is_ours(c, 'feedback.function', 'discrete:discrete')
 
 
 def updates_divide(c: Config, rows: int) -> bool:

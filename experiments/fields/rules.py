@@ -8,6 +8,8 @@ from experiments.fields.rule import (
   eval_metrics,
   has_prefix,
   is_ours,
+  one_rest,
+  repeats,
   trains,
   updates_divide,
   weightless,
@@ -21,6 +23,13 @@ from experiments.fields.sampling_rules import (
 
 _TRAINED = (
   *SAMPLED,
+  Rule(
+    ('alarms',),
+    lambda c, _: any(not c.alarms[name] for name in c.alarms.stop),
+    'alarms.stop without the alarms that are off, or a threshold above 0 for '
+    'each of them',
+  ),
+  one_rest('mesh'),
   Rule(
     ('checkpoint.best', 'rewards', 'eval.samples'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
@@ -55,6 +64,18 @@ _REINFORCED = (
     ('steps', 'rewards'),
     lambda c, _: c.steps and not at(c, 'data.triples') and weightless(c),
     'a weight that is not 0 for at least one reward',
+  ),
+  one_rest('rollout.mesh'),
+  Rule(
+    ('rollout.sampling.greedy', 'rollout.sampling.top_k', 'rollout.group'),
+    lambda c, _: (
+      c.steps
+      and c.rollout.group > 1
+      and not (at(c, 'data.triples') or at(c, 'rollout.source'))
+      and repeats(c, c.rollout.sampling)
+    ),
+    'greedy=False and a top_k that is not 1: the completions of a prompt would '
+    'be one and the same, and a group of equal rewards teaches nothing',
   ),
   Rule(
     ('objective.kwargs.aggregation', 'objective.kwargs.length'),
@@ -142,6 +163,16 @@ _RL = (
     'a group of at least 2, as a group of one has no unequal rewards',
   ),
   Rule(
+    ('rollout.source', 'rollout.attempts'),
+    lambda c, _: c.rollout.source and c.rollout.attempts > 1,
+    'attempts=1, as nothing is sampled where rollouts are read',
+  ),
+  Rule(
+    ('reference.sync_every', 'reference.mix'),
+    lambda c, _: c.reference.sync_every and not c.reference.mix,
+    'a mix above 0, or sync_every=0: the reference would stay where it is',
+  ),
+  Rule(
     ('reference.sync_every', 'objective.kwargs.beta', 'reward_kl.beta'),
     lambda c, _: (
       c.reference.sync_every
@@ -225,6 +256,18 @@ _SFT = (
     ('stages.share', 'stages.begin'),
     lambda c, _: len(c.stages.share) != len(c.stages.begin),
     'a share of the data for each stage',
+  ),
+  Rule(
+    ('distillation.weight', 'curriculum.function'),
+    lambda c, _: (
+      c.distillation.weight
+      and is_ours(
+        c,
+        'curriculum.function',
+        *('worked:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
+      )
+    ),
+    'codi:codi, whose rows have two texts to compare, or weight=0',
   ),
   Rule(
     ('distillation.weight', 'packed'),

@@ -1,8 +1,62 @@
 """Rules of whatever samples, and of the commands that only sample."""
 
-from experiments.fields.rule import Rule, has_prefix, lacks, too_long
+from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
+from experiments.fields.rule import EVALUATED as EVALUATED_FIGURES
+from experiments.fields.rule import (
+  Rule,
+  has_prefix,
+  is_ours,
+  lacks,
+  repeats,
+  too_long,
+)
+from experiments.functions import Config
+
+# Of an evaluation, beside its rewards.
+FIGURES = (*EVALUATED_FIGURES, 'prompts', 'too_long', 'ungraded', 'judged')
+# Feedbacks that read parameters, which a function beside each of them makes.
+OWNING = ('gated:gated', 'projected:projected', 'soft:soft',
+          'soft_thinking:soft_thinking', 'switching:switching')  # fmt: skip
 SAMPLED = (
+  Rule(
+    ('rewards',),
+    lambda c, _: (
+      not all(name.strip() and name not in FIGURES for name in c.rewards)
+    ),
+    f'a name for each reward that is none of {[*FIGURES]}',
+  ),
+  Rule(
+    ('feedback.function', 'feedback.parameters'),
+    lambda c, _: (
+      is_ours(c, 'feedback.function', *OWNING)
+      and _module(c.feedback.parameters) in {'', *map(_module, OWNING)}
+      and _module(c.feedback.parameters) != _module(c.feedback.function)
+    ),
+    f'the parameters that its module makes, as for one of {[*OWNING]}',
+  ),
+  Rule(
+    ('model.new_tokens',),
+    lambda c, _: not _are_tokens(c.model.new_tokens),
+    'each token once, as TOKEN or TOKEN=OTHER',
+  ),
+  Rule(
+    ('eval.samples', 'eval.sampling', 'rollout.sampling'),
+    lambda c, _: (
+      c.eval.prompts and c.eval.samples > 1 and repeats(c, eval_sampling(c))
+    ),
+    'eval.samples=1, or eval.sampling.greedy=False: the samples of a prompt '
+    'would be one and the same',
+  ),
+  Rule(
+    ('rollout.delimiter', 'rollout.thinking', 'rollout.answer'),
+    lambda c, _: (
+      not c.rollout.delimiter and (c.rollout.thinking or c.rollout.answer)
+    ),
+    'the text that ends the thinking, or thinking=0 and answer=0',
+  ),
   Rule(
     (
       'rollout.max_tokens',
@@ -39,6 +93,11 @@ GENERATED = (
 EVALUATED = (
   *SAMPLED,
   Rule(
+    ('evaluate.ways', 'evaluate.budgets'),
+    lambda c, _: not (c.evaluate.ways and c.evaluate.budgets),
+    'at least one way and one budget',
+  ),
+  Rule(
     ('eval.prompts',),
     lambda c, _: not c.eval.prompts,
     'how many test prompts are asked',
@@ -61,6 +120,24 @@ EVALUATED = (
     'experiments/configs/lrt.py',
   ),
 )
+
+
+def _module(spec: str) -> str:
+  return spec.partition(':')[0].rpartition('.')[2]
+
+
+def _are_tokens(written: Sequence[str]) -> bool:
+  """Whether each names a token, and the one that it begins as if any."""
+  parts = [text.partition('=') for text in written]
+  names = [name for name, _, _ in parts]
+  complete = all(name and bool(equals) == bool(x) for name, equals, x in parts)
+  return complete and len(set(names)) == len(names)
+
+
+def eval_sampling(c: Config) -> Config:
+  """How evaluations sample."""
+  both = c.rollout.sampling.to_dict() | c.eval.sampling.to_dict()
+  return ConfigDict(both)
 
 
 def made_for(command: str, *fields: str) -> Rule:

@@ -35,3 +35,13 @@ def function_of(name: str) -> tuple[str, str] | None:
     if found and '.' not in keyword:
       return before + part[:-1], keyword
   return None
+
+
+def is_known(name: str) -> bool:
+  """Whether a field or an empty part of this name has a meaning: an entry, or
+  the keywords of a function."""
+  names = name.split('.')
+  if {'kwargs', 'initial'} & {*names} or names[:2] == ['data', 'of']:
+    return True
+  parts = (pattern.split('.')[: len(names)] for pattern in FIELDS)
+  return any(matches(name, '.'.join(part)) for part in parts)

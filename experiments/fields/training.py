@@ -2,7 +2,13 @@
 
 from typing import Annotated, Literal
 
-from experiments.fields.accepted import Field, Kwargs, Path, Text
+from experiments.fields.accepted import (
+  NOT_EMPTY,
+  Field,
+  Folder,
+  Kwargs,
+  Text,
+)
 from hybrid_latent.ranges import (
   NonNegativeFloat,
   NonNegativeInt,
@@ -63,7 +69,7 @@ TRAINING = {
     NonNegativeInt, 'Latents that a gradient goes back through; 0: all.'
   ),
   'model.source': Field(
-    Path,
+    Folder,
     'The model: a preset, a .gguf file, a Hugging Face folder or a name on its '
     'hub.',
   ),
@@ -119,7 +125,8 @@ TRAINING = {
     UnitFloat, 'Share of the policy in the reference after it has moved.'
   ),
   'optimizer.groups.*.pattern': Field(
-    Pattern, 'Regular expression found in the names of the parameters.'
+    Annotated[Pattern, NOT_EMPTY],
+    'Regular expression found in the names of the parameters.',
   ),
   'optimizer.groups.*.lr': Field(Rate, 'Peak learning rate.'),
   'optimizer.groups.*.weight_decay': Field(UnitFloat, "AdamW's weight decay."),

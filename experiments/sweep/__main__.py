@@ -38,9 +38,13 @@ failed.
 """
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from experiments.command import Parser, report_errors, value
 from experiments.fields.accepted import Folder
+from experiments.fields.check import check
+from experiments.sweep.grid import Cell, Point, cells, points
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
 
@@ -89,23 +93,47 @@ def _parser() -> Parser:
   return parser
 
 
+def _cells(flags: argparse.Namespace, fixed: list[str]) -> list[Cell]:
+  """Those of a grid, none yet of a search. ValueError for options that cannot
+  be."""
+  given = flags.grid, flags.zip, flags.list
+  if bool(flags.search) == any(given):
+    raise ValueError('write --grid, --zip and --list, or else --search')
+  if flags.search and (flags.plan or flags.dry_run):
+    raise ValueError('--search chooses its cells as it goes: drop --plan')
+  if flags.executor == 'sky' and not flags.remote:
+    raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
+  if Path(flags.workdir).is_file():
+    raise ValueError(f'--workdir: {flags.workdir} is a file: write a folder')
+  return [] if flags.search else _made(flags, fixed, points(*given))
+
+
+def _made(
+  flags: argparse.Namespace, fixed: list[str], some: Sequence[Point]
+) -> list[Cell]:
+  """The cells of these points, checked."""
+  folder = Path(flags.workdir) / 'cells'
+  found = cells(flags.config, some, fixed, folder, flags.remote)
+  for cell in found:
+    check(cell.config, flags.trainer)
+  return found
+
+
 if __name__ == '__main__':  # before the imports: --help takes a second
-  _parser().parse_known_args()
+  with report_errors():
+    _cells(*_parser().parse_known_args())
 
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 import jax
 
-from experiments.fields.check import check
 from experiments.launch.recipes import machine
 from experiments.sweep.comparison import compared
 from experiments.sweep.executors import EXECUTORS
 from experiments.sweep.following import Setup, command, finished, followed
-from experiments.sweep.grid import Cell, Point, cells, points
 from experiments.sweep.search import Search
 from experiments.tables import markdown, rows_of
 from hybrid_latent.cluster import RESTART
@@ -126,22 +154,7 @@ class Terminated(KeyboardInterrupt):
 
 def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
   """The sweep of these options; its exit code."""
-  folder = Path(flags.workdir) / 'cells'
-  given = flags.grid, flags.zip, flags.list
-  if bool(flags.search) == any(given):
-    raise ValueError('write --grid, --zip and --list, or else --search')
-  if flags.search and (flags.plan or flags.dry_run):
-    raise ValueError('--search chooses its cells as it goes: drop --plan')
-  if flags.executor == 'sky' and not flags.remote:
-    raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
-
-  def made(some: Sequence[Point]) -> list[Cell]:
-    found = cells(flags.config, some, fixed, folder, flags.remote)
-    for cell in found:
-      check(cell.config, flags.trainer)
-    return found
-
-  every = [] if flags.search else made(points(*given))
+  every = _cells(flags, fixed)
   for cell in every:
     if cell.without:
       names = ', '.join(cell.without)
@@ -167,7 +180,7 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
     return 0
   try:
     if flags.search:
-      searched(flags, made, setup, every)
+      searched(flags, partial(_made, flags, fixed), setup, every)
     else:
       for _ in followed(every, len(every), setup):
         pass

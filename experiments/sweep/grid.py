@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from flax.traverse_util import flatten_dict
-
 from experiments.command import Config, resolved
+from experiments.fields.overrides import leaves
 from experiments.sweep.grammar import WHOLE, is_field, ranges
 from hybrid_latent.data.row_files import numbered_rows
 
@@ -153,7 +152,7 @@ def _lacking(path: str, options: dict[str, str]) -> dict[str, ValueError]:
 
 @functools.cache
 def _fields(path: str) -> frozenset[str]:
-  return frozenset(flatten_dict(resolved(path, []).to_dict(), sep='.'))
+  return frozenset(name for name, _ in leaves(resolved(path, [])))
 
 
 def _listed(path: Path) -> list[Point]:

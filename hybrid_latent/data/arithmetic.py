@@ -14,12 +14,14 @@ large one; `thinking_tokenizer()` knows the words of the thinking as well.
 import hashlib
 import random
 from collections.abc import Iterator
+from typing import Annotated
 
 from tokenizers import models, pre_tokenizers, trainers
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
 from hybrid_latent.data.drawn import Drawn
+from hybrid_latent.ranges import PositiveInt, Range
 
 _PEOPLE = (
   ('Tom', 'He'),
@@ -47,10 +49,10 @@ _TEST_SHARE = 8  # one equation in eight is for 'test'
 def problems(
   split: str,
   *,
-  count: int,
+  count: PositiveInt,
   seed: int = 0,
   steps: tuple[int, int] = (2, 3),
-  largest: int = 99,
+  largest: Annotated[int, Range(ge=2)] = 99,
   operations: str = '+-',
   worked: float = 1.0,
   checks: int = 0,

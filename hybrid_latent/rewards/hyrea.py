@@ -11,6 +11,7 @@ to fill the completion with spans. Accuracy is `math.accuracy`, format is
 import re
 from collections.abc import Sequence
 
+from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.rewards.answers import BOX, final_answer
 
 # EasyR1's r'<think>.*</think>.*\\boxed\{.*\}.*', which tries every way to place
@@ -24,7 +25,7 @@ def latent(
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
-  most: int = 1,
+  most: PositiveInt = 1,
   marker: str = BOX,
   **_,
 ) -> list[float | None]:

@@ -19,7 +19,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
-from hybrid_latent.ranges import Pattern
+from hybrid_latent.ranges import Pattern, PositiveFloat
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, same_boxes, unwrapped
@@ -62,7 +62,7 @@ def accuracy(
   completions: Sequence[str],
   *,
   answer: Sequence[Gold],
-  seconds: float = 3.0,
+  seconds: PositiveFloat = 3.0,
   **_,
 ) -> list[float | None]:
   r"""1 where math-verify finds the completion equal to the gold answer, or to

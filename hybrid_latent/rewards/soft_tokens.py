@@ -8,6 +8,7 @@ no \boxed{}, `marker='####'` reads what follows the last `####` instead.
 
 from collections.abc import Sequence
 
+from hybrid_latent.ranges import PositiveFloat
 from hybrid_latent.rewards import math
 from hybrid_latent.rewards.answers import BOX, final_answer
 from hybrid_latent.rewards.golds import Gold
@@ -38,7 +39,7 @@ def soft_tokens(
   right: float = 100.0,
   boxed: float = 10.0,
   marker: str = BOX,
-  seconds: float = 3.0,
+  seconds: PositiveFloat = 3.0,
   **_,
 ) -> list[float | None]:
   """`right` where math-verify finds the answer equal to the gold one, `boxed`

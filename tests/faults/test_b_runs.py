@@ -64,6 +64,24 @@ def content(folder: Path) -> dict[str, bytes]:
 
 # ------------------------------------------------------ the same run, or none
 @pytest.mark.parametrize(
+  'changes', [{'mesh.tensor': 3}, {'eval.prompts': 9, 'data.test': 'nowhere'}]
+)
+def test_what_is_refused_after_the_resume_check_changes_nothing(
+  folder, changes, now
+):
+  """By the data, the mesh or the model."""
+  before = content(folder)
+  with (
+    pytest.raises(ValueError, match='write') as error,
+    opened(tiny(**changes), str(folder)),
+  ):
+    raise ValueError('config.mesh.tensor is 3: write 1')
+  told = f'{error.value}; config.json is as it was'
+  now('a refused command overwrites config.json', changes, told)
+  assert content(folder) == before
+
+
+@pytest.mark.parametrize(
   ('changes', 'told'),
   [
     ({'seed': 7}, 'config.seed: 0 then, 7 now'),

@@ -73,7 +73,7 @@ def test_an_annotation(annotation, words, right, wrong):
     (float | None, '2', 2.0),
     (bool, 'true', True),
     (bool, 'False', False),
-    (str, 'None', 'None'),
+    (str, 'None', ''),
     (str, "'x'", "'x'"),
     (str, '3', '3'),
     (str | None, 'None', None),
