@@ -27,8 +27,7 @@ _OBJECTS = (
 )
 _TEXTS = 'merges.txt', 'chat_template.jinja'
 
-# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..,
-# [THINK] of Mistral, ◁think▷ of Kimi.
+# What marks thinking: <think>, <seed:think>, Mistral's [THINK], Kimi's ◁think▷.
 _TAG = r'(?:<[^<>]*(?:think|thought|reason)[^<>]*>|\[/?THINK\]|◁/?think▷)'
 _ANSWER = 'Forty-two.'
 
