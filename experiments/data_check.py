@@ -1,6 +1,7 @@
 """What a run reads, looked at before it has loaded anything."""
 
 import logging
+from collections.abc import Sequence
 
 from experiments.command import Config, named
 from experiments.policies import problems_of
@@ -14,7 +15,7 @@ def check_data(config: Config) -> None:
     rows = problems_of(data)(split=data.train)
     learnt = config.get('curriculum', {}).get('function')
     if learnt and learnt != 'worked:worked_solutions':  # that needs none
-      named('steps:worked', 'hybrid_latent.curricula')(rows[0])
+      _check_solutions(rows)
   if not config.eval.prompts:
     return
   if not trains_on_all(config):
@@ -25,6 +26,17 @@ def check_data(config: Config) -> None:
     'evaluate, or eval.prompts=0',
     data.path,
   )
+
+
+def _check_solutions(rows: Sequence[dict]) -> None:
+  """ValueError for a row that has nothing to learn from."""
+  worked = named('steps:worked', 'hybrid_latent.curricula')
+  for number, row in enumerate(rows, 1):
+    if row.get('solution') is None:  # a text is one, however it is split
+      try:
+        worked(row)
+      except ValueError as error:
+        raise ValueError(f'row {number}: {error}') from error
 
 
 def trains_on_all(config: Config) -> bool:

@@ -14,6 +14,11 @@ from flax.traverse_util import flatten_dict
 
 from experiments.tables import rows_of
 
+_ABOUT = {  # of its config.json
+  'config': (dict, 'an object'),
+  'command': (list, 'a list of texts'),
+  'revision': (str, 'a text'),
+}
 _FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # any of them makes a run
 
 
@@ -42,9 +47,23 @@ def about(run: str) -> dict[str, Any]:
   if not path.exists():
     return {}
   try:
-    return json.loads(path.read_text())
-  except ValueError as error:
+    found = json.loads(path.read_text())
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is no JSON: {error}') from None
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} holds {found!r:.60}: accepted is an object')
+  for name, (kind, accepted) in _ABOUT.items():
+    if not isinstance(value := found.get(name) or kind(), kind):
+      raise ValueError(
+        f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
+      )
+  steps = (found.get('config') or {}).get('steps')
+  if steps is not None and type(steps) is not int:
+    raise ValueError(
+      f'{path}: config.steps = {steps!r:.60}: accepted is a whole number'
+    )
+  found['command'] = [str(word) for word in found.get('command') or ()]
+  return found
 
 
 def settings(run: str) -> dict[str, Any]:

@@ -42,14 +42,15 @@ def scale_html() -> str:
 
 
 def _completion(row: Mapping) -> str:
-  reward = '–' if row['reward'] is None else f'{row["reward"]:.3g}'
+  reward = row.get('reward')
+  reward = '–' if reward is None else f'{reward:.3g}'
   known = [latent for latent in row['latent'] if latent is not None]
   share = np.mean(known) if known else 0.0
   pairs = zip(row['tokens'], row['latent'], strict=True)
   tokens = ''.join(_token(text, latent) for text, latent in pairs)
   return (
     f'<header><span>reward <b>{reward}</b></span>'
-    f'<span>answer <b>{html.escape(str(row["answer"]))}</b></span>'
+    f'<span>answer <b>{html.escape(str(row.get("answer")))}</b></span>'
     f'<span>{len(row["tokens"])} tokens</span>'
     f'<span>latent {share:.1%}</span></header>'
     f'<div class="tokens">{tokens}</div>'

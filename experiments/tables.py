@@ -2,9 +2,10 @@
 
 import html
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -32,13 +33,51 @@ def _rows(path: str, lines: Iterable[str]) -> Iterator[dict]:
   for number, line in enumerate(lines, 1):
     try:
       row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       if not line.endswith('\n'):
         return
       raise ValueError(f'{path}, line {number} is no JSON: {error}') from None
     if not isinstance(row, dict) or not isinstance(row.get('step'), int):
       raise ValueError(f'{path}, line {number} is no object with a step')
+    fields = _SAMPLE if path.endswith('/completions.jsonl') else {}
+    for name in {**row, **fields}:
+      accepted, fits = fields.get(name, _NUMBER)
+      if (fields and name not in fields) or fits(row.get(name)):
+        continue
+      raise ValueError(
+        f'{path}, line {number}: {name} = {row.get(name)!r:.60}: accepted is '
+        f'{accepted}'
+      )
+    if fields and len(row['tokens']) != len(row['latent']):
+      raise ValueError(
+        f'{path}, line {number}: latent has {len(row["latent"])} numbers: '
+        f'accepted is one for each of the {len(row["tokens"])} tokens'
+      )
     yield row
+
+
+def _is_number(value: Any) -> bool:
+  whole = isinstance(value, int) and abs(value) < 2**63
+  return value is None or isinstance(value, float) or whole
+
+
+def _are(what: Callable[[Any], bool]) -> Callable[[Any], bool]:
+  return lambda value: isinstance(value, list) and all(map(what, value))
+
+
+def _is_text(value: Any) -> bool:
+  return isinstance(value, str)
+
+
+_NUMBER = 'a number or null', _is_number
+# Of a sample: field -> what it is, and whether a value is that.
+_SAMPLE = {
+  'step': _NUMBER,
+  'prompt': ('a text', _is_text),
+  'reward': _NUMBER,
+  'tokens': ('a list of texts', _are(_is_text)),
+  'latent': ('a list of numbers or nulls', _are(_is_number)),
+}
 
 
 def write_whole(path: str | Path, data: str | bytes) -> None:

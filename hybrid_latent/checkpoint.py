@@ -80,7 +80,7 @@ class Checkpoints:
     """The step of the highest metric, the newest of several."""
     paths = {s: self._directory / f'{s}/metrics/metrics' for s in self.steps}
     figures = [
-      (json.loads(path.read_text()).get(self._best, -math.inf), step)
+      (self._figure(json.loads(path.read_text())), step)
       for step, path in paths.items()
       if path.exists() and integrity.fault(path.parents[1]) is None
     ]
@@ -163,6 +163,12 @@ class Checkpoints:
       with self._writing():
         self._manager.close()
 
+  def _figure(self, metrics: Mapping[str, Any]) -> float:
+    """What `best` compares: anything but a number, NaN too, is the worst."""
+    found = metrics.get(self._best)
+    number = isinstance(found, int | float) and not math.isnan(found)
+    return found if number else -math.inf
+
   def _listed(self) -> list[int]:
     if not self._directory.is_dir():
       return []
@@ -199,13 +205,12 @@ class Checkpoints:
         path.rename(aside)
     if jax.process_count() > 1:
       multihost_utils.sync_global_devices(f'{self._directory} is clean')
-    figure = lambda metrics: metrics.get(self._best, -math.inf)
     kept: list = [preserve.LatestN(n=self._keep)]
     if self._best:
-      kept.append(preserve.BestN(get_metric_fn=figure, n=1))
+      kept.append(preserve.BestN(get_metric_fn=self._figure, n=1))
     options = ocp.CheckpointManagerOptions(
       preservation_policy=preserve.AnyPreservationPolicy(kept),
-      best_fn=figure if self._best else None,
+      best_fn=self._figure if self._best else None,
       create=True,
       cleanup_tmp_directories=True,
     )

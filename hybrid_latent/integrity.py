@@ -1,10 +1,10 @@
 """Whether a checkpoint is as it was saved: a digest of each of its files.
 
 Neither zarr nor OCDBT notices a flipped bit of an array, so each step of a run
-has beside its arrays `digests/digests.json`, {file: [bytes, SHA-256]}. It is
-written in the background, after all else and before the step gets its final
-name. Of a step without one, which an older version wrote, only the structure
-can be looked at.
+has beside its arrays `digests/digests.json`, {file: [bytes, SHA-256]}, and
+'step', [its number, '']. It is written in the background, after all else and
+before the step gets its final name. Of a step without one, which an older
+version wrote, only the structure can be looked at.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ _STEP = '_CHECKPOINT_METADATA'  # Orbax's; it changes once a step is complete
 _COMMITTED = 'commit_success.txt'  # likewise, in each folder
 _DRAFT = '.orbax-checkpoint-tmp'
 _METRICS = 'metrics/metrics'  # where a run has a best step
+_NUMBER = 'step'  # in the digests, beside the names of files
 _NEEDED = 'notes/metadata', 'state/_METADATA', 'state/manifest.ocdbt'
 
 
@@ -47,9 +48,15 @@ def fault(step: epath.Path) -> str | None:
       return f'{ITEM}/{_FILE} is missing'
     return None if ocp.utils.is_checkpoint_finalized(step) else 'it is cut off'
   saved = _json_object(digests) or {}
-  pairs = all(isinstance(x, list) and len(x) == 2 for x in saved.values())
+  pairs = all(
+    isinstance(x, list) and len(x) == 2 and isinstance(x[1], str)
+    for x in saved.values()
+  )
   if not pairs or not {*_NEEDED} <= saved.keys():
     return f'{ITEM}/{_FILE} is not what was saved'
+  number, _ = saved.pop(_NUMBER, (step.name, ''))  # older ones do not say
+  if f'{number}' != step.name:
+    return f'it was saved as step {number}'
   for name, (size, _) in saved.items():
     if name not in found:
       return f'{name} is missing'
@@ -89,7 +96,9 @@ class DigestsHandler(ocp.CheckpointHandler):
         name: [file.stat().length, digest]
         for (name, file), digest in zip(files.items(), digests, strict=True)
       }
-    (directory / _FILE).write_text(json.dumps(saved))
+    number = int(step.name.removesuffix(_DRAFT))
+    said = saved | {_NUMBER: [number, '']}
+    (directory / _FILE).write_text(json.dumps(said))
 
 
 @ocp.args.register_with_handler(DigestsHandler, for_save=True, for_restore=True)

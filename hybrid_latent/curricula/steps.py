@@ -94,6 +94,7 @@ def worked(row: Mapping[str, Any]) -> tuple[list[str], str]:
   more), or from 'The answer is' on; without either, the step that holds the
   last \boxed{} and what follows it; without a box, the last step.
   """
+  row = {name: value for name, value in row.items() if value is not None}
   if 'steps' in row and 'ending' in row:
     return list(row['steps']), row['ending']
   if 'solution' not in row:

@@ -102,7 +102,7 @@ def split_file(path: str, task: Task, split: str) -> Path:
   neither the task nor the folder has."""
   folder = Path(path).expanduser()
   own = Path(split).expanduser()
-  if own.suffix in SUFFIXES:
+  if own.suffix.lower() in SUFFIXES:
     beside = (folder if folder.is_dir() else folder.parent) / own
     return _there(beside if beside.is_file() else own)
   if not folder.is_dir():
@@ -122,7 +122,7 @@ def split_file(path: str, task: Task, split: str) -> Path:
 def is_training_alone(path: str, test: str) -> bool:
   """Whether `path` is one file, or a folder of one, which is not `test`."""
   folder = Path(path).expanduser()
-  if Path(test).suffix in SUFFIXES:
+  if Path(test).suffix.lower() in SUFFIXES:
     return False
   files = data_files(folder)
   one = len(files) == 1 and Path(files[0]).stem != test
@@ -132,7 +132,7 @@ def is_training_alone(path: str, test: str) -> bool:
 def data_files(folder: Path) -> list[str]:
   """The names of the files of rows in a folder."""
   files = folder.glob('*') if folder.is_dir() else ()
-  return sorted(file.name for file in files if file.suffix in SUFFIXES)
+  return sorted(file.name for file in files if file.suffix.lower() in SUFFIXES)
 
 
 def _no_split(task: Task, split: str, path: Path) -> str:
@@ -179,7 +179,11 @@ def _read_as(
     columns |= dict.fromkeys(row)
   assert found is not None  # a file without rows is refused
   if why:
-    read = ', '.join(f'{ours} from {at!r}' for ours, at in found.fields.items())
+    read = ', '.join(
+      f'{ours} from {at!r}'
+      for ours, at in found.fields.items()
+      if ours not in found.optional or at in columns
+    )
     _log(f'{file}: read as plain rows ({read}), not as task {name}; {why}')
   if why or name in ('plain', 'gsm8k'):
     found = plain.with_columns(found, [*columns])

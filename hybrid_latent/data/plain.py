@@ -18,7 +18,8 @@ NAMES = {
     *('final_answer', 'ground_truth', 'gold', 'target', 'label', 'output'),
   ),
 }
-OURS = ('question', 'answer', 'solution', 'steps', 'ending')
+_TAUGHT = ('solution', 'steps', 'ending')  # which not every row needs
+OURS = (*NAMES, *_TAUGHT)
 # Written by our tools, for a trainer that wants all of their fields.
 _WHOLE = ('steps', 'generated', 'openr1_math')
 # What a reward is given besides the columns of the data.
@@ -68,20 +69,27 @@ def fields_of(text: str | Mapping[str, str] | None) -> dict[str, str]:
     if ours not in known:
       raise ValueError(
         f'data.fields={text!r}: {ours!r} is no field of ours: accepted are '
-        f'{", ".join(OURS)}; did you mean {nearest(ours, known)}?'
+        f'{", ".join(OURS)}{_meant(ours, known)}'
       )
     if not path and ours != 'answer':
       raise ValueError(
         f"data.fields={text!r}: write 'question=problem,answer=final', our "
         'field on the left and the column of the file on the right'
       )
-  if len(dict(pairs)) < len(pairs):
+  found = dict(pairs)
+  if len(found) < len(pairs):
     raise ValueError(f'data.fields={text!r}: write each field once')
+  asked = found.pop('question', None)
+  if twice := [ours for ours, path in found.items() if path == asked]:
+    raise ValueError(
+      f'data.fields={text!r}: question and {twice[0]} are both {asked!r}: '
+      'write a column for each'
+    )
   return dict(pairs)
 
 
 def _plain(first: Mapping[str, Any], renamed: Mapping[str, str]) -> Task:
-  found = {ours: ours for ours in OURS[2:] if ours in first} | dict(renamed)
+  found = {ours: ours for ours in _TAUGHT} | dict(renamed)
   for ours in NAMES:
     if ours not in found:
       found[ours] = _column(first, ours)
@@ -89,7 +97,10 @@ def _plain(first: Mapping[str, Any], renamed: Mapping[str, str]) -> Task:
   if not answered:
     del found['answer']
   return TASKS['plain']._replace(
-    fields=found, user=_question, answer=_answer if answered else lambda _: ''
+    fields=found,
+    user=_question,
+    answer=_answer if answered else lambda _: '',
+    optional=tuple(ours for ours in _TAUGHT if ours not in renamed),
   )
 
 
@@ -100,14 +111,25 @@ def _column(first: Mapping[str, Any], ours: str) -> str:
   near = [name for name in NAMES[ours] if name in first]
   if len(near) == 1:
     return near[0]
+  nested = [
+    f'{name}.{inner}'
+    for name, value in first.items()
+    if isinstance(value, Mapping)
+    for inner in value
+    if inner in (ours, *NAMES[ours])
+  ]
+  meant = nested[0] if nested and not near else nearest(ours, first)
   why = f'{near} may all be it' if near else f'none is {", ".join(NAMES[ours])}'
   without = '; data.fields=answer= where there are no answers to grade by'
   raise fields.OtherTask(
     f'no field {ours!r} in a row that has {sorted(first)} ({why}): say which '
-    f'one it is, data.fields={ours}={nearest(ours, first)}'
-    + without
-    * (ours == 'answer')
+    f'one it is, data.fields={ours}={meant}' + without * (ours == 'answer')
   )
+
+
+def _meant(name: str, known: set[str]) -> str:
+  near = nearest(name.lower(), known)
+  return f'; did you mean {near}?' if near in known else ''
 
 
 def with_columns(task: Task, names: list[str]) -> Task:
@@ -116,37 +138,35 @@ def with_columns(task: Task, names: list[str]) -> Task:
     x for path in task.fields.values() for x in (path, *path.split('.')[:1])
   }
   taken |= {*task.fields, *task.also, *_RESERVED, 'question', 'answer'}
+  taken -= {*task.optional}  # None where a row lacks one
   return task._replace(columns=tuple(x for x in names if x not in taken))
 
 
 def _question(row: dict) -> str:
   """The text, or that of a conversation which is one message of the user."""
   match row['question']:
-    case [{'role': 'user', 'content': str(content)}]:
+    case [{'role': 'user', 'content': str(content)}] | [
+      {'role': 'user', 'content': [{'type': 'text', 'text': str(content)}]}
+    ]:
       row = row | {'question': content}
     case [*_] as messages:
       raise ValueError(
         f'question = {messages!r:.60}: accepted is a text, or a list of one '
         "message of the role 'user'; write a system prompt as data.system"
       )
-  if isinstance(row['question'], int | float):
+  asked = row['question']
+  if isinstance(asked, int | float) and not isinstance(asked, bool):
     row = row | {'question': fields.gold({'answer': row['question']})}
   return TASKS['math12k'].user(row)
 
 
 def _answer(row: dict) -> str | list[str]:
-  gold = fields.gold(row)
-  if '' in ([gold] if isinstance(gold, str) else gold):
-    raise ValueError(
-      f'answer = {row["answer"]!r:.60}: accepted is a text that is not empty, '
-      'a number, or a list of them'
-    )
   for ours in ('solution', 'ending'):
     if ours in row:
       fields.text(row, ours)
   if 'steps' in row:
     fields.texts(row, 'steps')
-  return gold
+  return fields.gold(row)
 
 
 def _unmarked(row: dict) -> str | list[str]:
@@ -155,6 +175,6 @@ def _unmarked(row: dict) -> str | list[str]:
   if isinstance(gold, str) and '####' in gold:
     raise ValueError(
       f"answer = {gold!r:.60} has '####' and the first row has not: write all "
-      'answers in one way'
+      'answers in one way, or data.of.task=gsm8k if they are those of GSM8K'
     )
   return gold

@@ -15,15 +15,27 @@ from typing import Any, NoReturn
 
 SUFFIXES = ('.jsonl', '.json', '.csv', '.tsv')
 
+_ARROW = (
+  "an Arrow file: write it as JSON Lines, as with datasets' to_json('train"
+  ".jsonl')"
+)
 _FOREIGN = {  # how a file begins -> what it is, and what to do
   b'\x1f\x8b': 'compressed with gzip: run gunzip',
   b'\x28\xb5\x2f\xfd': 'compressed with zstd: run unzstd',
   b'BZh': 'compressed with bzip2: run bunzip2',
+  b'\xfd7zXZ': 'compressed with xz: run unxz',
   b'PK\x03\x04': 'a ZIP archive or a spreadsheet: unzip it, or save it as CSV',
   b'PAR1': (
     'a Parquet file: write it as JSON Lines, as with pandas.read_parquet(FILE)'
     ".to_json('train.jsonl', orient='records', lines=True)"
   ),
+  b'ARROW1': _ARROW,
+  b'\xff\xff\xff\xff': _ARROW,  # in a folder of datasets.save_to_disk
+  b'\xd0\xcf\x11\xe0': 'an old spreadsheet: save it as CSV',
+  b'SQLite format 3': 'a database: write its rows as JSON Lines',
+  b'<!DOCTYPE html': 'a web page: download the file itself',
+  b'<!doctype html': 'a web page: download the file itself',
+  b'<html': 'a web page: download the file itself',
   b'\xff\xfe': 'UTF-16: save it as UTF-8',
   b'\xfe\xff': 'UTF-16: save it as UTF-8',
   b'version https://git-lfs': 'a pointer of Git LFS: run git lfs pull',
@@ -36,14 +48,15 @@ def numbered_rows(
   """('line 7', row) for each row of `file`, in order; 'item 7' in a JSON list.
   `example` is one, for messages.
 
-  .json holds one list or an object per line, .csv and .tsv have a header, and
-  anything else is JSON Lines. Blank lines are skipped. ValueError for what is
-  none of these, and for a file without a row.
+  .json holds one list, one row or an object per line, .csv and .tsv have a
+  header, and anything else is JSON Lines. Blank lines are skipped. ValueError
+  for what is none of these, and for a file without a row.
   """
   text = _text(file)
-  if file.suffix in ('.csv', '.tsv'):
-    rows = _of_csv(file, text, '\t' if file.suffix == '.tsv' else ',')
-  elif file.suffix == '.json':
+  kind = file.suffix.lower()
+  if kind in ('.csv', '.tsv'):
+    rows = _of_csv(file, text, '\t' if kind == '.tsv' else ',')
+  elif kind == '.json':
     rows = _of_json(file, text)
   else:
     rows = _of_lines(file, text)
@@ -75,6 +88,8 @@ def _text(file: Path) -> str:
   for start, what in _FOREIGN.items():
     if data.startswith(start):
       raise ValueError(f'{file} is {what}')
+  if b'\0' in data[:2]:
+    raise ValueError(f'{file} is UTF-16, or no text: save it as UTF-8')
   try:
     return data.decode('utf-8-sig')
   except UnicodeDecodeError as error:
@@ -113,6 +128,9 @@ def _of_json(file: Path, text: str) -> Iterator[tuple[str, Any]]:
     lists = isinstance(rows, dict) and [
       name for name, value in rows.items() if isinstance(value, list)
     ]
+    if rows and lists == []:  # one object, whose values are no lists
+      yield 'item 1', rows
+      return
     lists = f', and its fields {lists} are lists' if lists else ''
     raise ValueError(
       f'{file} holds {_shown(rows)}{lists}: accepted is one list of rows; '
@@ -147,7 +165,7 @@ def _of_csv(
     if not any(cell.strip() for cell in cells):
       continue
     if header is None:
-      header = _header(file, place, cells)
+      header = _header(file, place, cells, delimiter)
       continue
     width = len(header)
     if len(cells) < width or any(cells[width:]):  # commas at the end are none
@@ -157,19 +175,33 @@ def _of_csv(
         f'{len(cells)} fields where the header has {width} ({header}): put '
         'texts that hold commas or line ends in quotes',
       )
-    yield place, dict(zip(header, cells, strict=False))
+    pairs = zip(header, cells, strict=False)
+    yield place, {name: cell for name, cell in pairs if name}
 
 
-def _header(file: Path, place: str, cells: list[str]) -> list[str]:
+def _header(
+  file: Path, place: str, cells: list[str], delimiter: str
+) -> list[str]:
+  """The names; '' for a column without one, such as pandas' index, which no
+  field can name."""
   names = [cell.strip() for cell in cells]
   while names and not names[-1]:
     names.pop()
-  if not all(names) or len(set(names)) < len(names):
+  named = [name for name in names if name]
+  if len(set(named)) < len(named):
     _refuse(
       file,
       place,
-      f'the header {names} has an empty name or one name twice: give each '
-      'column a name of its own',
+      f'the header {names} has one name twice: give each column a name of its '
+      'own',
+    )
+  other = next((x for x in ',;\t' if len(names) == 1 and x in names[0]), None)
+  if other:
+    _refuse(
+      file,
+      place,
+      f'the header is one column, {names[0]!r:.80}: accepted is {delimiter!r} '
+      f'between columns (.csv has commas, .tsv tabs), not {other!r}',
     )
   return names
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 from hybrid_latent.data import plain
-from hybrid_latent.data.tasks import TASKS, problem
+from hybrid_latent.data.tasks import TASKS, Task, problem
 
 
 def rows(
@@ -52,7 +52,8 @@ def rows(
   found = _returned(name, split, function, arguments)
   if hasattr(found, 'digest'):  # of this package, where they were checked
     return found
-  return Rows(found, name, function, fields)
+  task = TASKS['plain' if of.get('task') == 'plain' else 'gsm8k']
+  return Rows(found, name, function, fields, task)
 
 
 class Rows:
@@ -64,17 +65,21 @@ class Rows:
     name: str,
     function: Callable,
     fields: str = '',
+    task: Task = TASKS['gsm8k'],
   ):
-    """`name` and `function` say where `source` comes from."""
+    """`name` and `function` say where `source` comes from; rows that are not of
+    `task` are plain ones."""
     self._source, self._name, self._function = source, name, function
-    if not len(source):
+    with _named(name, function):
+      count = len(source)
+    if not count:
       raise ValueError(f'{name} returned no rows: accepted is one or more')
     renamed, columns = plain.fields_of(fields), {}
-    for number in range(len(source)):
+    for number in range(count):
       with self._numbered(number):
         row = self._row(number)
         if not number:
-          self._task, _ = plain.reader(TASKS['plain'], row, renamed)
+          self._task, _ = plain.reader(task, row, renamed)
         problem(self._task, row)
       columns |= dict.fromkeys(row)
     self._task = plain.with_columns(self._task, [*columns])
@@ -93,6 +98,11 @@ class Rows:
     if not isinstance(row, Mapping):
       raise ValueError(
         f"{row!r:.60} is no row: accepted is {{'question': ..., 'answer': ...}}"
+      )
+    if wrong := [column for column in row if not isinstance(column, str)]:
+      raise ValueError(
+        f'column {wrong[0]!r:.60} of {row!r:.60}: accepted are names that are '
+        'texts'
       )
     return {column: _json(column, value) for column, value in row.items()}
 
@@ -113,7 +123,12 @@ def _arguments(
 ) -> inspect.BoundArguments:
   """What `function` is called with: the split and those of the settings that it
   takes. ValueError for one that it lacks, or that would be lost."""
-  signature = inspect.signature(function)
+  try:
+    signature = inspect.signature(function)
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+      f'data.source={name!r}: {error}; accepted is a function of `split`'
+    ) from error
   kinds = [parameter.kind for parameter in signature.parameters.values()]
   others = inspect.Parameter.VAR_KEYWORD in kinds
   given = {}
@@ -128,7 +143,8 @@ def _arguments(
       if common or _is_ours(function):
         raise ValueError(f'{text}, and no {key!r}')
       logging.getLogger(__name__).warning('%s, and is not given it', text)
-  by_name = others or 'split' in signature.parameters
+  named = signature.parameters.get('split')
+  by_name = named.kind is not named.POSITIONAL_ONLY if named else others
   try:
     if by_name:
       return signature.bind(split=split, **given)
@@ -146,6 +162,8 @@ def _returned(
   """What a function of one's own returns, if it has rows by position."""
   with _named(name, function):
     found = function(*arguments.args, **arguments.kwargs)
+    if hasattr(found, 'iterrows'):  # a DataFrame
+      found = found.to_dict('records')
     if isinstance(found, Iterable) and not hasattr(found, '__len__'):
       found = [*found]
   rows_by_position = hasattr(found, '__len__') and hasattr(found, '__getitem__')
@@ -163,7 +181,7 @@ def _named(name: str, function: Callable) -> Iterator[None]:
   """Says in which line of the function's file an error was."""
   try:
     yield
-  except Exception as error:  # of code that is not ours
+  except (Exception, SystemExit) as error:  # of code that is not ours
     code = getattr(inspect.unwrap(function), '__code__', None)
     calls = traceback.extract_tb(error.__traceback__)[1:]
     here = [
@@ -171,19 +189,29 @@ def _named(name: str, function: Callable) -> Iterator[None]:
     ]
     call = [*calls, *here][-1] if calls else None
     at = f' at {call.filename}, line {call.lineno}' if call else ''
+    said = ' '.join(str(error).split())
     raise ValueError(
-      f'{name} failed{at}: {type(error).__name__}: {error}'
+      f'{name} failed{at}: {type(error).__name__}: {said}'
     ) from error
 
 
 def _json(column: str, value: Any) -> Any:
-  """The value as graders get it. ValueError for what is not JSON."""
+  """The value as graders get it. ValueError for what is not JSON, or no text
+  that UTF-8 can have."""
   value = value.tolist() if hasattr(value, 'tolist') else value
   try:
-    json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
+    text.encode()
+    return json.loads(text)  # as of a file: tuples are lists
   except (TypeError, ValueError) as error:
     raise ValueError(
-      f'{column} = {value!r:.60}: accepted is what JSON has (text, numbers, '
+      f'{column} = {_shown(value)}: accepted is what JSON has (text, numbers, '
       'None, lists and dicts of them)'
     ) from error
-  return value
+
+
+def _shown(value: Any) -> str:
+  try:
+    return f'{value!r:.60}'
+  except ValueError:  # an integer of thousands of digits
+    return type(value).__name__

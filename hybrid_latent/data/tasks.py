@@ -17,15 +17,8 @@ from typing import Any, NamedTuple
 
 from hybrid_latent.data import fields
 
-
-def _question(row: dict) -> str:
-  question = fields.text(row, 'question').strip()
-  if not question:
-    raise ValueError("question = '': accepted is a text that is not empty")
-  return question
-
-
-_answer = fields.gold  # where `fields` is a field, too
+# Where `fields` is a field, too.
+_question, _answer = fields.asked, fields.gold
 
 
 class Task(NamedTuple):
@@ -44,14 +37,20 @@ class Task(NamedTuple):
   # further columns, which come along under their names; None where a row lacks
   # one
   columns: tuple[str, ...] = ()
+  # those of `fields` that a row may lack, or have as null
+  optional: tuple[str, ...] = ()
 
 
 def problem(task: Task, raw: Mapping[str, Any]) -> dict:
   """The row of `task` that the file's row `raw` stands for. ValueError names
   the field that is missing or is not what it should be."""
-  row = {ours: _at(raw, ours, path) for ours, path in task.fields.items()}
+  row = {
+    ours: _at(raw, ours, path)
+    for ours, path in task.fields.items()
+    if ours not in task.optional or raw.get(path) is not None
+  }
   try:
-    row |= {'question': task.user(row), 'answer': task.answer(row)}
+    row |= {'answer': task.answer(row), 'question': task.user(row)}
     row |= {name: made(row) for name, made in task.also.items()}
   except ValueError as error:
     ours, _, _ = f'{error}'.partition(' = ')
@@ -126,6 +125,7 @@ TASKS = {
   'gsm8k_aug': Task(
     {'train': 'train.jsonl', 'valid': 'valid.jsonl', 'test': 'test.jsonl'},
     {'question': 'question', 'steps': 'steps', 'answer': 'answer'},
+    answer=fields.one_gold,
     also={
       'steps': lambda row: fields.spaced(fields.texts(row, 'steps')),
       'ending': fields.hashes,
@@ -153,7 +153,9 @@ TASKS = {
       'entropies': 'entropies',
       'answer': 'answer',
     },
+    answer=fields.gold_if_any,
     also={
+      'entropies': fields.entropies,
       'steps': lambda row: fields.texts(row, 'steps'),
       'ending': lambda row: fields.text(row, 'ending'),
     },
@@ -171,6 +173,7 @@ TASKS = {
       'response_tokens': 'response_tokens',
       'complete': 'complete',
     },
+    answer=fields.gold_if_any,
     also={
       'reasoning': lambda row: fields.text(row, 'reasoning'),
       'response': lambda row: fields.text(row, 'response'),
@@ -187,6 +190,7 @@ TASKS = {
       'right': 'correctness_math_verify',
       'complete': 'is_reasoning_complete',
     },
+    answer=fields.gold_if_any,
     also={
       'reasoning': lambda row: fields.verified(row)[0],
       'response': lambda row: fields.verified(row)[1],
@@ -226,7 +230,7 @@ TASKS = {
   'olympiadbench': Task(
     {'test': 'test.jsonl'},
     {'question': 'question', 'answer': 'final_answer'},
-    answer=lambda row: ', '.join(fields.texts(row, 'answer')),
+    answer=fields.joined,
   ),
   'mmlu_stem': _choices({'test': 'test.jsonl'}),
   # HRPO's mixture: MMLU's auxiliary training set and ARC-Challenge's, in the
@@ -251,6 +255,7 @@ TASKS = {
   'prosqa': Task(
     {'valid': 'prosqa_valid.json', 'test': 'prosqa_test.json'},
     {'question': 'question', 'steps': 'steps', 'answer': 'answer'},
+    answer=fields.one_gold,
     also={
       'steps': lambda row: [f'{step}\n' for step in fields.texts(row, 'steps')],
       'ending': lambda row: f'### {row["answer"]}',

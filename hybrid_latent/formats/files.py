@@ -51,13 +51,17 @@ def reading(path: str | Path, remedy: str = '') -> Iterator[None]:
   except Exception as error:
     path = Path(path)
     if not path.exists():
-      raise FileNotFoundError(f'{path} does not exist') from error
+      link = ': it is a link to nowhere, fetch it again' * path.is_symlink()
+      raise FileNotFoundError(f'{path} does not exist{link}') from error
     if mistaken := _mistaken(path):
       raise FileError(f'{path} {mistaken}') from error
     said = str(error) or type(error).__name__
+    if isinstance(error, KeyError):
+      said = f'there is no {error}'
     if not isinstance(error, ValueError):  # none of ours, and of any length
       said = f'{" ".join(said.split()):.400}'
-    raise FileError(f'{path}: {said}{remedy}') from error
+    known = 'accepted' in said  # what to write is said already
+    raise FileError(f'{path}: {said}{"" if known else remedy}') from error
 
 
 def read_text(path: str | Path) -> str:

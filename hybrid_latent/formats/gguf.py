@@ -117,12 +117,16 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
   if 'token_embd.weight' in shapes:
     fields['vocab_size'] = shapes['token_embd.weight'][1]
   turned = value(reader, f'{arch}.rope.dimension_count')
-  if turned and 'num_attention_heads' in fields:
+  if turned is not None and 'num_attention_heads' in fields:
+    name = f'{arch}.rope.dimension_count'
+    turned = whole_number({name: turned}, name)
     heads = whole_number(fields, 'num_attention_heads')
     head = whole_number(fields, 'hidden_size') // heads
     head = whole_number(fields, 'head_dim', head)
     fields['partial_rotary_factor'] = turned / head
-  if 'rms_norm_eps' in fields:  # the shortest decimal of the stored float32
+  if isinstance(
+    fields.get('rms_norm_eps'), float
+  ):  # the shortest decimal of the stored float32
     fields['rms_norm_eps'] = float(str(np.float32(fields['rms_norm_eps'])))
   fields['model_type'] = arch
   fields['tie_word_embeddings'] = 'output.weight' not in shapes
@@ -161,10 +165,12 @@ def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
 def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
   """The ids that begin, end and pad, as a `generation_config.json`."""
   token = lambda name: value(reader, f'tokenizer.ggml.{name}_token_id')
-  ends = {token('eos'), token('eot'), token('eom')} - {None}
+  ends = [token(x) for x in ('eos', 'eot', 'eom') if token(x) is not None]
+  if all(isinstance(i, int) for i in ends):  # others are refused, as they are
+    ends = sorted({*ends})
   generation = {
     'bos_token_id': token('bos'),
-    'eos_token_id': sorted(ends) or None,
+    'eos_token_id': ends or None,
     'pad_token_id': token('padding'),
   }
   return {name: ids for name, ids in generation.items() if ids is not None}
@@ -241,7 +247,9 @@ def _llama3_scaling(reader: GGUFReader, fields) -> dict[str, Any]:
   theta = float(fields.get('rope_theta', 10_000.0))
   frequency = rope_frequencies(2 * len(factors), theta, None)
   scaled = rope_frequencies(2 * len(factors), theta, scaling)
-  if not np.allclose(frequency / factors, scaled, rtol=1e-4):
+  if 2 * len(factors) != fields.get('head_dim', 2 * len(factors)) or (
+    not np.allclose(frequency, scaled * factors, rtol=1e-4)
+  ):
     raise ValueError(
       f'{ROPE_FACTORS} is not the scaling of a Llama 3 release (factor, low 1, '
       'high 4, original 8192): load the Hugging Face folder instead'

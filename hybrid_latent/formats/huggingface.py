@@ -31,7 +31,7 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
   the index means nothing, as in transformers. Files are memory mapped; a tensor
   is read when its `read` is called."""
   folder = Path(folder)
-  if (folder / FILE).exists():
+  if os.path.lexists(folder / FILE):
     return file_tensors(folder / FILE)
   if not (folder / INDEX).exists():
     raise _no_weights(folder)

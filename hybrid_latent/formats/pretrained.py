@@ -55,6 +55,10 @@ class Wheel(NamedTuple):
   file: str  # inside the site-packages folder
 
 
+_WHOLE = (
+  ': accepted are tokenizer.ggml.tokens, merges and token_type of a byte-level '
+  'BPE, whole, and ids of its tokens'
+)
 OWNED = 'feedback.safetensors'
 PRESETS = {
   'smollm2-135m': Wheel(
@@ -197,7 +201,8 @@ def _from_gguf(path: Path) -> ModelFiles:
   _, tensors = fitted(config, gguf_tensors(reader))
   generation = gguf_generation(reader)
   check_ends(generation, config.vocab)
-  tokenizer = gguf_tokenizer(reader)
+  with reading(path, _WHOLE):
+    tokenizer = gguf_tokenizer(reader)
   check_ids(tokenizer, config.vocab)
   tokenizer = with_ends(tokenizer, generation)
   return ModelFiles(path, config, tensors, tokenizer, generation)

@@ -27,8 +27,9 @@ _OBJECTS = (
 )
 _TEXTS = 'merges.txt', 'chat_template.jinja'
 
-# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..
-_TAG = r'<[^<>]*(?:think|thought|reason)[^<>]*>'
+# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..,
+# [THINK] of Mistral, ◁think▷ of Kimi.
+_TAG = r'(?:<[^<>]*(?:think|thought|reason)[^<>]*>|\[/?THINK\]|◁/?think▷)'
 _ANSWER = 'Forty-two.'
 
 
@@ -49,7 +50,14 @@ def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
       folder, local_files_only=True, trust_remote_code=False
     )
     vocabulary = tokenizer.get_vocab()
-  for file, text, i in _declared(objects):
+  if not isinstance(longest := tokenizer.model_max_length, int | float):
+    raise ValueError(
+      f'{folder}/tokenizer_config.json: model_max_length = {longest!r:.80}: '
+      'accepted is a number, or none'
+    )
+  declared = [*_declared(folder, objects)]
+  _check_special(folder, objects, {text for _, text, _ in declared})
+  for file, text, i in declared:
     if (got := vocabulary.get(text)) != i:
       raise ValueError(
         f'{folder / file}: token {text!r} has the id {i}, and transformers '
@@ -157,9 +165,9 @@ def answer_opening(
   Qwen3 with enable_thinking=False; then `prefill`. Of a plain `template` it is
   the tags of thinking that it ends with.
   """
-  asked = re.search(rf'(?:{_TAG}\s*)*\Z', template)
-  begun = asked.group() if asked else ''
-  if not template:
+  if template:
+    begun = _tags_at_the_end(template)
+  else:
     begun = _begun_by_chat_template(tokenizer, system, switches)
   begun += prefill
   for token in tokenizer.added_tokens_decoder.values():
@@ -180,12 +188,19 @@ def _begun_by_chat_template(tokenizer, system: str, switches) -> str:
   asked = rendered(add_generation_prompt=True)
   before = _shared(asked, rendered())
   begun = turn = asked.removeprefix(before)
+  if not begun:  # it asks for an answer in any case
+    return _tags_at_the_end(asked)
   with suppress(TemplateError):  # of a template that wants more of an answer
     answered = rendered(('assistant', _ANSWER))
     if answered.startswith(before):
       turn = answered.removeprefix(before)
   header = re.split(f'{_TAG}|{_ANSWER}', turn)[0]
   return begun.removeprefix(_shared(begun, header))
+
+
+def _tags_at_the_end(text: str) -> str:
+  found = re.search(rf'(?:{_TAG}\s*)*\Z', text)
+  return found.group() if found else ''
 
 
 def _shared(text: str, other: str) -> str:
@@ -247,7 +262,25 @@ def _ids(entry: Any) -> list[Any]:
   return entry if isinstance(entry, list) else [] if entry is None else [entry]
 
 
-def _declared(objects: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+def _check_special(
+  folder: Path, objects: Mapping[str, Any], known: set[str]
+) -> None:
+  """ValueError for a token that is to begin or end a text and that there is
+  not: transformers gives it a new id, whose embedding nobody trained."""
+  for file in 'tokenizer_config.json', 'special_tokens_map.json':
+    for name in 'bos_token', 'eos_token':
+      token = objects.get(file, {}).get(name)
+      text = token.get('content') if isinstance(token, dict) else token
+      if known and text and text not in known:
+        raise ValueError(
+          f'{folder / file}: {name} = {text!r:.80}: accepted is a token of '
+          f'{FILE}'
+        )
+
+
+def _declared(
+  folder: Path, objects: Mapping[str, Any]
+) -> Iterator[tuple[str, str, int]]:
   """File, text and id of each token, as the files have them."""
   declared = objects.get(FILE, {})
   vocabulary = declared.get('model', {}).get('vocab')
@@ -258,4 +291,11 @@ def _declared(objects: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
   name = 'tokenizer_config.json'
   added = objects.get(name, {}).get('added_tokens_decoder') or {}
   for i, token in added.items():
+    if 'content' not in token:
+      raise ValueError(
+        f'{folder / name}: added_tokens_decoder: {i} = {token!r:.80}: accepted '
+        'is an object with its content'
+      )
     yield name, token['content'], int(i)
+  for text, i in objects.get('added_tokens.json', {}).items():
+    yield 'added_tokens.json', text, i

@@ -72,6 +72,8 @@ def decoder_config(
   sizes = {
     ours: whole_number(fields, theirs) for ours, theirs in FIELDS.items()
   }
+  if fields.get('layer_types') is not None and len(kinds) != sizes['layers']:
+    raise _refusal('layer_types', kinds, f'one for each of {sizes["layers"]}')
   heads, width = sizes['heads'], sizes['width']
   kv_heads = whole_number(fields, 'num_key_value_heads', heads)
   if heads % kv_heads:
@@ -130,7 +132,9 @@ def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
   """Base and scaling, from `rope_theta` and `rope_scaling`, or from
   `rope_parameters` (transformers 5), with the precedence of transformers."""
   rope = fields.get('rope_scaling') or fields.get('rope_parameters') or {}
-  if not isinstance(rope, Mapping):
+  if not isinstance(rope, Mapping) or any(
+    isinstance(value, Mapping) for value in rope.values()
+  ):
     raise _refusal('rope_scaling', rope, 'an object with a rope_type, or null')
   rope = {name: fields[name] for name in _BESIDE if name in fields} | dict(rope)
   theta = _number('rope_theta', rope.get('rope_theta', 10_000.0), 1)

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Literal
 
 from hybrid_latent.rewards import hrpo, math
-from hybrid_latent.rewards.latex import boxed
+from hybrid_latent.rewards.golds import Gold, texts
+from hybrid_latent.rewards.latex import boxed, same_boxes
 
 Judge = Literal['math', 'number', 'letter', 'latex']
 BOX = r'\boxed'
@@ -19,6 +20,7 @@ def final_answer(text: str, marker: str = BOX) -> str:
   r"""What the last \boxed{} holds, or what follows any other `marker`, without
   the spaces around it. '' where there is none; a box that does not close holds
   no answer."""
+  text = same_boxes(text) if marker == BOX else text
   _, found, rest = text.rpartition(marker)
   if not found or marker != BOX:
     return rest.strip() if found else ''
@@ -29,7 +31,7 @@ def final_answer(text: str, marker: str = BOX) -> str:
 def exact(
   completions: Sequence[str],
   *,
-  answer: Sequence[str | Sequence[str]],
+  answer: Sequence[Gold],
   marker: str = hrpo.DELIMITER,
   **_,
 ) -> list[float | None]:
@@ -41,7 +43,7 @@ def exact(
 
 def matches(
   found: Sequence[str],
-  golds: Sequence[str | Sequence[str]],
+  golds: Sequence[Gold],
   spelled: Callable[[str], str],
 ) -> list[float | None]:
   """1 where an answer is spelled as one of its gold answers is, else 0; None
@@ -56,7 +58,7 @@ def matches(
 def correct(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   kind: Judge = 'math',
   **_,
 ) -> list[float | None]:
@@ -68,11 +70,8 @@ def correct(
   return _JUDGES[kind](completions, answer=answer)
 
 
-def _spellings(
-  gold: str | Sequence[str], spelled: Callable[[str], str]
-) -> set[str]:
-  several = [gold] if isinstance(gold, str) else gold
-  return {spelled(one) for one in several} - {''}
+def _spellings(gold: Gold, spelled: Callable[[str], str]) -> set[str]:
+  return {spelled(one) for one in texts(gold)} - {''}
 
 
 _JUDGES: dict[str, Callable[..., list[float | None]]] = {

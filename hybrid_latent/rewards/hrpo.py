@@ -27,16 +27,29 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from hybrid_latent.rewards.latex import boxed, last_span, spelled
-from hybrid_latent.rewards.notation import last_number, plain, without_words
+from hybrid_latent.rewards.golds import Gold, texts
+from hybrid_latent.rewards.latex import boxed, last_span, spelled, unwrapped
+from hybrid_latent.rewards.notation import (
+  last_number,
+  plain,
+  whole_number,
+  without_words,
+)
 
 Kind = Literal['number', 'letter', 'latex']
 Parser = Literal['official', 'fixed']
 DELIMITER = '####'
 # What has one is more than its last number.
+# "B) Vitamin C", "The answer is (b).": the letter in front, or a lone one.
+_LABEL = re.compile(
+  r'(?:[A-Za-z ]*\b(?:answer|option|choice)(?: is\b)?)?\W*([A-Ja-j])'
+  r'(?: ?[)\]}:*.]++(?!\w)|\W*\Z)',
+  re.IGNORECASE,
+)
+_REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
 _FORMULA = re.compile(
   r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
-  r'|\b[A-Za-z] *[-+*/]'
+  r'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\b[A-Za-z] *[-+*/]'
 )
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
@@ -50,7 +63,7 @@ SYSTEM_PROMPT = (
 def gsm8k(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -61,7 +74,7 @@ def gsm8k(
 def choice(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -72,7 +85,7 @@ def choice(
 def boxed_math(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
@@ -87,7 +100,7 @@ def boxed_math(
 def correct(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   kind: Kind = 'number',
   parser: Parser = 'official',
   **_,
@@ -109,13 +122,15 @@ def parsed_answer(
   if answer.endswith('.'):
     answer = answer[:-1].strip()
   answer = _bare(answer)
-  if (kind, parser) == ('latex', 'fixed') and DELIMITER in text:
-    return _fixed_latex(answer, delimited=True)
+  if parser == 'fixed' and kind == 'latex':
+    return _fixed_latex(answer, delimited=DELIMITER in text)
+  if parser == 'fixed' and kind == 'letter':
+    return _fixed_letter(answer, delimited=DELIMITER in text)
   return _READERS[kind, parser](answer)
 
 
 def _rewards(
-  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
 ) -> list[float | None]:
   return [
     right if right is None or text.count(DELIMITER) == 1 else 0.0
@@ -126,20 +141,26 @@ def _rewards(
 
 
 def _matches(
-  completions: Sequence[str], golds: Sequence[str], kind: str, parser: str
+  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
 ) -> list[float | None]:
-  """None where 'fixed' cannot read the gold answer."""
+  """None without a gold answer, or where 'fixed' can read none."""
   read = [{parsed_answer(text, parser, kind)} for text in completions]
+  want = [
+    {_READERS[kind, parser](_bare(_gold(one, kind))) for one in texts(gold)}
+    for gold in golds
+  ]
   if (kind, parser) == ('latex', 'fixed'):
     # A gold answer may have dollars within: `$3$, $2$`.
     endings = [text.rpartition(DELIMITER)[2] for text in completions]
     read = [
-      one | {_fixed_spelling(end)}
+      {_valued(spelling) for spelling in one | {_fixed_spelling(end)}}
       for one, end in zip(read, endings, strict=True)
     ]
-  want = [_READERS[kind, parser](_bare(_gold(a, kind))) for a in golds]
+    want = [{*map(_valued, spellings)} for spellings in want]
+  if parser == 'fixed':
+    want = [spellings - {''} for spellings in want]
   return [
-    None if parser == 'fixed' and not gold else float(gold in one)
+    float(not gold.isdisjoint(one)) if gold else None
     for one, gold in zip(read, want, strict=True)
   ]
 
@@ -183,7 +204,8 @@ def _quotient(number: str) -> float:
 
 def _fixed_number(answer: str) -> str:
   """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
-  value = last_number(answer)
+  box = boxed(answer, r'\boxed')
+  value = last_number(box or answer)
   return '' if value is None else str(value)
 
 
@@ -194,10 +216,17 @@ def _official_letter(answer: str) -> str:
   )
 
 
-def _fixed_letter(answer: str) -> str:
-  """The last capital that stands alone and does not begin a phrase, as 'A' and
-  'I' do; else the last that stands alone; or a small letter that is all."""
+def _fixed_letter(answer: str, delimited: bool = True) -> str:
+  """What is in the box counts. Behind the delimiter a letter in front, as of an
+  option, is the answer; else the last capital that stands alone and does not
+  begin a phrase, as 'A' and 'I' do; else the last that stands alone; or a small
+  letter that is all."""
+  if box := boxed(answer, r'\boxed'):
+    answer, delimited = box, True
   answer = re.sub(r'\\[A-Za-z]+|_', ' ', unicodedata.normalize('NFKC', answer))
+  answer = _REFUSED.sub(' ', answer)
+  if label := _LABEL.match(answer) if delimited else None:
+    return label[1].upper()
   found = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
   found = found or re.findall(r'\b[A-J]\b', answer)
   alone = re.fullmatch(r'\W*([a-j])\W*', answer)
@@ -228,11 +257,17 @@ def _fixed_latex(answer: str, delimited: bool = False) -> str:
 
 def _fixed_spelling(answer: str) -> str:
   """Of all that `answer` holds: no dollars, and of a number no words."""
-  bare = plain(answer).replace('$', '').strip(' \n*').rstrip('.')
+  bare = plain(unwrapped(answer)).replace('$', '').strip(' \n*').rstrip('.')
   spelling = _lower(without_words(bare))
   if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
     spelling = spelling.replace(',', '')
   return spelling
+
+
+def _valued(spelling: str) -> str:
+  """0.50 and 1/2 are one number."""
+  value = whole_number(spelling)
+  return spelling if value is None else str(value)
 
 
 def _last(pattern: str, text: str) -> str:

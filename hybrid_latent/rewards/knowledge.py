@@ -7,18 +7,20 @@ letters, no punctuation, no articles, single spaces.
 
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 
 from hybrid_latent.rewards.answers import final_answer, matches
+from hybrid_latent.rewards.golds import Gold
 from hybrid_latent.rewards.hrpo import DELIMITER
 
-_NO_PUNCTUATION = str.maketrans('', '', string.punctuation)
+_PUNCTUATION = frozenset(string.punctuation)
 
 
 def knowledge(
   completions: Sequence[str],
   *,
-  answer: Sequence[str | Sequence[str]],
+  answer: Sequence[Gold],
   **_,
 ) -> list[float | None]:
   """1 where what follows the only `####` is one of the gold answers, else 0;
@@ -32,5 +34,10 @@ def knowledge(
 
 def normalised(text: str) -> str:
   """'The  U.S.A.!' is 'usa'."""
-  bare = text.lower().translate(_NO_PUNCTUATION)
+  text = unicodedata.normalize('NFKC', text).lower()
+  bare = ''.join(c for c in text if c not in _PUNCTUATION and not _is_mark(c))
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', bare).split())
+
+
+def _is_mark(character: str) -> bool:
+  return unicodedata.category(character)[0] == 'P'

@@ -9,6 +9,13 @@ import re
 _OPENS = re.compile(r'\\\[|\\\(|\$\$?')
 _CLOSES = {r'\[': r'\]', r'\(': r'\)', '$$': '$$', '$': '$'}
 _BRACE = re.compile('[{}]')
+_BOXES = re.compile(r'\\(?:boxed|fbox)\s*+\{')
+_WRAPPER = re.compile(
+  r'\\(?:text|textbf|textit|textrm|mbox|emph|mathrm|mathbf|mathit|boldsymbol'
+  r'|bm|boxed) *(?=\{)|\\[(\[]|\$\$?'
+)
+_BEFORE = re.compile(r'(?:\s|=|\\quad\b|\\displaystyle\b)*+')
+_MOST_WRAPPERS = 8
 _SPELLINGS = (
   ('\n', ''),
   (r'\!', ''),
@@ -34,12 +41,39 @@ def boxed(text: str, mark: str = 'boxed') -> str:
     return ''
   if not rest.startswith('{'):
     return rest.split('$')[0].strip()
+  end = _closing(rest)
+  return rest[1:end] if end else rest[1:]
+
+
+def same_boxes(text: str) -> str:
+  r"""\fbox{5} and \boxed {5} as \boxed{5}."""
+  return _BOXES.sub(r'\\boxed{', text)
+
+
+def unwrapped(latex: str) -> str:
+  r"""'\text{5}', '\[5\]', '$5$' and '= 5 \\' as '5': without what is around all
+  of it, at most eight times."""
+  for _ in range(_MOST_WRAPPERS):
+    latex = latex.rstrip().removesuffix('\\\\').removesuffix(r'\quad').rstrip()
+    before, latex = latex, _BEFORE.sub('', latex, count=1)
+    if wrapper := _WRAPPER.match(latex):
+      rest, close = latex[wrapper.end() :], _CLOSES.get(wrapper[0], '}')
+      end = _closing(rest) if close == '}' else rest.find(close)
+      if end > 0 and end + len(close) == len(rest):
+        latex = rest[close == '}' : end]
+    if latex == before:
+      break
+  return latex
+
+
+def _closing(text: str) -> int:
+  """Where the brace that begins a text closes, 0 where it does not."""
   depth = 0
-  for brace in _BRACE.finditer(rest):
+  for brace in _BRACE.finditer(text):
     depth += 1 if brace.group() == '{' else -1
     if depth == 0:
-      return rest[1 : brace.start()]
-  return rest[1:]
+      return brace.start()
+  return 0
 
 
 def last_span(text: str) -> str:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.rewards.answers import Judge, correct
+from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, spelled
 
 _SENTENCE_END = re.compile(r'[.!?](?=\s|$)|\n')
@@ -18,7 +19,7 @@ _SENTENCE_END = re.compile(r'[.!?](?=\s|$)|\n')
 def shorter_better(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   completion_ids: Sequence[Sequence[int]],
   kind: Judge = 'math',
   alpha: float = 2.0,
@@ -53,7 +54,7 @@ def shorter_better(
 def lc_r1(
   completions: Sequence[str],
   *,
-  answer: Sequence[str],
+  answer: Sequence[Gold],
   completion_ids: Sequence[Sequence[int]],
   kind: Judge = 'math',
   end: str = '</think>',
@@ -115,13 +116,14 @@ def soft_overlong(
   return [-min(max(n, 0), buffer) / buffer for n in over]
 
 
-def _kept(text: str, gold: str, end: str) -> int:
+def _kept(text: str, gold: Gold, end: str) -> int:
   """Characters of a completion that remain when its thinking stops after the
   sentence that first spells the gold answer; all of them if none does."""
   thinking = text.partition(end)[0]
-  spellings = '|'.join(map(re.escape, _spellings(gold)))
+  spellings = [x for one in texts(gold) for x in _spellings(one)]
+  choice = '|'.join(map(re.escape, spellings))
   # Not within a word or a longer number: 14 is not in 3,140 or 14.5.
-  number = rf'(?<!\w)(?<!\d[.,])(?:{spellings})(?!\w|[.,]\d)'
+  number = rf'(?<!\w)(?<!\d[.,])(?:{choice})(?!\w|[.,]\d)'
   revealed = re.search(number, thinking)
   stop = revealed and _SENTENCE_END.search(thinking, revealed.end())
   return len(text) - (len(thinking) - stop.end() if stop else 0)

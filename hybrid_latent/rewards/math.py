@@ -15,14 +15,16 @@ it still takes more than `seconds` of CPU time, it is not judged.
 import logging
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
 from hybrid_latent.ranges import Pattern, PositiveFloat
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
-from hybrid_latent.rewards.latex import boxed
+from hybrid_latent.rewards.golds import Gold, texts
+from hybrid_latent.rewards.latex import boxed, same_boxes, unwrapped
 from hybrid_latent.rewards.magnitude import bits
-from hybrid_latent.rewards.notation import plain, without_words
+from hybrid_latent.rewards.notation import plain, whole_number, without_words
 
 try:
   from math_verify import (
@@ -45,13 +47,21 @@ _BOX = r'\boxed'
 _CHARACTERS, _SEARCHED, _DEPTH, _DIGITS, _BITS = 1_000, 2_000, 8, 100, 10_000
 _GOLD_SECONDS = 30.0  # of CPU time: a gold answer is trusted
 _BRACKET = re.compile(r'[({\[]|[)}\]]')
-_DOLLAR = re.compile(r'(?<!\\)\$')
+_SPAN = re.compile(r'(?<!\\)(?:\$|\\[(\[])')
+_PERCENT = re.compile(r' *\\?%\Z')
+_DEGREES = re.compile(r' *\^ *\{? *\\circ *\}?\Z')
+_NAMED = re.compile(r'[A-Za-z] *= *')
+_STATED = re.compile(r'####|\banswer(?: is\b)?', re.IGNORECASE)
+_TUPLE = re.compile(r'[(\[][^()\[\]]*,[^()\[\]]*[)\]]')
+_SET = re.compile(r'\\\{[^{}]*,.*\\\}', re.DOTALL)
+# math-verify rounds to six decimals, which are all of a small number.
+_TOLERANCE = Fraction(1, 10_000)
 
 
 def accuracy(
   completions: Sequence[str],
   *,
-  answer: Sequence[str | Sequence[str]],
+  answer: Sequence[Gold],
   seconds: PositiveFloat = 3.0,
   **_,
 ) -> list[float | None]:
@@ -86,26 +96,33 @@ def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
   return [float(whole.fullmatch(text) is not None) for text in completions]
 
 
-def equal(
-  text: str, gold: str | Sequence[str], seconds: float = 3.0
-) -> float | None:
+def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
   """`accuracy` of one completion."""
-  several = [gold] if isinstance(gold, str) else gold
-  each = [_equal(text, one, seconds) for one in several]
+  each = [_equal(text, one, seconds) for one in texts(gold) if one.strip()]
   if 1.0 in each:
     return 1.0
   return None if None in each or not each else 0.0
 
 
 def _equal(text: str, gold: str, seconds: float) -> float | None:
+  gold, text = same_boxes(gold), same_boxes(text)
   want = _gold(gold)
   if not want:
     return None
   in_box = _BOX in text
   found = boxed(text, _BOX) if in_box else text
-  if _bare(found) == _bare(boxed(gold, _BOX) or gold):
+  bare, wanted = _bare(found), _bare(boxed(gold, _BOX) or gold)
+  if bare == wanted:
     return 1.0  # whatever sympy makes of it
+  said = '' if in_box else _stated(text)
+  if said and (said == wanted or _same_number(said, wanted)):
+    return 1.0
   if in_box and _too_large(found):
+    return 0.0
+  if (same := _same_number(bare, wanted)) is not None:
+    return float(same)
+  forms = [_form(bare), _form(wanted)]
+  if all(forms) and forms[0] != forms[1]:
     return 0.0
   # math-verify takes two boxes of one sentence for a set.
   latex = _box(found) if in_box else _ending(text)
@@ -114,7 +131,7 @@ def _equal(text: str, gold: str, seconds: float) -> float | None:
       read = _read(latex)
       if any(bits(value) > _BITS for value in read):
         return 0.0
-      return float(verify(list(want), read, timeout_seconds=0))
+      return float(_verified(want, read))
   except CPULimitExceededError:
     return None
 
@@ -126,7 +143,7 @@ def _gold(gold: str) -> tuple[Any, ...]:
   latex = boxed(gold, _BOX)
   if not _bare(latex or gold):
     return ()
-  marked = plain(gold) if _DOLLAR.search(gold) else f'${_clean(gold)}$'
+  marked = plain(gold) if _SPAN.search(gold) else f'${_clean(gold)}$'
   try:
     with cpu_limit(_GOLD_SECONDS):
       return tuple(
@@ -141,7 +158,7 @@ def _warm() -> None:
   """The first parse and the first comparison build tables of grammar, up to a
   second of CPU time that is no completion's."""
   for one, other in ((r'$\frac{x}{2}$', '$x/3$'), (r'$x \le 2$', '$x<3$')):
-    verify(_read(one), _read(other), timeout_seconds=0)
+    _verified(_read(one), _read(other))
 
 
 def _read(text: str) -> list[Any]:
@@ -153,11 +170,55 @@ def _box(latex: str) -> str:
 
 
 def _clean(latex: str) -> str:
-  return without_words(plain(latex).strip().rstrip('.').rstrip())
+  return without_words(plain(unwrapped(latex)).strip().rstrip('.').rstrip())
+
+
+def _verified(want: Sequence[Any], read: Sequence[Any]) -> bool:
+  return verify(
+    [*want], [*read], allow_set_relation_comp=True, timeout_seconds=0
+  )
 
 
 def _bare(latex: str) -> str:
-  return latex.strip().strip('$').strip()
+  """Without what is around it, the parentheses of a letter, too."""
+  letter = re.fullmatch(r'\(([A-Z])\)', bare := unwrapped(latex).strip('$ '))
+  return letter[1] if letter else bare
+
+
+def _stated(text: str) -> str:
+  """What stands behind the last "The answer is", "Answer:" or ####."""
+  ending = text[-_CHARACTERS:]
+  starts = [found.end() for found in _STATED.finditer(ending)]
+  said = ending[starts[-1] :] if starts else ''
+  return _bare(said.lstrip(' :*').rstrip(' *.\n').removesuffix('</answer>'))
+
+
+def _form(latex: str) -> str:
+  """math-verify does not tell {1, 2} from (1, 2)."""
+  if _SET.fullmatch(latex):
+    return 'set'
+  return 'tuple' if _TUPLE.fullmatch(latex) else ''
+
+
+def _same_number(found: str, gold: str) -> bool | None:
+  """Whether two numbers are equal; None where one is no number alone, or where
+  they are so near that one may be rounded."""
+  if max(len(found), len(gold)) > _CHARACTERS:
+    return None
+  values = [_DEGREES.sub('', _clean(text)) for text in (found, gold)]
+  if not all(map(_NAMED.match, values)):
+    values = [_NAMED.sub('', text) for text in values]
+  scales = [100 if _PERCENT.search(text) else 1 for text in values]
+  one, other = [whole_number(_PERCENT.sub('', text)) for text in values]
+  if one is None or other is None:
+    return None
+  # 50% is 50 as well as 0.5.
+  others = {other, other * scales[0] / scales[1]}
+  if one in others:
+    return True
+  if any(abs(one - x) <= _TOLERANCE * abs(x) for x in others):
+    return None
+  return False
 
 
 def _ending(text: str) -> str:

@@ -10,13 +10,34 @@ import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
 
-_SEPARATORS = re.compile(r'(?<!\\)\\[,;:! ]|~|\{,\}')
+_SEPARATORS = re.compile(r'(?<!\\)\\[,;:! ]|~|\{[.,]\}')
+# Markdown's emphasis, not a product or a power; HTML and special tokens.
+_EMPHASIS = re.compile(
+  r'(?<![\w)}\]*])(\*{1,3})(?=[^\s*])([^*\n]++)\1(?![\w*])'
+)
+_TAGS = re.compile(
+  r'</[A-Za-z][\w-]*+>|<[A-Za-z][\w-]++/?>|<\|[\w-]++\|>', re.ASCII
+)
 _CURRENCY = re.compile(
   r'\\text\{ ?(?:\\\$|\$) ?\}|\\(?:\$|pounds|euro|textdollar)(?![A-Za-z])'
   '|[€£¥₹₽₩₪₺₫฿¢]'
+  r'|(?<![A-Za-z])(?:USD|EUR|GBP|JPY|CNY|INR|CHF|Rs\.?)(?= ?[-\d])'
 )
-# Three digits each behind one blank or underscore: 12 345 678 is one number.
-_GROUPS = re.compile(r'(?<![\w.,])\d{1,3}(?:[ _]\d{3})++(?!\d)', re.ASCII)
+# Three digits each behind one mark: 12 345 678 and 12'345'678 are one number.
+_GROUPS = re.compile(r"(?<![\w.,])\d{1,3}(?:[ _'’]\d{3})++(?!\d)", re.ASCII)
+_REPEATING = re.compile(
+  r'(?<![\d.,])(\d{0,9})\.(\d{0,9})\\(?:overline|bar) *\{ *(\d{1,9}) *\}',
+  re.ASCII,
+)
+_NEGATIVE = re.compile(
+  r'(?<![\d)] )\b(?:minus|negative) +(?=[$\d.\\])', re.IGNORECASE | re.ASCII
+)
+_OPERATORS = (
+  (re.compile(r'(?<=[\w)}])\*\*(?=[\w({-])'), '^'),
+  (re.compile(r'(?<=\d) *[xX] *(?=10 *\^)'), r'\\times '),
+  (re.compile(r'(?<![A-Za-z\\])pi(?![A-Za-z])'), r'\\pi '),
+  (re.compile(r'\\varnothing(?![A-Za-z])'), r'\\emptyset'),
+)
 _SCIENTIFIC = re.compile(
   r'(?<![\w.])(\d++(?:\.\d*+)?|\.\d++)[eE]([-+]?\d{1,3})(?![\w.]\w|\w)',
   re.ASCII,
@@ -25,29 +46,53 @@ _MIXED = re.compile(
   r'(?<![\w.,/^])(\d{1,9}) +(\d{1,9}) ?/ ?(\d{1,9})(?![\w/])', re.ASCII
 )
 _POWERS = re.compile('[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+')
-# "It is 14 square cm.": no LaTeX command, which may be a number, and no single
-# letter beside the number without a blank, which may be a variable.
+# "It is 14 square cm.", "5 m/s": no LaTeX command, which may be a number, and
+# no single letter, which may be a variable.
+_UNIT = r'(?:[kcm]?m|[km]?g|[hs]|ft|in|mi|yd|[kM]?[JW]|mol|min|hr|sec)'
 _WORDS = re.compile(
   r"(?:[A-Za-z]{2}[A-Za-z':,]*+(?: +[A-Za-z':,]++)*+ +)?"
   r'([-+]?(?:\d[\d,]*+(?:\.\d*+)?|\.\d++)(?:/\d++)?)'
-  r'(?:(?: +[A-Za-z]|[A-Za-z]{2})[A-Za-z. ]*)?',
+  rf'(?: *{_UNIT} *(?:\^ *\{{?[23]\}}?|/ *{_UNIT}(?: *\^ *\{{?[23]\}}?)?)'
+  r'| *[A-Za-z]{2}[A-Za-z. ]*)?',
   re.ASCII,
 )
-_FRACTION = re.compile(
-  r'\\[dtc]?frac *(?:\{ *(-?[\d.,]+) *\}|(\d)) *(?:\{ *([\d.,]+) *\}|(\d))',
+_VALUE = r'-?[\d.,]++'
+_RATIO = re.compile(
+  rf'(?:\{{ *|(?<![\d.,-]))({_VALUE}) *\\over(?![a-z]) *({_VALUE})(?: *\}})?'
+  rf'|\( *({_VALUE}) *\) */ *\( *({_VALUE}) *\)'
+  r'|(?<![\w.,])([\d.,]++) */ *(-[\d.,]++)',
   re.ASCII,
+)
+_PART = rf'(?:\{{ *({_VALUE}) *\}}|(\d))'
+_FRACTION = re.compile(
+  rf'(\d *)?(- *)?\\[dtc]?frac *{_PART} *{_PART}', re.ASCII
+)
+_ENCLOSED = re.compile(
+  r'- *(?:\\(?:text|math|boxed)[a-z]* *)?[({] *(\d[\d.,]*+) *[)}]', re.ASCII
 )
 _DIGITS = r'(?:\d++(?:[.,_]\d++)*+|\.\d++(?:[.,_]\d++)*+)'
 # The exponent of a unit and the number in a name, m^2 and A4, are none.
 _NUMBER = re.compile(
-  r'(?<![A-Za-z])(?<!\^)(?<![\^_]\{)(?P<sign>(?:(?<![\w)}\]])-|\A *- *)?)'
+  r'(?<![A-Za-z\d])(?<!\d[./])(?<!\^)(?<![\^_]\{)'
+  r'(?P<sign>(?:(?<![\w)}\]])-|(?:\A|(?<=[=:(])) *- *)?)'
   rf'(?:(?P<whole>\d{{1,9}}) +(?={_DIGITS} ?/))?'
   rf'(?P<above>{_DIGITS})(?: ?/ ?(?P<below>{_DIGITS}))?'
   r'(?: *(?:\\times|\\cdot|\*|x) *10 *\^ *\{?(?P<ten>[-+]?\d++)\}?)?'
-  r'(?: *\^ *\{?(?P<power>[-+]?\d++)\}?)?',
+  r'(?: *\^ *\{?(?P<power>[-+]?\d++)(?![.,]\d|/)\}?)?',
   re.ASCII,
 )
-_GROUPED = re.compile(r'(?:\d{1,3}(?:,\d{3})++|\d*+)(?:\.\d+)?', re.ASCII)
+# Beside these a number is a part of something that is not read.
+_FUNCTION = r'\\?(?:sqrt|log|ln|lg|exp|sin|cos|tan|cot|sec|csc|binom)'
+_PART_BEFORE = re.compile(
+  rf'(?:{_FUNCTION}(?:_\{{?\w*\}}?|\[\w*\])?|\\pm) *[({{]* *\Z'
+)
+_PART_AFTER = re.compile(
+  rf' *(?:{_FUNCTION}|\\pi)(?![a-z])| *\^ *[({{]? *(?:[-+]?[\d.]|[a-z]\b)'
+  r'|[ijknxyz](?![A-Za-z])'
+)
+_GROUPED = re.compile(
+  r'(?:\d{1,3}(?:,\d{3})++|\d{1,2}(?:,\d{2})+,\d{3}|\d*+)(?:\.\d+)?', re.ASCII
+)
 _MOST_DIGITS = 1000
 
 
@@ -55,8 +100,12 @@ def plain(text: str) -> str:
   r"""'－５ ½' is '-5\frac{1}{2}', '1 000' and '1\,000' are '1000', '1e3' is
   '1\times 10^{3}', '€5' is '5', 'x²' is 'x^{2}'."""
   text = _POWERS.sub(_power, text).translate(_CHARACTERS)
+  text = _EMPHASIS.sub(r'\2', _TAGS.sub(' ', text).replace('`', ''))
   text = _SEPARATORS.sub(_separator, _CURRENCY.sub('', text))
-  text = _GROUPS.sub(lambda m: re.sub('[ _]', '', m[0]), text)
+  text = _NEGATIVE.sub('-', _REPEATING.sub(_repeating, text))
+  for mark, operator in _OPERATORS:
+    text = mark.sub(operator, text)
+  text = _GROUPS.sub(lambda m: re.sub("[ _'’]", '', m[0]), text)
   text = _SCIENTIFIC.sub(r'\1\\times 10^{\2}', text)
   return _MIXED.sub(r'\1\\frac{\2}{\3}', text)
 
@@ -72,19 +121,37 @@ def last_number(text: str) -> Fraction | None:
   cannot be read.
 
   A comma parts thousands, a dot decimals: 1.000 is 1, and 1.000,5 or 1,00
-  cannot be read. 3 1/2, 3½ and 3\frac{1}{2} are one number; 50% is 50; 1e3,
-  2*10^3 and 2^10 are values. A minus sign belongs to the number unless it
-  stands behind another, as in 9-5. More than 1,000 digits cannot be read.
+  cannot be read; nor can a part of a formula, as in \sqrt{2} and 2x. 3 1/2, 3½
+  and 3\frac{1}{2} are one number; 50% is 50; 1e3, 2*10^3 and 2^10 are values.
+  A minus sign belongs to the number unless it stands behind another, as in 9-5.
+  More than 1,000 digits cannot be read.
   """
-  text = _FRACTION.sub(r' \1\2/\3\4 ', plain(text))
-  text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
+  text = _prepared(text)
   found = [*_NUMBER.finditer(text)]
-  return _value(found[-1]) if found else None
+  if not found or _PART_AFTER.match(text, found[-1].end()):
+    return None
+  start = found[-1].start()
+  if _PART_BEFORE.search(text[max(start - 40, 0) : start]):
+    return None
+  return _value(found[-1])
+
+
+def whole_number(text: str) -> Fraction | None:
+  r"""The value of a text that is one number and no more, else None."""
+  found = _NUMBER.fullmatch(_prepared(text).strip())
+  return _value(found) if found else None
+
+
+def _prepared(text: str) -> str:
+  text = re.sub(r'\\div *', '/', plain(text))
+  text = re.sub(r'- ?\$ ?', '-', text).replace('$', ' ')
+  text = _FRACTION.sub(_fraction, _RATIO.sub(_ratio, text))
+  return re.sub(r'\^ *\( *(-?\d++) *\)', r'^{\1}', _ENCLOSED.sub(r'-\1', text))
 
 
 def _value(found: re.Match) -> Fraction | None:
   parts = {name: found[name] or '' for name in ('whole', 'above', 'below')}
-  exponents = [found[name] or '0' for name in ('ten', 'power')]
+  exponents = [found['ten'] or '0', found['power'] or '1']
   if any(not _GROUPED.fullmatch(part) for part in parts.values()):
     return None
   whole, above, below = (part.replace(',', '') for part in parts.values())
@@ -95,18 +162,43 @@ def _value(found: re.Match) -> Fraction | None:
     return None
   try:
     value = Fraction(whole or 0) + Fraction(above) / Fraction(below or 1)
-    value = value ** (power or 1) * Fraction(10) ** ten
+    value = value**power * Fraction(10) ** ten
   except ZeroDivisionError:
     return None
   return -value if '-' in found['sign'] else value
+
+
+def _ratio(found: re.Match) -> str:
+  above, below = [part for part in found.groups() if part]
+  return rf'\frac{{{above}}}{{{below}}}'
+
+
+def _fraction(found: re.Match) -> str:
+  r"""3\frac{1}{2} as 3 1/2, and the sign of another in front of it."""
+  before, minus, *parts = found.groups()
+  above, below = [part for part in parts if part]
+  negative = (above[0] == '-') != (below[0] == '-')
+  if minus:
+    sign = '+' if negative else '-'
+  else:
+    sign = ' -' if negative else ' '
+  return f'{before or ""}{sign}{above.strip("-")}/{below.strip("-")} '
 
 
 def _power(found: re.Match) -> str:
   return f'^{{{unicodedata.normalize("NFKC", found[0])}}}'
 
 
+def _repeating(found: re.Match) -> str:
+  """0.1\\overline{6} is (16 - 1) / 90."""
+  whole, once, again = found.groups()
+  above = int(whole + once + again) - int(whole + once or '0')
+  value = Fraction(above, (10 ** len(again) - 1) * 10 ** len(once))
+  return rf'\frac{{{value.numerator}}}{{{value.denominator}}}'
+
+
 def _separator(found: re.Match) -> str:
-  return {r'\!': '', '{,}': ','}.get(found[0], ' ')
+  return {r'\!': '', '{,}': ',', '{.}': '.'}.get(found[0], ' ')
 
 
 def _characters() -> Iterator[tuple[str, str]]:
@@ -122,9 +214,12 @@ def _characters() -> Iterator[tuple[str, str]]:
   for fraction in '½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒':
     above, below = unicodedata.normalize('NFKC', fraction).split('⁄')
     yield fraction, rf'\frac{{{above}}}{{{below}}}'
-  for code in range(0x0660, 0x0E60):
-    if (digit := unicodedata.decimal(chr(code), None)) is not None:
-      yield chr(code), str(digit)
+  for first, end in ((0x0660, 0xABFA), (0x104A0, 0x1E960), (0x1FBF0, 0x1FBFA)):
+    for code in range(first, end):
+      if (digit := unicodedata.decimal(chr(code), None)) is not None:
+        yield chr(code), str(digit)
+  yield from ((chr(0x245F + n), str(n)) for n in range(1, 21))  # in circles
+  yield from (('٫', '.'), ('٬', ','), ('∅', r'\emptyset '))
   yield from _COMMANDS.items()
 
 

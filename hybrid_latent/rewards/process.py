@@ -31,6 +31,7 @@ class Worker:
   def __init__(self, setup: bytes):
     self._setup = setup
     self._reaping = threading.Lock()
+    self._requests_made = 0
     self._begin()
 
   def wait_ready(self) -> None:
@@ -55,7 +56,14 @@ class Worker:
     """The answer to a request. ConnectionError where the process died,
     TimeoutError where it took longer; it is then gone, with all it started."""
     self.wait_ready()
-    return self._exchange(line, seconds)
+    self._requests_made += 1
+    number = self._requests_made
+    request = b'{"request": %d, ' % number + line.removeprefix(b'{')
+    answer = self._exchange(request, seconds)
+    if not isinstance(answer, dict) or answer.get('request') != number:
+      self.end()
+      raise ConnectionError('its worker answered nonsense')
+    return answer
 
   def kill(self) -> None:
     """The process, and whatever a reward has started in it."""

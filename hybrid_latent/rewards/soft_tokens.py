@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hybrid_latent.ranges import PositiveFloat
 from hybrid_latent.rewards import math
 from hybrid_latent.rewards.answers import BOX, final_answer
+from hybrid_latent.rewards.golds import Gold
 
 # Plain text, no chat template. It holds other braces than those of the
 # question: fill it with PROMPT.replace('{question}', question).
@@ -34,7 +35,7 @@ CLOSING = (' \\boxed{', 'The final answer is: \\boxed{')
 def soft_tokens(
   completions: Sequence[str],
   *,
-  answer: Sequence[str | Sequence[str]],
+  answer: Sequence[Gold],
   right: float = 100.0,
   boxed: float = 10.0,
   marker: str = BOX,

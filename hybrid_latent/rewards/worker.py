@@ -1,7 +1,8 @@
 """A process that calls reward functions on texts that a model wrote.
 
 `python -m hybrid_latent.rewards.worker` is what a `Grader` starts. It reads one
-JSON object a line and answers each with one:
+JSON object a line and answers each with one, which repeats its 'request', a
+number, so that what a reward writes into the pipe is no answer:
 
   {'rewards': {name: {'function': 'module:name', 'kwargs': {..}}}, 'memory': n}
     -> {'ready': true}, or {'error': what is wrong with which reward}
@@ -31,11 +32,13 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from numbers import Number
 from typing import IO, Any, cast
 
 from hybrid_latent.rewards.process import MARK, family, kill_all
 
+_LARGEST = 3.4028234663852886e38  # of float32
 _LIMITS = MemoryError, RecursionError, TimeoutError
 
 
@@ -56,7 +59,8 @@ def main() -> None:
   reply({'ready': True})
   home, pid = os.getcwd(), os.getpid()
   while True:
-    answer = _answered(functions, json.loads(inbox.get()))
+    request = json.loads(inbox.get())
+    answer = _answered(functions, request) | {'request': request['request']}
     if os.getpid() != pid:  # a reward forked, and its child came back, too
       os._exit(0)
     reply(answer)
@@ -69,12 +73,12 @@ def main() -> None:
 def _pipes() -> tuple[IO[str], Callable[[dict], None]]:
   """Both ends of the conversation, out of reach of what a reward prints."""
   lines = os.fdopen(os.dup(0), encoding='ascii')
-  out = os.fdopen(os.dup(1), 'w', encoding='ascii')
+  out, written = os.fdopen(os.dup(1), 'w', encoding='ascii'), json.dumps
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   os.dup2(2, 1)
 
   def reply(message: dict) -> None:
-    out.write(json.dumps(message) + '\n')
+    out.write(written(message) + '\n')
     out.flush()
 
   return lines, reply
@@ -138,7 +142,9 @@ def _answered(functions: Mapping[str, tuple], request: dict) -> dict:
         _check_signature(function, request['signature'], kwargs)
         continue
       _check_signature(function, request['columns'], kwargs)
-      given = function(completions, **request['columns'], **kwargs)
+      # Its own copies: what it changes, no other reward and no group sees.
+      texts, columns, own = deepcopy((completions, request['columns'], kwargs))
+      given = function(texts, **columns, **own)
       rewards[name] = _numbers(given, len(completions))
     except BaseException as error:  # SystemExit, and timeouts of math-verify
       rewards[name] = [None] * len(completions)
@@ -180,8 +186,8 @@ def _numbers(given: Any, count: int) -> list[float | None]:
         f'returned {x!r:.80}, a {type(x).__name__}, instead of a number'
       )
   numbers = [None if x is None else float(cast(Any, x)) for x in plain]
-  if any(x is not None and math.isinf(x) for x in numbers):
-    raise ValueError(f'an infinite reward in {numbers}')
+  if any(x is not None and abs(x) > _LARGEST for x in numbers):
+    raise ValueError(f'an infinite reward, as float32, in {numbers}')
   return [None if x is None or math.isnan(x) else x for x in numbers]
 
 

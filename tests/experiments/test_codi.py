@@ -121,9 +121,9 @@ def test_the_projector_goes_with_the_model(codi):
     np.testing.assert_array_equal(x, learned[f'0.feedback.inner.{name}'])
 
 
-def test_one_of_another_shape_is_left_alone(codi):
+def test_one_of_another_shape_is_refused(codi):
   config = sft_arithmetic.get_config(f'{codi.lesson.folder}/model,codi')
   with config.unlocked():
     config.feedback.inside.initial.width = 8
-  actor = sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))
-  assert actor.policy.feedback.inner.expand.shape[0] == 8
+  with pytest.raises(ValueError, match=r'inner.expand: \(32, 32\), expected'):
+    sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))

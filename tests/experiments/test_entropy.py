@@ -15,13 +15,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from experiments import entropy
-from experiments.policies import chat_ids, placed
+from experiments.policies import placed
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.hyrea import hyrea
 from hybrid_latent.curricula.steps import worked
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.jsonl import problems
 from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.tokenizer import chat_ids
 from tests.experiments import entropy_tiny
 from tests.experiments.entropy_tiny import ROWS, SIZE
 from tests.experiments.processes import child, finished, started
@@ -260,12 +261,11 @@ def test_an_example_can_be_read():
   )
 
 
-def test_the_examples_are_what_the_curriculum_makes(run, config, tokenizer):
+def test_examples_are_what_the_curriculum_makes(run, config, tokenizer):
   tokenizer.add_tokens([*config.model.new_tokens])
   document = hyrea(tokenizer, **config.curriculum.kwargs).document
   rows = [row for row in lines(run / 'steps.jsonl') if row['steps']]
-  text = (run / 'examples.txt').read_text()
-  texts = text.split('At stage 2:\n')[1:]
+  texts = (run / 'examples.txt').read_text().split('At stage 2:\n')[1:]
   assert len(texts) == entropy.EXAMPLES
   for row, shown in zip(rows, texts, strict=False):
     made = document([], row, 2, random.Random(0)).tokens
@@ -292,10 +292,9 @@ def test_killed_processes_go_on_to_the_same_file(run, model_folder, tmp_path):
   assert 1 < len(done) < ROWS // 2
   finished(command, tmp_path, processes=4)
   assert len(parts()) == ROWS // 2
-  assert {path: path.stat().st_mtime_ns for path in done} == done
-  ours, theirs = (lines(f / 'steps.jsonl') for f in (workdir, run))
-  for row, expected in zip(ours, theirs, strict=True):
-    np.testing.assert_allclose(
-      row.pop('entropies'), expected.pop('entropies'), atol=1e-4
-    )
+  assert all(path.stat().st_mtime_ns == done[path] for path in done)
+  both = (lines(f / 'steps.jsonl') for f in (workdir, run))
+  for row, expected in zip(*both, strict=True):
+    entropies = row.pop('entropies'), expected.pop('entropies')
+    np.testing.assert_allclose(*entropies, atol=1e-4)
     assert row == expected

@@ -59,11 +59,10 @@ def test_a_mistake_is_explained(changes, told, model_folder, tmp_path):
 
 
 def test_a_reward_that_cannot_be_called_ends_the_run(model_folder, tmp_path):
-  """Before anything is sampled."""
+  """Before anything is loaded."""
   config = rl_tiny.get_config(f'{model_folder},hrpo')
   config.rewards.digits.function = 'tests.faults.bad_rewards:no_columns'
-  told = "reward 'digits' .* can never work: got an unexpected keyword argument"
+  told = r"'tests\.faults\.bad_rewards:no_columns', .* write def reward\("
   with pytest.raises(ValueError, match=told):
     grpo.train(config, str(tmp_path))
-  assert not (tmp_path / 'metrics.jsonl').read_text()
-  assert not [*(tmp_path / 'checkpoints').iterdir()]
+  assert not [*tmp_path.iterdir()]

@@ -9,6 +9,7 @@ import pytest
 from experiments import grpo, lrt, sft
 from experiments.configs import sft_arithmetic
 from experiments.loop import NonFinite
+from hybrid_latent import optim
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.cluster import TrainingStopped
 from tests.experiments import lrt_tiny, rl_tiny, toy_trainer
@@ -56,12 +57,12 @@ def wait_for(folder):
     pytest.param(supervised, marks=pytest.mark.slow),
   ],
 )
-def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now):
-  """One step, after which nothing used to look at the parameters."""
+def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now, monkeypatch):
+  """One step, after which nothing used to look at the parameters. A config
+  with such a rate is refused; a schedule may still come to it."""
   module, config = trainer(model_folder)
   config.steps = 1
-  for group in config.optimizer.groups.values():
-    group.lr = NAN
+  monkeypatch.setattr(optim, '_schedule', lambda *given: lambda step: NAN)
   with quick_compiler(), pytest.raises(NonFinite) as error:
     module.train(config, str(tmp_path))
   assert str(error.value).startswith('step 0: loss ')
@@ -69,7 +70,7 @@ def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now):
   assert wait_for(tmp_path) == []
   left = {path.name for path in tmp_path.iterdir()}
   assert not left & {'model', 'reasoner'}
-  now(KIND, f'{module.__name__}, steps=1, lr=nan', error.value)
+  now(KIND, f'{module.__name__}, steps=1, a rate of nan', error.value)
 
 
 @pytest.mark.slow
@@ -81,9 +82,10 @@ def test_the_command_fails_with_a_sentence(model_folder, tmp_path, now):
            '--config.optimizer.groups.model.lr=nan',
            *[f'--config.{x}' for x in given]]  # fmt: skip
   with started(words, tmp_path, devices=1) as run:
-    assert run.codes() == [1]
+    assert run.codes() == [2]
   told = run.logs[0].read_text()
-  assert 'error: step 0: loss ' in told and 'Traceback' not in told
+  assert 'error: config.optimizer.groups.model.lr is nan: write a' in told
+  assert 'Traceback' not in told and not (tmp_path / 'run').exists()
   now(KIND, 'the command, lr=nan', told[told.index('error: ') :])
 
 

@@ -1,6 +1,7 @@
 """Checkpoints that something has damaged: what is wrong with which file, and
 the newest whole step instead."""
 
+import json
 import logging
 import re
 import shutil
@@ -64,6 +65,12 @@ def emptied(step: Path) -> None:
   step.mkdir()
 
 
+def redigest(step: Path, edit) -> None:
+  path = step / 'digests/digests.json'
+  saved = json.loads(path.read_text())
+  path.write_text(json.dumps({x: edit(x, *saved[x]) for x in saved}))
+
+
 KINDS = {
   'one flipped bit': (
     lambda step: flip(some_array(step)),
@@ -125,6 +132,14 @@ KINDS = {
   'digests garbled': (
     lambda step: (step / 'digests/digests.json').write_text('{"a": 3}'),
     'digests/digests.json is not what was saved',
+  ),
+  'a digest that is no text': (
+    lambda step: redigest(step, lambda name, size, digest: [size, []]),
+    'digests/digests.json is not what was saved',
+  ),
+  'the folder of another step': (
+    lambda step: shutil.copytree(step.parent / '1', emptied(step)),
+    'it was saved as step 1',
   ),
   'digests of nothing': (
     lambda step: (step / 'digests/digests.json').write_text('{}'),
@@ -219,6 +234,16 @@ def test_a_run_never_begins_anew_over_broken_checkpoints(folder, now):
   with pytest.raises(ValueError, match=wanted):
     checkpoints.save(3, STATE, NOTES)
   assert sorted(path.name for path in folder.iterdir()) == ['1', '2']
+
+
+def test_a_figure_that_is_not_a_number_is_never_the_best(tmp_path, now):
+  checkpoints = Checkpoints(str(tmp_path), keep=1, best='eval/x')
+  for step, figure in enumerate([float('nan'), 0.5, float('nan'), 0.25], 1):
+    checkpoints.save(step, STATE, NOTES, {'eval/x': figure})
+  checkpoints.close()
+  best = Checkpoints(str(tmp_path), best='eval/x').best
+  now('a best step', 'eval/x of NaN, 0.5, NaN, 0.25', best)
+  assert (best, checkpoints.steps) == (2, [2, 4])
 
 
 def test_a_step_that_is_not_there_is_told(folder):

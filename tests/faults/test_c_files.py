@@ -64,6 +64,10 @@ BROKEN = {
     data(WEIGHTS, b'PK\x03\x04archive'),
     r'MODEL/model\.safetensors is a zip file, .*save_pretrained',
   ),
+  'safetensors, a link to nowhere': (
+    lambda f: ((f / WEIGHTS).unlink(), (f / WEIGHTS).symlink_to('blob')),
+    r'model\.safetensors does not exist: it is a link to nowhere, fetch it',
+  ),
   'safetensors, a folder': (
     as_folder(WEIGHTS),
     r'MODEL/model\.safetensors is a folder: accepted is a file',
@@ -160,6 +164,17 @@ BROKEN = {
     data('config.json', b'{"vocab_size": 8, "vocab_size": 9}'),
     r"MODEL/config\.json: 'vocab_size' stands twice, as 8 and as 9",
   ),
+  'config, a kind of layer too many': (
+    edited('config.json', {'layer_types': ['full_attention'] * 3}),
+    r"MODEL/config\.json: layer_types = \['full.*: accepted is one for each",
+  ),
+  'config, rotations of each kind of layer': (
+    edited(
+      'config.json',
+      {'rope_parameters': {'full_attention': {'rope_theta': 1e6}}},
+    ),
+    r"MODEL/config\.json: rope_scaling = \{'full_attention': .*accepted is an",
+  ),
   'config, a folder': (
     as_folder('config.json'),
     r'MODEL/config\.json is a folder: accepted is a file',
@@ -210,6 +225,26 @@ BROKEN = {
   'tokenizer_config, a number for a token': (
     edited('tokenizer_config.json', {'eos_token': 5}),
     r'MODEL/tokenizer\.json: .*eos_token',
+  ),
+  'tokenizer_config, an end of text that there is not': (
+    edited('tokenizer_config.json', {'eos_token': '<|nope|>'}),
+    r"tokenizer_config\.json: eos_token = '<\|nope\|>': accepted is a token of",
+  ),
+  'tokenizer_config, a length that is a text': (
+    edited('tokenizer_config.json', {'model_max_length': 'x'}),
+    r"tokenizer_config\.json: model_max_length = 'x': accepted is a number",
+  ),
+  'tokenizer_config, an added token without its text': (
+    edited('tokenizer_config.json', {'added_tokens_decoder': {'0': {}}}),
+    r'tokenizer_config\.json: added_tokens_decoder: 0 = \{\}: accepted is an',
+  ),
+  'added_tokens, another id': (
+    data('added_tokens.json', b'{"<zz>": 380}'),
+    r"MODEL/added_tokens\.json: token '<zz>' has the id 380, and transformers",
+  ),
+  'special_tokens_map, an end of text that there is not': (
+    data('special_tokens_map.json', b'{"eos_token": {"content": "<|nope|>"}}'),
+    r"special_tokens_map\.json: eos_token = '<\|nope\|>': accepted is a token",
   ),
   'special_tokens_map, a list': (
     data('special_tokens_map.json', b'[]'),

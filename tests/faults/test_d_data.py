@@ -140,6 +140,11 @@ def test_fields_are_named(fields, raw, expected, config, tmp_path, now):
     ),
     ('question', "data.fields='question': write 'question=problem,answer=fin"),
     ('question=', "data.fields='question=': write 'question=problem,answer=f"),
+    (
+      'question=problem,answer=problem',
+      "data.fields='question=problem,answer=problem': question and answer are "
+      "both 'problem': write a column for each",
+    ),
     ('answer=a,answer=b', "data.fields='answer=a,answer=b': write each field"),
   ],
 )
@@ -222,6 +227,13 @@ def test_answers_alone_are_learnt_where_there_is_no_solution(
   assert tokenizer.decode(learnt.tokens[1:]) == '42<|end|>'
   hyrea = hyrea_sft_math.get_config('none')
   hyrea.data.path = str(tmp_path)
+  write(tmp_path / 'test.jsonl', ROWS)
+  write(tmp_path / 'train.jsonl', [ROWS[0] | {'solution': 'x'}, ROWS[0]])
+  assert message(partial(check_data, hyrea)).startswith('row 2: a row with the')
+  rows = train_rows(config)
+  learnt = worked_solutions(tokenizer).document([1], rows[1], 0, None)
+  assert tokenizer.decode(learnt.tokens[1:]) == '42<|end|>'
+  write(tmp_path / 'train.jsonl', ROWS)
   told = message(partial(check_data, hyrea))
   assert "accepted is 'solution'" in told
   assert told.endswith('data.fields=solution=NAME')

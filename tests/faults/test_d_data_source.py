@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -54,7 +55,28 @@ def drawn(split):
   yield from ROWS
 
 
+def positional(split, /):
+  return ROWS
+
+
+class Frame:
+  """As pandas.DataFrame has its rows."""
+
+  def iterrows(self):
+    return enumerate(ROWS)
+
+  def to_dict(self, orient):
+    assert orient == 'records'
+    return ROWS
+
+
 RIGHT = {
+  'problems(split, /)': positional,
+  'a DataFrame': lambda split: Frame(),
+  "rows as GSM8K's": lambda split: [
+    {'question': r['question'], 'answer': f'It is.\n#### {r["answer"]}'}
+    for r in ROWS
+  ],
   'problems(split)': by_name,
   'problems(which)': by_place,
   "problems(split='test', limit=9)": with_default,
@@ -76,9 +98,10 @@ RIGHT = {
 @pytest.mark.parametrize('tried', RIGHT)
 def test_a_plain_function_gives_rows(tried, now):
   found = rows(RIGHT[tried])
-  assert [*found] == READ
-  assert len(found) == 2 and found[-1] == READ[1]
-  assert digest(found) == digest(READ)
+  solved = [{name: row[name] for name in READ[0]} for row in found]
+  assert solved == READ
+  assert len(found) == 2 and found[-1]['answer'] == '5'
+  assert digest(found) == digest([*found])
   now('data.source', tried, [*found])
 
 
@@ -96,7 +119,37 @@ class Unreadable(Dataset):
     return json.loads('{' if index else json.dumps(ROWS[0]))
 
 
+def leaves(split):
+  raise SystemExit(3)
+
+
+class NoLength(Dataset):
+  def __len__(self):
+    raise TypeError('no length')
+
+
 WRONG = {
+  'an exit': (leaves, r'failed at .*_source.py, line \d+: SystemExit: 3'),
+  'a length that fails': (
+    lambda split: NoLength(),
+    r'failed at .*_source.py, line \d+: TypeError: no length',
+  ),
+  'no signature': (
+    dict,
+    "data.source='mine:problems': no signature .*accepted",
+  ),
+  'a column that is a number': (
+    lambda split: [ROWS[0] | {3: 4}],
+    'row 1: column 3 of .*: accepted are names that are texts',
+  ),
+  'half a surrogate pair': (
+    lambda split: [{'question': '\ud800', 'answer': 1}],
+    r"row 1: question = '\\ud800': accepted is what JSON has",
+  ),
+  'an integer of 5,000 digits': (
+    lambda split: [{'question': 'x', 'answer': 10**5000}],
+    'row 1: answer = int: accepted is what JSON has',
+  ),
   'an error in it': (
     broken,
     r"failed at .*_source.py, line \d+: KeyError: 'qu",
@@ -188,6 +241,7 @@ def test_its_fields_may_be_named(now):
 def test_a_module_beside_the_command(tmp_path, monkeypatch, now):
   (tmp_path / 'my_data.py').write_text(f'def problems(split): return {ROWS}')
   monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delitem(sys.modules, 'my_data', raising=False)
   problems = importlib.import_module('my_data').problems
   assert [*rows(problems)] == READ
   now('data.source', 'my_data.py', 'read')

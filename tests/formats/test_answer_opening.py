@@ -60,6 +60,9 @@ NO_ANSWERS = """
   {{- '[INST]' + m.content + '[/INST]' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ ' <thought>' }}{% endif %}"""
+ALWAYS = """
+{%- for m in messages %}{{ '<' + m.role + '>' + m.content }}{% endfor %}
+{{- '<assistant><think>\\n' }}"""
 SURE = """
 {%- for m in messages %}{{ '<' + m.role + '>' + m.content }}{% endfor %}
 {%- if add_generation_prompt %}{{ '<assistant>Sure: ' }}{% endif %}"""
@@ -82,6 +85,7 @@ def tokenizer():
     (HARMONY, True, ''),
     (NO_ANSWERS, True, '<thought>'),
     (SURE, True, 'Sure: '),
+    (ALWAYS, True, '<think>\n'),
   ],
 )
 def test_the_header_of_an_answer_is_no_part_of_it(
@@ -105,6 +109,8 @@ def test_a_template_without_thinking_puts_nothing_in_its_mouth(tokenizer):
     ('Question: {question}\nAnswer: ', ''),
     ('<think> and </think>, please. {question} Answer:', ''),
     ('<|user|>{question}<|assistant|><think>\n', '<think>\n'),
+    ('[INST]{question}[/INST][THINK]', '[THINK]'),
+    ('{question}◁think▷', '◁think▷'),
     ('{question} <think>\n\n</think>\n\n', '<think>\n\n</think>\n\n'),
   ],
 )

@@ -115,7 +115,12 @@ def test_a_reasoner_that_is_there_is_known_by_its_folder(folder, tmp_path):
   fields = to_huggingface(dataclasses.replace(MODEL, width=24))
   write_json(
     tmp_path / 'config.json',
-    {'backbone': fields, 'latents': 5, 'reads': 'prompt'},
+    {
+      'model_type': 'latent_reasoner',
+      'backbone': fields,
+      'latents': 5,
+      'reads': 'prompt',
+    },
   )
   initial = {'source': str(tmp_path), 'backbone': 'unknown', 'latents': 9}
   policy = Policy(Transformer(MODEL, jax.random.key(0)))

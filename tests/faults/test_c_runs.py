@@ -1,0 +1,93 @@
+"""What a run has left behind and something has changed: file, line, field."""
+
+import json
+
+import pytest
+
+from experiments.report import html_report
+from experiments.run_folders import about, command_of, state
+from experiments.tables import rows_of
+
+ROW = {'step': 1, 'loss': 0.5}
+SAMPLE = {'step': 1, 'prompt': 'x', 'tokens': ['a', 'b'], 'latent': [0.5, None]}
+
+METRICS = {
+  'a text for a number': ({'loss': 'x'}, "loss = 'x': accepted is a number or"),
+  'a list': ({'loss': [1]}, 'loss = [1]: accepted is a number or null'),
+  'an object': ({'a': {'b': 1}}, "a = {'b': 1}: accepted is a number or null"),
+  'a step of 40 digits': ({'step': 10**39}, 'step = 1000000'),
+}
+SAMPLES = {
+  'no prompt': ({'prompt': None}, 'prompt = None: accepted is a text'),
+  'tokens that are a text': (
+    {'tokens': 'x'},
+    "tokens = 'x': accepted is a l",
+  ),
+  'a reward that is a text': (
+    {'reward': 'x'},
+    "reward = 'x': accepted is a nu",
+  ),
+  'a latent too few': ({'latent': []}, 'latent has 0 numbers: accepted is one'),
+}
+ABOUT = {
+  'a list': ([], 'holds []: accepted is an object'),
+  'a config that is a number': (
+    {'config': 3},
+    'config = 3: accepted is an o',
+  ),
+  'a command that is a text': (
+    {'command': 'x'},
+    "command = 'x': accepted is",
+  ),
+  'a revision that is a number': ({'revision': 5}, 'revision = 5: accepted is'),
+  'steps that are a text': (
+    {'config': {'steps': 'x'}},
+    "config.steps = 'x': accepted is a whole number",
+  ),
+}
+
+
+def refused(call, name, tried, now):
+  with pytest.raises(ValueError) as error:
+    call()
+  now(name, tried, str(error.value).rpartition('/')[2])
+  return str(error.value)
+
+
+@pytest.mark.parametrize('tried', METRICS)
+def test_metrics(tried, tmp_path, now):
+  changes, told = METRICS[tried]
+  rows = [json.dumps(row) for row in (ROW, ROW | changes)]
+  (tmp_path / 'metrics.jsonl').write_text('\n'.join(rows) + '\n')
+  read = lambda: rows_of(tmp_path, 'metrics')
+  text = refused(read, 'metrics.jsonl', tried, now)
+  assert text.startswith(f'{tmp_path}/metrics.jsonl, line 2: {told}')
+
+
+@pytest.mark.parametrize('tried', SAMPLES)
+def test_samples(tried, tmp_path, now):
+  changes, told = SAMPLES[tried]
+  (tmp_path / 'completions.jsonl').write_text(json.dumps(SAMPLE | changes))
+  read = lambda: rows_of(tmp_path, 'completions')
+  text = refused(read, 'completions.jsonl', tried, now)
+  assert text.startswith(f'{tmp_path}/completions.jsonl, line 1: {told}')
+
+
+@pytest.mark.parametrize('tried', ABOUT)
+def test_the_config_of_a_run(tried, tmp_path, now):
+  content, told = ABOUT[tried]
+  (tmp_path / 'config.json').write_text(json.dumps(content))
+  text = refused(lambda: about(str(tmp_path)), 'config.json', tried, now)
+  assert text.startswith(f'{tmp_path}/config.json') and told in text
+
+
+def test_numbers_that_are_not_finite_are_shown(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text(
+    '{"step": 0, "loss": 1}\n{"step": 1, "loss": Infinity}\n'
+    '{"step": 2, "loss": NaN}\n{"step": 3, "loss": null}\n'
+  )
+  (tmp_path / 'completions.jsonl').write_text(json.dumps(SAMPLE))
+  page = tmp_path / 'page.html'
+  html_report(page, title='', intro='', table=[], runs={'a': tmp_path})
+  assert page.stat().st_size
+  assert (state(str(tmp_path)), command_of(str(tmp_path))) == (None, '')
