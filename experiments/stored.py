@@ -2,6 +2,7 @@
 sampling."""
 
 from pathlib import Path
+from typing import Any
 
 from experiments.sampler import Rolled
 from hybrid_latent import sharding
@@ -33,7 +34,7 @@ class StoredBatches:
     path = self._files[self._next % len(self._files)]
     self._next += 1
     prompt, trajectory, notes = rollouts.read(path)
-    rows = notes.get('rows')
+    rows: Any = notes.get('rows')
     whole = isinstance(rows, list) and len(rows) == len(prompt.tokens)
     if not whole or not all(isinstance(row, dict) for row in rows):
       raise ValueError(
