@@ -8,10 +8,12 @@ PYTEST_ARGS ?=
 # of a file share is compiled once.
 PYTEST := -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: quickstart test test-slow lint setup
+SECTION ?= a
+
+.PHONY: quickstart test test-slow faults lint setup
 
 # These are made for a CPU; `JAX_PLATFORMS=cuda make test` runs them elsewhere.
-quickstart test test-slow: export JAX_PLATFORMS ?= cpu
+quickstart test test-slow faults: export JAX_PLATFORMS ?= cpu
 
 quickstart: $(READY)
 	$(BIN)/python -m experiments.quickstart
@@ -23,6 +25,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# What hostile inputs did, and what happens now: sections a to d.
+faults: $(READY)
+	$(BIN)/python -m pytest tests/faults/test_$(SECTION)_*.py --table -q $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
