@@ -1,6 +1,5 @@
 """A config file with the `--config.field=value` of a command line."""
 
-import difflib
 import importlib.util
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from experiments.fields.functions import (
   keywords,
   resolved_function,
 )
+from experiments.fields.suggest import suggestion
 from experiments.fields.table import field_of, function_of, matches
 from experiments.functions import Config
 
@@ -163,9 +163,10 @@ def _annotation(config: Config, name: str, path: str) -> Any:
     return type(found)
   elif name in known:
     return Any
-  below = [field for field in known if field.startswith(f'{name}.')]
-  near = below or difflib.get_close_matches(name, known, n=1, cutoff=0)
-  raise ValueError(f'{path} has no field config.{name}: write config.{near[0]}')
+  other = ', which other configs have' if entry else ''
+  raise ValueError(
+    f'{path} has no field config.{name}{other}: {suggestion(name, known)}'
+  )
 
 
 def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:
