@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   signature does. Raises ValueError for what there is not or cannot be.
   """
   config = loaded(path)
-  pairs = map(_taken_apart, overrides)
+  pairs = map(_taken_apart, joined(overrides))
   values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():
     # The functions first: they say what their keywords accept.
@@ -49,9 +50,28 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   return config.lock()
 
 
+def joined(words: Sequence[str]) -> list[str]:
+  """The options of a command line, where '--config.field value' is
+  '--config.field=value'."""
+  found: list[str] = []
+  for word in words:
+    last = found[-1] if found else ''
+    is_value = not re.match('-[^0-9.]', word)
+    if last.startswith('--config.') and '=' not in last and is_value:
+      found[-1] = f'{last}={word}'
+    else:
+      found.append(word)
+  return found
+
+
 def loaded(path: str) -> Config:
   """The config of FILE.py[:ARGUMENT] as it stands."""
   file, colon, argument = path.partition(':')
+  if colon and not argument:
+    raise ValueError(
+      f'--config={path}: nothing stands behind the colon: write {path}MODEL, '
+      f'or {file} for the model it has'
+    )
   file = Path(file).expanduser()
   by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
   if not file.is_file() and by_name:
