@@ -17,7 +17,13 @@ def get_config(argument: str) -> Config:
   FileNotFoundError where it is not there."""
   try:
     return from_fields(json.loads(Path(argument).read_text('utf-8'))['config'])
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except IsADirectoryError as error:
+    raise ValueError(
+      f'{argument} is a folder: write the config.json in it'
+    ) from error
+  except (
+    *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+  ) as error:
     raise ValueError(
       f'{argument} is no config.json of a run ({type(error).__name__}: {error})'
       ': write the file that a trainer has left in its --workdir'
