@@ -79,8 +79,8 @@ def config_parser(
     help='a config file, or the name of one below',
   )
   parser.add_argument(
-    '--config.FIELD',
-    metavar='VALUE',
+    '--config.FIELD=VALUE',
+    action='store_true',
     help='of a field below, any number of times',
   )
   if workdir:

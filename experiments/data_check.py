@@ -2,9 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments.command import Config, named
 from experiments.policies import problems_of
+from experiments.reward_check import check_columns, warn_of_marks
+
+_log = logging.getLogger(__name__)
 
 
 def check_data(config: Config) -> None:
@@ -16,12 +20,23 @@ def check_data(config: Config) -> None:
     learnt = config.get('curriculum', {}).get('function')
     if learnt and learnt != 'worked:worked_solutions':  # that needs none
       _check_solutions(rows)
+    if 'advantage' in config:  # rewards are what it learns by
+      check_columns(config, rows[0])
+      warn_of_marks(config, rows[0])
   if not config.eval.prompts:
     return
   if not trains_on_all(config):
-    problems_of(data)(split=data.test)
+    rows = problems_of(data)(split=data.test)
+    check_columns(config, rows[0])
+    if _is_one_file(config):
+      _log.warning(
+        'data.test: the evaluation reads all %d rows of %s, the one file there '
+        'is; where the model is trained on them write data.test=FILE',
+        len(rows),
+        data.path,
+      )
     return
-  logging.getLogger(__name__).warning(
+  _log.warning(
     'no evaluation: %s has rows for training alone; write data.test=FILE to '
     'evaluate, or eval.prompts=0',
     data.path,
@@ -37,6 +52,18 @@ def _check_solutions(rows: Sequence[dict]) -> None:
         worked(row)
       except ValueError as error:
         raise ValueError(f'row {number}: {error}') from error
+
+
+def _is_one_file(config: Config) -> bool:
+  """Whether one file, not called as the test split is, has all rows."""
+  data = config.data
+  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
+  return (
+    data.source == 'jsonl:problems'
+    and Path(data.path).expanduser().is_file()
+    and Path(data.path).stem != data.test
+    and alone(data.path, data.test)
+  )
 
 
 def trains_on_all(config: Config) -> bool:

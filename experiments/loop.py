@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 
 from experiments.command import Config
 from experiments.resume import checked_resume, identity
-from experiments.workdir import write_run
+from experiments.workdir import begin
 from hybrid_latent import alarms, cluster
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.telemetry import StepClock, Telemetry
@@ -107,7 +107,7 @@ class Loop:
         self.read_from(self._batches_of(self.start))
       if notes and self.batches:
         self.batches.set_state(notes['data'])
-      write_run(self._config, self._workdir)
+      begin(self._config, self._workdir, self.start)
       self.telemetry = self._opened()
       stack.callback(lambda: self.telemetry.close())
       self._stack = stack.pop_all()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from experiments.command import resolved
+from experiments.fields.overrides import joined
 
 _KEPT = '--config.data.', '--config.model.', '--config.mesh.'
 
@@ -32,7 +33,11 @@ def next_command(
   config, new = known.config, {option.partition('=')[0] for option in options}
   if stage:
     config = f'{config.rpartition(",")[0]},{stage}'
-  kept = [x for x in rest if x.startswith(_KEPT) and x.split('=')[0] not in new]
+  kept = [
+    x
+    for x in joined(rest)
+    if x.startswith(_KEPT) and x.split('=')[0] not in new
+  ]
   try:
     resolved(config, [*kept, *options])
   except ValueError:

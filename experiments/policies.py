@@ -3,7 +3,8 @@ tokenizer, and how its completions end."""
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,8 @@ def loaded(config: Config, mesh: Mesh) -> Pretrained:
   cannot make the prompts of `config.data`, and for a model that cannot be used
   as the config says."""
   model = config.model
-  files = open_model(model.source)
+  with _naming('config.model', model):
+    files = open_model(model.source)
   if files.tokenizer is None:
     raise ValueError(
       f'model {model.source!r} has no tokenizer: put tokenizer.json beside the '
@@ -137,7 +139,23 @@ def parameters_of(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
   inner = {}
   if 'inside' in feedback:
     inner['inner'] = parameters_of(feedback.inside, key, policy, tokenizer)
-  return make(key, policy, tokenizer, **feedback.initial, **inner)
+  with _naming('config.feedback.initial', feedback.initial):
+    return make(key, policy, tokenizer, **feedback.initial, **inner)
+
+
+@contextmanager
+def _naming(part: str, fields: Mapping[str, Any]) -> Iterator[None]:
+  """Says in which of the fields of a part stands a file that is missing."""
+  try:
+    yield
+  except FileNotFoundError as error:
+    said = f'{error}'
+    named = [
+      f'{part}.{name}: '
+      for name, x in fields.items()
+      if isinstance(x, str) and x and (repr(x) in said or said.startswith(x))
+    ]
+    raise FileNotFoundError(f'{"".join(named[:1])}{said}') from error
 
 
 def with_owned(policy: Policy, source: Pretrained) -> Policy:

@@ -55,6 +55,7 @@ def opened(
       checkpoints = Checkpoints(f'{workdir}/checkpoints')
       if step := checkpoints.latest:
         checked_resume(checkpoints.notes(step), config, workdir)
+        resumes = step <= config.steps  # else config.json stays as it is
     before = _written(workdir)
     try:
       yield
@@ -64,6 +65,17 @@ def opened(
       if not isinstance(error, SaveError) and error.errno not in _REFUSALS:
         raise
       raise Ended(1, _told(error, workdir)) from error
+
+
+def begin(config: Config, workdir: str, start: int) -> None:
+  """Says from which step a run goes on, if `start` is not 0, and writes
+  WORKDIR/config.json; not that of one which has gone further than `config`."""
+  if start <= config.steps:
+    write_run(config, workdir)
+  if start and not jax.process_index():
+    far = f'already at step {start}, config.steps={config.steps}: nothing is'
+    told = f'resumed from step {start}' if start < config.steps else ''
+    print(told or f'{far} trained', flush=True)
 
 
 def write_run(config: Config, workdir: str) -> None:

@@ -22,7 +22,9 @@ ALARMS = {
   'flat_groups': Alarm(
     lambda m, share: m['frac_reward_zero_std'] >= share,
     'a share of at least {threshold} of the groups has completions of equal '
-    'reward, from which nothing is learned: choose prompts of another '
+    'reward, from which nothing is learned: where all are 0, see in '
+    'completions.jsonl whether answers have the form that the reward reads, '
+    'such as #### 22 or \\boxed{{22}}; else choose prompts of another '
     'difficulty, another reward or a larger rollout.group',
   ),
   'entropy_collapse': Alarm(

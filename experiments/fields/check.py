@@ -1,6 +1,5 @@
 """Whether a config can be run, before anything is loaded."""
 
-import difflib
 from collections.abc import Iterator
 
 from experiments.fields.accepted import accepts, described
@@ -13,6 +12,7 @@ from experiments.fields.functions import (
 from experiments.fields.overrides import at, leaves, loaded
 from experiments.fields.rule import made_feedback
 from experiments.fields.rules import RULES
+from experiments.fields.suggest import suggestion
 from experiments.fields.table import FIELDS, field_of, is_known, matches
 from experiments.functions import Config
 
@@ -27,8 +27,8 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
     entry = field_of(name)
     if command in RULES and not entry and not is_known(name):
       raise ValueError(
-        f'config.{name} is {value!r}, and no command reads it: write '
-        f'{_nearest(name)}, or leave it out'
+        f'config.{name} is {value!r}, and no command reads it: '
+        f'{suggestion(name, [*FIELDS])}, or leave it out'
       )
     if entry and not accepts(entry.annotation, value):
       raise ValueError(
@@ -68,11 +68,6 @@ def _check_complete(config: Config) -> None:
         f'config.{name} is missing: begin with experiments.configs.{kind}.'
         'defaults(source) in get_config, and change what differs'
       )
-
-
-def _nearest(name: str) -> str:
-  (near,) = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0)
-  return f'config.{near}'
 
 
 def _check_feedback(config: Config) -> None:

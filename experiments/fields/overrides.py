@@ -1,8 +1,8 @@
 """A config file with the `--config.field=value` of a command line."""
 
-import difflib
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from experiments.fields.functions import (
   keywords,
   resolved_function,
 )
+from experiments.fields.suggest import suggestion
 from experiments.fields.table import field_of, function_of, matches
 from experiments.functions import Config
 
@@ -38,7 +39,7 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   signature does. Raises ValueError for what there is not or cannot be.
   """
   config = loaded(path)
-  pairs = map(_taken_apart, overrides)
+  pairs = map(_taken_apart, joined(overrides))
   values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():
     # The functions first: they say what their keywords accept.
@@ -49,9 +50,28 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   return config.lock()
 
 
+def joined(words: Sequence[str]) -> list[str]:
+  """The options of a command line, where '--config.field value' is
+  '--config.field=value'."""
+  found: list[str] = []
+  for word in words:
+    last = found[-1] if found else ''
+    is_value = not re.match('-[^0-9.]', word)
+    if last.startswith('--config.') and '=' not in last and is_value:
+      found[-1] = f'{last}={word}'
+    else:
+      found.append(word)
+  return found
+
+
 def loaded(path: str) -> Config:
   """The config of FILE.py[:ARGUMENT] as it stands."""
   file, colon, argument = path.partition(':')
+  if colon and not argument:
+    raise ValueError(
+      f'--config={path}: nothing stands behind the colon: write {path}MODEL, '
+      f'or {file} for the model it has'
+    )
   file = Path(file).expanduser()
   by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
   if not file.is_file() and by_name:
@@ -163,9 +183,10 @@ def _annotation(config: Config, name: str, path: str) -> Any:
     return type(found)
   elif name in known:
     return Any
-  below = [field for field in known if field.startswith(f'{name}.')]
-  near = below or difflib.get_close_matches(name, known, n=1, cutoff=0)
-  raise ValueError(f'{path} has no field config.{name}: write config.{near[0]}')
+  other = ', which other configs have' if entry else ''
+  raise ValueError(
+    f'{path} has no field config.{name}{other}: {suggestion(name, known)}'
+  )
 
 
 def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.command import Config, resolved
-from experiments.fields.overrides import leaves
+from experiments.fields.overrides import joined, leaves
 from experiments.sweep.grammar import WHOLE, is_field, ranges
 from hybrid_latent.data.row_files import numbered_rows
 
@@ -90,7 +90,7 @@ def cells(
 
   Raises ValueError for what no config knows or what cannot be.
   """
-  of_all = {_field(option): option for option in fixed}
+  of_all = {_field(option): option for option in joined(fixed)}
   asked, lacked, found = set(), {}, {}
   for values in swept:
     path, options = _path(config, values), of_all | _options(values)

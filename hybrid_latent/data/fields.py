@@ -18,6 +18,14 @@ class OtherTask(ValueError):
   """A row that lacks what sets the rows of its task apart."""
 
 
+class MissingField(OtherTask):
+  """A row without a field: `what` is missing, and `remedy` in a first row."""
+
+  def __init__(self, what: str, remedy: str):
+    super().__init__(f'{what}: {remedy}')
+    self.what = what
+
+
 def gold(row: dict) -> str | list[str]:
   """The answer, or all that are right; numbers as their text."""
   found = row['answer']

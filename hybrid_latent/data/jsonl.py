@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from hybrid_latent.data import plain
 from hybrid_latent.data.array_records import records
 from hybrid_latent.data.row_files import SUFFIXES, numbered_rows
-from hybrid_latent.data.tasks import TASKS, Task, problem
+from hybrid_latent.data.tasks import TASKS, Task, later_problem, problem
 
 
 class Problems:
@@ -173,7 +173,8 @@ def _read_as(
     try:
       if found is None:
         found, why = plain.reader(task, row, renamed)
-      problem(found, row)
+        problem(found, row)
+      later_problem(found, row)
     except ValueError as error:
       raise ValueError(f'{file}, {place}: {error}') from error
     columns |= dict.fromkeys(row)

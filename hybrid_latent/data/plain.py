@@ -66,6 +66,12 @@ def fields_of(text: str | Mapping[str, str] | None) -> dict[str, str]:
   pairs = [(ours.strip(), path.strip()) for ours, path in pairs]
   known = {*OURS, *(name for task in TASKS.values() for name in task.fields)}
   for ours, path in pairs:
+    if ours not in known and path in known:
+      right = ','.join(f'{column}={name}' for name, column in pairs)
+      raise ValueError(
+        f'data.fields={text!r} is reversed: our field stands on the left and '
+        f'the column of the file on the right: write {right!r}'
+      )
     if ours not in known:
       raise ValueError(
         f'data.fields={text!r}: {ours!r} is no field of ours: accepted are '
@@ -121,9 +127,10 @@ def _column(first: Mapping[str, Any], ours: str) -> str:
   meant = nested[0] if nested and not near else nearest(ours, first)
   why = f'{near} may all be it' if near else f'none is {", ".join(NAMES[ours])}'
   without = '; data.fields=answer= where there are no answers to grade by'
-  raise fields.OtherTask(
-    f'no field {ours!r} in a row that has {sorted(first)} ({why}): say which '
-    f'one it is, data.fields={ours}={meant}' + without * (ours == 'answer')
+  raise fields.MissingField(
+    f'no field {ours!r} in a row that has {sorted(first)} ({why})',
+    f'say which one it is, data.fields={ours}={meant}'
+    + without * (ours == 'answer'),
   )
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 from hybrid_latent.data import plain
-from hybrid_latent.data.tasks import TASKS, Task, problem
+from hybrid_latent.data.tasks import TASKS, Task, later_problem, problem
 
 
 def rows(
@@ -80,7 +80,8 @@ class Rows:
         row = self._row(number)
         if not number:
           self._task, _ = plain.reader(task, row, renamed)
-        problem(self._task, row)
+          problem(self._task, row)
+        later_problem(self._task, row)
       columns |= dict.fromkeys(row)
     self._task = plain.with_columns(self._task, [*columns])
 

@@ -61,15 +61,29 @@ def problem(task: Task, raw: Mapping[str, Any]) -> dict:
 
 
 def _at(raw: Mapping[str, Any], ours: str, path: str) -> Any:
-  value = raw
+  value, above = raw, ''
   for key in [path] if path in raw else path.split('.'):
     if not isinstance(value, Mapping) or key not in value:
-      raise fields.OtherTask(
-        f'no field {path!r} in a row that has {sorted(raw)}: say which one it '
-        f'is, data.fields={ours}={nearest(path, raw)}'
+      names, within = [*raw], ''
+      if above and isinstance(value, Mapping):
+        names = [f'{above}{name}' for name in value]
+        within = f' and, within, {sorted(names)}'
+      raise fields.MissingField(
+        f'no field {path!r} in a row that has {sorted(raw)}{within}',
+        f'say which one it is, data.fields={ours}={nearest(path, names)}',
       )
-    value = value[key]
+    value, above = value[key], f'{above}{key}.'
   return value
+
+
+def later_problem(task: Task, raw: Mapping[str, Any]) -> dict:
+  """As `problem`, of a row after the first one, whose fields are known."""
+  try:
+    return problem(task, raw)
+  except fields.MissingField as error:
+    raise ValueError(
+      f'{error.what}, as the rows before have: give it that, or leave it out'
+    ) from None
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -149,10 +149,11 @@ def local_path(source: str | Path) -> Path:
   if path.is_dir() or (path.suffix == '.gguf' and path.is_file()):
     return path
   if path.exists() or not re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', str(source)):
+    wrong = 'is no .gguf file' if path.exists() else 'does not exist'
     raise FileNotFoundError(
-      f'model {str(source)!r}: accepted is a preset ({sorted(PRESETS)}), a '
-      '.gguf file, a Hugging Face folder, or a name on the hub such as '
-      "'Qwen/Qwen2.5-1.5B-Instruct'"
+      f'model {str(source)!r} {wrong}: accepted is a preset '
+      f'({sorted(PRESETS)}), a .gguf file, a Hugging Face folder, or a name on '
+      "the hub such as 'Qwen/Qwen2.5-1.5B-Instruct'"
     )
   patterns = ['*.json', 'model*.safetensors', OWNED, '*.jinja', 'merges.txt']
   try:

@@ -150,8 +150,15 @@ def _answered(functions: Mapping[str, tuple], request: dict) -> dict:
       rewards[name] = [None] * len(completions)
       kind = 'misuse' if isinstance(error, Misuse) else 'error'
       kind = 'limit' if isinstance(error, _LIMITS) else kind
-      errors[name] = {'kind': kind, 'what': _described(error)}
+      where = _defined(function) if kind == 'misuse' else ''
+      errors[name] = {'kind': kind, 'what': f'{_described(error)}{where}'}
   return {'rewards': rewards, 'errors': errors}
+
+
+def _defined(function: Callable) -> str:
+  """Where a function stands; '' where it is not written in Python."""
+  code = getattr(inspect.unwrap(function), '__code__', None)
+  return f' ({code.co_filename}, line {code.co_firstlineno})' if code else ''
 
 
 def _check_signature(

@@ -1,5 +1,7 @@
 """The real trainers in their frame: one spike, and the run goes on."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from experiments import grpo, lrt, sft
 from experiments.configs import sft_arithmetic
-from tests.experiments import lrt_tiny, rl_tiny
+from tests.experiments import lrt_tiny, rl_tiny, toy_trainer
 from tests.experiments.runs import quick_compiler, saved, steps
 
 SPIKE = 2  # the update whose batch is NaN
@@ -75,3 +77,18 @@ def test_a_spike_does_not_end_a_run(
     assert len(calls) == 5
   for name, x in saved(tmp_path, 4).items():
     assert np.isfinite(x).all(), name
+
+
+def test_it_says_from_which_step_it_goes_on(tmp_path, capsys):
+  """Fewer steps than there are change nothing, config.json neither."""
+  said = []
+  for count in (4, 8, 8, 3, 0):
+    toy_trainer.train(toy_trainer.config(steps=count), tmp_path)
+    written = json.loads((tmp_path / 'config.json').read_text())
+    said.append((capsys.readouterr().out, written['config']['steps']))
+  far = 'already at step 8, config.steps={}: nothing is trained\n'
+  assert said == [
+    ('', 4),
+    ('resumed from step 4\n', 8),
+    *[(far.format(count), 8) for count in (8, 3, 0)],
+  ]

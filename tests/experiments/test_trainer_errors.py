@@ -47,7 +47,10 @@ from tests.experiments import rl_tiny
       {'rollout.prompt_length': 3},
       'prompt_length is 3, and each of the 16 prompts is longer: write ',
     ),
-    ({'model.source': 'nowhere'}, "model 'nowhere': accepted is a preset"),
+    (
+      {'model.source': 'nowhere'},
+      r'model\.source: .* exist: accepted is a',
+    ),
   ],
 )
 def test_a_mistake_is_explained(changes, told, model_folder, tmp_path):

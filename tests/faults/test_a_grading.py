@@ -123,8 +123,7 @@ def test_a_reward_that_can_never_work_ends_the_first_step(now, name):
   now(NEVER, name, caught.value)
   whys = UNCALLABLE | UNREADABLE | FAILING
   assert whys[name] in str(caught.value)
-  if name in FAILING:
-    assert f'({HERE.with_name("bad_rewards.py")}, line ' in str(caught.value)
+  assert f'({HERE.with_name("bad_rewards.py")}, line ' in str(caught.value)
 
 
 def test_a_column_that_is_an_argument_too():

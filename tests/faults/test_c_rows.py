@@ -53,7 +53,7 @@ FILES = {
   'answer missing in one row': (
     ('plain', 'a.jsonl', f'{PLAIN}\n{{"question": "x", "anwser": 4}}'),
     "a.jsonl, line 2: no field 'answer' in a row that has ['anwser', 'question'"
-    ']: say which one it is, data.fields=answer=anwser',
+    '], as the rows before have: give it that, or leave it out',
   ),
   'no known answer': (
     ('gsm8k', 'a.jsonl', '{"question": "x", "final": 4}'),

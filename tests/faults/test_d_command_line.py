@@ -44,6 +44,7 @@ LISTED = (  # command, what is wrong, what is said of it
   ('grpo', [*CONFIG, 'steps=3'], "'steps=3': write --config.FIELD=VALUE"),
   ('grpo', ['--config=no.py', '--workdir=x'], "no file 'no.py': write a file"),
   ('grpo', ['--config=rl:MODEL,smok', '--workdir=x'], "write 'MODEL[,smoke]'"),
+  ('grpo', ['--config=rl:', '--workdir=x'], 'write rl:MODEL, or rl for the mo'),
   ('grpo', ['--config=sft:MODEL', '--workdir=x'], 'is of another command'),
   (
     'sft',
@@ -147,6 +148,39 @@ def test_a_usage_error_is_one_line(i, refused, now):
   assert (code, out, heavy) == (2, '', [])
   assert err.startswith('error: ') and err.count('\n') == 1
   assert said in err
+
+
+def test_a_value_may_follow_its_field(now):
+  """As the options of argparse do, of every kind of value."""
+  words = (
+    '--config.rollout.max_tokens 8 --config.data.system a=b --config.steps'
+  )
+  words = [*words.split(), '2', '--config.optimizer.clip', '0.5']
+  made = resolved('rl:M', words)
+  found = made.rollout.max_tokens, made.data.system, made.steps
+  now('--config.FIELD VALUE', words, found)
+  assert (*found, made.optimizer.clip) == (8, 'a=b', 2, 0.5)
+
+
+@pytest.mark.parametrize(
+  ('words', 'said'),
+  [
+    (['--config.steps'], "'--config.steps': write --config.FIELD=VALUE"),
+    (['--config.steps', '--config.seed=1'], "'--config.steps': write --con"),
+    (['--config.steps', '-1'], "config.steps is '-1': write an integer >= 0"),
+    (['--config.steps', '1', '2'], "'2': write --config.FIELD=VALUE"),
+  ],
+)
+def test_a_value_that_is_missing_or_too_much(words, said, now):
+  with pytest.raises(ValueError) as caught:
+    resolved('rl:M', words)
+  now('--config.FIELD VALUE', words, caught.value)
+  assert str(caught.value).startswith(said)
+
+
+def test_help_shows_how_a_field_is_written(helped):
+  _, out, *_ = helped['grpo']
+  assert '[--config.FIELD=VALUE] --workdir' in ' '.join(out.split())
 
 
 def test_home_is_expanded_everywhere(monkeypatch, tmp_path):

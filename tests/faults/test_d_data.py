@@ -146,10 +146,25 @@ def test_fields_are_named(fields, raw, expected, config, tmp_path, now):
       "both 'problem': write a column for each",
     ),
     ('answer=a,answer=b', "data.fields='answer=a,answer=b': write each field"),
+    (
+      'question=problem,answer=result.val',
+      "line 1: no field 'result.val' in a row that has ['problem', 'result'] "
+      "and, within, ['result.value']: say "
+      'which one it is, data.fields=answer=result.value',
+    ),
+    (
+      'problem=question,final=answer',
+      "data.fields='problem=question,final=answer' is reversed: our field "
+      'stands on the left and the column of the file on the right: write '
+      "'question=problem,answer=final'",
+    ),
   ],
 )
 def test_a_wrong_map_of_fields(fields, says, config, tmp_path, now):
-  write(tmp_path / 'train.jsonl', [{'problem': 'x', 'final': 4}])
+  row = {'problem': 'x', 'final': 4}
+  if 'result' in fields:
+    row = {'problem': 'x', 'result': {'value': 4}}
+  write(tmp_path / 'train.jsonl', [row])
   told = message(partial(train_rows, config, path=str(tmp_path), fields=fields))
   assert says in told
   now('a map of fields', fields, told.replace(f'{tmp_path}/', ''))
@@ -186,6 +201,32 @@ def test_training_rows_alone_train_without_an_evaluation(
   config.checkpoint.best = 'eval/accuracy'  # it is what the run is for
   assert not trains_on_all(config)
   now('no test rows', one or 'a folder of train.jsonl', told)
+
+
+@pytest.mark.parametrize(
+  ('name', 'test', 'warns'),
+  [
+    ('train.jsonl', 'test', True),
+    ('mine.jsonl', 'test', True),
+    ('test.jsonl', 'test', False),
+    ('train.jsonl', 'test.jsonl', False),
+  ],
+)
+def test_an_evaluation_of_the_one_file(
+  name, test, warns, config, tmp_path, caplog, now
+):
+  for file in {name, 'test.jsonl'}:
+    write(tmp_path / file, ROWS)
+  config.steps, config.data.test = 0, test
+  config.data.path = str(tmp_path / name)
+  check_data(config)
+  told = [x.getMessage() for x in caplog.records if 'data.test' in x.message]
+  now('steps=0 evaluates training rows', f'{name}, data.test={test}', told)
+  expected = (
+    f'data.test: the evaluation reads all 2 rows of {tmp_path}/{name}, the one '
+    'file there is; where the model is trained on them write data.test=FILE'
+  )
+  assert told == [expected] * warns
 
 
 def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):

@@ -175,8 +175,8 @@ WRONG = {
   'pairs': (lambda split: [('x', 4)], r"row 1: \('x', 4\) is no row: accepted"),
   'no answer': (
     lambda split: [*ROWS, {'question': 'z', 'anwser': 1}],
-    r"row 3: no field 'answer' in a row that has \['anwser', 'question'\]: say "
-    'which one it is, data.fields=answer=anwser',
+    r"row 3: no field 'answer' in a row that has \['anwser', 'question'\], as "
+    'the rows before have: give it that, or leave it out',
   ),
   'answer None': (
     lambda split: [{'question': 'x', 'answer': None}],

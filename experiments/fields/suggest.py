@@ -1,0 +1,155 @@
+"""What to write instead of a field that there is not.
+
+The names of TRL's and Hugging Face's trainers are known; of others the field
+with the same or almost the same last word is meant, or none is suggested.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+from experiments.fields.table import field_of, matches
+
+_LR, _PROMPTS = 'optimizer.groups.*.lr', ('batch', 'rollout.prompts')
+_DECAY = 'optimizer.groups.*.weight_decay'
+_LOSS, _SAMPLING = 'objective.kwargs', 'rollout.sampling'
+# Name of theirs -> the fields of ours, of which a config has some or none.
+THEIRS: dict[str, tuple[str, ...]] = {
+  # What is trained, on what.
+  'model_name_or_path': ('model.source',),
+  'model_name': ('model.source',),
+  'model': ('model.source',),
+  'torch_dtype': ('model.dtype',),
+  'dtype': ('model.dtype',),
+  'bf16': ('model.dtype',),
+  'fp16': ('model.dtype',),
+  'gradient_checkpointing': ('model.remat',),
+  'r': ('lora.rank',),
+  'lora_r': ('lora.rank',),
+  'lora_alpha': ('lora.alpha',),
+  'dataset': ('data.path',),
+  'dataset_name': ('data.path',),
+  'dataset_train_split': ('data.train',),
+  'dataset_test_split': ('data.test',),
+  'dataset_text_field': ('data.fields',),
+  'system_prompt': ('data.system',),
+  'chat_template': ('data.template',),
+  'chat_template_kwargs': ('data.enable_thinking',),
+  'packing': ('packed',),
+  'max_length': ('length',),
+  'max_seq_length': ('length',),
+  # Rollouts.
+  'num_generations': ('rollout.group',),
+  'num_generations_eval': ('eval.samples',),
+  'max_completion_length': ('rollout.max_tokens',),
+  'max_new_tokens': ('rollout.max_tokens',),
+  'max_prompt_length': ('rollout.prompt_length',),
+  'mask_truncated_completions': ('rollout.mask_truncated',),
+  'do_sample': (f'{_SAMPLING}.greedy',),
+  'temperature': (f'{_SAMPLING}.temperature',),
+  'top_p': (f'{_SAMPLING}.top_p',),
+  'top_k': (f'{_SAMPLING}.top_k',),
+  'min_p': (f'{_SAMPLING}.min_p',),
+  'log_completions': ('completions',),
+  'num_completions_to_print': ('completions',),
+  # Rewards and the loss.
+  'reward_funcs': ('rewards.*.function',),
+  'reward_weights': ('rewards.*.weight',),
+  'beta': (f'{_LOSS}.beta',),
+  'kl_coef': (f'{_LOSS}.beta',),
+  'epsilon': (f'{_LOSS}.clip',),
+  'epsilon_high': (f'{_LOSS}.clip',),
+  'cliprange': (f'{_LOSS}.clip',),
+  'cliprange_value': (f'{_LOSS}.value_clip',),
+  'vf_coef': (f'{_LOSS}.value_coef',),
+  'delta': (f'{_LOSS}.delta',),
+  'loss_type': (f'{_LOSS}.aggregation',),
+  'importance_sampling_level': (f'{_LOSS}.level',),
+  'top_entropy_quantile': (f'{_LOSS}.top_entropy',),
+  'vllm_importance_sampling_correction': (f'{_LOSS}.correction',),
+  'scale_rewards': ('advantage.kwargs.scale',),
+  'ref_model_mixup_alpha': ('reference.mix',),
+  'ref_model_sync_steps': ('reference.sync_every',),
+  'sync_ref_model': ('reference.sync_every',),
+  # Updates.
+  'per_device_train_batch_size': _PROMPTS,
+  'train_batch_size': _PROMPTS,
+  'batch_size': _PROMPTS,
+  'batch': _PROMPTS,
+  'generation_batch_size': _PROMPTS,
+  'per_device_eval_batch_size': ('rollout.prompts',),
+  'gradient_accumulation_steps': ('micro_batches',),
+  'steps_per_generation': ('mini_batches',),
+  'num_mini_batches': ('mini_batches',),
+  'num_iterations': ('epochs',),
+  'num_ppo_epochs': ('epochs',),
+  'max_steps': ('steps',),
+  'num_train_epochs': ('steps',),
+  'learning_rate': (_LR,),
+  'lr': (_LR,),
+  'weight_decay': (_DECAY,),
+  'lr_scheduler_type': ('optimizer.schedule',),
+  'warmup_ratio': ('optimizer.warmup',),
+  'warmup_steps': ('optimizer.warmup',),
+  'adam_beta1': ('optimizer.b1',),
+  'adam_beta2': ('optimizer.b2',),
+  'max_grad_norm': ('optimizer.clip',),
+  # The run.
+  'data_seed': ('seed',),
+  'random_seed': ('seed',),
+  'eval_steps': ('eval.every',),
+  'max_eval_samples': ('eval.prompts',),
+  'save_steps': ('checkpoint.every',),
+  'save_total_limit': ('checkpoint.keep',),
+  'metric_for_best_model': ('checkpoint.best',),
+  'load_best_model_at_end': ('checkpoint.best',),
+  'fsdp': ('mesh.fsdp',),
+  'tensor_parallel_size': ('mesh.tensor',),
+  'vllm_tensor_parallel_size': ('rollout.mesh.tensor', 'mesh.tensor'),
+}
+# Those that are no field of ours -> what there is.
+ELSEWHERE = {
+  'output_dir': 'write --workdir=FOLDER',
+  'logging_dir': 'WORKDIR has the logs',
+  'logging_steps': 'every step is logged, in WORKDIR/metrics.jsonl',
+  'report_to': 'python -m experiments.report draws WORKDIR/metrics.jsonl',
+  'resume_from_checkpoint': 'the same command goes on with its --workdir',
+  'export': 'python -m experiments.export writes the model of a --workdir',
+}
+_ALIKE = 0.7  # ratio of difflib between last words
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+  """What to write for the dotted field `name`, of those that are `known`."""
+  last = name.rpartition('.')[2]
+  below = [field for field in known if field.startswith(f'{name}.')]
+  found = below[:1] or _theirs(name, known) or _same_word(name, last, known)
+  found = found or _theirs(last, known)
+  if not found and not field_of(name):  # which is spelled right
+    found = _alike(name, last, known)
+  if found:
+    *some, end = [f'config.{field}' for field in found[:3]]
+    return f'write {", ".join(some)} or {end}' if some else f'write {end}'
+  return ELSEWHERE.get(last, 'write one that --help lists')
+
+
+def _theirs(name: str, known: Sequence[str]) -> list[str]:
+  """The fields of a name of theirs; a keyword of a function where the config
+  has that function."""
+  parts = {field.partition('.kwargs')[0] for field in known}
+  return [
+    field
+    for target in THEIRS.get(name, ())
+    for field in [x for x in known if matches(x, target)]
+    or [target] * ('.kwargs.' in target and target.split('.')[0] in parts)
+  ]
+
+
+def _same_word(name: str, last: str, known: Sequence[str]) -> list[str]:
+  same = [field for field in known if field.rpartition('.')[2] == last]
+  return difflib.get_close_matches(name, same, n=3, cutoff=0)
+
+
+def _alike(name: str, last: str, known: Sequence[str]) -> list[str]:
+  words = {field.rpartition('.')[2] for field in known}
+  near = difflib.get_close_matches(last, words, n=1, cutoff=_ALIKE)
+  return _same_word(name, near[0], known)[:1] if near else []
