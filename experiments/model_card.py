@@ -22,7 +22,7 @@ tags: [hybrid_latent]
 As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
 
     python -m experiments.{trainer} --workdir=evaluation --config.steps=0 \\
-        --config=experiments/saved.py:RUN/config.json \\
+        --config=saved:RUN/config.json \\
         --config.model.source=FOLDER
 
 ## Config: base model, data, method

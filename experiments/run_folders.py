@@ -18,6 +18,8 @@ _ABOUT = {  # of its config.json
   'config': (dict, 'an object'),
   'command': (list, 'a list of texts'),
   'revision': (str, 'a text'),
+  'cwd': (str, 'a text'),
+  'path': (list, 'a list of texts'),
 }
 _FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # any of them makes a run
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -75,6 +76,8 @@ def write_run(config: Config, workdir: str) -> None:
   about = {
     'config': json.loads(config.to_json_best_effort()),
     'command': sys.argv,
+    'cwd': os.getcwd(),  # where its relative paths begin
+    'path': _own_path(),
     'revision': revision(),
     'python': platform.python_version(),
     'versions': {name: metadata.version(name) for name in packages},
@@ -86,6 +89,13 @@ def write_run(config: Config, workdir: str) -> None:
   part = folder / 'config.json.part'
   part.write_text(json.dumps(about, indent=2))
   part.replace(folder / 'config.json')
+
+
+def _own_path() -> list[str]:
+  """The search path of modules without those of Python itself."""
+  found = map(os.path.abspath, sys.path)
+  pythons = (*{sys.prefix, sys.base_prefix},)
+  return [x for x in found if not x.startswith(pythons)]
 
 
 def _written(workdir: str) -> bytes:

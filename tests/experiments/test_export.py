@@ -58,7 +58,7 @@ def test_the_next_command_is_one_that_a_shell_reads(tmp_path):
   command = evaluation(str(folder), tmp_path / 'm').splitlines()[-1]
   assert shlex.split(command)[2:6] == [
     'experiments.grpo',
-    f'--config=experiments/saved.py:{folder}/config.json',
+    f'--config=saved:{folder}/config.json',
     f'--config.model.source={tmp_path}/m',
     '--config.steps=0',
   ]
