@@ -93,7 +93,8 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------------------------- model
   base = config.copy_and_resolve_references()
   base.model.new_tokens = ()
-  base.eval.prompts = 0  # nothing is sampled
+  if 'eval' in base:
+    base.eval.prompts = 0  # nothing is sampled
   model, tokenizer, *_ = loaded(base, mesh)
   entropies = programs(config, mesh)
   sizes = (

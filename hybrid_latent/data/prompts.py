@@ -114,8 +114,8 @@ def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
   if len(prompts) > 1:
     both = _shared(prompts) + _shared([prompt[::-1] for prompt in prompts])
     alike = (
-      f', {min(both, *lengths)} of which are those of every prompt (data.system, '
-      'template, data.prefill)'
+      f', {min(both, *lengths)} of which are those of every prompt '
+      '(data.system, template, data.prefill)'
     )
   raise ValueError(
     f'prompt_length is {length}, and each of the {len(prompts)} prompts is '
