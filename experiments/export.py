@@ -100,7 +100,7 @@ def export(workdir: str, which: str, to: Path) -> int:
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(actor, combine(trained, rest), to, config)
+  exported(actor, combine(trained, rest), to, config, step, workdir)
   return step
 
 

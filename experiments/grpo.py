@@ -379,7 +379,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
-    exported(actor, combine(loop.state[0], frozen), path, config)
+    policy = combine(loop.state[0], frozen)
+    exported(actor, policy, path, config, loop.step, workdir)
   conclude(loop, workdir, *written)
   return loop.evaluations
 

@@ -17,6 +17,7 @@ from experiments.command import Config, configured, named
 from experiments.fields.model import check_model
 from experiments.fields.overrides import at
 from experiments.model_card import model_card
+from experiments.tables import rows_of
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -226,10 +227,18 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   return tokenizer(text + data.prefill)['input_ids']
 
 
-def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
+def exported(
+  actor: Subject,
+  policy: Policy,
+  folder,
+  config: Config,
+  step: int | None = None,
+  workdir: str = '',
+) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns and a README.md. All processes read the
-  parameters, and the first one writes them."""
+  the parameters that its feedback owns and a README.md, which says what the run
+  in `workdir` measured up to `step`. All processes read the parameters, and the
+  first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -244,7 +253,9 @@ def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))
-    (Path(path) / 'README.md').write_text(model_card(config), 'utf-8')
+    rows = rows_of(workdir, 'metrics') if workdir else ()
+    card = model_card(config, step, rows)
+    (Path(path) / 'README.md').write_text(card, 'utf-8')
 
 
 def share_rows(rows: int, mesh: Mesh) -> None:

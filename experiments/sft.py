@@ -308,7 +308,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
       loop.state = tuple(state)
       loop.learned([figures], {'stage': stage})
-  exported(actor, combine(loop.state[0], frozen), f'{workdir}/model', config)
+  policy, path = combine(loop.state[0], frozen), f'{workdir}/model'
+  exported(actor, policy, path, config, loop.step, workdir)
   conclude(loop, workdir, f'{workdir}/model')
   return loop.evaluations
 
