@@ -7,7 +7,10 @@ import jax
 from experiments.loop import Figures, Loop
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
-_COUNTS = 'prompts', 'too_long', 'ungraded', 'judged', 'stage'
+_LEFT_OUT = (
+  *('prompts', 'too_long', 'ungraded', 'judged', 'stage'),
+  *('switches', 'latent_tokens'),
+)
 
 
 def conclude(loop: Loop, workdir: str, *written: str) -> None:
@@ -41,5 +44,5 @@ def _means(evaluation: Figures) -> Figures:
     name: x
     for name, x in evaluation.items()
     if name == 'eval/completions/mean_length'
-    or (name.count('/') == 1 and name.rpartition('/')[2] not in _COUNTS)
+    or (name.count('/') == 1 and name.rpartition('/')[2] not in _LEFT_OUT)
   }

@@ -43,6 +43,8 @@ from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import map_named, named_leaves, nonfinite
 from hybrid_latent.types import Feedback, PyTree, Stop
 
+_log = logging.getLogger(__name__)
+
 
 class Subject(NamedTuple):
   """What an experiment trains."""
@@ -89,6 +91,8 @@ def loaded(config: Config, mesh: Mesh) -> Pretrained:
   )
   for token, _, like in (x.partition('=') for x in model.new_tokens):
     source = with_tokens(source, [token], like)
+  count = sum(x.size for x in jax.tree.leaves(source.model))
+  _log.info('model %s: %s parameters', model.source, f'{count:,}')
   return source
 
 
@@ -262,7 +266,7 @@ def share_rows(rows: int, mesh: Mesh) -> None:
   """Warns where the devices cannot share the rows of a micro-batch."""
   shares = mesh.shape['data'] * mesh.shape['fsdp']
   if rows % shares:
-    logging.getLogger(__name__).warning(
+    _log.warning(
       'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
       'computes rows of others too. Choose micro_batches (and prompts) such '
       'that it has a multiple of %d',

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -43,6 +44,9 @@ def opened(
   """
   with ExitStack() as stack:
     refused = ''
+    if jax.process_index() == 0:  # tells how far it is
+      for name in 'experiments', 'hybrid_latent':
+        logging.getLogger(name).setLevel(logging.INFO)
     if jax.process_index() == 0:
       try:
         stack.enter_context(locked(workdir))

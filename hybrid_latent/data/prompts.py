@@ -53,6 +53,7 @@ def prompt_batches(
       f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
       'smaller or `length` larger'
     )
+  logging.getLogger(__name__).info('data: %d prompts', len(prompts))
   order = grain.MapDataset.source(prompts)
   if shuffle:
     order = order.shuffle(seed)
