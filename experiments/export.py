@@ -41,6 +41,7 @@ from contextlib import closing
 from experiments.policies import exported
 from experiments.run_folders import about
 from experiments.saved import from_fields, relocated
+from experiments.tables import rows_of
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
@@ -72,6 +73,15 @@ def evaluation(workdir: str, model: Path) -> str:
   return f'its evaluation:\n  {shlex.join(words)}'
 
 
+def _figures(workdir: str, step: int) -> dict:
+  """The last that the run had measured at a step."""
+  found = {}
+  for row in rows_of(workdir, 'metrics'):
+    if row['step'] < step + ('loss' not in row):
+      found |= row
+  return found
+
+
 def _anywhere(folder: str) -> str:
   return folder if '://' in folder else str(Path(folder).resolve())
 
@@ -100,7 +110,9 @@ def export(workdir: str, which: str, to: Path) -> int:
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(actor, combine(trained, rest), to, config, step, workdir)
+  exported(
+    actor, combine(trained, rest), to, config, step, _figures(workdir, step)
+  )
   return step
 
 

@@ -380,7 +380,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
     policy = combine(loop.state[0], frozen)
-    exported(actor, policy, path, config, loop.step, workdir)
+    figures = loop.figures | (loop.evaluations or [{}])[-1]
+    exported(actor, policy, path, config, loop.step, figures)
   conclude(loop, workdir, *written)
   return loop.evaluations
 

@@ -1,7 +1,7 @@
 """The README.md of an exported model: what it is, and how it is read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,10 @@ without that, which may answer worse.
 
 
 def model_card(
-  config: Config, step: int | None = None, rows: Sequence[Mapping] = ()
+  config: Config, step: int | None = None, figures: Mapping = {}
 ) -> str:
-  """Markdown, with the metadata that the hub of Hugging Face reads; `rows` are
-  the run's metrics, of which it has the last ones up to `step`."""
+  """Markdown, with the metadata that the hub of Hugging Face reads; `figures` are
+  the last metrics up to `step`."""
   fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(
@@ -62,7 +62,7 @@ def model_card(
     base='' if Path(source).exists() else f'\nbase_model: {source}',
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
-    fields='\n'.join([*_outcome(fields, step, rows), *_method(fields)]),
+    fields='\n'.join([*_outcome(fields, step, figures), *_method(fields)]),
   )
 
 
@@ -76,17 +76,12 @@ def _method(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _outcome(
-  fields: Mapping[str, Any], step: int | None, rows: Sequence[Mapping]
+  fields: Mapping[str, Any], step: int | None, figures: Mapping
 ) -> list[str]:
   """The step, and the last figures before it."""
   if step is None:
     return []
   rewards = {n.split('.')[1]: None for n in fields if n.startswith('rewards.')}
-  figures = {}
-  for row in rows:
-    trained = 'loss' in row and row['step'] < step
-    if trained or ('loss' not in row and row['step'] <= step):
-      figures |= row
   names = [*(f'eval/{reward}' for reward in rewards), *_FIGURES]
   found = [n for n in names if figures.get(n) is not None]
   return [

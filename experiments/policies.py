@@ -3,7 +3,7 @@ tokenizer, and how its completions end."""
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from experiments.command import Config, configured, named
 from experiments.fields.model import check_model
 from experiments.fields.overrides import at
 from experiments.model_card import model_card
-from experiments.tables import rows_of
 from hybrid_latent import optim, sharding
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import (
@@ -237,11 +236,11 @@ def exported(
   folder,
   config: Config,
   step: int | None = None,
-  workdir: str = '',
+  figures: Mapping = {},
 ) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns and a README.md, which says what the run
-  in `workdir` measured up to `step`. All processes read the parameters, and the
+  the parameters that its feedback owns and a README.md, which says the
+  `figures` at `step`. All processes read the parameters, and the
   first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
@@ -257,8 +256,7 @@ def exported(
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))
-    rows = rows_of(workdir, 'metrics') if workdir else ()
-    card = model_card(config, step, rows)
+    card = model_card(config, step, figures)
     (Path(path) / 'README.md').write_text(card, 'utf-8')
 
 
