@@ -53,8 +53,8 @@ without that, which may answer worse.
 def model_card(
   config: Config, step: int | None = None, figures: Mapping = {}
 ) -> str:
-  """Markdown, with the metadata that the hub of Hugging Face reads; `figures` are
-  the last metrics up to `step`."""
+  """Markdown, with the metadata that the hub of Hugging Face reads; `figures`
+  are the last metrics up to `step`."""
   fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(

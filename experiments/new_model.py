@@ -79,6 +79,11 @@ def main() -> None:
   _check_folder(Path(flags.to))
   logging.set_verbosity(logging.WARNING)
   tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
+  if not hasattr(tokenizer, 'eos_token_id'):
+    raise ValueError(
+      f'--tokenizer={flags.tokenizer} makes {tokenizer!r:.60}: write a '
+      'function that makes a tokenizer, such as arithmetic:tokenizer'
+    )
   sizes = {name: getattr(flags, name) for name in SIZES}
   vocab = -(-len(tokenizer) // 64) * 64
   config = replace(SMALL, vocab=vocab, **sizes)

@@ -29,7 +29,13 @@ def get_config(argument: str) -> Config:
   try:
     about = json.loads(Path(argument).read_text('utf-8'))
     return relocated(from_fields(about['config']), about)
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except IsADirectoryError as error:
+    raise ValueError(
+      f'{argument} is a folder: write the config.json in it'
+    ) from error
+  except (
+    *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+  ) as error:
     raise ValueError(
       f'{argument} is no config.json of a run ({type(error).__name__}: {error})'
       ': write the file that a trainer has left in its --workdir'

@@ -2,6 +2,7 @@
 sampling."""
 
 from pathlib import Path
+from typing import Any
 
 from experiments.sampler import Rolled
 from hybrid_latent import sharding
@@ -33,11 +34,12 @@ class StoredBatches:
     path = self._files[self._next % len(self._files)]
     self._next += 1
     prompt, trajectory, notes = rollouts.read(path)
-    rows = notes.get('rows')
-    if not isinstance(rows, list) or len(rows) != len(prompt.tokens):
+    rows: Any = notes.get('rows')
+    whole = isinstance(rows, list) and len(rows) == len(prompt.tokens)
+    if not whole or not all(isinstance(row, dict) for row in rows):
       raise ValueError(
-        f'{path}: notes: rows = {rows!r:.80}: accepted is a list with a row '
-        f'per prompt, {len(prompt.tokens)} of them'
+        f'{path}: notes: rows = {rows!r:.80}: accepted is a list with an '
+        f'object per prompt, {len(prompt.tokens)} of them'
       )
     return prompt, trajectory, rows
 

@@ -166,8 +166,9 @@ class Checkpoints:
   def _figure(self, metrics: Mapping[str, Any]) -> float:
     """What `best` compares: anything but a number, NaN too, is the worst."""
     found = metrics.get(self._best)
-    number = isinstance(found, int | float) and not math.isnan(found)
-    return found if number else -math.inf
+    if not isinstance(found, int | float) or math.isnan(found):
+      return -math.inf
+    return found
 
   def _listed(self) -> list[int]:
     if not self._directory.is_dir():

@@ -23,34 +23,29 @@ JSON is written again after each part. A part begins only while --budget_s
 lasts. --small takes sizes for two CPU cores.
 """
 
-import argparse
 import os
 from pathlib import Path
+from typing import Literal
+
+from experiments import command
+from hybrid_latent.ranges import PositiveFloat
 
 NAMES = (
   *('environment', 'agreement', 'attention', 'decode', 'feedbacks', 'update'),
 )
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m experiments.benchmarks.device', allow_abbrev=False
-  )
+def _parser() -> command.Parser:
+  parser = command.Parser('benchmarks.device', __doc__)
   out = Path(os.environ.get('OUT', '.')) / 'device.json'
   add, words = parser.add_argument, ','.join(NAMES)
+  parts = command.value(tuple[Literal[NAMES], ...])
+  seconds = command.value(PositiveFloat)
   add('--out', default=str(out), help='the JSON to write')
-  add('--parts', type=_parts, default=words, help='what to measure')
-  add('--budget_s', type=float, default=420.0, help='no part begins later')
+  add('--parts', type=parts, default=words, help='what to measure')
+  add('--budget_s', type=seconds, default=420.0, help='no part begins later')
   add('--small', action='store_true', help='sizes for two CPU cores')
   return parser
-
-
-def _parts(text: str) -> list[str]:
-  """The parts that a text lists."""
-  unknown = sorted({*text.split(',')} - {*NAMES})
-  if unknown:
-    raise argparse.ArgumentTypeError(f'{unknown}: write some of {NAMES}')
-  return text.split(',')
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import command
 from experiments.benchmarks.hostile_texts import REPEATED, SMALL, repeated
+from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.rewards.grader import Grader
 
 GOLD = '1729'
@@ -146,16 +148,17 @@ def peak_memory(completions: Sequence[str], **_) -> list[float]:
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = command.Parser('benchmarks.grading', __doc__)
   parser.add_argument(
-    '--judges', nargs='+', default=list(JUDGES), help='those to try'
+    '--judges',
+    nargs='+',
+    default=list(JUDGES),
+    help='those to try',
   )
   parser.add_argument(
     '--lengths',
     nargs='+',
-    type=int,
+    type=command.value(PositiveInt),
     default=[30, 300, 900, 30_000],
     help='characters of the repeated texts',
   )

@@ -1,6 +1,7 @@
 """Rules of whatever samples, and of the commands that only sample."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -136,7 +137,7 @@ def _are_tokens(written: Sequence[str]) -> bool:
 
 def eval_sampling(c: Config) -> Config:
   """How evaluations sample."""
-  both = c.rollout.sampling.to_dict() | c.eval.sampling.to_dict()
+  both: Any = c.rollout.sampling.to_dict() | c.eval.sampling.to_dict()
   return ConfigDict(both)
 
 

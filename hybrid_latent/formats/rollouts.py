@@ -20,6 +20,13 @@ from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt, Trajectory
 
 FORMAT = 'hybrid_latent.rollouts/1'
+KINDS = {  # of dtypes, as NumPy calls them; whatever else is there is a number
+  'prompt.tokens': 'i',
+  'prompt.ids': 'i',
+  'trajectory.tokens': 'i',
+  'prompt.mask': 'b',
+  'trajectory.mask': 'b',
+}
 # The letters of each shape, as in types.py: a letter is one size everywhere.
 SHAPES = {
   'prompt.tokens': 'up',
@@ -76,9 +83,16 @@ def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
         )
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _check_shapes(arrays)
+    for name, kind in KINDS.items():
+      if name in arrays and (found := arrays[name].dtype).kind != kind:
+        raise ValueError(f'{name} has dtype {found}: write() has another')
+      if name in arrays and kind == 'i' and arrays[name].min(initial=0) < 0:
+        raise ValueError(f'{name} has ids below 0')
     parts = unflatten_dict(arrays, sep='.')
     trajectory = {'record': (), 'steps': ()} | parts['trajectory']
     notes = json.loads(metadata['notes'])
+    if not isinstance(notes, dict):
+      raise ValueError(f'metadata: notes = {notes!r:.80}, which is no object')
     return Prompt(**parts['prompt']), Trajectory(**trajectory), notes
 
 

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
-from transformers import (
-  AutoTokenizer,
-  PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hybrid_latent.formats.files import read_json, read_text, reading
@@ -27,8 +24,7 @@ _OBJECTS = (
 )
 _TEXTS = 'merges.txt', 'chat_template.jinja'
 
-# What marks thinking in a chat template: <think>, </think>, <seed:think>, ..,
-# [THINK] of Mistral, ◁think▷ of Kimi.
+# What marks thinking: <think>, <seed:think>, Mistral's [THINK], Kimi's ◁think▷.
 _TAG = r'(?:<[^<>]*(?:think|thought|reason)[^<>]*>|\[/?THINK\]|◁/?think▷)'
 _ANSWER = 'Forty-two.'
 
@@ -272,10 +268,8 @@ def _check_special(
       token = objects.get(file, {}).get(name)
       text = token.get('content') if isinstance(token, dict) else token
       if known and text and text not in known:
-        raise ValueError(
-          f'{folder / file}: {name} = {text!r:.80}: accepted is a token of '
-          f'{FILE}'
-        )
+        said = f'{folder / file}: {name} = {text!r:.80}'
+        raise ValueError(f'{said}: accepted is a token of {FILE}')
 
 
 def _declared(

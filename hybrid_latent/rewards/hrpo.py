@@ -30,6 +30,7 @@ from typing import Literal
 from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, last_span, spelled, unwrapped
 from hybrid_latent.rewards.notation import (
+  VARIABLES,
   last_number,
   plain,
   whole_number,
@@ -49,7 +50,7 @@ _LABEL = re.compile(
 _REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
 _FORMULA = re.compile(
   r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
-  r'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\b[A-Za-z] *[-+*/]'
+  rf'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\d ?{VARIABLES}|\b[A-Za-z] *[-+*/]'
 )
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
@@ -258,6 +259,7 @@ def _fixed_latex(answer: str, delimited: bool = False) -> str:
 def _fixed_spelling(answer: str) -> str:
   """Of all that `answer` holds: no dollars, and of a number no words."""
   bare = plain(unwrapped(answer)).replace('$', '').strip(' \n*').rstrip('.')
+  bare = re.sub(r'\\text\{ *(?:or|and) *\}', ',', bare)  # no unit
   spelling = _lower(without_words(bare))
   if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
     spelling = spelling.replace(',', '')

@@ -47,13 +47,14 @@ _MIXED = re.compile(
 )
 _POWERS = re.compile('[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+')
 # "It is 14 square cm.", "5 m/s": no LaTeX command, which may be a number, and
-# no single letter, which may be a variable.
+# no single letter, which may be a variable, nor several that may be.
+VARIABLES = r'(?:[a-d]{2,3}|mn|[p-s]{2,3}|rst|[u-z]{2,3})(?![A-Za-z])'
 _UNIT = r'(?:[kcm]?m|[km]?g|[hs]|ft|in|mi|yd|[kM]?[JW]|mol|min|hr|sec)'
 _WORDS = re.compile(
   r"(?:[A-Za-z]{2}[A-Za-z':,]*+(?: +[A-Za-z':,]++)*+ +)?"
   r'([-+]?(?:\d[\d,]*+(?:\.\d*+)?|\.\d++)(?:/\d++)?)'
   rf'(?: *{_UNIT} *(?:\^ *\{{?[23]\}}?|/ *{_UNIT}(?: *\^ *\{{?[23]\}}?)?)'
-  r'| *[A-Za-z]{2}[A-Za-z. ]*)?',
+  rf'| *(?!{VARIABLES})[A-Za-z]{{2}}[A-Za-z. ]*(?:\^ *\{{?[23]\}}?)?)?',
   re.ASCII,
 )
 _VALUE = r'-?[\d.,]++'

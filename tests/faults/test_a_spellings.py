@@ -69,6 +69,8 @@ def test_letters(letter, now):
     (r'\[5\]', r'5;\fbox{5};= 5;5 \\;**5**;\boxed{5};𝟓', '-5'),
     ('5', '5 cm^2;5 m/s;5 km/h;5 cm²;5 \\text{ cm}^2', '25;5 x;5 n'),
     ('2 n', '2n;2 n', '2'),
+    ('2xy', '2 x y;2yx', '2;2 units'),
+    ('14', '14 units^2;14 square cm;14cm', '14 xyz;15'),
     (r'12.5\%', '12.5;0.125;12.5%', '1.25'),
     (r'\frac{1}{3}', r'0.\overline{3};0.3333333;0.\overline{33}', '0.3;0.33'),
     (r'0.1\overline{6}', r'\frac16', r'0.1\overline{7}'),
@@ -118,6 +120,7 @@ def test_answers_without_a_box(text, gold, now):
   [
     *[('0.50', r'\frac{1}{2}', 1), ('7.00', '7', 1), (r'\[5\]', '5', 1)],
     *[("1'000", '1000', 1), ('5 m/s', '5', 1), ('-7', '7', 0), ('2 n', '2', 0)],
+    *[('2 xy', '2', 0), ('5', r'5 \text{ or } 6', 0), ('14 cm', '14', 1)],
   ],
 )
 def test_latex_by_spelling(text, gold, reward, now):
@@ -161,7 +164,11 @@ def test_several_golds_and_numbers(name, now):
 @pytest.mark.parametrize(
   ('text', 'gold', 'reward'),
   [
-    *[('Beyonce\u0301', 'Beyoncé', 1), ('O’Brien', "O'Brien", 1), ('', 'Beatles', 0)],
+    *[
+      ('Beyonce\u0301', 'Beyoncé', 1),
+      ('O’Brien', "O'Brien", 1),
+      ('', 'Beatles', 0),
+    ],
   ],
 )
 def test_knowledge(text, gold, reward, now):

@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from experiments.report import html_report
 from experiments.run_folders import about, command_of, state
+from experiments.stored import StoredBatches
 from experiments.tables import rows_of
+from hybrid_latent.formats import rollouts
+from tests.formats.test_rollouts import NOTES, batch
 
 ROW = {'step': 1, 'loss': 0.5}
 SAMPLE = {'step': 1, 'prompt': 'x', 'tokens': ['a', 'b'], 'latent': [0.5, None]}
@@ -91,3 +96,39 @@ def test_numbers_that_are_not_finite_are_shown(tmp_path):
   html_report(page, title='', intro='', table=[], runs={'a': tmp_path})
   assert page.stat().st_size
   assert (state(str(tmp_path)), command_of(str(tmp_path))) == (None, '')
+
+
+ROLLOUTS = {
+  'tokens that are floats': (
+    lambda x: x.update({'prompt.tokens': x['prompt.tokens'].astype('f4')}),
+    {},
+    'prompt.tokens has dtype float32',
+  ),
+  'ids below 0': (
+    lambda x: x['trajectory.tokens'].fill(-1),
+    {},
+    'trajectory.tokens has ids below 0',
+  ),
+  'notes that are a list': (
+    lambda x: None,
+    {'notes': '[]'},
+    'metadata: notes = []',
+  ),
+  'rows that are texts': (
+    lambda x: None,
+    {'notes': '{"rows": ["a", "b"]}'},
+    "notes: rows = ['a', 'b']: accepted is a list with an",
+  ),
+}
+
+
+@pytest.mark.parametrize('tried', ROLLOUTS)
+def test_rollouts(tried, tmp_path, now):
+  edit, notes, told = ROLLOUTS[tried]
+  path = tmp_path / '000000-0.safetensors'
+  rollouts.write(path, *batch({'h': np.ones((2, 4))}), NOTES)
+  arrays = load_file(path)
+  edit(arrays)
+  save_file(arrays, path, {'format': rollouts.FORMAT, 'notes': '{}'} | notes)
+  read = lambda: next(StoredBatches(tmp_path, 0, 0))
+  assert told in refused(read, 'rollouts', tried, now)
