@@ -10,13 +10,16 @@ there are as many embeddings as it has tokens, rounded up.
 """
 
 from pathlib import Path
+from typing import Any
 
 from experiments import command
 from experiments.fields.accepted import Folder, Text
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
-SIZES = dict(width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288,
-             max_positions=4096)  # fmt: skip
+SIZES: dict[str, Any] = dict(
+  width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288,
+  max_positions=4096,
+)  # fmt: skip
 
 
 def _parser() -> command.Parser:
@@ -52,7 +55,6 @@ if __name__ == '__main__':  # before the imports: --help takes a second
     _check_folder(Path(FLAGS.to))
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 from absl import logging
