@@ -4,9 +4,13 @@ import shlex
 
 import jax
 
-from experiments.loop import Loop
+from experiments.loop import Figures, Loop
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
+_LEFT_OUT = (
+  *('prompts', 'too_long', 'ungraded', 'judged', 'stage'),
+  *('switches', 'latent_tokens'),
+)
 
 
 def conclude(loop: Loop, workdir: str, *written: str) -> None:
@@ -18,7 +22,7 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
   if saved := loop.checkpoints.steps:
     rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
   chosen = {name: loop.figures[name] for name in _SHOWN if name in loop.figures}
-  evaluated = loop.evaluations[-1] if loop.evaluations else {}
+  evaluated = _means(loop.evaluations[-1]) if loop.evaluations else {}
   rows += [
     ', '.join(f'{name} {x:.4g}' for name, x in figures.items())
     for figures in (chosen, evaluated)
@@ -32,3 +36,13 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
     f'more steps: the same command with --config.steps={2 * loop.step or 100}',
   ]
   print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)
+
+
+def _means(evaluation: Figures) -> Figures:
+  """The rewards and the length; metrics.jsonl has all."""
+  return {
+    name: x
+    for name, x in evaluation.items()
+    if name == 'eval/completions/mean_length'
+    or (name.count('/') == 1 and name.rpartition('/')[2] not in _LEFT_OUT)
+  }

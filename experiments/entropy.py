@@ -21,7 +21,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = command.parse(command.config_parser('entropy', __doc__))
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice, pairwise
 from textwrap import indent
@@ -82,7 +82,7 @@ def annotate(config: Config, workdir: str) -> str:
   source = problems_of(config.data)(split=config.data.train)
   worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
-  check(config, folder, source)
+  begin = check(config, folder, source)
   shares = parts.ranges(len(source), size)
   files = parts.numbered(folder, len(shares))
   over, *done = parts.there([folder / 'steps.jsonl', *files])
@@ -93,8 +93,16 @@ def annotate(config: Config, workdir: str) -> str:
   # ------------------------------------------------------------------- model
   base = config.copy_and_resolve_references()
   base.model.new_tokens = ()
+  if 'eval' in base:
+    base.eval.prompts = 0  # nothing is sampled
   model, tokenizer, *_ = loaded(base, mesh)
   entropies = programs(config, mesh)
+  sizes = (
+    len(row.ids)
+    for share in shares
+    for row in encoded([source[i] for i in share], tokenizer, config.data)
+  )
+  check_lengths(sizes, config.length)
 
   def begun(number):
     """A part that the devices compute from now on."""
@@ -116,6 +124,7 @@ def annotate(config: Config, workdir: str) -> str:
       json_line(row, found.get(i, np.zeros(0)), config.entropy.measure)
       for i, row in enumerate(rows)
     ]
+    begin()
     parts.write(files[number], lines)
     parts.say(f'part {number + 1} of {len(files)}: {len(rows)} rows')
 
@@ -132,6 +141,7 @@ def annotate(config: Config, workdir: str) -> str:
       pending = following
     if pending:
       finish(*pending)
+  begin()
   if jax.process_index() == 0:
     join(files, folder, tokenizer, config, len(source))
     scored = f'--config.data.scored={folder}'
@@ -140,9 +150,12 @@ def annotate(config: Config, workdir: str) -> str:
   return f'{workdir}/steps.jsonl'
 
 
-def check(config: Config, folder: epath.Path, source: Sequence[dict]) -> None:
-  """Writes down what the entropies depend on. ValueError for settings that
-  cannot be, and where the folder has entropies of something else."""
+def check(
+  config: Config, folder: epath.Path, source: Sequence[dict]
+) -> Callable[[], None]:
+  """What writes down what the entropies depend on. ValueError, at once, for
+  settings that cannot be, and where the folder has entropies of something
+  else."""
   if config.entropy.measure not in MEASURES:
     raise ValueError(
       f'config.entropy.measure is {config.entropy.measure!r}: write one of '
@@ -156,7 +169,24 @@ def check(config: Config, folder: epath.Path, source: Sequence[dict]) -> None:
   names |= {name for name in fields if name.startswith('data.')}
   names -= {'data.test', 'data.scored'}  # which are not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
-  parts.same_job(config, folder / 'entropy.json', new, source, 'entropies')
+  return parts.same_job(
+    config, folder / 'entropy.json', new, source, 'entropies'
+  )
+
+
+def check_lengths(sizes: Iterable[int], length: int) -> None:
+  """ValueError where no row has at most `length` tokens; asks for `sizes` up to
+  the first that has."""
+  longer = []
+  for size in sizes:
+    if size <= length:
+      return
+    longer.append(size)
+  raise ValueError(
+    f'config.length is {length}, and each of the {len(longer)} rows is longer: '
+    f'write config.length={max(longer)}, which the longest has; the shortest '
+    f'has {min(longer)} tokens, data.system and the template among them'
+  )
 
 
 def encoded(some: Sequence[dict], tokenizer, data: Config) -> list[Row]:

@@ -90,7 +90,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   """Runs `config` in `workdir`. Returns the lines that it asks for."""
   folder = epath.Path(workdir)
   path, lines, made = folder / 'table.jsonl', lines_of(config), {}
-  check(config, folder)
+  begin = check(config, folder)
   if path.exists():
     for row in map(json.loads, parts.lines([path])):
       made[Line(*[row[name] for name in Line._fields])] = row
@@ -105,12 +105,14 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
       for _, some in itertools.groupby(missing, key=lambda line: line[:3]):
         for line, found in measured(config, [*some], grader, look):
           made[line] = line._asdict() | found
+          begin()
           parts.write(path, (f'{json.dumps(row)}\n' for row in made.values()))
           parts.say(json.dumps(made[line]))
   table = [made[line] for line in lines]
   shown = markdown(
     [{k: v for k, v in row.items() if k != 'source'} for row in table]
   )
+  begin()
   parts.write(folder / 'table.md', [shown + '\n'])
   parts.say(f'{shown}\nwrote {folder}/table.md and table.jsonl')
   return table
@@ -148,15 +150,16 @@ def folders(config: Config, field: str) -> dict[str, str]:
   return found
 
 
-def check(config: Config, folder: epath.Path) -> None:
-  """Writes down what all lines depend on. ValueError for settings that cannot
-  be, and where the folder has a table of something else."""
+def check(config: Config, folder: epath.Path) -> Callable[[], None]:
+  """What writes down what all lines depend on. ValueError, at once, for
+  settings that cannot be, and where the folder has a table of something
+  else."""
   check_config(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
   fields = parts.settings(config, *counts)
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
   rows = policies.problems_of(config.data)(split=config.data.test)
-  parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
+  return parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
 def measured(

@@ -40,7 +40,8 @@ from contextlib import closing
 
 from experiments.policies import exported
 from experiments.run_folders import about
-from experiments.saved import from_fields
+from experiments.saved import from_fields, relocated
+from experiments.tables import rows_of
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
@@ -65,11 +66,24 @@ def evaluation(workdir: str, model: Path) -> str:
     return ''
   words = [
     *('python', '-m', f'experiments.{Path(program[0]).stem}'),
-    f'--config=experiments/saved.py:{workdir}/config.json',
-    *(f'--config.model.source={model}', '--config.steps=0'),
-    f'--workdir={model}-evaluation',
+    f'--config=saved:{_anywhere(workdir)}/config.json',
+    *(f'--config.model.source={model.resolve()}', '--config.steps=0'),
+    f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'
+
+
+def _figures(workdir: str, step: int) -> dict:
+  """The last that the run had measured at a step."""
+  found = {}
+  for row in rows_of(workdir, 'metrics'):
+    if row['step'] < step + ('loss' not in row):
+      found |= row
+  return found
+
+
+def _anywhere(folder: str) -> str:
+  return folder if '://' in folder else str(Path(folder).resolve())
 
 
 def export(workdir: str, which: str, to: Path) -> int:
@@ -84,6 +98,7 @@ def export(workdir: str, which: str, to: Path) -> int:
   newest = int(which) if asked else Checkpoints(folder).latest or 0
   notes = Checkpoints(folder).notes(newest)
   config = from_fields(json.loads(notes['config']))
+  config = relocated(config, about(workdir))
   best = config.checkpoint.get('best', '')
   with closing(Checkpoints(folder, best=best)) as checkpoints:
     named = {'latest': newest} | ({'best': checkpoints.best} if best else {})
@@ -95,7 +110,9 @@ def export(workdir: str, which: str, to: Path) -> int:
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(actor, combine(trained, rest), to, config)
+  exported(
+    actor, combine(trained, rest), to, config, step, _figures(workdir, step)
+  )
   return step
 
 

@@ -52,7 +52,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = command.parse(_parser())
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -89,14 +89,15 @@ def analyze(
   source = problems('generated', generated, 'train')
   count = min(config.generate.prompts or len(source), len(source))
   source = [source[i] for i in range(count)]
-  check(config, folder, source, kinds, shares)
+  begin = check(config, folder, source, kinds, shares)
   files = {(k, p): file_of(folder, k, p) for k in kinds for p in shares}
   done = parts.there([*files.values()])
   todo = [key for key, over in zip(files, done, strict=True) if not over]
   # Nothing deleted, or everything, is the same for all kinds.
   todo = {files[key]: key for key in todo}
   if todo:
-    answer(config, workdir, source, todo)
+    answer(config, workdir, source, todo, begin)
+  begin()
   if jax.process_index():
     return []
   table = [outcome(path, *key) for key, path in files.items()]
@@ -117,9 +118,10 @@ def check(
   source: Sequence[dict],
   kinds: Sequence[str],
   shares: Sequence[float],
-) -> None:
-  """Writes down what the answers depend on. ValueError for settings that
-  cannot be, and where the folder has answers of something else."""
+) -> Callable[[], None]:
+  """What writes down what the answers depend on. ValueError, at once, for
+  settings that cannot be, and where the folder has answers of something
+  else."""
   if unknown := sorted({*kinds} - {*KINDS}):
     raise ValueError(f'--kinds: {unknown}: write some of {",".join(KINDS)}')
   if not all(0 <= share <= 1 for share in shares):
@@ -128,7 +130,7 @@ def check(
     raise ValueError('--generated: the folder has no rows: write one that has')
   fields = parts.settings(config, 'eval.samples')
   job = decisive(fields, 'eval.samples', 'eval.sampling')
-  parts.same_job(config, folder / 'job.json', job, source, 'answers')
+  return parts.same_job(config, folder / 'job.json', job, source, 'answers')
 
 
 def answer(
@@ -136,8 +138,10 @@ def answer(
   workdir: str,
   source: Sequence[dict],
   todo: dict[epath.Path, tuple[str, float]],
+  begin: Callable[[], None],
 ) -> None:
-  """Writes each of the files `todo`: the answers at a kind and share."""
+  """Writes each of the files `todo`: the answers at a kind and share; `begin`
+  is called before the first."""
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
   config = answering(config)
   actor = speaker(config, mesh)
@@ -163,6 +167,7 @@ def answer(
       ]
       encode = lambda row, left=left: prompts[row['row']] + left[row['row']]
       found = completions(rows, encode, number)
+      begin()
       parts.write(
         path, [json_line(x, len(left[x.prompt]), tokenizer) for x in found]
       )

@@ -61,7 +61,7 @@ def generate(config: Config, workdir: str) -> str:
   source = problems_of(config.data)(split=config.data.train)
   folder, how = epath.Path(workdir), config.generate
   count = min(how.prompts or len(source), len(source))
-  check(config, folder, source, count)
+  begin = check(config, folder, source, count)
   ranges = parts.ranges(count, how.rows_per_part)
   files = parts.numbered(folder, len(ranges))
   todo = [i for i, over in enumerate(parts.there(files)) if not over]
@@ -85,8 +85,10 @@ def generate(config: Config, workdir: str) -> str:
           json_line(x, source[x.prompt], config.rollout.delimiter, decode)
           for x in found
         ]
+        begin()
         parts.write(files[number], lines)
         parts.say(f'part {number + 1} of {len(files)}: {len(found)} rows')
+  begin()
   if jax.process_index() == 0:
     join(files, folder, how.least, count * how.samples)
     # A backbone that is here; the paper's is Qwen/Qwen3-Embedding-0.6B.
@@ -101,13 +103,16 @@ def generate(config: Config, workdir: str) -> str:
 
 def check(
   config: Config, folder: epath.Path, source: Sequence[dict], prompts: int
-) -> None:
-  """Writes down what the completions depend on. ValueError for settings that
-  cannot be, and where the folder has completions of something else."""
+) -> Callable[[], None]:
+  """What writes down what the completions depend on. ValueError, at once, for
+  settings that cannot be, and where the folder has completions of something
+  else."""
   counts = 'generate.samples', 'generate.rows_per_part'
   job = decisive(parts.settings(config, *counts), *counts)
   job['prompts of the data'] = prompts
-  parts.same_job(config, folder / 'generate.json', job, source, 'completions')
+  return parts.same_job(
+    config, folder / 'generate.json', job, source, 'completions'
+  )
 
 
 def check_delimiter(delimiter: str, actor: Subject) -> None:

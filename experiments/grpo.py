@@ -379,7 +379,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
-    exported(actor, combine(loop.state[0], frozen), path, config)
+    policy = combine(loop.state[0], frozen)
+    figures = loop.figures | (loop.evaluations or [{}])[-1]
+    exported(actor, policy, path, config, loop.step, figures)
   conclude(loop, workdir, *written)
   return loop.evaluations
 

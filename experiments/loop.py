@@ -105,6 +105,7 @@ class Loop:
         )
       if not self.last:
         self.read_from(self._batches_of(self.start))
+        _log.info('step %d: compiling its programs', self.step)
       if notes and self.batches:
         self.batches.set_state(notes['data'])
       begin(self._config, self._workdir, self.start)
@@ -164,8 +165,7 @@ class Loop:
     """Evaluates, and saves if it is time, as it is where a stage `begins` that
     a rollback is to return to. Whether the step is to be trained."""
     told = not self.last and cluster.told_to_end(self._asked)
-    self._asked += 1
-    figures = {}
+    self._asked, figures = self._asked + 1, {}
     if evaluate and not told:
       figures = evaluate()
       self.evaluations.append(figures)

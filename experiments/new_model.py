@@ -3,16 +3,23 @@ r"""A small Qwen3-shaped model with random weights, and the tokenizer of a task.
     python -m experiments.new_model --to=runs/start \
         --tokenizer=prosqa:tokenizer [--seed=0] [--width=96] [--layers=3] ...
 
-Writes a Hugging Face folder, which is a MODEL for any config. The tokenizer is
-a function of hybrid_latent/data; there are as many embeddings as it has tokens,
-rounded up.
+Writes a Hugging Face folder, which is a MODEL for any config and has to be new.
+The tokenizer is a function of hybrid_latent/data, arithmetic:tokenizer,
+arithmetic:thinking_tokenizer or prosqa:tokenizer, or of a module of your own;
+there are as many embeddings as it has tokens, rounded up.
 """
+
+from pathlib import Path
+from typing import Any
 
 from experiments import command
 from experiments.fields.accepted import Folder, Text
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
-SIZES = dict(width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288)
+SIZES: dict[str, Any] = dict(
+  width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288,
+  max_positions=4096,
+)  # fmt: skip
 
 
 def _parser() -> command.Parser:
@@ -32,16 +39,22 @@ def _parser() -> command.Parser:
     help='of the weights',
   )
   for name, size in SIZES.items():
-    add(f'--{name}', type=command.value(PositiveInt), default=size)
+    about = f'default: {size}'
+    add(f'--{name}', type=command.value(PositiveInt), default=size, help=about)
   return parser
 
 
+def _check_folder(to: Path) -> None:
+  if to.exists():
+    raise FileExistsError(f'--to: {to} exists: write elsewhere')
+
+
 if __name__ == '__main__':  # before the imports: --help takes a second
-  _parser().parse_args()
+  FLAGS = _parser().parse_args()
+  with command.report_errors():
+    _check_folder(Path(FLAGS.to))
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import jax
 from absl import logging
@@ -57,7 +70,6 @@ SMALL = TransformerConfig(
   vocab=384,
   rope_theta=10_000.0,
   qk_norm=True,
-  max_positions=256,
   **SIZES,
 )
 
@@ -66,6 +78,7 @@ SMALL = TransformerConfig(
 def main() -> None:
   """Writes the folder."""
   flags = _parser().parse_args()
+  _check_folder(Path(flags.to))
   logging.set_verbosity(logging.WARNING)
   tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
   if not hasattr(tokenizer, 'eos_token_id'):

@@ -1,8 +1,9 @@
 """Long jobs in parts: each a file that is there whole or not at all, so that
 the same command goes on after a stop."""
 
+import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,10 +37,11 @@ def same_job(
   fields: dict[str, Any],
   rows: Sequence[dict],
   holds: str,
-) -> None:
-  """Writes down what a job's results depend on, `fields` of its config and the
-  `rows` that it reads, and WORKDIR/config.json. ValueError where its folder,
-  which `holds` results, has written down something else."""
+) -> Callable[[], None]:
+  """Writes down, once there is a first result, what a job's results depend on:
+  `fields` of its config and the `rows` that it reads; and WORKDIR/config.json.
+  ValueError, at once, where its folder, which `holds` results, has written down
+  something else."""
   new = json.loads(json.dumps(fields | {_ROWS: digest(rows)[:16]}))
   if path.exists():
     try:
@@ -57,9 +59,14 @@ def same_job(
         + '\n'.join(wrong)
         + '\nWrite these as they were to go on, or choose another --workdir.'
       )
-  else:
-    write(path, [json.dumps(new, indent=2)])
-  write_run(config, str(path.parent))
+
+  @functools.cache
+  def begin() -> None:
+    if not path.exists():
+      write(path, [json.dumps(new, indent=2)])
+    write_run(config, str(path.parent))
+
+  return begin
 
 
 def numbered(folder: epath.Path, count: int) -> list[epath.Path]:

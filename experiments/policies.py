@@ -43,6 +43,8 @@ from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import map_named, named_leaves, nonfinite
 from hybrid_latent.types import Feedback, PyTree, Stop
 
+_log = logging.getLogger(__name__)
+
 
 class Subject(NamedTuple):
   """What an experiment trains."""
@@ -90,6 +92,8 @@ def loaded(config: Config, mesh: Mesh) -> Pretrained:
   )
   for token, _, like in (x.partition('=') for x in model.new_tokens):
     source = with_tokens(source, [token], like)
+  count = sum(x.size for x in jax.tree.leaves(source.model))
+  _log.info('model %s: %s parameters', model.source, f'{count:,}')
   return source
 
 
@@ -244,10 +248,18 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
   return tokenizer(text + data.prefill)['input_ids']
 
 
-def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
+def exported(
+  actor: Subject,
+  policy: Policy,
+  folder,
+  config: Config,
+  step: int | None = None,
+  figures: Mapping = {},
+) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns and a README.md. All processes read the
-  parameters, and the first one writes them."""
+  the parameters that its feedback owns and a README.md, which says the
+  `figures` at `step`. All processes read the parameters, and the
+  first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -262,14 +274,15 @@ def exported(actor: Subject, policy: Policy, folder, config: Config) -> None:
   with draft as path:
     rest = actor.tokenizer, actor.generation, owned(policy)
     write_folder(Pretrained(model, *rest), Path(path))
-    (Path(path) / 'README.md').write_text(model_card(config), 'utf-8')
+    card = model_card(config, step, figures)
+    (Path(path) / 'README.md').write_text(card, 'utf-8')
 
 
 def share_rows(rows: int, mesh: Mesh) -> None:
   """Warns where the devices cannot share the rows of a micro-batch."""
   shares = mesh.shape['data'] * mesh.shape['fsdp']
   if rows % shares:
-    logging.getLogger(__name__).warning(
+    _log.warning(
       'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
       'computes rows of others too. Choose micro_batches (and prompts) such '
       'that it has a multiple of %d',

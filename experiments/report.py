@@ -81,6 +81,9 @@ _CURVES = (
 )
 
 
+_INTRO = 'The table has means over the last tenth of each run.'
+
+
 def html_report(
   path: str | Path,
   *,
@@ -163,8 +166,12 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
     steps = max((row['step'] + 1 for row in trained), default=0)
     how = state(str(runs[name]))
     table.append({'run': name, 'state': how, 'steps': steps})
-    for metric, *_ in _CURVES:
-      last = [r.get(metric) for r in rows if r['step'] >= 0.9 * steps]
+    fields = settings(str(runs[name]))
+    rewards = [f.split('.')[1] for f in fields if f.startswith('rewards.')]
+    shown = [f'eval/{reward}' for reward in rewards]
+    begin = min(0.9 * steps, steps - 1)
+    for metric in dict.fromkeys([*shown, *(curve[0] for curve in _CURVES)]):
+      last = [r.get(metric) for r in rows if r['step'] >= begin]
       if values := [value for value in last if value is not None]:
         table[-1][metric] = float(np.mean(values))
   return table
@@ -237,7 +244,13 @@ def _origin(runs: Mapping[str, str | Path]) -> str:
       for field, values in differences(fields).items()
     ]
     told = 'Where the configs differ' if rows else 'The configs are the same'
-    parts += [f'<h3>{told}</h3>', _scrolled(rows)]
+    of_some = [row for row in rows if '–' in row.values()]
+    of_all = [row for row in rows if row not in of_some]
+    parts += [f'<h3>{told}</h3>', _scrolled(of_all)]
+    parts += [
+      '<details><summary>Fields that not all of them have</summary>'
+      f'{_scrolled(of_some)}</details>' * bool(of_some)
+    ]
   for name, own in fields.items():
     lines = '\n'.join(f'{field} = {x}' for field, x in own.items())
     parts.append(
@@ -263,16 +276,23 @@ def main() -> None:
   """The command: the runs under their folders' names."""
   flags = _parser().parse_args()
   runs = find_runs(flags.runs)
+  aside = [x for x in runs if not rows_of(runs[x], 'metrics')]
+  runs = {name: run for name, run in runs.items() if name not in aside}
+  told = [f'Without a step, and left out: {", ".join(aside)}.'] * bool(aside)
+  if not runs:
+    raise ValueError(f'--runs: {told[0]} Write runs that have one')
   html_report(
     flags.out,
     title=flags.title,
-    intro='The table has means over the last tenth of each run.',
+    intro='\n\n'.join([_INTRO, *told]),
     table=outcome(runs),
     runs=runs,
   )
   print(
-    f'{len(runs)} runs: {", ".join(runs)}\nwrote {flags.out}; open it in a '
-    f'browser: {Path(flags.out).resolve().as_uri()}'
+    *(f'{len(runs)} runs: {", ".join(runs)}', *told),
+    f'wrote {flags.out}; open it in a browser: '
+    f'{Path(flags.out).resolve().as_uri()}',
+    sep='\n',
   )
 
 

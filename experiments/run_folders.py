@@ -18,7 +18,10 @@ _ABOUT = {  # of its config.json
   'config': (dict, 'an object'),
   'command': (list, 'a list of texts'),
   'revision': (str, 'a text'),
+  'cwd': (str, 'a text'),
+  'path': (list, 'a list of texts'),
 }
+LABELS = 'labels.json'  # of a sweep: its cells' folders -> what it calls them
 _FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # any of them makes a run
 
 
@@ -26,8 +29,8 @@ def find_runs(names: Iterable[str]) -> dict[str, str]:
   """What a page calls each run -> its folder.
 
   Args:
-    names: each a run's folder, a folder of runs, a sweep's, whose runs
-      are its cells, a pattern such as 'runs/seed=*', or several of these
+    names: each a run's folder, a folder of runs and sweeps, a sweep's, whose
+      runs are its cells, a pattern such as 'runs/seed=*', or several of these
       with commas between them. A name that exists is taken whole, its commas
       with it.
 
@@ -36,9 +39,20 @@ def find_runs(names: Iterable[str]) -> dict[str, str]:
   """
   folders = [run for name in names for run in _listed(name)]
   folders = list(dict.fromkeys(folders))
-  short = [PurePath(folder).name for folder in folders]
+  short = [_short(folder) for folder in folders]
   alone = len(set(short)) == len(short)
   return dict(zip(short if alone else folders, folders, strict=True))
+
+
+def _short(folder: str) -> str:
+  """The label of a cell in its sweep, or the name of the folder."""
+  path = epath.Path(folder)
+  labels = path.parent.parent / LABELS
+  try:
+    found = json.loads(labels.read_text()) if labels.exists() else {}
+    return str(found.get(path.name, path.name))
+  except (AttributeError, ValueError):  # as a crash left it
+    return path.name
 
 
 def about(run: str) -> dict[str, Any]:
@@ -144,7 +158,8 @@ def _named(name: str) -> list[str]:
   else:
     tops = []
   for top in tops:
-    for some in [top], top.glob('cells/*'), top.glob('*'):
+    below = [*top.glob('*'), *top.glob('*/cells/*')]
+    for some in [top], top.glob('cells/*'), below:
       if runs := sorted(str(folder) for folder in some if _is_run(folder)):
         found += runs
         break

@@ -1,22 +1,34 @@
 """A run again, from the config.json that it left in its folder.
 
     python -m experiments.grpo --workdir=runs/again \
-        --config=experiments/saved.py:runs/hrpo/config.json
+        --config=saved:runs/hrpo/config.json
+
+It is read wherever that command runs: paths, and modules of one's own, are
+found where the run found them.
 """
 
 import json
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.command import Config
+from experiments.fields.accepted import expanded
+from experiments.fields.overrides import leaves
+from experiments.fields.table import field_of
 
 
 def get_config(argument: str) -> Config:
   """The config of a run's config.json. ValueError where it is not one,
   FileNotFoundError where it is not there."""
   try:
-    return from_fields(json.loads(Path(argument).read_text('utf-8'))['config'])
+    about = json.loads(Path(argument).read_text('utf-8'))
+    return relocated(from_fields(about['config']), about)
   except IsADirectoryError as error:
     raise ValueError(
       f'{argument} is a folder: write the config.json in it'
@@ -39,3 +51,27 @@ def from_fields(fields: dict) -> Config:
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
   return ConfigDict(frozen(fields)).lock()
+
+
+def relocated(config: Config, about: Mapping[str, Any]) -> Config:
+  """The config with the relative paths that exist in `cwd` of a config.json
+  made absolute; its `path` joins the search path of modules."""
+  folder = about.get('cwd')
+  sys.path += [x for x in about.get('path') or () if x not in sys.path]
+  if not folder or folder == os.getcwd():
+    return config
+  there, found = partial(_there, folder), {}
+  for name, value in leaves(config):
+    if isinstance(value, str) and ('/' in value or Path(value).suffix):
+      found[name] = there(value)
+    elif entry := field_of(name):
+      found[name] = expanded(entry.annotation, value, there)
+  with config.unlocked():
+    config.update_from_flattened_dict(found)
+  return config
+
+
+def _there(folder: str, path: str) -> str:
+  """A path that is not empty, in `folder` where it exists there."""
+  found = os.path.join(folder, path)
+  return found if path and os.path.exists(found) else path

@@ -308,7 +308,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
       loop.state = tuple(state)
       loop.learned([figures], {'stage': stage})
-  exported(actor, combine(loop.state[0], frozen), f'{workdir}/model', config)
+  policy, path = combine(loop.state[0], frozen), f'{workdir}/model'
+  figures = loop.figures | (loop.evaluations or [{}])[-1]
+  exported(actor, policy, path, config, loop.step, figures)
   conclude(loop, workdir, f'{workdir}/model')
   return loop.evaluations
 

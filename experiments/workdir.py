@@ -2,6 +2,8 @@
 
 import errno
 import json
+import logging
+import os
 import platform
 import subprocess
 import sys
@@ -42,6 +44,9 @@ def opened(
   """
   with ExitStack() as stack:
     refused = ''
+    if jax.process_index() == 0:  # tells how far it is
+      for name in 'experiments', 'hybrid_latent':
+        logging.getLogger(name).setLevel(logging.INFO)
     if jax.process_index() == 0:
       try:
         stack.enter_context(locked(workdir))
@@ -87,6 +92,8 @@ def write_run(config: Config, workdir: str) -> None:
   about = {
     'config': json.loads(config.to_json_best_effort()),
     'command': sys.argv,
+    'cwd': os.getcwd(),  # where its relative paths begin
+    'path': _own_path(),
     'revision': revision(),
     'python': platform.python_version(),
     'versions': {name: metadata.version(name) for name in packages},
@@ -98,6 +105,13 @@ def write_run(config: Config, workdir: str) -> None:
   part = folder / 'config.json.part'
   part.write_text(json.dumps(about, indent=2))
   part.replace(folder / 'config.json')
+
+
+def _own_path() -> list[str]:
+  """The search path of modules without those of Python itself."""
+  found = map(os.path.abspath, sys.path)
+  pythons = (*{sys.prefix, sys.base_prefix},)
+  return [x for x in found if not x.startswith(pythons)]
 
 
 def _written(workdir: str) -> bytes:

@@ -13,7 +13,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from hybrid_latent.ranges import REGEX, Range
@@ -110,18 +110,22 @@ def parsed(annotation: Any, text: str) -> Any:
   raise ValueError(f'write {described(annotation)}')
 
 
-def expanded(annotation: Any, value: Any) -> Any:
-  """The value with '~' of its paths as the home folder."""
+def expanded(
+  annotation: Any,
+  value: Any,
+  path_of: Callable[[str], str] = os.path.expanduser,
+) -> Any:
+  """The value with `path_of` each of its paths: '~' as the home folder."""
   kind, parts, marks = _taken_apart(annotation)
   if isinstance(value, tuple) and kind is tuple:
-    return tuple(expanded(parts[0], x) for x in value)
+    return tuple(expanded(parts[0], x, path_of) for x in value)
   if not isinstance(value, str):
     return value
   if PATH in marks:
-    return os.path.expanduser(value)
+    return path_of(value)
   if NAMED_PATH in marks:
     name, equals, path = value.partition('=')
-    return f'{name}{equals}{os.path.expanduser(path)}'
+    return f'{name}{equals}{path_of(path)}'
   return value
 
 

@@ -22,6 +22,7 @@ from experiments.fields.table import field_of, function_of, matches
 from experiments.functions import Config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
+SAVED = 'saved', 'experiments/saved'  # found from anywhere
 # Parts that take more than the config lists, and what each of them begins as.
 NEW: dict[str, dict] = {
   'rewards.*': dict(function='', weight=1.0, kwargs={}),
@@ -34,9 +35,9 @@ NEW: dict[str, dict] = {
 def resolved(path: str, overrides: Sequence[str]) -> Config:
   """The config of FILE.py[:ARGUMENT] with '--config.field=value' applied.
 
-  FILE may be the bare name of one of experiments/configs. A value is read as
-  the table of fields says (table.py), one of a function's keywords as its
-  signature does. Raises ValueError for what there is not or cannot be.
+  FILE may be the bare name of one of experiments/configs, or `saved`. A value
+  is read as the table of fields says (table.py), one of a function's keywords
+  as its signature does. Raises ValueError for what there is not or cannot be.
   """
   config = loaded(path)
   pairs = map(_taken_apart, joined(overrides))
@@ -74,13 +75,15 @@ def loaded(path: str) -> Config:
     )
   file = Path(file).expanduser()
   by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
-  if not file.is_file() and by_name:
+  if not file.is_file() and str(file.with_suffix('')) in SAVED:
+    file = CONFIGS.parent / 'saved.py'
+  elif not file.is_file() and by_name:
     file = CONFIGS / f'{file.stem}.py'  # by its bare name, from anywhere
   if not file.is_file():
     known = sorted(x.stem for x in CONFIGS.glob('[a-z]*.py'))
     raise ValueError(
       f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
-      f'or one of {known}'
+      f'saved:WORKDIR/config.json, or one of {known}'
     )
   name = f'config_{file.stem}'
   spec: Any = importlib.util.spec_from_file_location(name, file)

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from experiments.report import curves_png, html_report
+from experiments.run_folders import LABELS
 from experiments.sweep.executors import LOG
 from experiments.sweep.following import finished, log_end
 from experiments.sweep.grid import Cell
@@ -33,6 +35,8 @@ def compared(cells: Sequence[Cell], workdir: Path) -> str:
   table = [outcome(cell) for cell in cells]
   runs = {c.label: c.run for c in cells if rows_of(c.run, 'metrics')}
   fields = dict.fromkeys(field for cell in cells for field in cell.values)
+  labels = {cell.folder.name: cell.label for cell in cells}
+  write_whole(workdir / LABELS, json.dumps(labels, indent=2))
   write_whole(workdir / 'table.csv', _as_csv(table))
   curves_png(workdir / 'curves.png', runs)
   html_report(
@@ -52,7 +56,16 @@ def compared(cells: Sequence[Cell], workdir: Path) -> str:
   ]
   if failed:
     files += ['', f'{len(failed)} of {len(cells)} cells failed:', *failed]
-  return '\n'.join(['', markdown(table), '', *files])
+  short = [*map(_short, cells, table)]
+  return '\n'.join(['', markdown(short), '', *files])
+
+
+def _short(cell: Cell, line: dict) -> dict:
+  """Of a line, what a terminal is wide enough for."""
+  rewards = [f'eval/{name}, last' for name in cell.config.get('rewards', {})]
+  last = [f'{heading}, last' for _, heading, _ in _SHOWN]
+  names = *cell.values, 'state', 'steps', *rewards, *last, 'error'
+  return {name: line[name] for name in names if name in line}
 
 
 def state(cell: Cell) -> str:

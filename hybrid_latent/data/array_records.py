@@ -4,10 +4,12 @@ It is made once per content of a file, by a builder of tensorflow-datasets.
 """
 
 import hashlib
+import io
 import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +60,18 @@ def _opened(file: Path, folder: Path) -> Any:
 
 
 def _prepare(builder: tfds.core.DatasetBuilder) -> None:
-  """Builds under a temporary name. Whoever loses a race to rename it reads what
-  the winner wrote."""
+  """Builds under a temporary name, and says nothing: nothing is downloaded.
+  Whoever loses a race to rename it reads what the winner wrote."""
+  tfds.display_progress_bar(False)
   try:
-    builder.download_and_prepare()
+    with redirect_stdout(io.StringIO()):
+      builder.download_and_prepare()
   except OSError:
     if not builder.data_path.exists():
       raise
     builder.info.read_from_directory(builder.data_path)
+  finally:
+    tfds.display_progress_bar(True)
 
 
 class Lines(tfds.core.GeneratorBasedBuilder):

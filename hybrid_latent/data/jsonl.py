@@ -194,7 +194,7 @@ def _read_as(
 @functools.cache
 def _log(text: str) -> None:
   """Once: a run opens its data more than once."""
-  logging.getLogger(__name__).warning(text)
+  logging.getLogger(__name__).info(text)
 
 
 def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:

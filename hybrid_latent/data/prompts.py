@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import grain
@@ -52,6 +53,7 @@ def prompt_batches(
       f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
       'smaller or `length` larger'
     )
+  logging.getLogger(__name__).info('data: %d prompts', len(prompts))
   order = grain.MapDataset.source(prompts)
   if shuffle:
     order = order.shuffle(seed)
@@ -101,18 +103,32 @@ def eval_batches(
 def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
   """ValueError where no prompt has at most `length` tokens; encodes up to the
   first that has."""
-  lengths = []
+  prompts = []
   for i in range(len(source)):
-    lengths.append(len(encode(source[i])))
-    if lengths[-1] <= length:
+    prompts.append(encode(source[i]))
+    if len(prompts[-1]) <= length:
       return
-  if not lengths:
+  if not prompts:
     raise ValueError('the data has no rows: write a split or file that has')
+  lengths = [*map(len, prompts)]
+  alike = ''
+  if len(prompts) > 1:
+    both = _shared(prompts) + _shared([prompt[::-1] for prompt in prompts])
+    alike = (
+      f', {min(both, *lengths)} of which are those of every prompt '
+      '(data.system, template, data.prefill)'
+    )
   raise ValueError(
-    f'prompt_length is {length}, and each of the {len(lengths)} prompts is '
+    f'prompt_length is {length}, and each of the {len(prompts)} prompts is '
     f'longer: write prompt_length={max(lengths)}, which the longest has; the '
-    f'shortest has {min(lengths)} tokens'
+    f'shortest has {min(lengths)} tokens{alike}'
   )
+
+
+def _shared(prompts: Sequence[list[int]]) -> int:
+  """The tokens that all of them begin with."""
+  columns = zip(*prompts, strict=False)
+  return sum(1 for _ in takewhile(lambda x: len({*x}) == 1, columns))
 
 
 class _Prompt(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.command import resolved
-from experiments.export import evaluation, export
+from experiments.export import _figures, evaluation, export
 from experiments.model_card import model_card
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
@@ -49,6 +49,22 @@ def test_a_card_says_what_was_trained_and_what_others_leave_out():
   assert 'python -m experiments.sft ' in words
 
 
+def test_a_card_says_the_step_and_what_was_measured_until_then(tmp_path):
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', ['--config.steps=5000'])
+  rows = [
+    {'step': 0, 'eval/accuracy': 0.1},
+    *({'step': i, 'loss': 0.0, 'reward': i / 1000} for i in range(600)),
+    {'step': 400, 'eval/accuracy': 0.5},
+    {'step': 600, 'eval/accuracy': 0.9},
+  ]
+  text = ''.join(f'{json.dumps(row)}\n' for row in rows)
+  (tmp_path / 'metrics.jsonl').write_text(text)
+  card = model_card(config, 488, _figures(str(tmp_path), 488))
+  assert '    step 488 of 5000\n    eval/accuracy: 0.5\n    loss: 0\n' in card
+  assert '    reward: 0.487\n' in card
+  assert len(card.splitlines()) < 60 and '.lr = ' in card
+
+
 def test_the_next_command_is_one_that_a_shell_reads(tmp_path):
   assert evaluation(str(tmp_path), tmp_path) == ''
   folder = tmp_path / 'a b'
@@ -58,7 +74,7 @@ def test_the_next_command_is_one_that_a_shell_reads(tmp_path):
   command = evaluation(str(folder), tmp_path / 'm').splitlines()[-1]
   assert shlex.split(command)[2:6] == [
     'experiments.grpo',
-    f'--config=experiments/saved.py:{folder}/config.json',
+    f'--config=saved:{folder}/config.json',
     f'--config.model.source={tmp_path}/m',
     '--config.steps=0',
   ]

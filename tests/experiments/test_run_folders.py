@@ -49,7 +49,7 @@ CELLS = {
       {'r_min=0.9,seed=0': CELLS['r_min=0.9,seed=0']},
     ),
     (['a', 's/cells/*x*'], {'a': 'a', 'x y': CELLS['x y']}),
-    (['.'], {'a': 'a', 'b': 'b', 'b,c': 'b,c', 'c': 'c'}),
+    (['.'], {'a': 'a', 'b': 'b', 'b,c': 'b,c', 'c': 'c'} | CELLS),
   ],
 )
 def test_what_a_name_means(folder, names, runs):

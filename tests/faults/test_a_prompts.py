@@ -108,7 +108,9 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
   now('evaluations drop rows unseen', 'prompt_length=9', caught.value)
   assert str(caught.value) == (
     'prompt_length is 9, and each of the 8 prompts is longer: write '
-    'prompt_length=17, which the longest has; the shortest has 10 tokens'
+    'prompt_length=17, which the longest has; the shortest has 10 tokens, '
+    '10 of which are those of every prompt (data.system, template, '
+    'data.prefill)'
   )
 
 

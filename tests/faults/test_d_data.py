@@ -57,6 +57,7 @@ def message(call):
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.__name__[20:])
 def test_every_config_trains_on_plain_rows(page, config, tmp_path, caplog, now):
+  caplog.set_level('INFO')
   write(tmp_path / 'train.jsonl', ROWS)
   config = page.get_config('none')
   assert train_rows(config, path=str(tmp_path)) == READ

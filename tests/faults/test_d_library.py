@@ -15,9 +15,10 @@ import pytest
 from etils import epath
 
 from experiments import generate
-from experiments.command import resolved
+from experiments.command import named, resolved
 from experiments.model_card import model_card
 from experiments.next_command import next_command
+from experiments.workdir import write_run
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.thinking import stop_rule
 from tests.foreign_models import plain
@@ -68,6 +69,31 @@ def test_an_export_says_what_transformers_leaves_out(now):
   now('export: the model card', 'a model of HRPO', told)
   assert told == '`generate` of transformers knows words alone.'
   assert 'experiments.grpo --workdir=evaluation --config.steps=0' in card
+
+
+@pytest.mark.parametrize('name', ['saved', 'saved.py', 'experiments/saved.py'])
+def test_a_saved_config_is_read_from_anywhere(name, tmp_path, monkeypatch, now):
+  """As the run of `tmp_path/run` had it, whose paths are relative."""
+  began, elsewhere = tmp_path / 'began', tmp_path / 'elsewhere'
+  (began / 'models/m').mkdir(parents=True)
+  elsewhere.mkdir()
+  (began / 'train.jsonl').write_text('')
+  (began / 'judges_of_a_run.py').write_text('def exact(): return 7')
+  monkeypatch.setattr(sys, 'path', [str(began), *sys.path])
+  monkeypatch.chdir(began)
+  options = 'data.path=train.jsonl', 'data.test=other.jsonl', 'seed=3'
+  fields = [f'--config.{option}' for option in options]
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:models/m', fields)
+  write_run(config, 'run')
+  saved = f'{name}:{began}/run/config.json'
+  assert resolved(saved, []) == config
+  monkeypatch.chdir(elsewhere)
+  monkeypatch.setattr(sys, 'path', sys.path[1:])
+  again = resolved(saved, ['--config.steps=0'])
+  found = again.model.source, again.data.path, again.data.test
+  now('saved config in another folder', f'--config={saved}', found)
+  assert found == (f'{began}/models/m', f'{began}/train.jsonl', 'other.jsonl')
+  assert named('judges_of_a_run:exact', 'hybrid_latent.rewards')() == 7
 
 
 def test_the_example_runs_as_it_stands(now):

@@ -204,7 +204,7 @@ def page(runs, tmp_path_factory):
     (
       'a config that differs',
       '<td>seed</td>(.*?)</tr>',
-      '<td>1</td><td>2</td><td>–</td><td>0</td>',
+      '<td>1</td><td>2</td><td>0</td>',
     ),
     (
       'the command of a run',
@@ -214,8 +214,8 @@ def page(runs, tmp_path_factory):
     ('the revision', '<td>(cb1ec9e.*?)<', 'cb1ec9e01234'),
     (
       'a run that ended before its first step',
-      '<td>failed</td>(.*?0)</td>',
-      '<td>0 of 40 steps</td><td class="number">0',
+      '<p>(Without a step.*?)</p>',
+      'Without a step, and left out: failed.',
     ),
     ('a script in a completion', '(<script)', []),
   ],
@@ -227,6 +227,33 @@ def test_the_page_says_what_it_shows(page, tried, pattern, right, now):
     assert found == right
   else:
     assert set(found[:1]) == {right}
+
+
+def test_a_sweep_among_runs_is_shown_by_its_labels(tmp_path, now):
+  for name in 'alone', 'sw/cells/seed=0-1f', 'sw/cells/seed=1-2e':
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / 'metrics.jsonl').write_text('{"step": 0, "loss": 1}\n')
+  labels = {'seed=0-1f': 'grpo, seed=0', 'seed=1-2e': 'grpo, seed=1'}
+  (tmp_path / 'sw/labels.json').write_text(json.dumps(labels))
+  found = [*find_runs([str(tmp_path)])]
+  now('report: a sweep among runs', '--runs runs', found)
+  assert found == ['alone', 'grpo, seed=0', 'grpo, seed=1']
+
+
+def test_a_short_run_has_the_figures_of_a_long_one(tmp_path, now):
+  for name, steps in ('short', 6), ('long', 40):
+    (tmp_path / name).mkdir()
+    config = {'steps': steps, 'rewards': {'mine': {'weight': 1.0}}}
+    about = {'config': config}
+    (tmp_path / name / 'config.json').write_text(json.dumps(about))
+    rows = [{'step': i, 'loss': 0.0, 'reward': 0.5} for i in range(steps)]
+    rows.append({'step': steps, 'eval/mine': 0.25})
+    text = '\n'.join(map(json.dumps, rows))
+    (tmp_path / name / 'metrics.jsonl').write_text(f'{text}\n')
+  table = report.outcome(find_runs([str(tmp_path)]))
+  now('report: a short run', '6 steps', table)
+  figures = {'eval/mine': 0.25, 'reward': 0.5, 'loss': 0.0}
+  assert [{n: row.get(n) for n in figures} for row in table] == [figures] * 2
 
 
 def test_ticks_differ(page, now):
