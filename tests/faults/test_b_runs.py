@@ -137,25 +137,6 @@ def job(tmp_path):
   return check
 
 
-def test_a_tool_that_fails_before_its_first_result_leaves_nothing(
-  tmp_path, now
-):
-  begun = lambda seed: parts.same_job(
-    tiny(), parts.epath.Path(tmp_path / 'w/job.json'), {'config.seed': seed},
-    [], 'answers',
-  )  # fmt: skip
-  begun(3)
-  now(
-    'a failed tool poisons its folder', 'seed=3, then 4', [*tmp_path.iterdir()]
-  )
-  assert not [*tmp_path.iterdir()]
-  begun(4)()
-  written = sorted(path.name for path in (tmp_path / 'w').iterdir())
-  assert written == ['config.json', 'job.json']
-  with pytest.raises(ValueError, match='holds answers of another config'):
-    begun(3)
-
-
 def test_a_refused_tool_changes_nothing_either(job, tmp_path, now):
   before = content(tmp_path)
   with pytest.raises(ValueError, match=r'config\.seed: 3 then, 4 now') as error:
