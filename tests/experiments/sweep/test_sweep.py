@@ -141,16 +141,16 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
     f'--config={TINY}',
     f'--workdir={tmp_path}',
     f'--grid=argument={model_folder},grpo|{model_folder},direct;'
-    'config.rollout.group=1,4',
+    'config.rollout.prompt_length=1,40',
     *FIXED,
   )
   assert sweep.main() == 1
   assert len(launched) == 4
   told = capsys.readouterr().out
-  assert '[1/4] grpo, group=1: failed with status 1, see ' in told
-  assert 'ValueError: config.rollout.group is 1: a completion' in told
+  assert '[1/4] grpo, prompt_length=1: failed with status 1, see ' in told
+  assert 'ValueError: prompt_length is 1, and each of ' in told
   assert '\x1b' not in told
-  assert '2 of 4 cells failed:\ngrpo, group=1: ' in told
+  assert '2 of 4 cells failed:\ngrpo, prompt_length=1: ' in told
   with (tmp_path / 'table.csv').open() as file:
     table = list(csv.DictReader(file))
   assert [(r['state'], r['steps']) for r in table] == [
@@ -164,12 +164,13 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
     float(table[1][f'reward, {x}']) for x in ('first', 'best', 'last')
   ] == [rewards[0], max(rewards), rewards[1]]
   page = (tmp_path / 'report.html').read_text()
-  assert 'direct, group=4' in page and 'direct, group=1' not in page
+  assert 'direct, prompt_length=40' in page
+  assert 'direct, prompt_length=1,' not in page
   assert (tmp_path / 'curves.png').stat().st_size > 1000
   # Once more: what failed is tried again, what is finished is not.
   assert sweep.main() == 1
   assert launched[4:] == launched[0:4:2]
-  assert '[2/4] grpo, group=4: was finished' in capsys.readouterr().out
+  assert '[2/4] grpo, prompt_length=40: was finished' in capsys.readouterr().out
 
 
 @pytest.mark.slow
