@@ -100,7 +100,7 @@ WRONG = [
     "config.evaluate.models has 'folder': write NAME=FOLDER",
   ),
   (
-    {'feedback.function': 'discrete:discrete'},
+    {'feedback.function': 'discrete:discrete', 'eval.samples': 1},
     "config.feedback.function='discrete:discrete': write a feedback",
   ),
 ]

@@ -18,10 +18,11 @@ from hybrid_latent.formats.files import (
 @pytest.mark.parametrize(
   ('error', 'told'),
   [
-    (ValueError('a = 5: accepted is 6'), 'x: a = 5: accepted is 6: fetch it'),
-    (KeyError('a'), "x: 'a': fetch it"),
+    (ValueError('a = 5: it is 6'), 'x: a = 5: it is 6: fetch it'),
+    (KeyError('a'), "x: there is no 'a': fetch it"),
     (RuntimeError('two\n  lines'), 'x: two lines: fetch it'),
     (RuntimeError(), 'x: RuntimeError: fetch it'),
+    (ValueError('a = 5: accepted is 6'), 'x: a = 5: accepted is 6'),
     (FileError('y: is known'), 'y: is known'),
   ],
 )

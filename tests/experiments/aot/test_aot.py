@@ -118,7 +118,9 @@ def test_a_reasoner_that_is_there_is_known_by_its_folder(folder, tmp_path):
     {
       'model_type': 'latent_reasoner',
       'backbone': fields,
+      'width': MODEL.width,
       'latents': 5,
+      'closing': 1,
       'reads': 'prompt',
     },
   )
