@@ -17,6 +17,7 @@ from experiments.fields.table import FIELDS, field_of, is_known, matches
 from experiments.functions import Config
 
 OF_FILES = 'data.path', 'data.fields'  # not every source of data takes them
+TRAINERS = 'grpo', 'sft', 'lrt'
 
 
 def check(config: Config, command: str, hosts: int = 1) -> None:
@@ -37,7 +38,7 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
   rules, later = RULES.get(command, ()), []
   if rules:
     rules[0].check(config, hosts)  # that it is a config of this command
-    _check_complete(config)
+    _check_complete(config, command)
   for rule in rules:
     if ROLES.keys() & rule.fields:
       later.append(rule)  # it may ask the function itself
@@ -55,14 +56,16 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
     rule.check(config, hosts)
 
 
-def _check_complete(config: Config) -> None:
-  """ValueError for a field that its kind of config has and this one has not."""
+def _check_complete(config: Config, command: str) -> None:
+  """ValueError for a field that its kind of config has and this one has not. A
+  tool reads some parts of a config: it may be given those alone."""
   kind = 'sft' if 'curriculum' in config else 'rl'
   kind = 'lrt' if 'triples' in config.get('data', {}) else kind
   for name, _ in leaves(loaded(kind)):
     part, _, last = name.rpartition('.')
     found = at(config, part) if part else config
     free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS
+    free |= command not in TRAINERS and name.partition('.')[0] not in config
     if not free and last not in (found if found is not None else ()):
       raise ValueError(
         f'config.{name} is missing: begin with experiments.configs.{kind}.'
