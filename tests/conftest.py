@@ -4,6 +4,7 @@ Warnings are errors as well, see pyproject.toml.
 """
 
 import os
+import sys
 
 # Both are read when jax is first imported. What XLA_FLAGS says itself counts.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -47,3 +48,13 @@ def pytest_configure(config):
 def key():
   """The root of a test's randomness."""
   return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True)
+def _forget_modules(tmp_path_factory):
+  """A module that a test wrote is no other test's, whatever its name."""
+  yield
+  written = str(tmp_path_factory.getbasetemp())
+  for name, module in list(sys.modules.items()):
+    if str(getattr(module, '__file__', None)).startswith(written):
+      del sys.modules[name]

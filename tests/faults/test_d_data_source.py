@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -241,7 +240,6 @@ def test_its_fields_may_be_named(now):
 def test_a_module_beside_the_command(tmp_path, monkeypatch, now):
   (tmp_path / 'my_data.py').write_text(f'def problems(split): return {ROWS}')
   monkeypatch.syspath_prepend(tmp_path)
-  monkeypatch.delitem(sys.modules, 'my_data', raising=False)
   problems = importlib.import_module('my_data').problems
   assert [*rows(problems)] == READ
   now('data.source', 'my_data.py', 'read')
