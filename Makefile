@@ -16,7 +16,7 @@ SECTION ?= a
 quickstart test test-slow faults: export JAX_PLATFORMS ?= cpu
 
 quickstart: $(READY)
-	$(BIN)/python -m experiments.quickstart
+	$(BIN)/python -m experiments.studies.quickstart
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -32,10 +32,10 @@ Writes WORKDIR/table.jsonl, line by line, and table.md. The same command goes on
 after a stop; subjects, ways and budgets may be added.
 """
 
-from experiments import command
+from .training import cli
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = command.parse(command.config_parser('evaluate', __doc__))
+  OPTIONS = cli.parse(cli.config_parser('evaluate', __doc__))
 
 import itertools
 import json
@@ -50,18 +50,19 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, Int
 
-from experiments import parts, policies
-from experiments.command import Config
-from experiments.completions import decisive, speaker
-from experiments.fields.check import check as check_config
-from experiments.latent_cosine import latent_figures
-from experiments.policies import feedback_of, prompt_ids, rollout_mesh
-from experiments.sampler import Sampler, speech, tests_of
-from experiments.tables import markdown
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import Stop, Trajectory
+
+from .fields.check import check as check_config
+from .report.tables import markdown
+from .training import policies, resumable_shards
+from .training.cli import Config
+from .training.dataset_sampling import decisive, speaker
+from .training.latent_similarity import latent_figures
+from .training.policies import feedback_of, prompt_ids, rollout_mesh
+from .training.sampler import Sampler, speech, tests_of
 
 # Of a model that reads no latents.
 PLAIN = dict(function='discrete:discrete', kwargs={}, parameters='', initial={})
@@ -92,7 +93,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   path, lines, made = folder / 'table.jsonl', lines_of(config), {}
   begin = check(config, folder)
   if path.exists():
-    for row in map(json.loads, parts.lines([path])):
+    for row in map(json.loads, resumable_shards.lines([path])):
       made[Line(*[row[name] for name in Line._fields])] = row
   missing, turns = [x for x in lines if x not in made], itertools.count()
 
@@ -106,15 +107,17 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
         for line, found in measured(config, [*some], grader, look):
           made[line] = line._asdict() | found
           begin()
-          parts.write(path, (f'{json.dumps(row)}\n' for row in made.values()))
-          parts.say(json.dumps(made[line]))
+          resumable_shards.write(
+            path, (f'{json.dumps(row)}\n' for row in made.values())
+          )
+          resumable_shards.say(json.dumps(made[line]))
   table = [made[line] for line in lines]
   shown = markdown(
     [{k: v for k, v in row.items() if k != 'source'} for row in table]
   )
   begin()
-  parts.write(folder / 'table.md', [shown + '\n'])
-  parts.say(f'{shown}\nwrote {folder}/table.md and table.jsonl')
+  resumable_shards.write(folder / 'table.md', [shown + '\n'])
+  resumable_shards.say(f'{shown}\nwrote {folder}/table.md and table.jsonl')
   return table
 
 
@@ -156,10 +159,12 @@ def check(config: Config, folder: epath.Path) -> Callable[[], None]:
   else."""
   check_config(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
-  fields = parts.settings(config, *counts)
+  fields = resumable_shards.settings(config, *counts)
   job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
   rows = policies.problems_of(config.data)(split=config.data.test)
-  return parts.same_job(config, folder / 'evaluate.json', job, rows, 'a table')
+  return resumable_shards.same_job(
+    config, folder / 'evaluate.json', job, rows, 'a table'
+  )
 
 
 def measured(
@@ -282,4 +287,4 @@ def figures(said: Said) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-  command.run(evaluate, OPTIONS, resumes=False)
+  cli.run(evaluate, OPTIONS, resumes=False)

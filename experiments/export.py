@@ -8,15 +8,15 @@ newest step; `best` is that of the highest config.checkpoint.best.
 
 from pathlib import Path
 
-from experiments import command
-from experiments.fields.accepted import Folder
+from .fields.accepted import Folder
+from .training import cli
 
 
-def _parser() -> command.Parser:
-  parser = command.Parser('export', __doc__)
+def _parser() -> cli.Parser:
+  parser = cli.Parser('export', __doc__)
   add = parser.add_argument
-  add('--workdir', required=True, type=command.value(Folder), help='of the run')
-  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  add('--workdir', required=True, type=cli.value(Folder), help='of the run')
+  add('--to', required=True, type=cli.value(Folder), help='folder to write')
   add('--step', default='latest', help='a number, or best')
   return parser
 
@@ -30,7 +30,7 @@ def _check_folders(workdir: str, to: Path) -> None:
 
 if __name__ == '__main__':  # before the imports: --help takes a second
   FLAGS = _parser().parse_args()
-  with command.report_errors():
+  with cli.report_errors():
     _check_folders(FLAGS.workdir, Path(FLAGS.to))
 
 import importlib
@@ -38,16 +38,17 @@ import json
 import shlex
 from contextlib import closing
 
-from experiments.policies import exported
-from experiments.run_folders import about
-from experiments.saved import from_fields, relocated
-from experiments.tables import rows_of
 from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
+from .report.run_folders import about
+from .report.tables import rows_of
+from .training.policies import exported
+from .training.saved import from_fields, relocated
 
-@command.report_errors()
+
+@cli.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()

@@ -25,10 +25,10 @@ is sampled depends on the seed and on the number of the prompt, not on the parts
 or on the devices.
 """
 
-from experiments import command
+from .training import cli
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = command.parse(command.config_parser('generate', __doc__))
+  OPTIONS = cli.parse(cli.config_parser('generate', __doc__))
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,19 +39,20 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments import parts
-from experiments.command import Config
-from experiments.completions import Completion, decisive, speaker, voice
-from experiments.next_command import next_command
-from experiments.policies import (
+from hybrid_latent import sharding
+from hybrid_latent.data.prompts import check_lengths
+from hybrid_latent.ops.sampling import sampling
+
+from .training import resumable_shards
+from .training.cli import Config
+from .training.dataset_sampling import Completion, decisive, speaker, voice
+from .training.next_command import next_command
+from .training.policies import (
   Subject,
   problems_of,
   prompt_ids,
   rollout_mesh,
 )
-from hybrid_latent import sharding
-from hybrid_latent.data.prompts import check_lengths
-from hybrid_latent.ops.sampling import sampling
 
 
 def generate(config: Config, workdir: str) -> str:
@@ -62,9 +63,9 @@ def generate(config: Config, workdir: str) -> str:
   folder, how = epath.Path(workdir), config.generate
   count = min(how.prompts or len(source), len(source))
   begin = check(config, folder, source, count)
-  ranges = parts.ranges(count, how.rows_per_part)
-  files = parts.numbered(folder, len(ranges))
-  todo = [i for i, over in enumerate(parts.there(files)) if not over]
+  ranges = resumable_shards.ranges(count, how.rows_per_part)
+  files = resumable_shards.numbered(folder, len(ranges))
+  todo = [i for i, over in enumerate(resumable_shards.there(files)) if not over]
 
   # -------------------------------------------------------------------- loop
   if todo:
@@ -86,8 +87,10 @@ def generate(config: Config, workdir: str) -> str:
           for x in found
         ]
         begin()
-        parts.write(files[number], lines)
-        parts.say(f'part {number + 1} of {len(files)}: {len(found)} rows')
+        resumable_shards.write(files[number], lines)
+        resumable_shards.say(
+          f'part {number + 1} of {len(files)}: {len(found)} rows'
+        )
   begin()
   if jax.process_index() == 0:
     join(files, folder, how.least, count * how.samples)
@@ -97,7 +100,7 @@ def generate(config: Config, workdir: str) -> str:
     if command_line := next_command(
       'generate', 'lrt', triples, backbone, stage='sft'
     ):
-      parts.say(f'to learn from it:\n  {command_line}')
+      resumable_shards.say(f'to learn from it:\n  {command_line}')
   return f'{workdir}/train.jsonl'
 
 
@@ -108,9 +111,9 @@ def check(
   settings that cannot be, and where the folder has completions of something
   else."""
   counts = 'generate.samples', 'generate.rows_per_part'
-  job = decisive(parts.settings(config, *counts), *counts)
+  job = decisive(resumable_shards.settings(config, *counts), *counts)
   job['prompts of the data'] = prompts
-  return parts.same_job(
+  return resumable_shards.same_job(
     config, folder / 'generate.json', job, source, 'completions'
   )
 
@@ -171,7 +174,7 @@ def join(
   tokens: Any = np.zeros(2)
 
   def kept():
-    for line in parts.lines(files):
+    for line in resumable_shards.lines(files):
       row = json.loads(line)
       reward = np.nan if row['reward'] is None else row['reward']
       # A sum of rewards may fall short by rounding.
@@ -184,10 +187,10 @@ def join(
         tokens[:] += row['reasoning_tokens'], row['response_tokens']
         yield line
 
-  parts.write(folder / 'train.jsonl', kept())
+  resumable_shards.write(folder / 'train.jsonl', kept())
   reasoning, response = tokens / max(figures['kept'], 1)
   counts = ', '.join(f'{count} {name}' for name, count in figures.items())
-  parts.say(
+  resumable_shards.say(
     f'{counts} (generate.least={least}); {wanted - figures["sampled"]} not '
     f'sampled, as their prompts are too long\n{folder}/train.jsonl: '
     f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '
@@ -196,4 +199,4 @@ def join(
 
 
 if __name__ == '__main__':
-  command.run(generate, OPTIONS, resumes=False)
+  cli.run(generate, OPTIONS, resumes=False)

@@ -10,10 +10,10 @@ processes, scores them under the reference meanwhile, and makes one update (or
 run that was stopped.
 """
 
-from experiments import command
+from .training import cli
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = command.parse(command.config_parser('grpo', __doc__))
+  OPTIONS = cli.parse(cli.config_parser('grpo', __doc__))
 
 from collections.abc import Callable
 from functools import partial
@@ -25,24 +25,6 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from experiments.command import Config, configured
-from experiments.data_check import check_data
-from experiments.ending import conclude
-from experiments.fields.check import check
-from experiments.loop import Loop
-from experiments.policies import (
-  Subject,
-  exported,
-  feedback_of,
-  needs_reference,
-  problems_of,
-  prompt_ids,
-  rollout_mesh,
-  share_rows,
-  subject,
-)
-from experiments.sampler import Sampler, shown, speaking, speech, tests_of
-from experiments.stored import StoredBatches, dump
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.feedback.discrete import discrete
@@ -61,6 +43,25 @@ from hybrid_latent.replay import replay, state_values
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
+
+from .fields.check import check
+from .training.cli import Config, configured
+from .training.data_check import check_data
+from .training.ending import conclude
+from .training.loop import Loop
+from .training.policies import (
+  Subject,
+  exported,
+  feedback_of,
+  needs_reference,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+  share_rows,
+  subject,
+)
+from .training.rollout_files import StoredBatches, dump
+from .training.sampler import Sampler, shown, speaking, speech, tests_of
 
 
 class Batch(NamedTuple):
@@ -387,4 +388,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train, OPTIONS)
+  cli.run(train, OPTIONS)

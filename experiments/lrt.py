@@ -18,10 +18,10 @@ their log-probabilities. Writes WORKDIR/reasoner. The same command resumes a run
 that was stopped.
 """
 
-from experiments import command
+from .training import cli
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = command.parse(command.config_parser('lrt', __doc__))
+  OPTIONS = cli.parse(cli.config_parser('lrt', __doc__))
 
 from collections.abc import Callable
 from functools import partial
@@ -32,23 +32,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.command import Config, configured
-from experiments.data_check import check_data
-from experiments.ending import conclude
-from experiments.fields.check import check
-from experiments.loop import Loop
-from experiments.policies import (
-  Subject,
-  feedback_of,
-  needs_reference,
-  problems_of,
-  prompt_ids,
-  rollout_mesh,
-  share_rows,
-  subject,
-)
-from experiments.sampler import Sampler, shown, speaking, speech, tests_of
-from experiments.triples import answered, given
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
 from hybrid_latent.formats.reasoner import write_reasoner
@@ -65,6 +48,24 @@ from hybrid_latent.replay import replay
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
+
+from .fields.check import check
+from .training.cli import Config, configured
+from .training.data_check import check_data
+from .training.ending import conclude
+from .training.loop import Loop
+from .training.policies import (
+  Subject,
+  feedback_of,
+  needs_reference,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+  share_rows,
+  subject,
+)
+from .training.sampler import Sampler, shown, speaking, speech, tests_of
+from .training.sft_answers import answered, given
 
 Rows = jax.Array | np.ndarray
 
@@ -347,4 +348,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train, OPTIONS)
+  cli.run(train, OPTIONS)

@@ -12,9 +12,10 @@ there are as many embeddings as it has tokens, rounded up.
 from pathlib import Path
 from typing import Any
 
-from experiments import command
-from experiments.fields.accepted import Folder, Text
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
+
+from .fields.accepted import Folder, Text
+from .training import cli
 
 SIZES: dict[str, Any] = dict(
   width=96, layers=3, heads=3, kv_heads=1, head_dim=32, mlp=288,
@@ -22,25 +23,25 @@ SIZES: dict[str, Any] = dict(
 )  # fmt: skip
 
 
-def _parser() -> command.Parser:
-  parser = command.Parser('new_model', __doc__)
+def _parser() -> cli.Parser:
+  parser = cli.Parser('new_model', __doc__)
   add = parser.add_argument
-  add('--to', required=True, type=command.value(Folder), help='folder to write')
+  add('--to', required=True, type=cli.value(Folder), help='folder to write')
   add(
     '--tokenizer',
     required=True,
-    type=command.value(Text),
+    type=cli.value(Text),
     help='MODULE:FUNCTION',
   )
   add(
     '--seed',
-    type=command.value(NonNegativeInt),
+    type=cli.value(NonNegativeInt),
     default=0,
     help='of the weights',
   )
   for name, size in SIZES.items():
     about = f'default: {size}'
-    add(f'--{name}', type=command.value(PositiveInt), default=size, help=about)
+    add(f'--{name}', type=cli.value(PositiveInt), default=size, help=about)
   return parser
 
 
@@ -51,7 +52,7 @@ def _check_folder(to: Path) -> None:
 
 if __name__ == '__main__':  # before the imports: --help takes a second
   FLAGS = _parser().parse_args()
-  with command.report_errors():
+  with cli.report_errors():
     _check_folder(Path(FLAGS.to))
 
 from dataclasses import replace
@@ -59,11 +60,12 @@ from dataclasses import replace
 import jax
 from absl import logging
 
-from experiments.functions import named
 from hybrid_latent.formats.huggingface import new_folder
 from hybrid_latent.formats.pretrained import Pretrained, write_folder
 from hybrid_latent.models.families import from_huggingface, to_huggingface
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
+
+from .training.functions import named
 
 SMALL = TransformerConfig(
   family='qwen3',
@@ -74,7 +76,7 @@ SMALL = TransformerConfig(
 )
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> None:
   """Writes the folder."""
   flags = _parser().parse_args()

@@ -18,24 +18,24 @@ and tokens, the number of all that were decoded. They are drawn as in an
 evaluation (config.eval.sampling), by config.seed and the number of the line.
 """
 
-from experiments import command
-from experiments.fields.accepted import Folder
+from .fields.accepted import Folder
+from .training import cli
 
 
-def _parser() -> command.Parser:
-  parser = command.config_parser('serve', __doc__, workdir=False)
+def _parser() -> cli.Parser:
+  parser = cli.config_parser('serve', __doc__, workdir=False)
   for name, what in ('requests', 'to read'), ('out', 'to write'):
     parser.add_argument(
       f'--{name}',
       required=True,
-      type=command.value(Folder),
+      type=cli.value(Folder),
       help=f'FILE.jsonl {what}',
     )
   return parser
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  command.parse(_parser())
+  cli.parse(_parser())
 
 import json
 from collections.abc import Mapping, Sequence
@@ -49,22 +49,23 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from experiments import parts
-from experiments.command import Config
-from experiments.compilation_cache import keep_compiled
-from experiments.completions import speaker
-from experiments.generate import check_delimiter, split
-from experiments.policies import (
+from hybrid_latent import sharding
+from hybrid_latent.data.prompts import Encode, eval_batches
+from hybrid_latent.formats.files import parsed_json
+from hybrid_latent.ops.sampling import sampling
+
+from .generate import check_delimiter, split
+from .training import resumable_shards
+from .training.cli import Config
+from .training.compilation_cache import keep_compiled
+from .training.dataset_sampling import speaker
+from .training.policies import (
   Subject,
   feedback_of,
   prompt_ids,
   rollout_mesh,
 )
-from experiments.sampler import Sampler, mode_of, speech
-from hybrid_latent import sharding
-from hybrid_latent.data.prompts import Encode, eval_batches
-from hybrid_latent.formats.files import parsed_json
-from hybrid_latent.ops.sampling import sampling
+from .training.sampler import Sampler, mode_of, speech
 
 FIELDS = 'question', 'mode'
 
@@ -223,10 +224,10 @@ def read_requests(path: Path) -> list[Any]:
   return found
 
 
-@command.report_errors()
+@cli.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command."""
-  config, flags = command.parse(_parser(), argv)
+  config, flags = cli.parse(_parser(), argv)
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
   requests = read_requests(Path(flags.requests))
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   except RequestError as error:
     raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  count = parts.write(epath.Path(flags.out), lines)
+  count = resumable_shards.write(epath.Path(flags.out), lines)
   print(f'wrote {count} answers to {flags.out}')
 
 

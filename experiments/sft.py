@@ -9,10 +9,10 @@ gradient goes through them. Ends by writing a Hugging Face folder,
 `WORKDIR/model`. The same command resumes a run that was stopped.
 """
 
-from experiments import command
+from .training import cli
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = command.parse(command.config_parser('sft', __doc__))
+  OPTIONS = cli.parse(cli.config_parser('sft', __doc__))
 
 import random
 from bisect import bisect_right
@@ -25,12 +25,24 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from experiments.command import Config, named
-from experiments.data_check import check_data
-from experiments.ending import conclude
-from experiments.fields.check import check
-from experiments.loop import Loop
-from experiments.policies import (
+from hybrid_latent import latents, optim, sharding
+from hybrid_latent.curricula.base import Curriculum
+from hybrid_latent.data.documents import document_batches
+from hybrid_latent.models.letters import letters
+from hybrid_latent.objectives.base import Mean, token_mean
+from hybrid_latent.objectives.supervised import layer_distances, shares
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.rewards.grader import Grader
+from hybrid_latent.trees import combine, partition
+from hybrid_latent.types import Texts
+
+from .fields.check import check
+from .training.cli import Config, named
+from .training.data_check import check_data
+from .training.ending import conclude
+from .training.loop import Loop
+from .training.policies import (
   Subject,
   adapted,
   exported,
@@ -43,18 +55,7 @@ from experiments.policies import (
   stop_of,
   with_owned,
 )
-from experiments.sampler import Sampler, speaking, speech, tests_of
-from hybrid_latent import latents, optim, sharding
-from hybrid_latent.curricula.base import Curriculum
-from hybrid_latent.data.documents import document_batches
-from hybrid_latent.models.letters import letters
-from hybrid_latent.objectives.base import Mean, token_mean
-from hybrid_latent.objectives.supervised import layer_distances, shares
-from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.policy import Policy
-from hybrid_latent.rewards.grader import Grader
-from hybrid_latent.trees import combine, partition
-from hybrid_latent.types import Texts
+from .training.sampler import Sampler, speaking, speech, tests_of
 
 
 class Programs(NamedTuple):
@@ -203,8 +204,8 @@ def curriculum_of(config: Config, tokenizer) -> Curriculum:
 
 
 def worked_rows(data: Config) -> Sequence[dict]:
-  """The training rows: of `data.scored`, where experiments.entropy has written
-  them with their entropies, else of `data.source`."""
+  """The training rows: of `data.scored`, where experiments.step_entropy has
+  written them with their entropies, else of `data.source`."""
   if data.scored:
     rows = named('jsonl:problems', 'hybrid_latent.data')
     return rows('steps', data.scored, 'train')
@@ -316,4 +317,4 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 if __name__ == '__main__':
-  command.run(train, OPTIONS)
+  cli.run(train, OPTIONS)

@@ -61,16 +61,25 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
 def imported(name: str) -> set[str]:
-  """Full names of what a module imports, modules of the project as such."""
+  """Full names of what a module imports, modules of the project as such. Those
+  of experiments are relative: a wheel carries them by another name."""
   names = set()
+  package = name.split('.')
+  if FILES[name].name != '__init__.py':
+    package = package[:-1]
   for node in ast.walk(TREES[name]):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
-      assert node.level == 0, f'{name}: write relative imports out'
+      ours = package[: len(package) - node.level + 1] if node.level else []
+      module = '.'.join([*ours, *filter(None, [node.module])])
+      inside = (name.split('.')[0], module.split('.')[0]) == (
+        'experiments',
+      ) * 2
+      assert bool(node.level) == inside, f'{name}: {ast.unparse(node)}'
       for alias in node.names:
-        inner = f'{node.module}.{alias.name}'
-        names.add(inner if inner in FILES else node.module)
+        inner = f'{module}.{alias.name}'
+        names.add(inner if inner in FILES else module)
   return names
 
 

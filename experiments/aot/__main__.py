@@ -15,18 +15,19 @@ times as fast, for programs that take somewhat more.
 
 import argparse
 
-from experiments import command
-from experiments.fields.accepted import Folder, Text
 from hybrid_latent.ranges import PositiveFloat
 
+from ..fields.accepted import Folder, Text
+from ..training import cli
 
-def _parser() -> command.Parser:
-  parser = command.config_parser('aot', __doc__, workdir=False)
+
+def _parser() -> cli.Parser:
+  parser = cli.config_parser('aot', __doc__, workdir=False)
   add = parser.add_argument
   add(
     '--target',
     required=True,
-    type=command.value(Text),
+    type=cli.value(Text),
     help='MACHINE:DEVICES, see experiments/aot/targets.py',
   )
   add(
@@ -35,20 +36,20 @@ def _parser() -> command.Parser:
     choices=('grpo', 'lrt', 'sft'),
     help='of the config',
   )
-  add('--out', type=command.value(Folder), help='FILE.json to write')
+  add('--out', type=cli.value(Folder), help='FILE.json to write')
   add(
     '--suggest',
     action=argparse.BooleanOptionalAction,
     default=True,
     help='look for a change that fits',
   )
-  add('--memory', type=command.value(PositiveFloat), help='GiB per device')
+  add('--memory', type=cli.value(PositiveFloat), help='GiB per device')
   add('--quick', action='store_true', help='compile faster, with less effort')
   return parser
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  command.parse(_parser())
+  cli.parse(_parser())
 
 import json
 import sys
@@ -56,11 +57,12 @@ from collections.abc import Iterator
 
 import jax
 
-from experiments.aot.forecast import Program, forecast
-from experiments.aot.targets import GIB, Target, target
-from experiments.command import Config
-from experiments.tables import write_whole
 from hybrid_latent import sharding
+
+from ..report.tables import write_whole
+from ..training.cli import Config
+from .forecast import Program, forecast
+from .targets import GIB, Target, target
 
 NOTHING_HELPS = (
   'No change of chunk, micro-batches, remat or mesh makes it fit: take more '
@@ -68,10 +70,10 @@ NOTHING_HELPS = (
 )
 
 
-@command.report_errors()
+@cli.report_errors()
 def main(argv: list[str]) -> int:
   """The exit code: 0 where the step fits."""
-  config, known = command.parse(_parser(), argv)
+  config, known = cli.parse(_parser(), argv)
   machine = target(known.target)
   if known.quick:
     jax.config.update('jax_exec_time_optimization_effort', -1.0)

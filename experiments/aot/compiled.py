@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.aot.hlo import Computation, Instruction, computations
-from experiments.aot.products import flops
-from experiments.aot.traffic import traffic
+from .hlo import Computation, Instruction, computations
+from .matmul_flops import flops
+from .traffic import traffic
 
 COLLECTIVES = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute',
                'ragged-all-to-all', 'reduce-scatter')  # fmt: skip

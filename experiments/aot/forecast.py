@@ -15,13 +15,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from experiments.aot import rehearse
-from experiments.aot.compiled import Work, work
-from experiments.aot.stand_in import stand_in, without_files
-from experiments.aot.targets import Chip, Device
-from experiments.command import Config
 from hybrid_latent import sharding
 from hybrid_latent.types import PyTree
+
+from ..training.cli import Config
+from . import trace_step
+from .abstract_model import stand_in, without_files
+from .compiled import Work, work
+from .targets import Chip, Device
 
 
 class Program(NamedTuple):
@@ -56,7 +57,7 @@ def forecast(
 ) -> list[Program]:
   """The programs of a step, in order; the last one has `refused` set where the
   compiler found that it cannot fit, and none follows it."""
-  steps = {name: f for name, f in vars(rehearse).items()
+  steps = {name: f for name, f in vars(trace_step).items()
            if inspect.isfunction(f) and name[0] != '_'
            and 'run' in inspect.signature(f).parameters}  # fmt: skip
   if trainer not in steps:

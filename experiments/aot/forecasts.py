@@ -4,18 +4,19 @@ r"""Which machines the methods fit, in one table: README's.
 
 Compiles each method for each model on the machine that is written here, with
 experiments.aot in a process of its own, and keeps what it finds in
-experiments/raw/aot/: what is there is not compiled again. A GPU needs the extra
-`aot`. Every device has a row of each micro-batch; samples are drawn on a mesh
-that cuts the weights as little as it may.
+experiments/results/raw/aot/: what is there is not compiled again. A GPU needs
+the extra `aot`. Every device has a row of each micro-batch; samples are drawn
+on a mesh that cuts the weights as little as it may.
 """
 
-from experiments import command
 from hybrid_latent.ranges import PositiveInt
 
+from ..training import cli
 
-def _parser() -> command.Parser:
-  parser = command.Parser('aot.forecasts', __doc__)
-  parser.add_argument('--jobs', type=command.value(PositiveInt), default=1)
+
+def _parser() -> cli.Parser:
+  parser = cli.Parser('aot.forecasts', __doc__)
+  parser.add_argument('--jobs', type=cli.value(PositiveInt), default=1)
   return parser
 
 
@@ -30,12 +31,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from experiments.aot.targets import GIB
-from experiments.command import resolved
-from experiments.tables import markdown
+from ..report.tables import markdown
+from ..training.cli import resolved
+from .targets import GIB
 
 HERE = Path(__file__).parents[1]
-RAW = HERE / 'raw' / 'aot'
+RAW = HERE / 'results' / 'raw' / 'aot'
 
 # Model -> machine, its devices, and how these sample.
 PLACES = {
@@ -53,7 +54,7 @@ METHODS = {
 }
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> int:
   """The exit code: 1 where something could not be compiled at all."""
   jobs = _parser().parse_args().jobs

@@ -19,17 +19,18 @@ of them in the dtype of the computation:
 output head, and reduces its gradient, for each chunk anew.
 """
 
-from experiments import command
-from experiments.fields.accepted import Text
 from hybrid_latent.ranges import PositiveInt
 
+from ..fields.accepted import Text
+from ..training import cli
 
-def _parser() -> command.Parser:
-  parser = command.Parser('aot.scaling', __doc__)
+
+def _parser() -> cli.Parser:
+  parser = cli.Parser('aot.scaling', __doc__)
   add = parser.add_argument
-  add('--target', default='cpu:8', type=command.value(Text))
-  add('--model', default='Qwen/Qwen2.5-0.5B', type=command.value(Text))
-  add('--chunk', type=command.value(PositiveInt), default=512)
+  add('--target', default='cpu:8', type=cli.value(Text))
+  add('--model', default='Qwen/Qwen2.5-0.5B', type=cli.value(Text))
+  add('--chunk', type=cli.value(PositiveInt), default=512)
   return parser
 
 
@@ -42,12 +43,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from experiments.aot.forecast import forecast
-from experiments.aot.stand_in import sizes
-from experiments.aot.targets import Target, target
-from experiments.command import Config, resolved
-from experiments.tables import markdown
 from hybrid_latent.models.transformer import Transformer
+
+from ..report.tables import markdown
+from ..training.cli import Config, resolved
+from .abstract_model import sizes
+from .forecast import forecast
+from .targets import Target, target
 
 CONFIG = 'experiments/configs/sft_arithmetic.py'
 AXES = 'data', 'fsdp', 'tensor'
@@ -57,7 +59,7 @@ ROWS = 8  # of a device where the rows grow with them
 MIB = 2**20
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()

@@ -2,7 +2,7 @@
 
 import re
 
-from experiments.aot.hlo import Computation, Instruction
+from .hlo import Computation, Instruction
 
 # What neither reads nor writes memory itself.
 _FREE = {'after-all', 'async-start', 'bitcast', 'call', 'call-start',

@@ -13,19 +13,20 @@ process, so that a noisy machine is noisy for everyone.
 
 from typing import Literal
 
-from experiments import command
-from experiments.fields.accepted import Folder
 from hybrid_latent.ranges import PositiveInt
+
+from ..fields.accepted import Folder
+from ..training import cli
 
 Table = Literal['decode', 'hrpo', 'feedbacks']
 
 
-def _parser() -> command.Parser:
-  parser = command.Parser('benchmarks.decode', __doc__)
-  add, count = parser.add_argument, command.value(PositiveInt)
-  each = lambda kind: command.value(tuple[kind, ...])
+def _parser() -> cli.Parser:
+  parser = cli.Parser('benchmarks.decode', __doc__)
+  add, count = parser.add_argument, cli.value(PositiveInt)
+  each = lambda kind: cli.value(tuple[kind, ...])
   add('--what', type=each(Table), default='decode,hrpo')
-  add('--model', default='smollm2-135m', type=command.value(Folder))
+  add('--model', default='smollm2-135m', type=cli.value(Folder))
   add(
     '--dtypes',
     type=each(Literal['float32', 'bfloat16']),
@@ -54,9 +55,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.feedbacks import UNTRAINED, feedbacks
-from experiments.benchmarks.timing import interleaved
-from experiments.port import torch_model
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
@@ -71,12 +69,16 @@ from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 
+from ..convert import torch_model
+from .feedbacks import UNTRAINED, feedbacks
+from .timing import interleaved
+
 HRPO_SAMPLING = {'temperature': 0.5, 'top_k': 50}
 GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, which is trained beside the model
 TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> None:
   """Every table asked for."""
   flags = _parser().parse_args()

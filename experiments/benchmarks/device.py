@@ -27,20 +27,21 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from experiments import command
 from hybrid_latent.ranges import PositiveFloat
+
+from ..training import cli
 
 NAMES = (
   *('environment', 'agreement', 'attention', 'decode', 'feedbacks', 'update'),
 )
 
 
-def _parser() -> command.Parser:
-  parser = command.Parser('benchmarks.device', __doc__)
+def _parser() -> cli.Parser:
+  parser = cli.Parser('benchmarks.device', __doc__)
   out = Path(os.environ.get('OUT', '.')) / 'device.json'
   add, words = parser.add_argument, ','.join(NAMES)
-  parts = command.value(tuple[Literal[NAMES], ...])
-  seconds = command.value(PositiveFloat)
+  parts = cli.value(tuple[Literal[NAMES], ...])
+  seconds = cli.value(PositiveFloat)
   add('--out', default=str(out), help='the JSON to write')
   add('--parts', type=parts, default=words, help='what to measure')
   add('--budget_s', type=seconds, default=420.0, help='no part begins later')
@@ -61,9 +62,9 @@ from datetime import UTC, datetime
 import flax
 import jax
 
-from experiments.benchmarks.device_accuracy import agreement, cudnn_attention
-from experiments.benchmarks.device_models import LARGE, SMALL, Unavailable
-from experiments.benchmarks.device_speed import (
+from .device_accuracy import agreement, cudnn_attention
+from .device_models import LARGE, SMALL, Unavailable
+from .device_speed import (
   decode_speed,
   environment,
   feedback_cost,

@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.device_models import (
+from hybrid_latent.ops.attention import attention, causal_mask
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import replay
+
+from .device_models import (
   REPEATS,
   Sizes,
   Unavailable,
@@ -16,11 +20,8 @@ from experiments.benchmarks.device_models import (
   random_prompt,
   rollout_program,
 )
-from experiments.benchmarks.feedbacks import feedbacks
-from experiments.benchmarks.timing import compiled, interleaved
-from hybrid_latent.ops.attention import attention, causal_mask
-from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from .feedbacks import feedbacks
+from .timing import compiled, interleaved
 
 
 def agreement(sizes: Sizes) -> dict:

@@ -8,20 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.aot.targets import CHIPS, Chip
-from experiments.benchmarks.device_models import (
+from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import replay
+from hybrid_latent.types import Trajectory
+
+from ..aot.targets import CHIPS, Chip
+from .device_models import (
   REPEATS,
   Sizes,
   random_model,
   random_prompt,
   rollout_program,
 )
-from experiments.benchmarks.feedbacks import feedbacks
-from experiments.benchmarks.timing import Program, compiled, interleaved
-from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
-from hybrid_latent.types import Trajectory
+from .feedbacks import feedbacks
+from .timing import Program, compiled, interleaved
 
 
 def environment(sizes: Sizes) -> dict:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import command
-from experiments.benchmarks.hostile_texts import REPEATED, SMALL, repeated
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.rewards.grader import Grader
+
+from ..training import cli
+from .hostile_texts import REPEATED, SMALL, repeated
 
 GOLD = '1729'
 RIGHT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
@@ -148,7 +149,7 @@ def peak_memory(completions: Sequence[str], **_) -> list[float]:
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-  parser = command.Parser('benchmarks.grading', __doc__)
+  parser = cli.Parser('benchmarks.grading', __doc__)
   parser.add_argument(
     '--judges',
     nargs='+',
@@ -158,7 +159,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument(
     '--lengths',
     nargs='+',
-    type=command.value(PositiveInt),
+    type=cli.value(PositiveInt),
     default=[30, 300, 900, 30_000],
     help='characters of the repeated texts',
   )

@@ -8,16 +8,17 @@ forward pass more, made once again on the way back; of each only its inputs are
 kept.
 """
 
-from experiments import command
-from experiments.fields.accepted import Folder
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
+from ..fields.accepted import Folder
+from ..training import cli
 
-def _parser() -> command.Parser:
-  parser = command.Parser('benchmarks.latent_passes', __doc__)
-  add, count = parser.add_argument, command.value(PositiveInt)
-  counts = command.value(tuple[NonNegativeInt, ...])
-  add('--model', default='smollm2-135m', type=command.value(Folder))
+
+def _parser() -> cli.Parser:
+  parser = cli.Parser('benchmarks.latent_passes', __doc__)
+  add, count = parser.add_argument, cli.value(PositiveInt)
+  counts = cli.value(tuple[NonNegativeInt, ...])
+  add('--model', default='smollm2-135m', type=cli.value(Folder))
   add('--dtype', default='float32', choices=('float32', 'bfloat16'))
   add('--remat', default='none', choices=('none', 'dots', 'full'))
   add('--rows', type=count, default=2)
@@ -37,18 +38,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.timing import interleaved
-from experiments.tables import markdown
 from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.types import Texts
 
+from ..report.tables import markdown
+from .timing import interleaved
+
 MIB = 2**20
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> None:
   """The table."""
   flags = _parser().parse_args()

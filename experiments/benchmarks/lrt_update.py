@@ -10,20 +10,19 @@ Compiles each on random answers of config.rollout's sizes, times them (medians
 over interleaved repetitions), and asks the compiler for their memory.
 """
 
-from experiments import command
 from hybrid_latent.ranges import PositiveInt
 
+from ..training import cli
 
-def _parser() -> command.Parser:
-  parser = command.config_parser(
-    'benchmarks.lrt_update', __doc__, workdir=False
-  )
-  parser.add_argument('--repeats', type=command.value(PositiveInt), default=5)
+
+def _parser() -> cli.Parser:
+  parser = cli.config_parser('benchmarks.lrt_update', __doc__, workdir=False)
+  parser.add_argument('--repeats', type=cli.value(PositiveInt), default=5)
   return parser
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  command.parse(_parser())
+  cli.parse(_parser())
 
 import sys
 from collections.abc import Callable
@@ -33,21 +32,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import lrt
-from experiments.benchmarks.timing import interleaved
-from experiments.command import Config
-from experiments.tables import markdown
 from hybrid_latent import sharding
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt
 
+from .. import lrt
+from ..report.tables import markdown
+from ..training.cli import Config
+from .timing import interleaved
+
 MIB = 2**20
 
 
-@command.report_errors()
+@cli.report_errors()
 def main(argv: list[str]) -> None:
   """The table."""
-  config, flags = command.parse(_parser(), argv)
+  config, flags = cli.parse(_parser(), argv)
   runs, table = {}, {}
   for name, variant in variants(config).items():
     runs[name], table[name] = compiled(variant)

@@ -9,12 +9,12 @@ has taught to reason in words. The steps are GSM8K's own `<<...>>` marks: seven
 thousand problems, where the paper has 385 thousand that GPT-4 made in their
 manner; for those write --config.data.of.task=gsm8k_aug and more steps.
 Paper, GPT-2: 0.341, without thoughts 0.216, CoT 0.429. Not run at that size
-here; for what was run see experiments/RESULTS.md.
+here; for what was run see experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl, sft
+from . import rl, sft
 
 EPOCH = 58  # steps: 7473 problems, 128 a step
 

@@ -18,13 +18,13 @@ from nothing, about twenty minutes for latents (0.83 after it, seed 0):
         --tokenizer=prosqa:tokenizer
 
 Paper, GPT-2: 0.970, without thoughts 0.955, CoT 0.775, no CoT 0.767. Not run at
-that size here; for what was run see experiments/RESULTS.md. The paper has a new
-optimizer every epoch, here it is one a stage.
+that size here; for what was run see experiments/results/RESULTS.md. The paper
+has a new optimizer every epoch, here it is one a stage.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl, sft
+from . import rl, sft
 
 EPOCH = 140  # steps: 17886 questions, 128 a step
 DEFAULT = 'HuggingFaceTB/SmolLM2-135M-Instruct'  # GPT-2's size

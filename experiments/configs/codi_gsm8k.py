@@ -11,12 +11,12 @@ The steps are GSM8K's own `<<...>>` marks, the last of which the teacher is not
 shown: else it could copy the answer. For the paper's data write
 --config.data.of.task=gsm8k_aug.
 Paper: GPT-2 0.437, Llama-3.2-1B 0.556. Not run at that size here; for what was
-run see experiments/RESULTS.md.
+run see experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl, sft
+from . import rl, sft
 
 
 def get_config(

@@ -15,7 +15,7 @@ here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import grpo_gsm8k, rl
+from . import grpo_gsm8k, rl
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:

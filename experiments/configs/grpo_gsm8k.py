@@ -15,7 +15,7 @@ Paper (matched, GRPO): 1.5B 0.711 accuracy, 3B 0.834. Not run at that size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import hrpo_gsm8k, rl
+from . import hrpo_gsm8k, rl
 
 LOSSES = {
   'grpo': {},

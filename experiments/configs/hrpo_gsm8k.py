@@ -9,13 +9,14 @@ its two ablations, in which the model reads the projected distribution alone or
 its own last hidden state.
 Paper: 1.5B 0.720 accuracy, 3B 0.845, each the best of its r_min and tau; on
 MATH interpolation collapses after some hundred steps, direct earns nothing.
-Not run at that size here; for what was run see experiments/RESULTS.md.
+Not run at that size here; for what was run see experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
 from hybrid_latent.rewards.hrpo import SYSTEM_PROMPT
+
+from . import rl
 
 FEEDBACKS = {
   'gated': ('gated:gated', dict(form='stable', width=64)),

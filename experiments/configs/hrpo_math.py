@@ -13,7 +13,7 @@ its r_min and tau. Not run at that size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import hrpo_gsm8k, rl
+from . import hrpo_gsm8k, rl
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:

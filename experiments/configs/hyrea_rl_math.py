@@ -18,8 +18,9 @@ run at that size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
 from hybrid_latent.rewards.hyrea import FORMAT
+
+from . import rl
 
 LOSSES = {
   'none': dict(aggregation='token', clip=(0.2, 0.2), beta=0.0),

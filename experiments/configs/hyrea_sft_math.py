@@ -1,7 +1,7 @@
 r"""HyRea's first stage, the cold start: "Hybrid Reasoning", ICLR 2026,
 section 3.1 and table 5.
 
-    python -m experiments.entropy --workdir=runs/numina \
+    python -m experiments.step_entropy --workdir=runs/numina \
         --config=experiments/configs/hyrea_sft_math.py:MODEL \
         --config.data.path=NUMINA
     python -m experiments.sft --workdir=runs/cold \
@@ -24,8 +24,8 @@ from itertools import accumulate
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl, sft
-from experiments.configs.hyrea_rl_math import SYSTEM_PROMPT
+from . import rl, sft
+from .hyrea_rl_math import SYSTEM_PROMPT
 
 ROWS = 1_250_000  # NuminaMath-CoT and MetaMathQA
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # 10 % more in each stage

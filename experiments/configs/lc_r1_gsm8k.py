@@ -14,7 +14,7 @@ LRT (ICLR 2026) measures the released 1.5B model on GSM8K: 0.7426 at a budget of
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
+from . import rl
 
 
 def get_config(

@@ -16,12 +16,12 @@ for a pretrained backbone; where it diverges, write 1e-4 for
 optimizer.groups.backbone.lr.
 Paper: Qwen3-1.7B, 1024 tokens: 0.484 over five benchmarks after both stages,
 0.413 after the first, 0.469 without thinking. Not run at that size here; for
-what was run see experiments/RESULTS.md.
+what was run see experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
+from . import rl
 
 SYSTEM = (
   'Please reason step by step, and put your final answer within \\boxed{}.'

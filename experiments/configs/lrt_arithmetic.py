@@ -10,12 +10,13 @@ answers (sft_arithmetic.py's `thinking`); `sft`, `rl`, or `words`, which is the
 base itself, for experiments.generate, fragments and evaluate; and the folder of
 a small model whose layers a new reasoner begins with. With `shorter_better` or
 `lc_r1` experiments.grpo teaches the base itself to think less. All of it is one
-command, `python -m experiments.latent_thinking`. Numbers to expect: RESULTS.md.
+command, `python -m experiments.studies.latent_thinking`. Numbers to expect:
+RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import lrt, rl_arithmetic, sft_arithmetic
+from . import lrt, rl_arithmetic, sft_arithmetic
 
 CLOSING = '</think>'
 STAGES = 'words', 'sft', 'rl'

@@ -18,12 +18,12 @@ small model (experiments/new_model.py); it does not think, so that its thinking
 is cut, and what it says of the answer is kept right or wrong.
 Paper: GSM8K at 512 tokens, R1-Distill-Qwen-1.5B: 0.772, without thinking 0.732,
 cut short 0.700. Not run at that size here; for what was run see
-experiments/RESULTS.md.
+experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import lrt, rl
+from . import lrt, rl
 
 
 def get_config(

@@ -13,7 +13,7 @@ Paper: 1.5B 0.694 accuracy, 3B 0.819. Not run at that size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import grpo_gsm8k, rl
+from . import grpo_gsm8k, rl
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:

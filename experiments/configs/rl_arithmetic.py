@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from experiments.configs import (
+from . import (
   dapo_gsm8k,
   grpo_gsm8k,
   hrpo_gsm8k,

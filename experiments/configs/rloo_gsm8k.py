@@ -12,7 +12,7 @@ size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import grpo_gsm8k, rl
+from . import grpo_gsm8k, rl
 
 BETAS = {'matched': 0.005, 'official': 0.05}
 

@@ -10,7 +10,7 @@ and graded.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
+from . import rl
 
 SAMPLED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
            'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',

@@ -20,7 +20,9 @@ after the prefill `<think></think>`. Some six minutes. FOLDER is made with
 
 from ml_collections import ConfigDict
 
-from experiments.configs import (
+from hybrid_latent.data.arithmetic import THINKING_TOKENS
+
+from . import (
   coconut_gsm8k,
   codi_gsm8k,
   hyrea_sft_math,
@@ -28,7 +30,6 @@ from experiments.configs import (
   sft,
   sft_gsm8k,
 )
-from hybrid_latent.data.arithmetic import THINKING_TOKENS
 
 METHODS = {
   'mixed': (sft_gsm8k.get_config, ''),

@@ -8,12 +8,12 @@ recipe by which Coconut (arXiv 2412.06769, released code) trains its start and
 its baseline: constant rate 1e-4, batch 128. `hrpo` has the adapters and the
 optimizer of the HRPO run that it is compared with; that paper gives none.
 Paper (Coconut, GPT-2, augmented GSM8K): CoT 0.429, no CoT 0.165. Not run at
-that size here; for what was run see experiments/RESULTS.md.
+that size here; for what was run see experiments/results/RESULTS.md.
 """
 
 from ml_collections import ConfigDict
 
-from experiments.configs import hrpo_gsm8k, rl, sft
+from . import hrpo_gsm8k, rl, sft
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:

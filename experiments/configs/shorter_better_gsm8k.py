@@ -14,7 +14,7 @@ of 512 tokens and of 1024 alike. Not run at that size here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
+from . import rl
 
 
 def get_config(

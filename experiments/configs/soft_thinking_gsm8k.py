@@ -15,7 +15,7 @@ here.
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
+from . import rl
 
 
 def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:

@@ -13,7 +13,7 @@ Paper, Llama-3.2-3B, greedy on MATH-500, thinking in tokens: fuzzy 0.465, soft
 
 from ml_collections import ConfigDict
 
-from experiments.configs import soft_tokens_gsm8k
+from . import soft_tokens_gsm8k
 
 
 def get_config(

@@ -17,8 +17,9 @@ tokens after fuzzy training 0.767, after soft 0.772. Llama-3.1-8B in tokens:
 
 from ml_collections import ConfigDict
 
-from experiments.configs import rl
 from hybrid_latent.rewards.soft_tokens import CLOSING, PROMPT, STOP
+
+from . import rl
 
 TEMPERATURES = {'fuzzy': 1e-4, 'soft': 0.5, 'hard': 1.0}
 RATES = {

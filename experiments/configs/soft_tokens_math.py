@@ -13,7 +13,7 @@ Paper, greedy on MATH-500, thinking in tokens: Llama-3.2-3B fuzzy 0.485, soft
 
 from ml_collections import ConfigDict
 
-from experiments.configs import soft_tokens_gsm8k
+from . import soft_tokens_gsm8k
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-3B-Instruct') -> ConfigDict:

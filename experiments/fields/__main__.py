@@ -1,6 +1,6 @@
 """Prints docs/config.md: `python -m experiments.fields > docs/config.md`."""
 
-from experiments.fields.help import markdown
+from .help import markdown
 
 if __name__ == '__main__':
   print(markdown(), end='')

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from experiments.fields.accepted import accepts, described
-from experiments.fields.functions import (
+from ..training.functions import Config
+from .accepted import accepts, described
+from .functions import (
   ROLES,
   Role,
   check_keywords,
   resolved_function,
 )
-from experiments.fields.overrides import at, leaves, loaded
-from experiments.fields.rule import made_feedback
-from experiments.fields.rules import RULES
-from experiments.fields.suggest import suggestion
-from experiments.fields.table import FIELDS, field_of, is_known, matches
-from experiments.functions import Config
+from .overrides import at, leaves, loaded
+from .rule import made_feedback
+from .rules import RULES
+from .suggest import suggestion
+from .table import FIELDS, field_of, is_known, matches
 
 OF_FILES = 'data.path', 'data.fields'  # not every source of data takes them
 TRAINERS = 'grpo', 'sft', 'lrt'

@@ -6,8 +6,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from experiments.fields.accepted import accepts, described
-from experiments.functions import named
+from ..training.functions import named
+from .accepted import accepts, described
 
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'
 OBJECTIVES, REWARDS = 'hybrid_latent.objectives', 'hybrid_latent.rewards'

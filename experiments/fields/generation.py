@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from experiments.fields.accepted import Field, Kwargs, NamedPath, Path, Text
 from hybrid_latent.ranges import (
   NonNegativeInt,
   PositiveFloat,
@@ -10,6 +9,8 @@ from hybrid_latent.ranges import (
   Range,
   Share,
 )
+
+from .accepted import Field, Kwargs, NamedPath, Path, Text
 
 Way = Literal['explicit', 'neither', 'latent']
 Floor = Annotated[float, Range(ge=0, lt=1)]
@@ -64,7 +65,8 @@ GENERATION = {
     bool, "Variable of the same name of chat templates such as Qwen3's."
   ),
   'data.scored': Field(
-    Path, "Folder of experiments.entropy with the rows to train on; '': none."
+    Path,
+    "Folder of experiments.step_entropy with the rows to train on; '': none.",
   ),
   'data.triples': Field(
     Path,

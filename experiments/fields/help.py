@@ -4,10 +4,10 @@ import ast
 import re
 import textwrap
 
-from experiments.fields.accepted import described
-from experiments.fields.overrides import CONFIGS, leaves
-from experiments.fields.table import FIELDS, field_of
-from experiments.functions import Config
+from ..training.functions import Config
+from .accepted import described
+from .overrides import CONFIGS, leaves
+from .table import FIELDS, field_of
 
 _WIDTH = 80
 _INTRODUCTION = """# Fields of the configs

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from experiments.functions import Config
 from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.thinking import CLOSING_IDS
+
+from ..training.functions import Config
 
 
 def check_model(

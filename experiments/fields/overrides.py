@@ -10,19 +10,19 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.fields.accepted import Kwargs, expanded, parsed
-from experiments.fields.functions import (
+from ..training.functions import Config
+from .accepted import Kwargs, expanded, parsed
+from .functions import (
   ROLES,
   Role,
   keywords,
   resolved_function,
 )
-from experiments.fields.suggest import suggestion
-from experiments.fields.table import field_of, function_of, matches
-from experiments.functions import Config
+from .suggest import suggestion
+from .table import field_of, function_of, matches
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-SAVED = 'saved', 'experiments/saved'  # found from anywhere
+SAVED = CONFIGS.parent / 'training' / 'saved.py'  # found from anywhere
 # Parts that take more than the config lists, and what each of them begins as.
 NEW: dict[str, dict] = {
   'rewards.*': dict(function='', weight=1.0, kwargs={}),
@@ -75,8 +75,8 @@ def loaded(path: str) -> Config:
     )
   file = Path(file).expanduser()
   by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
-  if not file.is_file() and str(file.with_suffix('')) in SAVED:
-    file = CONFIGS.parent / 'saved.py'
+  if not file.is_file() and str(file.with_suffix('')) == 'saved':
+    file = SAVED
   elif not file.is_file() and by_name:
     file = CONFIGS / f'{file.stem}.py'  # by its bare name, from anywhere
   if not file.is_file():
@@ -85,7 +85,9 @@ def loaded(path: str) -> Config:
       f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
       f'saved:WORKDIR/config.json, or one of {known}'
     )
-  name = f'config_{file.stem}'
+  ours = file.resolve().parent in (CONFIGS, SAVED.parent)
+  package = __package__.rpartition('.')[0]
+  name = f'{package}.{file.parent.name}.' * ours + f'config_{file.stem}'
   spec: Any = importlib.util.spec_from_file_location(name, file)
   module = importlib.util.module_from_spec(spec)
   try:

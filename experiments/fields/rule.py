@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.fields.functions import FEEDBACK
-from experiments.fields.overrides import at
-from experiments.functions import Config, configured
+from ..training.functions import Config, configured
+from .functions import FEEDBACK
+from .overrides import at
 
 # What an evaluation logs beside its rewards.
 EVALUATED = ('completions/mean_length', 'completions/clipped_ratio',

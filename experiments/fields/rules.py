@@ -2,8 +2,8 @@
 
 import math
 
-from experiments.fields.overrides import at
-from experiments.fields.rule import (
+from .overrides import at
+from .rule import (
   Rule,
   eval_metrics,
   has_prefix,
@@ -14,7 +14,7 @@ from experiments.fields.rule import (
   updates_divide,
   weightless,
 )
-from experiments.fields.sampling_rules import (
+from .sampling_rules import (
   EVALUATED,
   GENERATED,
   SAMPLED,
@@ -291,7 +291,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
   'sft': (made_for('sft', 'curriculum', 'stages'), *_SFT),
   'generate': (made_for('generate', 'generate'), *GENERATED),
   'evaluate': (made_for('evaluate', 'evaluate'), *EVALUATED),
-  'entropy': (made_for('entropy', 'entropy'),),
+  'step_entropy': (made_for('step_entropy', 'entropy'),),
   'serve': (made_for('serve', 'rollout'), *GENERATED),
-  'fragments': (made_for('fragments', 'rollout'), *SAMPLED),
+  'studies.cot_ablation': (
+    made_for('studies.cot_ablation', 'rollout'),
+    *SAMPLED,
+  ),
 }

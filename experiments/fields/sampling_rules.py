@@ -5,8 +5,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.fields.rule import EVALUATED as EVALUATED_FIGURES
-from experiments.fields.rule import (
+from ..training.functions import Config
+from .rule import EVALUATED as EVALUATED_FIGURES
+from .rule import (
   Rule,
   has_prefix,
   is_ours,
@@ -14,7 +15,6 @@ from experiments.fields.rule import (
   repeats,
   too_long,
 )
-from experiments.functions import Config
 
 # Of an evaluation, beside its rewards.
 FIGURES = (*EVALUATED_FIGURES, 'prompts', 'too_long', 'ungraded', 'judged')

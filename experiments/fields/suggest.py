@@ -7,7 +7,7 @@ with the same or almost the same last word is meant, or none is suggested.
 import difflib
 from collections.abc import Sequence
 
-from experiments.fields.table import field_of, matches
+from .table import field_of, matches
 
 _LR, _PROMPTS = 'optimizer.groups.*.lr', ('batch', 'rollout.prompts')
 _DECAY = 'optimizer.groups.*.weight_decay'

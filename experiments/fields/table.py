@@ -6,9 +6,9 @@ take that a config names (`kwargs`, `initial`, `data.of`) stands in their own
 signatures; see functions.py.
 """
 
-from experiments.fields.accepted import Field
-from experiments.fields.generation import GENERATION
-from experiments.fields.training import TRAINING
+from .accepted import Field
+from .generation import GENERATION
+from .training import TRAINING
 
 FIELDS = TRAINING | GENERATION
 

@@ -2,13 +2,6 @@
 
 from typing import Annotated, Literal
 
-from experiments.fields.accepted import (
-  NOT_EMPTY,
-  Field,
-  Folder,
-  Kwargs,
-  Text,
-)
 from hybrid_latent.ranges import (
   NonNegativeFloat,
   NonNegativeInt,
@@ -18,6 +11,14 @@ from hybrid_latent.ranges import (
   Range,
   Share,
   UnitFloat,
+)
+
+from .accepted import (
+  NOT_EMPTY,
+  Field,
+  Folder,
+  Kwargs,
+  Text,
 )
 
 Alarm = Literal['flat_groups', 'entropy_collapse', 'length_explosion',

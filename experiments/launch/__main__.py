@@ -14,27 +14,28 @@ line for each kind of machine.
 import argparse
 import sys
 
-from experiments import command
-from experiments.fields.accepted import Text
 from hybrid_latent.ranges import NonNegativeInt
+
+from ..fields.accepted import Text
+from ..training import cli
 
 
 def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
   """Its options, and the command behind `--`."""
-  parser = command.Parser('launch', __doc__)
+  parser = cli.Parser('launch', __doc__)
   parser.usage = '%(prog)s --on=WHERE [OPTION...] -- COMMAND...'
   add = parser.add_argument
   add('--on', required=True, choices=('slurm', 'sky', 'xpk', 'gcloud'))
   add(
     '--name',
     default='hybrid-latent',
-    type=command.value(Text),
+    type=cli.value(Text),
     help='of the job',
   )
   add('--machine', default='', help="'key=value,key=value'")
   add(
     '--retries',
-    type=command.value(NonNegativeInt),
+    type=cli.value(NonNegativeInt),
     default=100,
     help='after exit code 75',
   )
@@ -51,10 +52,10 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import sys
 
-from experiments.launch.recipes import RECIPES, launched, machine, shown
+from .recipes import RECIPES, launched, machine, shown
 
 
-@command.report_errors()
+@cli.report_errors()
 def main() -> int:
   """The command; its exit code."""
   flags, words = _parsed(sys.argv[1:])

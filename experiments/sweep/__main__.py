@@ -41,11 +41,12 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from experiments.command import Parser, report_errors, value
-from experiments.fields.accepted import Folder
-from experiments.fields.check import check
-from experiments.sweep.grid import Cell, Point, cells, points
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
+
+from ..fields.accepted import Folder
+from ..fields.check import check
+from ..training.cli import Parser, report_errors, value
+from .grid import Cell, Point, cells, points
 
 
 def _parser() -> Parser:
@@ -130,13 +131,14 @@ from functools import partial
 
 import jax
 
-from experiments.launch.recipes import machine
-from experiments.sweep.comparison import compared
-from experiments.sweep.executors import EXECUTORS
-from experiments.sweep.following import Setup, command, finished, followed
-from experiments.sweep.search import Search
-from experiments.tables import markdown, rows_of
 from hybrid_latent.cluster import RESTART
+
+from ..launch.recipes import machine
+from ..report.tables import markdown, rows_of
+from .comparison import compared
+from .executors import EXECUTORS
+from .scheduler import Setup, command, finished, followed
+from .search import Search
 
 
 @report_errors()
@@ -230,10 +232,10 @@ def searched(
 def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
   """The cells before anything runs, what they compile for that machine, and
   what a device of it has to hold."""
-  from experiments.aot.forecast import (
+  from ..aot.forecast import (
     planned,  # which brings the trainers along
   )
-  from experiments.aot.targets import GIB, target
+  from ..aot.targets import GIB, target
 
   devices = target(where).devices if where else jax.devices()
   kind = where or devices[0].device_kind

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.report import curves_png, html_report
-from experiments.run_folders import LABELS
-from experiments.sweep.executors import LOG
-from experiments.sweep.following import finished, log_end
-from experiments.sweep.grid import Cell
-from experiments.tables import columns, markdown, rows_of, write_whole
+from ..report.__main__ import curves_png, html_report
+from ..report.run_folders import LABELS
+from ..report.tables import columns, markdown, rows_of, write_whole
+from .executors import LOG
+from .grid import Cell
+from .scheduler import finished, log_end
 
 # What the table shows of the training steps: metric, heading, which means.
 _SHOWN = (

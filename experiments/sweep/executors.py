@@ -17,9 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from experiments.launch import recipes
 from hybrid_latent.cluster import RESTART
 from hybrid_latent.extras import missing
+
+from ..launch import recipes
 
 LOG = 'log.txt'  # in the folder of a cell: what its trainer printed
 State = int | str | None  # exit status; 'queued' or 'running'; ended unseen

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.command import Config, resolved
-from experiments.fields.overrides import joined, leaves
-from experiments.sweep.grammar import WHOLE, is_field, ranges
 from hybrid_latent.data.row_files import numbered_rows
+
+from ..fields.overrides import joined, leaves
+from ..training.cli import Config, resolved
+from .grammar import WHOLE, is_field, ranges
 
 Point = dict[str, str]  # swept field -> its value, as a command line has it
 

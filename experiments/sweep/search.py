@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.sweep.executors import needed
-from experiments.sweep.grammar import ranges
-from experiments.sweep.grid import Cell, Point
-from experiments.tables import rows_of
+from ..report.tables import rows_of
+from .executors import needed
+from .grammar import ranges
+from .grid import Cell, Point
 
 
 class Search:

@@ -101,6 +101,7 @@ def _chosen(
     found = 'none' if entropies is None else len(entropies)
     raise ValueError(
       f"row['entropies']: found {found}, accepted is one number for each of "
-      f"{steps} steps: make them with experiments.entropy, or replace='random'"
+      f'{steps} steps: make them with experiments.step_entropy, or '
+      "replace='random'"
     )
   return set(sorted(long, key=lambda i: entropies[i])[:stage])

@@ -157,7 +157,7 @@ TASKS = {
     {'question': 'query', 'solution': 'response'},
     answer=fields.after_is,
   ),
-  # What experiments/entropy.py writes, of any task.
+  # What experiments/step_entropy.py writes, of any task.
   'steps': Task(
     {'train': 'steps.jsonl'},
     {

@@ -134,7 +134,7 @@ def test_a_row_of_text_is_split(tokenizer, rng):
 )
 def test_entropies_are_asked_for(fields, found, tokenizer, row):
   del row['entropies']
-  with pytest.raises(ValueError, match=rf'{found}.*experiments.entropy'):
+  with pytest.raises(ValueError, match=rf'{found}.*experiments.step_entropy'):
     completion(tokenizer, row | fields, 1)
 
 

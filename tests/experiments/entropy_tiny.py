@@ -1,4 +1,4 @@
-"""What experiments.entropy reads, small: a part of a config for SFT."""
+"""What experiments.step_entropy reads, small: a part of a config for SFT."""
 
 from ml_collections import ConfigDict
 

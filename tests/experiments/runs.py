@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from experiments import grpo, lrt, sft
-from experiments.policies import Subject, subject
+from experiments.training.policies import Subject, subject
 from hybrid_latent.data.documents import document_batches
 from hybrid_latent.trees import named_leaves
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from experiments import sft
 from experiments.configs import sft_arithmetic
-from experiments.policies import exported
+from experiments.training.policies import exported
 from hybrid_latent import sharding
 from tests.experiments.runs import Lesson, arrays, saved, steps, taught
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from experiments import configs
-from experiments.command import named
 from experiments.configs import lrt_arithmetic
 from experiments.configs.sft_arithmetic import METHODS
+from experiments.training.cli import named
 
 # Config -> what may follow the model, one of each kind.
 WORDS = {

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import evaluate, sampler
-from experiments.completions import speaker
-from experiments.latent_cosine import mean_cosine
-from experiments.policies import feedback_of, problems_of
-from experiments.sampler import Sampler, speech
+from experiments import evaluate
 from experiments.serve import encoders
+from experiments.training import sampler
+from experiments.training.dataset_sampling import speaker
+from experiments.training.latent_similarity import mean_cosine
+from experiments.training.policies import feedback_of, problems_of
+from experiments.training.sampler import Sampler, speech
 from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader

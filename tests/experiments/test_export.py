@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.command import resolved
 from experiments.export import _figures, evaluation, export
-from experiments.model_card import model_card
+from experiments.training.cli import resolved
+from experiments.training.model_card import model_card
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
 from tests.experiments.runs import saved

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from experiments import generate, parts
+from experiments import generate
+from experiments.training import resumable_shards
 from hybrid_latent import cluster, sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.jsonl import problems
@@ -176,8 +177,8 @@ def test_what_is_kept_is_not_called_right(tmp_path, capsys):
   """least=-inf keeps everything."""
   row = {'complete': True, 'reasoning_tokens': 1, 'response_tokens': 1}
   rows = [{**row, 'reward': 0.0}] * 3 + [{**row, 'reward': None}]
-  files = parts.numbered(epath.Path(tmp_path), 1)
-  parts.write(files[0], [json.dumps(x) + '\n' for x in rows])
+  files = resumable_shards.numbered(epath.Path(tmp_path), 1)
+  resumable_shards.write(files[0], [json.dumps(x) + '\n' for x in rows])
   generate.join(files, epath.Path(tmp_path), -np.inf, 4)
   assert capsys.readouterr().out.startswith(
     '4 sampled, 4 complete, 1 ungraded, 0 with a reward above 0, 4 kept '

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 
 from experiments import generate
-from experiments.policies import Subject, stop_of
+from experiments.training.policies import Subject, stop_of
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.tokenizer import token_bytes

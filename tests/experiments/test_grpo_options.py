@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import sampler
-from experiments.stored import StoredBatches
+from experiments.training import sampler
+from experiments.training.rollout_files import StoredBatches
 from hybrid_latent import metrics, sharding
 from hybrid_latent.feedback.gated import gated
 from hybrid_latent.formats.pretrained import pretrained

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
-from experiments.sampler import Sampler
+from experiments.training.sampler import Sampler
 from hybrid_latent.formats.pretrained import pretrained, write_folder
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.trees import map_named

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from experiments.triples import answered
+from experiments.training.sft_answers import answered
 from hybrid_latent.formats.pretrained import pretrained
 from tests.experiments import lrt_tiny
 from tests.experiments.runs import tuned

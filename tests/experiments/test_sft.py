@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from experiments import sft
 from experiments.configs import sft_arithmetic
-from experiments.policies import chat_ids
-from experiments.port import logit_gap
+from experiments.convert import logit_gap
+from experiments.training.policies import chat_ids
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from tests.experiments.runs import lines, steps, taught

@@ -1,5 +1,5 @@
 """A trainer without a model: w follows the numbers of its data by AdamW. All
-that it shares with the others, experiments/loop.py, is the real one."""
+that it shares with the others, `training/loop.py`, is the real one."""
 
 import json
 from functools import partial
@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from experiments.configs import rl
-from experiments.loop import Loop
+from experiments.training.loop import Loop
 from hybrid_latent import optim, sharding
 from hybrid_latent.objectives.base import Mean
 

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import sampler
 from experiments.configs import rl
-from experiments.policies import Subject
-from experiments.sampler import Sampler, shown
+from experiments.training import sampler
+from experiments.training.policies import Subject
+from experiments.training.sampler import Sampler, shown
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.models.reasoner import Prefix

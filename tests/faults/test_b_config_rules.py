@@ -94,7 +94,7 @@ WRONG = [
   ('lrt', RL, '', 'this config is of another command'),
   ('generate', SFT, '', 'this config is of another command'),
   ('evaluate', SFT, '', 'this config is of another command'),
-  ('entropy', RL, '', 'this config is of another command'),
+  ('step_entropy', RL, '', 'this config is of another command'),
   # ---------------------------------------------------------------- functions
   ('grpo', RL, 'feedback.function=gated:gatd', "config.feedback.function: 'ga"),
   ('grpo', RL, 'feedback.function=gate:gated', 'no module hybrid_latent.feedb'),

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import parts
-from experiments.resume import identity
-from experiments.workdir import opened
+from experiments.training import resumable_shards
+from experiments.training.resume import identity
+from experiments.training.workdir import opened
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.cluster import Ended
 from hybrid_latent.telemetry import Telemetry
@@ -131,7 +131,9 @@ def job(tmp_path):
   def check(rows=rows, **fields):
     config, path = tiny(seed=fields.get('seed', 3)), tmp_path / 'job.json'
     fields = {f'config.{name}': value for name, value in fields.items()}
-    parts.same_job(config, parts.epath.Path(path), fields, rows, 'answers')()
+    resumable_shards.same_job(
+      config, resumable_shards.epath.Path(path), fields, rows, 'answers'
+    )()
 
   check(seed=3, **{'data.path': '/a'})
   return check

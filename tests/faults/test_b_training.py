@@ -8,7 +8,7 @@ import pytest
 
 from experiments import grpo, lrt, sft
 from experiments.configs import sft_arithmetic
-from experiments.loop import NonFinite
+from experiments.training.loop import NonFinite
 from hybrid_latent import optim
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.cluster import TrainingStopped

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.report import html_report
-from experiments.run_folders import about, command_of, state
-from experiments.stored import StoredBatches
-from experiments.tables import rows_of
+from experiments.report.__main__ import html_report
+from experiments.report.run_folders import about, command_of, state
+from experiments.report.tables import rows_of
+from experiments.training.rollout_files import StoredBatches
 from hybrid_latent.formats import rollouts
 from tests.formats.test_rollouts import NOTES, batch
 

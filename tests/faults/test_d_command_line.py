@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import command
 from experiments.fields.overrides import resolved
+from experiments.training import cli
 
 ROOT = Path(__file__).parents[2]
 # Whatever takes seconds to import.
@@ -33,7 +33,7 @@ for name, *words in json.loads(sys.argv[1]):
   found.append([code, out.getvalue(), err.getvalue(), heavy])
 print(json.dumps(found))
 """
-TRAINERS = 'grpo', 'sft', 'lrt', 'generate', 'evaluate', 'entropy'
+TRAINERS = 'grpo', 'sft', 'lrt', 'generate', 'evaluate', 'step_entropy'
 CONFIG = '--config=rl:MODEL', '--workdir=x'
 LISTED = (  # command, what is wrong, what is said of it
   *((name, ['--config=rl:MODEL'], '--workdir') for name in TRAINERS),
@@ -51,18 +51,30 @@ LISTED = (  # command, what is wrong, what is said of it
     ['--config=sft:M', '--workdir='],
     "argument --workdir: '': write a p",
   ),
-  ('fragments', [*CONFIG], '--generated'),
-  ('fragments', ['--kinds=word'], "'word': write a tuple of values, each 'tok"),
-  ('fragments', ['--shares=2'], 'a number >= 0 and <= 1'),
+  ('studies.cot_ablation', [*CONFIG], '--generated'),
+  (
+    'studies.cot_ablation',
+    ['--kinds=word'],
+    "'word': write a tuple of values, each 'tok",
+  ),
+  ('studies.cot_ablation', ['--shares=2'], 'a number >= 0 and <= 1'),
   ('serve', ['--config=rl:MODEL'], '--requests'),
   ('export', ['--workdir=x'], '--to'),
-  ('port', ['--to=x'], '--from'),
-  ('port', ['--from=x', '--to=y', '--dtype=int8'], 'invalid choice'),
+  ('convert', ['--to=x'], '--from'),
+  ('convert', ['--from=x', '--to=y', '--dtype=int8'], 'invalid choice'),
   ('new_model', ['--to=x', '--tokenizer=a:b', '--width=0'], 'an integer >= 1'),
   ('report', [], '--runs'),
-  ('quickstart', ['--minutes=-1'], "--minutes: '-1': write a number > 0"),
-  ('cold_start', ['--slots=1,x'], "'1,x': write a tuple of values, each an in"),
-  ('latent_thinking', ['--seeds=0'], 'an integer >= 1'),
+  (
+    'studies.quickstart',
+    ['--minutes=-1'],
+    "--minutes: '-1': write a number > 0",
+  ),
+  (
+    'studies.cold_start',
+    ['--slots=1,x'],
+    "'1,x': write a tuple of values, each an in",
+  ),
+  ('studies.latent_thinking', ['--seeds=0'], 'an integer >= 1'),
   ('sweep', ['--workdir=x', '--jobs=0'], "--jobs: '0': write an integer >= 1"),
   ('sweep', ['--config=rl:M'], '--workdir'),
   ('aot', ['--config=rl:M'], '--target'),
@@ -202,8 +214,8 @@ def test_home_is_expanded_everywhere(monkeypatch, tmp_path):
   assert made.data.triples == f'{tmp_path}/t'
   assert made.feedback.initial.source == f'{tmp_path}/r'
   assert made.evaluate.models == (f'A={tmp_path}/b', 'B=c~')
-  flags = command.parse(
-    command.config_parser('grpo', ''), ['--config=rl:M', '--workdir=~/x']
+  flags = cli.parse(
+    cli.config_parser('grpo', ''), ['--config=rl:M', '--workdir=~/x']
   ).flags
   assert flags.workdir == f'{tmp_path}/x'
   assert resolved('rl', ['--config.data.prefill=~/']).data.prefill == '~/'
@@ -240,7 +252,7 @@ def test_what_is_refused_and_what_is_a_mistake_of_ours(
   path.write_text(f'def f():\n  {raises}\n')
   broken = runpy.run_path(str(path))['f']
   monkeypatch.setattr(sys, 'argv', ['x'])
-  with pytest.raises(BaseException) as end, command.report_errors():
+  with pytest.raises(BaseException) as end, cli.report_errors():
     broken()
   err = capsys.readouterr().err
   now('no traceback without --debug', raises, err or repr(end.value))
@@ -249,6 +261,6 @@ def test_what_is_refused_and_what_is_a_mistake_of_ours(
     assert end.value.code == 2
     assert err.startswith('error: ') and err.endswith(f'{ends}\n')
   monkeypatch.setattr(sys, 'argv', ['x', '--debug'])
-  with pytest.raises(Exception) as end, command.report_errors():
+  with pytest.raises(Exception) as end, cli.report_errors():
     broken()
   assert end.type is not SystemExit

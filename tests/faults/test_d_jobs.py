@@ -2,16 +2,16 @@
 
 import pytest
 
-from experiments import parts
+from experiments.training import resumable_shards
 from tests.faults.test_b_runs import tiny
 
 
 def test_a_tool_that_fails_before_its_first_result_leaves_nothing(
   tmp_path, now
 ):
-  begun = lambda seed: parts.same_job(
-    tiny(), parts.epath.Path(tmp_path / 'w/job.json'), {'config.seed': seed},
-    [], 'answers',
+  begun = lambda seed: resumable_shards.same_job(
+    tiny(), resumable_shards.epath.Path(tmp_path / 'w/job.json'),
+    {'config.seed': seed}, [], 'answers',
   )  # fmt: skip
   begun(3)
   now(

@@ -15,10 +15,10 @@ import pytest
 from etils import epath
 
 from experiments import generate
-from experiments.command import named, resolved
-from experiments.model_card import model_card
-from experiments.next_command import next_command
-from experiments.workdir import write_run
+from experiments.training.cli import named, resolved
+from experiments.training.model_card import model_card
+from experiments.training.next_command import next_command
+from experiments.training.workdir import write_run
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.thinking import stop_rule
 from tests.foreign_models import plain
@@ -46,7 +46,7 @@ def test_what_generate_keeps_is_not_called_right(tmp_path, capsys, now):
 @pytest.mark.parametrize(
   ('tool', 'config', 'trainer', 'stage'),
   [
-    ('entropy', 'hyrea_sft_math.py:M,smoke', 'sft', None),
+    ('step_entropy', 'hyrea_sft_math.py:M,smoke', 'sft', None),
     ('generate', 'lrt_gsm8k.py:M,words', 'lrt', 'sft'),
   ],
 )
@@ -55,7 +55,9 @@ def test_a_command_that_a_tool_prints_resolves(
 ):
   options = f'--config={CONFIGS}/{config}', '--config.data.path=my data'
   monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *options, '--workdir=w'])
-  new = '--config.data.scored=s' if tool == 'entropy' else '--config.seed=1'
+  new = (
+    '--config.data.scored=s' if tool == 'step_entropy' else '--config.seed=1'
+  )
   command = next_command(tool, trainer, new, stage=stage)
   now(f'{tool}: the next command', shlex.join(options), command)
   _, _, module, _, path, *rest = shlex.split(command)
@@ -71,7 +73,9 @@ def test_an_export_says_what_transformers_leaves_out(now):
   assert 'experiments.grpo --workdir=evaluation --config.steps=0' in card
 
 
-@pytest.mark.parametrize('name', ['saved', 'saved.py', 'experiments/saved.py'])
+@pytest.mark.parametrize(
+  'name', ['saved', 'saved.py', str(ROOT / 'experiments/training/saved.py')]
+)
 def test_a_saved_config_is_read_from_anywhere(name, tmp_path, monkeypatch, now):
   """As the run of `tmp_path/run` had it, whose paths are relative."""
   began, elsewhere = tmp_path / 'began', tmp_path / 'elsewhere'

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from experiments.configs import lrt
-from experiments.policies import loaded, parameters_of
+from experiments.training.policies import loaded, parameters_of
 from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.policy import Policy

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import report
-from experiments.run_folders import find_runs
+from experiments.report import __main__ as report
+from experiments.report.run_folders import find_runs
 from experiments.sweep import __main__ as sweep
 from experiments.sweep.comparison import compared
 from experiments.sweep.executors import LOG

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.aot import __main__ as aot
+from experiments.aot.abstract_model import prefix, sizes, stand_in
 from experiments.aot.forecast import device_bytes, forecast, planned
-from experiments.aot.stand_in import prefix, sizes, stand_in
 from experiments.aot.targets import CHIPS, Target, target
 from experiments.configs import sft_arithmetic
 from hybrid_latent import sharding

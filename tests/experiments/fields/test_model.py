@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import policies
 from experiments.fields.model import check_model
 from experiments.fields.overrides import resolved
+from experiments.training import policies
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from tests.experiments.conftest import MODEL

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from experiments import grpo
-from experiments.command import resolved
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import executors
 from experiments.sweep.comparison import outcome
 from experiments.sweep.grid import cells, points
+from experiments.training.cli import resolved
 from tests.experiments.runs import quick_compiler, steps
 
 # Of ml_collections, where it loads a config file.

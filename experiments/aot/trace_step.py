@@ -1,0 +1,195 @@
+"""What each trainer runs on the devices in a step, gone through on shapes.
+
+`python -m experiments.aot` compiles it so, for machines that need not be there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from hybrid_latent import sharding
+from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.models.letters import letters
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.types import Prompt, PyTree, Texts
+
+from .. import grpo as grpo_trainer
+from .. import lrt as lrt_trainer
+from .. import sft as sft_trainer
+from ..training.cli import Config
+from ..training.policies import (
+  adapted,
+  copies_base,
+  needs_reference,
+  policy_of,
+  rollout_mesh,
+  stop_of,
+)
+
+Run = Callable[..., Any]  # see `grpo`
+
+
+def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of experiments/grpo.py on the largest batch it may see.
+
+  `source.model` holds shapes. `run(name, program, *args, living, **kwargs)`
+  compiles a program and returns the shapes of what it gives; `living` is what
+  the devices hold meanwhile, by kind, its arguments included, and `inside` what
+  the program itself makes room for.
+  """
+  policy, base = jax.eval_shape(
+    lambda model, key: policy_of(config, model, source.tokenizer, key),
+    source.model,
+    jax.eval_shape(lambda: jax.random.key(0)),
+  )
+  policy, base = shaped((policy, base), mesh)
+  trainable, frozen, step = grpo_trainer.programs(config, mesh, policy)
+  held: dict = {'parameters': policy}
+  if copies_base(config, policy, base):
+    held['reference'] = base
+  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
+  prompt, trajectory, reward = _sampled(
+    config, mesh, source, run, step, trainable, frozen, held
+  )
+  reference = None
+  with jax.set_mesh(mesh):
+    learning = held | {'batch': (prompt, trajectory)}
+    if needs_reference(config):
+      reference = run('reference_log_probs', step.reference_log_probs, base,
+                      prompt, trajectory, living=learning)  # fmt: skip
+    batch = run('judged', step.judged, trainable, frozen, prompt, trajectory,
+                reference, reward, living=learning)  # fmt: skip
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
+
+
+def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of experiments/lrt.py, of either stage; see `grpo`."""
+  policy = _adapted(config, mesh, source)
+  trainable, frozen, step = lrt_trainer.programs(config, mesh, policy)
+  held: dict = {'parameters': policy}
+  anchor = trainable if needs_reference(config) else None
+  if anchor:
+    held['reference'] = anchor
+  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
+  if config.data.triples:
+    answers = config.rollout.prompts, 1, config.rollout.max_tokens
+    mask = jnp.zeros(answers, bool)
+    batch = _rows(
+      lambda: lrt_trainer.Batch(_prompt(config), jnp.zeros(answers, int), mask,
+                                mask), mesh)  # fmt: skip
+  else:
+    some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
+    with jax.set_mesh(mesh):
+      batch = run('judged', step.judged, trainable, anchor, frozen, *some,
+                  living=held | {'batch': some})  # fmt: skip
+  with jax.set_mesh(mesh):
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
+
+
+def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
+  """A step of the last stage of experiments/sft.py, which has the most latents;
+  see `grpo`."""
+  policy = _adapted(config, mesh, source)
+  trainable, frozen, step = sft_trainer.programs(config, mesh, policy)
+  held = {'parameters': policy}
+  opt_state = run('optimizer', step.optimizer, trainable, living=held)
+  shape = config.batch, config.length
+  whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
+  texts = _rows(
+    lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
+  )
+  curriculum = sft_trainer.curriculum_of(config, source.tokenizer)
+  with jax.set_mesh(mesh):
+    run(
+      'update',
+      step.update,
+      trainable,
+      frozen,
+      opt_state,
+      texts,
+      passes=curriculum.latents(len(config.stages.begin) - 1),
+      living=held | {'optimizer': opt_state, 'batch': texts},
+    )
+
+
+def _sampled(config, mesh, source, run, step, trainable, frozen, held):
+  """Prompts, completions and rewards, as they are learned from."""
+  there = rollout_mesh(config, mesh)
+  weights = run('sampler', step.sampler, trainable, frozen, living=held)
+  if there != mesh:
+    weights = run('move', step.move, weights,
+                  living=held | {'rollout weights': weights})  # fmt: skip
+  prompt = _rows(lambda: _prompt(config), there)
+  speaking = held | {'rollout weights': weights, 'batch': prompt}
+  with jax.set_mesh(there):
+    ready = run('prefill', step.prefill, weights, prompt, living=speaking)
+    trajectory = run(
+      'decode',
+      step.decode,
+      weights,
+      prompt=prompt,
+      prefilled=ready,
+      key=_copies(lambda: jax.random.key(0), there),
+      sampling=_copies(lambda: sampling(**config.rollout.sampling), there),
+      stop=_copies(
+        lambda: stop_of(config.rollout, source, source.tokenizer), there
+      ),
+      group=config.rollout.group,
+      living=speaking | {'cache': ready},
+      inside={'cache': _cache(config, weights.model, ready.mask, there)},
+    )
+  rewards = lambda: jnp.zeros(trajectory.mask.shape[0])
+  trajectory = trajectory._replace(steps=None)
+  return _rows(lambda: (prompt, trajectory, rewards()), mesh)
+
+
+def _prompt(config) -> Prompt:
+  u, p = config.rollout.prompts, config.rollout.prompt_length
+  return Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool), jnp.arange(u))
+
+
+def _adapted(config, mesh, source):
+  """The shapes of a policy that has no critic."""
+  policy = jax.eval_shape(
+    lambda model, key: adapted(config, model, source.tokenizer, key),
+    source.model,
+    jax.eval_shape(lambda: jax.random.key(0)),
+  )
+  return shaped(policy, mesh)
+
+
+def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Shapes of parameters at their place."""
+  return _placed(tree, sharding.shardings(tree, letters, mesh))
+
+
+def _cache(config, model, mask, mesh):
+  """That of a whole batch, at the end of the decoding loop; `mask` is that of
+  what was read before."""
+  u, slots = mask.shape
+  size = u * config.rollout.group, slots + config.rollout.max_tokens
+  cache = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
+  place = lambda x: sharding.spec('b k s h', x.shape, mesh)
+  where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), cache)
+  return _placed(cache, where)
+
+
+def _rows(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+  shapes = jax.eval_shape(make)
+  return _placed(shapes, sharding.rows(shapes, mesh))
+
+
+def _copies(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  shapes = jax.eval_shape(make)
+  return _placed(shapes, jax.tree.map(lambda _: everywhere, shapes))
+
+
+def _placed(shapes, places):
+  place = lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
+  return jax.tree.map(place, shapes, places)

@@ -1,0 +1,170 @@
+"""The folders that runs leave, as a person names them, and what each says of
+its run."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from functools import cache
+from glob import has_magic
+from pathlib import PurePath
+from typing import Any
+
+from etils import epath
+from flax.traverse_util import flatten_dict
+
+from .tables import rows_of
+
+_ABOUT = {  # of its config.json
+  'config': (dict, 'an object'),
+  'command': (list, 'a list of texts'),
+  'revision': (str, 'a text'),
+  'cwd': (str, 'a text'),
+  'path': (list, 'a list of texts'),
+}
+LABELS = 'labels.json'  # of a sweep: its cells' folders -> what it calls them
+_FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # any of them makes a run
+
+
+def find_runs(names: Iterable[str]) -> dict[str, str]:
+  """What a page calls each run -> its folder.
+
+  Args:
+    names: each a run's folder, a folder of runs and sweeps, a sweep's, whose
+      runs are its cells, a pattern such as 'runs/seed=*', or several of these
+      with commas between them. A name that exists is taken whole, its commas
+      with it.
+
+  Raises FileNotFoundError for a name without a run, and ValueError where more
+  than one reading of its commas is possible.
+  """
+  folders = [run for name in names for run in _listed(name)]
+  folders = list(dict.fromkeys(folders))
+  short = [_short(folder) for folder in folders]
+  alone = len(set(short)) == len(short)
+  return dict(zip(short if alone else folders, folders, strict=True))
+
+
+def _short(folder: str) -> str:
+  """The label of a cell in its sweep, or the name of the folder."""
+  path = epath.Path(folder)
+  labels = path.parent.parent / LABELS
+  try:
+    found = json.loads(labels.read_text()) if labels.exists() else {}
+    return str(found.get(path.name, path.name))
+  except (AttributeError, ValueError):  # as a crash left it
+    return path.name
+
+
+def about(run: str) -> dict[str, Any]:
+  """What its config.json says; {} where it has none."""
+  path = epath.Path(run) / 'config.json'
+  if not path.exists():
+    return {}
+  try:
+    found = json.loads(path.read_text())
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f'{path} is no JSON: {error}') from None
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} holds {found!r:.60}: accepted is an object')
+  for name, (kind, accepted) in _ABOUT.items():
+    if not isinstance(value := found.get(name) or kind(), kind):
+      raise ValueError(
+        f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
+      )
+  steps = (found.get('config') or {}).get('steps')
+  if steps is not None and type(steps) is not int:
+    raise ValueError(
+      f'{path}: config.steps = {steps!r:.60}: accepted is a whole number'
+    )
+  found['command'] = [str(word) for word in found.get('command') or ()]
+  return found
+
+
+def settings(run: str) -> dict[str, Any]:
+  """The fields of its config by their dotted names."""
+  fields: Any = flatten_dict(dict(about(run).get('config') or {}), sep='.')
+  return fields
+
+
+def command_of(run: str) -> str:
+  """The command that began it, as a shell reads it."""
+  script, *options = about(run).get('command') or ['']
+  path = PurePath(script)
+  module = 'experiments' in path.parts and path.suffix == '.py'
+  words = ['-m', f'experiments.{path.stem}'] if module else [script]
+  return shlex.join(['python', *words, *options]) if script else ''
+
+
+def state(run: str) -> str | None:
+  """How far it has come; None where it has not said what it wants."""
+  steps = [row['step'] for row in rows_of(run, 'metrics') if 'loss' in row]
+  if (total := settings(run).get('steps')) is None:
+    return None
+  done = max(steps, default=-1) + 1
+  return 'finished' if done >= total else f'{done} of {total} steps'
+
+
+def differences(
+  every: Mapping[str, Mapping[str, Any]],
+) -> dict[str, list[str]]:
+  """Field -> what each of several configs has, where they are not the same."""
+  fields = sorted({field for each in every.values() for field in each})
+  columns = {
+    f: [str(each[f]) if f in each else '–' for each in every.values()]
+    for f in fields
+  }
+  return {f: x for f, x in columns.items() if len(set(x)) > 1}
+
+
+def _listed(name: str) -> list[str]:
+  """The runs that one name, or several with commas between them, mean."""
+  named = cache(_named)
+  if found := named(name):
+    return found
+  words = name.rstrip(',').split(',')
+  # Up to two ways to read the first i words.
+  ways: list[list[list[str]]] = [[[]]]
+  for end in range(1, len(words) + 1):
+    some = [
+      [*way, part]
+      for begin in range(end)
+      for way in ways[begin]
+      if named(part := ','.join(words[begin:end]))
+    ]
+    ways.append(some[:2])
+  if not ways[-1]:
+    known = max(i for i, way in enumerate(ways) if way)
+    raise FileNotFoundError(
+      f'--runs: {",".join(words[known:])!r} has no run: write the --workdir of '
+      'a run or of a sweep, or a pattern for such folders'
+    )
+  if len(ways[-1]) > 1:
+    raise ValueError(
+      f'--runs: {name!r} can be read as {ways[-1][0]} and as {ways[-1][1]}: '
+      'write --runs once for each'
+    )
+  return [run for part in ways[-1][0] for run in named(part)]
+
+
+def _named(name: str) -> list[str]:
+  """The runs of one name; none where it means nothing."""
+  path, found = epath.Path(name).expanduser(), []
+  parts = path.parts
+  plain = next((i for i, x in enumerate(parts) if has_magic(x)), len(parts))
+  if name and path.is_dir():
+    tops = [path]
+  elif plain < len(parts):
+    tops = sorted(epath.Path(*parts[:plain]).glob('/'.join(parts[plain:])))
+  else:
+    tops = []
+  for top in tops:
+    below = [*top.glob('*'), *top.glob('*/cells/*')]
+    for some in [top], top.glob('cells/*'), below:
+      if runs := sorted(str(folder) for folder in some if _is_run(folder)):
+        found += runs
+        break
+  return found
+
+
+def _is_run(folder: epath.Path) -> bool:
+  return any((folder / file).exists() for file in _FILES)

@@ -1,0 +1,74 @@
+"""Where a step spends its time, as bars."""
+
+import html
+from collections.abc import Mapping
+
+import numpy as np
+
+from .tables import Run
+
+_SLOW = 3.0  # times the first quartile: such a step compiles
+
+
+def step_times_html(metrics: Mapping[str, Run]) -> str:
+  """A bar a run, as long as its median step, split into the parts of a step.
+  Steps that compile, after a start or a resume, are left out."""
+  timed = {
+    name: [row for row in rows if row.get('time/step')]
+    for name, rows in metrics.items()
+  }
+  steps = {name: _without_compiling(rows) for name, rows in timed.items()}
+  parts = list(
+    {part: None for rows in steps.values() for row in rows for part in row}
+  )
+  longest = max((_median(rows) for rows in steps.values() if rows), default=0)
+  return ''.join(
+    _bar(name, rows, len(timed[name]), parts, longest)
+    for name, rows in steps.items()
+    if rows and longest
+  )
+
+
+def _without_compiling(rows: Run) -> list[dict[str, float]]:
+  """The seconds of each part of the steps that compile nothing."""
+  timed = [
+    {k[5:]: row[k] or 0.0 for k in row if k.startswith('time/')}
+    for row in rows[len(rows) > 1 :]
+  ]
+  if not timed:
+    return []
+  limit = _SLOW * np.quantile([row['step'] for row in timed], 0.25)
+  return [row for row in timed if row['step'] <= limit]
+
+
+def _median(rows) -> float:
+  return float(np.median([row['step'] for row in rows]))
+
+
+def _bar(name, rows, logged, parts, longest) -> str:
+  """`rows` of the run are counted in, of `logged` steps in all."""
+  rows = sorted(rows, key=lambda row: row['step'])
+  half = rows[len(rows) // 4 : len(rows) - len(rows) // 4]
+  means = {
+    part: float(np.mean([row.get(part, 0) for row in half]))
+    for part in parts
+    if part != 'step'
+  }
+  total, median = sum(means.values()) or 1.0, _median(rows)
+  spans = ''.join(
+    f'<span class="p{index % 8}" style="width:'
+    f'{seconds / total * median / longest:.3%}"></span>'
+    for index, seconds in enumerate(means.values())
+  )
+  keys = ''.join(
+    f'<li class="p{index % 8}">{html.escape(part)} <b>{seconds:.2g} s</b> '
+    f'{seconds / total:.0%}</li>'
+    for index, (part, seconds) in enumerate(means.items())
+  )
+  out = logged - len(rows)
+  left_out = f'; {out} that compiled left out' * (out > 0)
+  return (
+    f'<div class="time"><b>{html.escape(name)}</b> {median:.3g} s per step, '
+    f'the median of {len(rows)}{left_out}'
+    f'<div class="bar">{spans}</div><ul class="runs">{keys}</ul></div>'
+  )

@@ -1,0 +1,1 @@
+"""Studies: each a command that repeats what a paper compares, in small."""

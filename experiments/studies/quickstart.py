@@ -1,0 +1,166 @@
+r"""From nothing to a model that reasons partly in latents, in five minutes.
+
+    python -m experiments.studies.quickstart \
+        [--workdir=runs/quickstart] [--minutes=5]
+
+Makes a small Qwen3-shaped model and its tokenizer, teaches it the format of
+arithmetic word problems (SFT), and trains it from there with GRPO and with
+HRPO: same data, steps and completions, as many seeds as the minutes allow.
+"""
+
+from hybrid_latent.ranges import PositiveFloat, PositiveInt
+
+from ..fields.accepted import Folder
+from ..training import cli
+
+
+def _parser() -> cli.Parser:
+  parser = cli.Parser('studies.quickstart', __doc__)
+  add = parser.add_argument
+  add('--workdir', default='runs/quickstart', type=cli.value(Folder))
+  add('--seeds', type=cli.value(PositiveInt), default=2, help='at most')
+  add('--minutes', type=cli.value(PositiveFloat), default=5.0)
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
+import math
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from hybrid_latent.data import arithmetic
+
+from .. import grpo, sft
+from ..configs import rl_arithmetic, sft_arithmetic
+from ..new_model import new_model
+from ..report.__main__ import curves_png, html_report
+from ..training.cli import Config
+from ..training.compilation_cache import keep_compiled
+
+METHODS = ('grpo', 'hrpo')
+
+
+@cli.report_errors()
+def main() -> None:
+  """The whole demonstration."""
+  flags = _parser().parse_args()
+  logging.set_verbosity(logging.WARNING)
+  began, workdir = time.monotonic(), Path(flags.workdir)
+  keep_compiled()
+
+  for old in ('start', 'sft', 'grpo-*', 'hrpo-*'):
+    for folder in workdir.glob(old):
+      shutil.rmtree(folder)
+  print('1. Supervised fine-tuning of a new model', flush=True)
+  start = new_model(workdir / 'start', arithmetic.tokenizer())
+  sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
+  warm = str(workdir / 'sft' / 'model')
+  runs, rows = {}, []
+  for seed in range(flags.seeds):
+    round_began = time.monotonic()
+    for method in METHODS:
+      name = f'{method}, seed {seed}'
+      print(f'{len(runs) + 2}. {name}', flush=True)
+      runs[name] = workdir / f'{method}-{seed}'
+      before, after = train(warm, method, seed, runs[name])
+      rows.append({'method': method, 'seed': seed, 'before': before,
+                   'after': after})  # fmt: skip
+    now = time.monotonic()
+    spent, next_round = now - began, now - round_began
+    if spent + 1.1 * next_round > 60 * flags.minutes - 10:
+      break
+
+  table = outcome(rows)
+  verdict = conclusion(rows, time.monotonic() - began)
+  curves_png(workdir / 'curves.png', runs)
+  html_report(
+    workdir / 'report.html',
+    title='Quickstart: GRPO and HRPO on arithmetic word problems',
+    intro=verdict,
+    table=table,
+    runs=runs,
+  )
+  print('\n' + as_text(table))
+  print('\n' + verdict)
+  model = shlex.quote(f'{warm},grpo')
+  print(
+    f'\nCurves: {workdir / "curves.png"}\n'
+    f'Report, for a browser: {(workdir / "report.html").resolve().as_uri()}\n'
+    'Next, any method from the same start:\n'
+    f'  {shlex.quote(sys.executable)} -m experiments.grpo --workdir=runs/mine '
+    f'--config=experiments/configs/rl_arithmetic.py:{model}'
+  )
+
+
+def train(warm: str, method: str, seed: int, workdir: Path) -> tuple:
+  """One run from the warm start; its first and its last evaluation."""
+  config = rl_arithmetic.get_config(f'{warm},{method}').unlock()
+  config.seed = seed
+  evaluations = grpo.train(config.lock(), str(workdir))
+  return evaluations[0], evaluations[-1]
+
+
+def outcome(rows: list[dict]) -> list[dict]:
+  """A line a run: what was before, and what is after."""
+  pick = lambda row, when, name: row[when][f'eval/{name}']
+  return [
+    {
+      'run': f'{row["method"].upper()}, seed {row["seed"]}',
+      'accuracy before': pick(row, 'before', 'accuracy'),
+      'after': pick(row, 'after', 'accuracy'),
+      'tokens before': pick(row, 'before', 'completions/mean_length'),
+      'tokens after': pick(row, 'after', 'completions/mean_length'),
+      'hidden ratio before': pick(row, 'before', 'hidden_ratio'),
+      'hidden ratio after': pick(row, 'after', 'hidden_ratio'),
+    }
+    for row in rows
+  ]
+
+
+def conclusion(rows: list[dict], seconds: float) -> str:
+  """What the numbers say, and how sure they are."""
+  config: Config = rl_arithmetic.get_config('x,grpo')
+  count = config.eval.prompts
+  lines = []
+  for method in METHODS:
+    mine = [row for row in rows if row['method'] == method]
+    old, new = (
+      np.array([row[when]['eval/accuracy'] for row in mine])
+      for when in ('before', 'after')
+    )
+    # Two binomial proportions over the same test problems, taken as if they
+    # were independent: an upper bound for the error of their difference.
+    error = math.sqrt(np.sum(old * (1 - old) + new * (1 - new)) / count) / len(
+      mine
+    )
+    gain = float(np.mean(new - old))
+    verdict = 'beyond' if gain > 2 * error else 'within'
+    lines.append(
+      f'{method.upper()}: accuracy {old.mean():.3f} -> {new.mean():.3f}, a '
+      f'change of {gain:+.3f} with a standard error of {error:.3f} over '
+      f'{len(mine)} seed(s) and {count} test problems: {verdict} two errors.'
+    )
+  return '\n'.join([*lines, f'{seconds:.0f} s in all.'])
+
+
+def as_text(table: list[dict]) -> str:
+  """The table for a terminal."""
+  show = lambda x: f'{x:.3f}' if isinstance(x, float) else str(x)
+  cells = [list(table[0]), *([show(x) for x in row.values()] for row in table)]
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  return '\n'.join(
+    '  '.join(x.rjust(w) for x, w in zip(row, widths, strict=True))
+    for row in cells
+  )
+
+
+if __name__ == '__main__':
+  main()

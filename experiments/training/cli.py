@@ -1,0 +1,188 @@
+"""The command lines: options are read, and refused, before anything is loaded.
+
+A command reads its options at the top of its file, under `if __name__ ==
+'__main__'` and before its other imports: `--help` and a mistake then take a
+second. So this module, and what it imports, import nothing large.
+"""
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn
+
+from absl import logging
+
+from ..fields.accepted import Folder, described, expanded, parsed
+from ..fields.check import check
+from ..fields.help import configs_text, fields_text
+from ..fields.overrides import loaded, resolved
+from .functions import Config, configured, named
+
+__all__ = [
+  'Config',
+  'Options',
+  'Parser',
+  'config_parser',
+  'configured',
+  'named',
+  'parse',
+  'report_errors',
+  'resolved',
+  'run',
+  'value',
+]
+
+# The config whose fields `--help` lists where no other is given.
+_DEFAULTS = {
+  'sft': 'sft',
+  'step_entropy': 'sft',
+  'lrt': 'lrt',
+  'evaluate': 'lrt',
+}
+
+
+class Options(NamedTuple):
+  """What a command line says."""
+
+  config: Config
+  flags: argparse.Namespace  # all other options
+
+
+class Parser(argparse.ArgumentParser):
+  """Options of `python -m experiments.COMMAND`. A mistake is one line and exit
+  code 2."""
+
+  def __init__(self, command: str, about: str | None):
+    super().__init__(
+      prog=f'python -m experiments.{command}',
+      description=about,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+    )
+    self.command = command
+    self.add_argument(
+      '--debug', action='store_true', help='show where an error comes from'
+    )
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the command."""
+    _refuse(message)
+
+
+def config_parser(
+  command: str, about: str | None, workdir: bool = True
+) -> Parser:
+  """Options of a command that has a config, and a workdir if it writes one."""
+  parser = Parser(command, about)
+  parser.add_argument(
+    '--config',
+    required=True,
+    metavar='FILE.py[:ARGUMENT]',
+    help='a config file, or the name of one below',
+  )
+  parser.add_argument(
+    '--config.FIELD=VALUE',
+    action='store_true',
+    help='of a field below, any number of times',
+  )
+  if workdir:
+    parser.add_argument(
+      '--workdir', required=True, type=value(Folder), help='folder to write'
+    )
+  return parser
+
+
+def value(annotation: Any) -> Callable[[str], Any]:
+  """Of an option that accepts what the annotation does: its `type`."""
+
+  def read(text: str) -> Any:
+    try:
+      found = expanded(annotation, parsed(annotation, text))
+      if found == ():  # an option asks for something
+        raise ValueError(f'write {described(annotation)}')
+      return found
+    except ValueError as error:
+      raise argparse.ArgumentTypeError(f'{text!r}: {error}') from None
+
+  return read
+
+
+def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
+  """The options of a command that has a config, checked. Ends the command where
+  they ask for help or are wrong."""
+  argv = sys.argv[1:] if argv is None else argv
+  with report_errors():
+    if {'-h', '--help'} & {*argv}:
+      print(f'{parser.format_help()}\n{_config_help(parser.command, argv)}')
+      sys.exit()
+    flags, overrides = parser.parse_known_args(argv)
+    config = resolved(flags.config, overrides)
+    check(config, getattr(flags, 'trainer', parser.command))
+  return Options(config, flags)
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+  """Ends the command with one line and exit code 2 for what is refused: an
+  error that somebody raised with a sentence, or one of the file system. Others
+  are mistakes in the program, and keep their traceback; with `--debug` all do.
+  """
+  try:
+    yield
+  except (ImportError, OSError, ValueError) as error:
+    *_, last = traceback.extract_tb(error.__traceback__)
+    raised = isinstance(error, OSError) or (last.line or '').startswith('raise')
+    if not raised or '--debug' in sys.argv:
+      raise
+    _refuse(str(error))
+
+
+def run(
+  train: Callable[[Config, str], object],
+  options: Options | None = None,
+  *,
+  resumes: bool = True,
+) -> None:
+  """`train(config, workdir)` with the options of the command line, on all
+  processes of a cluster (`cluster.join`), in a folder that is its own meanwhile
+  (workdir.opened). The exit code is cluster.RESTART where the same command
+  should go on."""
+  name = train.__module__.rpartition('.')[2]
+  config, flags = options or parse(config_parser(name, train.__doc__))
+  # Late: they take seconds, and the last imports this module.
+  cluster, cache, workdir = map(
+    importlib.import_module,
+    (
+      'hybrid_latent.cluster',
+      'experiments.training.compilation_cache',
+      'experiments.training.workdir',
+    ),
+  )
+  with report_errors():
+    if cluster.expected():
+      if not cluster.is_child():
+        sys.exit(cluster.supervised(flags.workdir))
+      cluster.join()
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+    cache.keep_compiled()
+    with (
+      cluster.ending_together(flags.workdir),
+      workdir.opened(config, flags.workdir, resumes=resumes),
+    ):
+      train(config, flags.workdir)
+
+
+def _config_help(command: str, argv: Sequence[str]) -> str:
+  """Every config, and every field of one."""
+  given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  given.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
+  path = given.parse_known_args(argv)[0].config
+  return f'{configs_text()}\n\n{fields_text(path, loaded(path))}'
+
+
+def _refuse(message: str) -> NoReturn:
+  print(f'error: {message}', file=sys.stderr)
+  sys.exit(2)

@@ -1,0 +1,48 @@
+"""What a run says at its end: where everything is, and what to do next."""
+
+import shlex
+
+import jax
+
+from .loop import Figures, Loop
+
+_SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
+_LEFT_OUT = (
+  *('prompts', 'too_long', 'ungraded', 'judged', 'stage'),
+  *('switches', 'latent_tokens'),
+)
+
+
+def conclude(loop: Loop, workdir: str, *written: str) -> None:
+  """Prints it, in the first process; `written` are folders that the trainer
+  wrote."""
+  if jax.process_index():
+    return
+  here, rows = shlex.quote(workdir), [*written, f'{workdir}/metrics.jsonl']
+  if saved := loop.checkpoints.steps:
+    rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
+  chosen = {name: loop.figures[name] for name in _SHOWN if name in loop.figures}
+  evaluated = _means(loop.evaluations[-1]) if loop.evaluations else {}
+  rows += [
+    ', '.join(f'{name} {x:.4g}' for name, x in figures.items())
+    for figures in (chosen, evaluated)
+    if figures
+  ]
+  report = (
+    f'python -m experiments.report --runs={here} --out={here}/report.html'
+  )
+  rows += [
+    f'curves and samples: {report}',
+    f'more steps: the same command with --config.steps={2 * loop.step or 100}',
+  ]
+  print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)
+
+
+def _means(evaluation: Figures) -> Figures:
+  """The rewards and the length; metrics.jsonl has all."""
+  return {
+    name: x
+    for name, x in evaluation.items()
+    if name == 'eval/completions/mean_length'
+    or (name.count('/') == 1 and name.rpartition('/')[2] not in _LEFT_OUT)
+  }

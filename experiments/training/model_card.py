@@ -1,0 +1,90 @@
+"""The README.md of an exported model: what it is, and how it is read."""
+
+import json
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+
+from .cli import Config
+
+_CARD = """\
+---
+library_name: transformers{base}
+tags: [hybrid_latent]
+---
+
+# {source}, trained with hybrid_latent
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(FOLDER)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER)
+{latent}
+As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
+
+    python -m experiments.{trainer} --workdir=evaluation --config.steps=0 \\
+        --config=saved:RUN/config.json \\
+        --config.model.source=FOLDER
+
+## How it was trained
+
+{fields}
+
+config.json of the run has all fields.
+"""
+# What a card says of the config; the run's config.json has all.
+_SHOWN = (
+  *('model.source', 'lora.rank', 'data.source', 'data.of.task', 'data.path'),
+  *('feedback.function', 'objective.function', 'advantage.function'),
+  *('curriculum.function', 'rewards.*.function', 'rewards.*.weight'),
+  *('seed', 'batch', 'length', 'rollout.prompts', 'rollout.group'),
+  *('rollout.max_tokens', 'rollout.sampling.temperature'),
+  *('optimizer.groups.*.lr', 'optimizer.schedule'),
+)
+_FIGURES = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
+_LATENT = """
+**`generate` of transformers knows words alone.** By its feedback `{feedback}`
+this model reads more than the token that it has drawn. Other libraries serve it
+without that, which may answer worse.
+"""
+
+
+def model_card(
+  config: Config, step: int | None = None, figures: Mapping = {}
+) -> str:
+  """Markdown, with the metadata that the hub of Hugging Face reads; `figures`
+  are the last metrics up to `step`."""
+  fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
+  source, feedback = fields['model.source'], fields['feedback.function']
+  return _CARD.format(
+    source=source,
+    base='' if Path(source).exists() else f'\nbase_model: {source}',
+    trainer='sft' if 'curriculum.function' in fields else 'grpo',
+    latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
+    fields='\n'.join([*_outcome(fields, step, figures), *_method(fields)]),
+  )
+
+
+def _method(fields: Mapping[str, Any]) -> list[str]:
+  return [
+    f'    {name} = {fields[name]!r}'
+    for pattern in _SHOWN
+    for name in fields
+    if fnmatchcase(name, pattern) and fields[name] not in ('', 0, None)
+  ]
+
+
+def _outcome(
+  fields: Mapping[str, Any], step: int | None, figures: Mapping
+) -> list[str]:
+  """The step, and the last figures before it."""
+  if step is None:
+    return []
+  rewards = {n.split('.')[1]: None for n in fields if n.startswith('rewards.')}
+  names = [*(f'eval/{reward}' for reward in rewards), *_FIGURES]
+  found = [n for n in names if figures.get(n) is not None]
+  return [
+    f'    step {step} of {fields["steps"]}',
+    *(f'    {name}: {figures[name]:.4g}' for name in found),
+  ]

@@ -1,0 +1,46 @@
+"""What to write after a command has ended, as a shell reads it."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from ..fields.overrides import joined
+from .cli import resolved
+
+_KEPT = '--config.data.', '--config.model.', '--config.mesh.'
+
+
+def next_command(
+  tool: str, trainer: str, *options: str, stage: str | None = None
+) -> str:
+  """The command that trains on what `tool` has written: with its config, its
+  data and its model, and a --workdir to be chosen.
+
+  Args:
+    tool: the command that this process is to be: '' for any other.
+    trainer: the command that follows.
+    options: what is new in it.
+    stage: the word of the config's argument in the place of the last.
+
+  '' too where the config does not go with the options.
+  """
+  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  parser.add_argument('--config')
+  known, rest = parser.parse_known_args(sys.argv[1:])
+  if Path(sys.argv[0]).stem != tool or not known.config:
+    return ''
+  config, new = known.config, {option.partition('=')[0] for option in options}
+  if stage:
+    config = f'{config.rpartition(",")[0]},{stage}'
+  kept = [
+    x
+    for x in joined(rest)
+    if x.startswith(_KEPT) and x.split('=')[0] not in new
+  ]
+  try:
+    resolved(config, [*kept, *options])
+  except ValueError:
+    return ''
+  words = [f'--workdir=runs/{trainer}', f'--config={config}', *kept, *options]
+  return shlex.join(['python', '-m', f'experiments.{trainer}', *words])

@@ -1,0 +1,97 @@
+"""Whether rewards go with the rows and the prompt, before a model is loaded."""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from .cli import Config, named
+
+_PACKAGE = 'hybrid_latent.rewards'
+_MARKED = {'####': '#### {}', r'\boxed': r'\boxed{{{}}}'}  # mark -> an answer
+_PLAIN = 'The answer is {}.'
+_log = logging.getLogger(__name__)
+
+
+def check_columns(config: Config, row: Mapping[str, Any]) -> None:
+  """ValueError where a reward needs a column that `row`, the first one, has
+  not."""
+  columns = {**row, 'completion_ids': None}
+  for name, reward in config.rewards.items():
+    function = named(reward.function, _PACKAGE)
+    signature = inspect.signature(function)
+    try:
+      signature.bind([], **{**columns, **reward.kwargs})
+    except TypeError as error:
+      code = inspect.unwrap(function).__code__
+      raise ValueError(
+        f'config.rewards.{name}.function is {reward.function!r} '
+        f'({code.co_filename}, line {code.co_firstlineno}), which takes '
+        f'{signature}: {error}; the first row has {sorted(columns)}: give the '
+        f'rows this column, or write --config.rewards.{name}.kwargs'
+      ) from None
+
+
+def warn_of_marks(config: Config, row: Mapping[str, Any]) -> None:
+  """Says where a reward pays the right answer behind a mark alone, such as
+  '####', which no text of the prompt asks for."""
+  if not _has_own_rows(config.data):
+    return  # ours were learnt with their marks
+  for name, reward in config.rewards.items():
+    function = named(reward.function, _PACKAGE)
+    mark = _needed_mark(function, reward.kwargs, row) if reward.weight else ''
+    if mark and mark not in _prompt_text(config, row):
+      _log.warning(
+        'config.rewards.%s.function=%s pays %r and nothing for %r, and data.%s '
+        'does not ask for %s: write that there, or a reward that reads answers '
+        'in any form, such as hybrid_latent.rewards.hrpo:correct',
+        name,
+        reward.function,
+        _MARKED[mark].format(_gold(row)),
+        _PLAIN.format(_gold(row)),
+        'template' if config.data.template else 'system',
+        mark,
+      )
+
+
+def _needed_mark(
+  function: Callable, kwargs: Mapping[str, Any], row: Mapping[str, Any]
+) -> str:
+  """The mark that a reward of this package pays the answer of `row` behind and
+  not without; '' for one that pays it plain, or in no form that is known."""
+  if not function.__module__.startswith(f'{_PACKAGE}.') or not _gold(row):
+    return ''  # only those of this package may be called in this process
+  with suppress(Exception):  # which is said where completions are graded
+    if _paid(function, kwargs, row, _PLAIN) <= 0:
+      for mark, form in _MARKED.items():
+        if _paid(function, kwargs, row, form) > 0:
+          return mark
+  return ''
+
+
+def _paid(function, kwargs, row, form: str) -> float:
+  columns = {name: [value] for name, value in row.items()}
+  text = form.format(_gold(row))
+  grade, *_ = function([text], **columns, completion_ids=[[0]], **kwargs)
+  return grade or 0.0
+
+
+def _gold(row: Mapping[str, Any]) -> str:
+  answer = row.get('answer', '')
+  return answer if isinstance(answer, str) else answer[0]
+
+
+def _prompt_text(config: Config, row: Mapping[str, Any]) -> str:
+  """All that a model is told, or has put into its mouth."""
+  data, closing = config.data, config.rollout.closing
+  asked = data.template or data.system
+  return '\n'.join([asked, data.prefill, row['question'], *closing.values()])
+
+
+def _has_own_rows(data: Config) -> bool:
+  """Whether rows are read from files, or come from a function of one's own."""
+  source = named(data.source, 'hybrid_latent.data')
+  return bool(data.get('path')) or not source.__module__.startswith(
+    'hybrid_latent.'
+  )

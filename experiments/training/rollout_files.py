@@ -1,0 +1,53 @@
+"""Rollouts on disk: a run writes them, another is trained on them without
+sampling."""
+
+from pathlib import Path
+from typing import Any
+
+from hybrid_latent import sharding
+from hybrid_latent.formats import rollouts
+from hybrid_latent.types import Prompt, Trajectory
+
+from .sampler import Rolled
+
+
+def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
+  """Writes what `StoredBatches` reads."""
+  prompt, trajectory = sharding.to_host((rolled.prompt, rolled.trajectory))
+  path = Path(folder) / f'{step:06d}-{host}.safetensors'
+  notes = {'step': step, 'rows': list(rolled.rows)}
+  rollouts.write(path, prompt, trajectory, notes)
+
+
+class StoredBatches:
+  """The batches that `dump` wrote, from number `start` on, for ever."""
+
+  def __init__(self, folder: str | Path, host: int, start: int):
+    self._files = sorted(Path(folder).glob(f'*-{host}.safetensors'))
+    self._next = start
+    if not self._files:
+      raise FileNotFoundError(
+        f'config.rollout.source: {folder} has no *-{host}.safetensors: a run '
+        'with config.dump_every=1 writes them to WORKDIR/rollouts'
+      )
+
+  def __next__(self) -> tuple[Prompt, Trajectory, list[dict]]:
+    path = self._files[self._next % len(self._files)]
+    self._next += 1
+    prompt, trajectory, notes = rollouts.read(path)
+    rows: Any = notes.get('rows')
+    whole = isinstance(rows, list) and len(rows) == len(prompt.tokens)
+    if not whole or not all(isinstance(row, dict) for row in rows):
+      raise ValueError(
+        f'{path}: notes: rows = {rows!r:.80}: accepted is a list with an '
+        f'object per prompt, {len(prompt.tokens)} of them'
+      )
+    return prompt, trajectory, rows
+
+  def get_state(self) -> int:
+    """The number of the next one."""
+    return self._next
+
+  def set_state(self, number: int) -> None:
+    """Goes on with that one."""
+    self._next = number

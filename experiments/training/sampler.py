@@ -1,0 +1,292 @@
+"""From prompts to graded completions: what training and evaluation share."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from hybrid_latent import cluster, metrics, sharding
+from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
+from hybrid_latent.formats.tokenizer import answer_opening
+from hybrid_latent.models import lora
+from hybrid_latent.models.transformer import unstack
+from hybrid_latent.policy import Policy
+from hybrid_latent.replay import trimmed
+from hybrid_latent.rewards.grader import Grader, total
+from hybrid_latent.rollout import Prefilled, decode, prefill
+from hybrid_latent.types import (
+  Feedback,
+  Mode,
+  Prompt,
+  Sampling,
+  Stop,
+  Trajectory,
+)
+
+from ..fields.rule import EVALUATED
+from .cli import Config
+from .data_check import trains_on_all
+from .policies import Subject, problems_of
+
+
+class Rolled(NamedTuple):
+  """Completions of a batch of prompts, `group` rows for each."""
+
+  prompt: Prompt  # on the mesh, one row a prompt
+  trajectory: Trajectory  # on the mesh
+  out: Trajectory  # on this host, without the record
+  rows: Sequence[dict]  # of the data, one a prompt
+  texts: Sequence[str]  # each behind what was put into the model's mouth
+  grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
+
+
+def speech(config: Config, feedback: Feedback) -> tuple[Callable, Callable]:
+  """The programs that read prompts and that write completions."""
+  settings = {
+    'feedback': feedback,
+    'max_steps': config.rollout.max_tokens,
+    'stages': config.rollout.stages,
+  }
+  write = jax.jit(partial(decode, **settings), static_argnames='group')
+  return jax.jit(partial(prefill, feedback=feedback)), write
+
+
+def speaking(policy: Policy) -> Policy:
+  """The policy as decoding wants it: adapters merged, a weight a layer."""
+  return Policy(unstack(lora.merge(policy.model)), policy.feedback)
+
+
+def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
+  """The batches of this host that an evaluation reads; none for 0 prompts.
+  ValueError where the data has no row, or no prompt that is short enough."""
+  if not config.eval.prompts or trains_on_all(config):
+    return []
+  rows = problems_of(config.data)(split=config.data.test)
+  rows = [rows[i] for i in range(min(config.eval.prompts, len(rows)))]
+  rollout, hosts = config.rollout, jax.process_count()
+  each = rollout.prompts // hosts * rollout.group // config.eval.samples
+  batches = [
+    *eval_batches(
+      rows,
+      encode,
+      batch=max(each, 1),
+      length=rollout.prompt_length,
+      pad=pad,
+      shard=(jax.process_index(), hosts),
+    )
+  ]
+  if not batches:
+    check_lengths(rows, encode, rollout.prompt_length)
+  return batches
+
+
+def mode_of(name: str) -> Mode | None:
+  """The mode of this name; none for '', which is the feedback's own."""
+  names = [mode.name.lower() for mode in Mode]
+  if name and name not in names:
+    raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
+  return Mode(names.index(name)) if name else None
+
+
+def opening(actor: Subject, data: Config, mode: Mode | None) -> str:
+  """What the prompts of `config.data` put into the model's mouth, with the text
+  that stands between latents and answer, where latents are read."""
+  fields = 'system', 'template', 'prefill', 'enable_thinking'
+  settings = {name: data[name] for name in fields}
+  tokenizer: Any = actor.tokenizer
+  begun = answer_opening(tokenizer, **settings)
+  closing = getattr(actor.policy.feedback, 'closing', None)
+  if closing is None or mode not in (None, Mode.LATENT):
+    return begun
+  return begun + tokenizer.decode(closing, skip_special_tokens=True)
+
+
+class Sampler:
+  """Reads prompts, samples completions and has them graded."""
+
+  def __init__(
+    self,
+    config: Config,
+    mesh: jax.sharding.Mesh,
+    actor: Subject,
+    read: Callable,
+    write: Callable,
+    grader: Grader,
+  ):
+    self._rollout, self._mesh, self._grader = config.rollout, mesh, grader
+    self._prefill, self._decode = read, write
+    self._tokenizer, self._stop = actor.tokenizer, actor.stop
+    thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
+    self._eval_stop = actor.stop._replace(thinking=thinking)
+    self._mode = mode_of(config.rollout.mode)
+    self._opening = opening(actor, config.data, self._mode)
+    self._checked = not grader
+
+  def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
+    """Dispatches the reading of a batch's prompts. RewardError, the first time,
+    where a reward cannot be called with the columns of the data."""
+    if not self._checked:
+      self._grader.check_columns([*batch['rows'][0], 'completion_ids'])
+      self._checked = True
+    longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
+    width = self._bucket(longest, self._rollout.prompt_length)
+    ids, mode = batch['ids'], batch.get('mode', self._mode)
+    if mode is not None:
+      mode = np.broadcast_to(np.int32(mode), ids.shape)
+    tokens, mask = (batch[name][:, -width:] for name in ('tokens', 'mask'))
+    read: Any = tokens, mask, ids, mode
+    prompt = sharding.from_host(Prompt(*read), self._mesh)
+    with jax.set_mesh(self._mesh):
+      return prompt, self._prefill(weights, prompt)
+
+  def sample(
+    self,
+    weights,
+    prompt: Prompt,
+    ready: Prefilled,
+    key: Key[Array, ''],
+    how: Sampling,
+    group: int,
+    stop: Stop | None = None,
+  ) -> Trajectory:
+    """Dispatches the sampling of `group` completions of each prompt."""
+    key = jax.device_put(key, sharding.rows(key, self._mesh))
+    with jax.set_mesh(self._mesh):
+      return self._decode(
+        weights,
+        prompt=prompt,
+        prefilled=ready,
+        key=key,
+        sampling=how,
+        stop=stop or self._stop,
+        group=group,
+      )
+
+  def rolled(
+    self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
+  ) -> Rolled:
+    """Waits for a trajectory and begins to grade it."""
+    out = sharding.to_host(trajectory._replace(record=(), steps=()))
+    ids = [
+      row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
+    ]
+    texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+    group = len(texts) // len(rows)
+    texts = [self._opening + text for text in texts]
+    columns = {name: [row[name] for row in rows for _ in range(group)]
+               for name in rows[0]}  # fmt: skip
+    columns['completion_ids'] = ids
+    grading = self._grader.submit(texts, columns, group)
+    return Rolled(prompt, trajectory, out, rows, texts, grading.result)
+
+  def cut(self, trajectory: Trajectory) -> Trajectory:
+    """Without the positions that no row reaches, rounded up."""
+    longest = self._bucket(int(trajectory.steps), self._rollout.max_tokens)
+    return trimmed(trajectory, longest)._replace(steps=None)
+
+  def evaluation(
+    self,
+    weights,
+    batches: Iterable[dict],
+    key: Key[Array, ''],
+    how: Sampling,
+    samples: int = 1,
+  ) -> dict[str, float]:
+    """Lengths and grades of `samples` completions of every test prompt that is
+    not too long: see `metrics.evaluation_metrics`, whose `mean` is
+    eval/<reward>, and which eval/judged and eval/ungraded have of the total."""
+    parts, too_long = [], 0
+    for batch in batches:
+      too_long = batch['too_long']
+      prompt, ready = self.read(weights, batch)
+      trajectory = self.sample(
+        weights, prompt, ready, key, how, samples, self._eval_stop
+      )
+      parts.append((self.rolled(prompt, trajectory, batch['rows']),
+                    np.repeat(batch['valid'], samples)))  # fmt: skip
+    whole = lambda *parts: np.concatenate(parts)
+    out, valid = jax.tree.map(
+      whole, *[(part.out, rows) for part, rows in parts]
+    )
+    grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
+    out, valid, grades = cluster.all_rows((out, valid, grades))
+    grades = {name: values[valid] for name, values in grades.items()}
+    reward = total(grades, self._grader.weights, samples)
+    lengths = metrics.completion_metrics(out, valid)
+    found = {'prompts': len(reward) // samples, 'too_long': too_long}
+    found['ungraded'] = int(np.isnan(reward).sum())
+    found['judged'] = len(reward) - found['ungraded']
+    for name, values in grades.items():
+      of_one = metrics.evaluation_metrics(values.reshape(-1, samples), too_long)
+      found[name] = of_one.pop('mean')
+      found |= {f'{name}/{what}': figure for what, figure in of_one.items()}
+    found |= {name: lengths[name] for name in EVALUATED}
+    return {f'eval/{name}': figure for name, figure in found.items()}
+
+  def uneven(self, parts: Sequence[Rolled]) -> Bool[np.ndarray, 'u']:
+    """The prompts of all parts whose completions were graded differently."""
+    group, weights = self._rollout.group, self._grader.weights
+    rewards = [total(part.grades(), weights, group) for part in parts]
+    return ~metrics.flat_groups(np.concatenate(rewards), group)
+
+  def joined(self, parts: Sequence[Rolled]) -> Rolled:
+    """As many prompts as one part has, those first whose completions were
+    graded differently (DAPO, arXiv 2503.14476)."""
+    if len(parts) == 1:
+      return parts[0]
+    group, count = self._rollout.group, len(parts[0].rows)
+    chosen = np.argsort(~self.uneven(parts), kind='stable')[:count]
+    members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
+    pick = lambda index, trees: jax.tree.map(
+      lambda *arrays: np.concatenate(arrays)[index], *trees
+    )
+    record = [part.trajectory._replace(steps=()) for part in parts]
+    prompt = pick(chosen, sharding.to_host([part.prompt for part in parts]))
+    trajectory = pick(members, sharding.to_host(record))
+    grades = pick(members, [part.grades() for part in parts])
+    rows = [row for part in parts for row in part.rows]
+    texts = [text for part in parts for text in part.texts]
+    steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
+    prompts, on_mesh = sharding.from_host((prompt, trajectory), self._mesh)
+    return Rolled(
+      prompts,
+      on_mesh._replace(steps=steps),
+      trajectory._replace(record=()),
+      [rows[i] for i in chosen],
+      [texts[i] for i in members],
+      lambda: grades,
+    )
+
+  def _bucket(self, longest: int, limit: int) -> int:
+    """The smallest of limit, limit / 2, limit / 4, ... (as many as the config
+    has buckets) that holds `longest`: a run compiles a handful of shapes."""
+    sizes = [-(-limit // 2**i) for i in range(self._rollout.buckets)]
+    return min(size for size in sizes if size >= longest)
+
+
+def shown(
+  rolled: Rolled, reward: Float[np.ndarray, 'b'], tokenizer, count: int
+) -> list[dict]:
+  """The first completion of the first `count` prompts, for people to read."""
+  found, out = [], rolled.out
+  group = len(reward) // len(rolled.rows)
+  for i, row in zip(
+    itertools.count(0, group), rolled.rows[:count], strict=False
+  ):
+    ids = out.tokens[i][out.mask[i]].tolist()
+    found.append(
+      {
+        'prompt': row['question'],
+        'completion': rolled.texts[i],
+        'tokens': [tokenizer.decode([token]) for token in ids],
+        'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
+        'reward': float(reward[i]),
+        'answer': row['answer'],
+      }
+    )
+  return found

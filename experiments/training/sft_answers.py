@@ -1,0 +1,52 @@
+"""Answers that are given: rows of config.data.triples, and a batch of them."""
+
+import logging
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from .cli import Config, named
+
+
+def answered(config: Config, tokenizer) -> list[dict]:
+  """The rows that have an answer which fits into rollout.max_tokens with its
+  end of text; with its `ids`. It goes on where the text after the latents ends,
+  white space included. ValueError where there is none."""
+  data, longest = config.data, config.rollout.max_tokens
+  problems = named('jsonl:problems', 'hybrid_latent.data')
+  wanted = 'question', 'answer', 'response'
+  rows = [
+    {name: row[name] for name in wanted}
+    for row in problems(data.triples_task, data.triples, 'train')
+    if row['response']
+  ]
+  *_, begun = config.feedback.initial.closing.rpartition(
+    config.rollout.delimiter
+  )
+  texts = [row['response'].removeprefix(begun) for row in rows]
+  ids = tokenizer(texts, add_special_tokens=False)['input_ids'] if texts else []
+  for row, answer in zip(rows, ids, strict=True):
+    row['ids'] = [*answer, tokenizer.eos_token_id]
+  fitting = [row for row in rows if len(row['ids']) <= longest]
+  told = (
+    f'{len(rows) - len(fitting)} of {len(rows)} answers of config.data.triples'
+    f'={data.triples!r} left out: longer than config.rollout.max_tokens='
+    f'{longest}'
+  )
+  if not fitting:
+    raise ValueError(f'{told}; none is left: write more, or other triples')
+  if len(fitting) < len(rows):
+    logging.getLogger(__name__).warning(told)
+  return fitting
+
+
+def given(
+  rows: list[dict], length: int, pad: int
+) -> tuple[Int[np.ndarray, 'u 1 t'], Bool[np.ndarray, 'u 1 t']]:
+  """The ids of rows, and where they stand."""
+  tokens = np.full((len(rows), 1, length), pad, np.int32)
+  mask = np.zeros(tokens.shape, bool)
+  for i, row in enumerate(rows):
+    n = len(row['ids'])
+    tokens[i, 0, :n], mask[i, 0, :n] = row['ids'], True
+  return tokens, mask

@@ -1,0 +1,203 @@
+import re
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+
+from experiments.report import __main__ as report
+from experiments.report.__main__ import curves_png, html_report, outcome
+from experiments.report.step_times import step_times_html
+from experiments.report.svg_charts import (
+  binned,
+  identical,
+  line_chart,
+  smooth,
+  smoothing,
+)
+from hybrid_latent.telemetry import Telemetry
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&\'"\n'
+
+
+@pytest.fixture
+def runs(tmp_path):
+  """Two runs of thirty steps; the second thinks in latents."""
+  for name, latent in (('grpo', 0.0), ('hrpo', 0.2)):
+    with Telemetry(tmp_path / name, tensorboard=False) as telemetry:
+      for step in range(30):
+        metrics = {'reward': step / 30, 'kl': float('nan'), 'grad_norm': 2.0}
+        times = {'time/decode': 3.0, 'time/idle': 1.0, 'time/step': 4.0}
+        telemetry.log(step, {**metrics, 'hidden_ratio': latent, **times})
+        tokens = {'tokens': [HOSTILE, ' 4'], 'latent': [latent, latent / 2]}
+        texts = {'prompt': HOSTILE, 'completion': HOSTILE, 'answer': HOSTILE}
+        telemetry.completions(step, [{**texts, **tokens, 'reward': 1.0}])
+      telemetry.log(29, {'eval/accuracy': 0.75})
+  return {name: tmp_path / name for name in ('grpo', 'hrpo')}
+
+
+@pytest.fixture
+def page(runs, tmp_path):
+  path = tmp_path / 'report.html'
+  table = [{'run': HOSTILE, 'steps': 1200, 'reward': 2 / 3}, {'run': 'b'}]
+  html_report(path, title=HOSTILE, intro='One.\n\nTwo.', table=table, runs=runs)
+  return path.read_text('utf-8')
+
+
+class Tags(HTMLParser):
+  """All tags of a page, and that they nest."""
+
+  def __init__(self, page):
+    super().__init__()
+    self.tags, self.attributes, self.stack = set(), set(), []
+    self.feed(page)
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.add(tag)
+    self.attributes |= {name for name, _ in attrs}
+    if tag != 'meta':
+      self.stack.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.tags.add(tag)
+
+  def handle_endtag(self, tag):
+    assert self.stack.pop() == tag
+
+
+def test_text_from_a_model_is_only_text(page):
+  found = Tags(page)
+  assert not found.stack
+  assert not found.tags & {'script', 'img', 'link', 'iframe'}
+  assert 'onerror' not in found.attributes and 'src' not in found.attributes
+  assert page.count('&lt;script&gt;alert(1)&lt;/script&gt;') > 8
+  assert "default-src 'none'" in page
+  assert 'http' not in page.replace('http-equiv', '')
+
+
+def test_the_page_opens_with_what_was_run_and_how_it_went(page):
+  order = ['<p>One.</p><p>Two.</p>', '<table>', '<svg', 'class="bar"', '<i ']
+  places = [page.index(part) for part in order]
+  assert places == sorted(places)
+  assert '<td class="number">1200</td><td class="number">0.6667</td>' in page
+  assert '<td>–</td>' in page  # what a row does not have
+
+
+def test_every_metric_has_a_chart_and_unknown_ones_come_last(page):
+  titles = re.findall('<figcaption><b>(.*?)</b>', page)
+  assert titles == ['Accuracy', 'Reward', 'Latent share', 'grad_norm']
+  for svg in re.findall('<svg.*?</svg>', page, re.DOTALL):
+    ET.fromstring(svg)
+
+
+def test_tokens_are_shaded_on_the_same_scale_on_every_page(page):
+  shades = re.findall('<i style="--l:(.*?)" data-tip="latent (.*?)">', page)
+  scale = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
+  assert shades[:7] == [(f'{x**0.5:.2f}', f'{x:.3f}') for x in scale]
+  # Two tokens of the first, the middle and the last step of either run.
+  assert (
+    shades[7:]
+    == [('0.00', '0.000')] * 6 + [*(('0.45', '0.200'), ('0.32', '0.100'))] * 3
+  )
+
+
+def test_a_bar_shows_where_a_step_spends_its_time(page):
+  assert page.count('decode <b>3 s</b> 75%') == 2
+  assert page.count('style="width:75.000%"') == 2
+  assert page.count('4 s per step, the median of 29; 1 that compiled left') == 2
+
+
+def test_steps_that_compile_are_no_part_of_the_step_time():
+  row = lambda step, seconds: {'step': step, 'time/step': seconds,
+                               'time/decode': seconds}  # fmt: skip
+  resumed = [row(i, 40.0 if i % 5 == 0 else 3.4) for i in range(20)]
+  bar = step_times_html({'a': resumed, 'b': [row(0, 7.0)], 'c': []})
+  assert '3.4 s per step, the median of 16; 4 that compiled left out' in bar
+  assert '7 s per step, the median of 1<' in bar and '>c<' not in bar
+
+
+def test_outcome_is_the_last_tenth(runs):
+  assert outcome(runs)[1] == {
+    'run': 'hrpo',
+    'state': None,
+    'steps': 30,
+    'eval/accuracy': 0.75,
+    'reward': pytest.approx((27 + 28 + 29) / 90),
+    'hidden_ratio': pytest.approx(0.2),
+  }
+
+
+def test_the_picture_has_a_line_for_every_run(runs, tmp_path):
+  curves_png(tmp_path / 'curves.png', runs)
+  pixels = imread(tmp_path / 'curves.png')[..., :3]
+  for colour in ('C0', 'C1'):
+    assert (np.abs(pixels - to_rgb(colour)).max(-1) < 0.02).sum() > 200
+
+
+def test_a_run_without_completions_has_a_page(runs, tmp_path):
+  (runs['grpo'] / 'completions.jsonl').unlink()
+  path = tmp_path / 'page.html'
+  html_report(path, title='', intro='', table=[], runs={'a': runs['grpo']})
+  assert '<svg' in path.read_text() and '<i ' not in path.read_text()
+
+
+def test_what_is_no_run_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='nowhere/metrics'):
+    outcome({'a': tmp_path / 'nowhere'})
+
+
+def test_the_command(runs, tmp_path, monkeypatch, capsys):
+  out = tmp_path / 'out.html'
+  names = ','.join(map(str, runs.values()))
+  monkeypatch.setattr(sys, 'argv', ['', f'--runs={names}', f'--out={out}'])
+  report.main()
+  assert '<td>hrpo</td><td>–</td><td class="number">30</td>' in out.read_text()
+  assert capsys.readouterr().out == (
+    f'2 runs: grpo, hrpo\nwrote {out}; open it in a browser: {out.as_uri()}\n'
+  )
+
+
+def test_smoothing_neither_shifts_nor_invents():
+  line = np.arange(90.0)
+  np.testing.assert_allclose(smooth(line)[20:70], line[20:70], atol=1e-6)
+  np.testing.assert_allclose(smooth(np.full(9, 2.0)), 2.0)
+  gap = np.where(np.arange(90) == 50, np.nan, 1.0)
+  assert np.isnan(smooth(gap)[50]) and np.nansum(smooth(gap)) == 89
+
+
+def test_a_long_curve_keeps_its_mean_and_its_last_step():
+  steps, values = binned(np.arange(2400.0), np.arange(2400.0))
+  assert len(steps) == 240 and steps[-1] == 2399
+  assert values.mean() == 1199.5
+
+
+@pytest.mark.parametrize(
+  'values', [[1.0000001, 1.0000009], [1e6 + 0.1, 1e6 + 0.9], [1e-7, 9e-7]]
+)
+def test_ticks_have_labels_of_their_own(values):
+  svg = line_chart({'a': (np.arange(2.0), np.array(values))}, 'x')
+  labels = re.findall('text-anchor="end">(.*?)<', svg)
+  assert len(set(labels)) == len(labels) >= 4
+  assert max(map(len, labels)) < 6
+
+
+def test_lines_that_coincide_are_named():
+  steps, up = np.arange(30.0), np.linspace(0, 1, 30)
+  series = {'a': (steps, up), 'b': (steps, up * 2), 'c': (steps, up.copy())}
+  assert identical(series) == [['a', 'c']]
+  assert smoothing(series) == '1 steps'
+  assert smoothing({'a': (steps[:5], up[:5])}) == ''
+  dashes = re.findall(r'<g class="c\d (d\d)">', line_chart(series, 'x'))
+  assert dashes == ['d0', 'd1', 'd2']
+
+
+@pytest.mark.parametrize('values', [[0.0], [3.0, 3.0], [float('nan'), 1e9]])
+def test_a_chart_of_hardly_anything(values):
+  steps = np.arange(len(values), dtype=float)
+  svg = line_chart({'<a>': (steps, np.array(values))}, 'x')
+  assert svg.count('r="2.2"') == np.isfinite(values).sum()
+  assert 'nan' not in svg
+  ET.fromstring(svg)
