@@ -1,0 +1,48 @@
+"""Pages of the site whose source lies outside docs/, and links to the rest."""
+
+import os
+import re
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+# Page of the site -> its source in the repository.
+PAGES = {
+  'changelog.md': 'CHANGELOG.md',
+  'contributing.md': 'CONTRIBUTING.md',
+  'launch.md': 'experiments/launch/README.md',
+  'log.md': 'experiments/LOG.md',
+  'papers.md': 'PAPERS.md',
+  'results.md': 'experiments/RESULTS.md',
+}
+_LINK = re.compile(r'(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)')
+
+
+def on_files(files, config):
+  """Adds the pages."""
+  for page, source in PAGES.items():
+    files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+  return files
+
+
+def on_page_markdown(markdown, page, config, files):
+  """Links between sources become links between pages; a link to a file that
+  is on no page becomes the file's path."""
+  here = page.file.src_uri
+  folder = (ROOT / PAGES.get(here, f'docs/{here}')).parent
+  site = {str(ROOT / source): page for page, source in PAGES.items()}
+
+  def link(match: re.Match) -> str:
+    image, text, target, anchor = match.groups(default='')
+    if not target or '://' in target or target.startswith('mailto:'):
+      return match[0]
+    path = os.path.normpath(folder / target)
+    name = site.get(path, os.path.relpath(path, ROOT / 'docs'))
+    if not name.startswith('..'):
+      name = os.path.relpath(name, Path(here).parent)
+      return f'{image}[{text}]({name}{anchor})'
+    name = os.path.relpath(path, ROOT)
+    return f'{text} (`{name}`)' if text.strip('`') != name else f'`{name}`'
+
+  return _LINK.sub(link, markdown)
