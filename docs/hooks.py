@@ -12,9 +12,9 @@ PAGES = {
   'changelog.md': 'CHANGELOG.md',
   'contributing.md': 'CONTRIBUTING.md',
   'launch.md': 'experiments/launch/README.md',
-  'log.md': 'experiments/LOG.md',
+  'log.md': 'experiments/results/LOG.md',
   'papers.md': 'PAPERS.md',
-  'results.md': 'experiments/RESULTS.md',
+  'results.md': 'experiments/results/RESULTS.md',
 }
 _LINK = re.compile(r'(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)')
 
