@@ -1,5 +1,6 @@
 """Pages of the site whose source lies outside docs/, and links to the rest."""
 
+import ast
 import os
 import re
 from pathlib import Path
@@ -30,6 +31,8 @@ def on_page_markdown(markdown, page, config, files):
   """Links between sources become links between pages; a link to a file that
   is on no page becomes the file's path."""
   here = page.file.src_uri
+  if here == 'api/index.md':
+    markdown += _public_names()
   folder = (ROOT / PAGES.get(here, f'docs/{here}')).parent
   site = {str(ROOT / source): page for page, source in PAGES.items()}
 
@@ -46,3 +49,26 @@ def on_page_markdown(markdown, page, config, files):
     return f'{text} (`{name}`)' if text.strip('`') != name else f'`{name}`'
 
   return _LINK.sub(link, markdown)
+
+
+def _public_names() -> str:
+  """What `import hybrid_latent as hl` has, with the first sentence of each."""
+  package = ROOT / 'hybrid_latent' / '__init__.py'
+  modules = next(
+    ast.literal_eval(node.value)
+    for node in ast.parse(package.read_text()).body
+    if isinstance(node, ast.Assign) and node.targets[0].id == '_MODULES'
+  )
+  rows = ['| name | module | |', '|---|---|---|']
+  for name, module in modules.items():
+    file = ROOT / f'{module.replace(".", "/")}.py'
+    definition = next(
+      node
+      for node in ast.parse(file.read_text()).body
+      if getattr(node, 'name', None) == name
+    )
+    first = ' '.join(ast.get_docstring(definition).split()).split('. ')[0]
+    rows.append(
+      f'| [`{name}`][{module}.{name}] | `{module}` | {first.rstrip(".")} |'
+    )
+  return '\n'.join(rows)

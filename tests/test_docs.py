@@ -86,7 +86,9 @@ def form(field: str) -> str:
   """What a row of docs/config.md stands for: keywords are open, a value that is
   itself a function has its own."""
   pattern = field.replace('.', r'\.').replace('*', r'\w+')
-  return pattern + (r'(\.\w+)*' if re.search(r'kwargs$|initial$|\.of$', field) else '')
+  return pattern + (
+    r'(\.\w+)*' if re.search(r'kwargs$|initial$|\.of$', field) else ''
+  )
 
 
 @page_of_today
@@ -124,12 +126,26 @@ def test_modules_and_functions_exist(page):
       )
 
 
+def test_every_command_is_in_the_table():
+  """A file directly in experiments/, or a folder with a __main__, is one."""
+  folder = ROOT / 'experiments'
+  table = (folder / 'README.md').read_text()
+  commands = {path.stem for path in folder.glob('[a-z]*.py')}
+  commands |= {path.parent.name for path in folder.glob('*/__main__.py')}
+  named = set(re.findall(r'`([\w.]+)[ `]', table))
+  assert commands - {'fields'} <= named  # fields writes docs/config.md
+  for name in re.findall(r'`(\w+\.\w+)[ `]', table):
+    path = folder / name.replace('.', '/')
+    assert path.with_suffix('.py').is_file() or '.md' in name, name
+
+
 def test_readme_is_short():
   assert len(README.read_text().splitlines()) <= 160
 
 
 def test_the_code_of_readme_runs(tmp_path, capsys):
-  (code,) = re.findall(r'^```python\n(.*?)^```', README.read_text(), re.M | re.S)
+  block = re.compile('^```python\n(.*?)^```', re.M | re.S)
+  (code,) = block.findall(README.read_text())
   (tmp_path / 'readme.py').write_text(code)
   names = runpy.run_path(str(tmp_path / 'readme.py'))
   policy, out = names['policy'], names['out']
