@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 # Page of the site -> its source in the repository.
 PAGES = {
   'changelog.md': 'CHANGELOG.md',
+  'commands.md': 'experiments/README.md',
   'contributing.md': 'CONTRIBUTING.md',
   'launch.md': 'experiments/launch/README.md',
   'log.md': 'experiments/results/LOG.md',
@@ -59,7 +60,7 @@ def _public_names() -> str:
     for node in ast.parse(package.read_text()).body
     if isinstance(node, ast.Assign) and node.targets[0].id == '_MODULES'
   )
-  rows = ['| name | module | |', '|---|---|---|']
+  rows = ['| name | |', '|---|---|']
   for name, module in modules.items():
     file = ROOT / f'{module.replace(".", "/")}.py'
     definition = next(
@@ -68,7 +69,5 @@ def _public_names() -> str:
       if getattr(node, 'name', None) == name
     )
     first = ' '.join(ast.get_docstring(definition).split()).split('. ')[0]
-    rows.append(
-      f'| [`{name}`][{module}.{name}] | `{module}` | {first.rstrip(".")} |'
-    )
+    rows.append(f'| [`{name}`][{module}.{name}] | {first.rstrip(".")} |')
   return '\n'.join(rows)
