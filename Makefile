@@ -36,10 +36,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The documentation, in site/.
+# The documentation, in site/. Its search needs a server.
 docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "wrote site/index.html"
+	@echo "wrote site/index.html; with search: python -m http.server -d site"
 
 setup: $(READY)
 
