@@ -1,29 +1,31 @@
 """Docstrings as the API reference renders them.
 
 mkdocstrings loads this extension. The fields of a record are listed in its
-docstring, with the comments that stand on their lines or above them; an
-indented block of a module's docstring is literal.
+docstring, with the comments on their lines or above them; an indented block is
+literal.
 """
 
 import ast
 import io
 import re
 import tokenize
+from textwrap import indent
 
 import griffe
+
+_BLOCK = r'(?m:^)  \S.*(?:\n  .*)*'
 
 
 class Docstrings(griffe.Extension):
   """Fields as `Attributes:`, indented blocks as Markdown's."""
 
   def on_module_instance(self, *, mod, **kwargs):
-    """Indents by four spaces what our docstrings indent by two."""
-    if mod.docstring:
-      mod.docstring.value = re.sub(
-        r'(?<=\n\n)(  .*(\n  .*)*)',
-        lambda block: block[0].replace('\n', '\n  ').join(('  ', '')),
-        mod.docstring.value,
-      )
+    """A module's docstring has no sections: all that is indented is literal."""
+    _literal(mod, _BLOCK)
+
+  def on_function_instance(self, *, func, **kwargs):
+    """So is, in a function's, what follows an empty line."""
+    _literal(func, rf'(?<=\n\n){_BLOCK}')
 
   def on_class_members(self, *, node, cls, **kwargs):
     """Lists the annotated fields and their comments."""
@@ -35,6 +37,16 @@ class Docstrings(griffe.Extension):
     ]
     if fields and cls.docstring:
       cls.docstring.value += '\n\nAttributes:\n' + '\n'.join(fields)
+
+
+def _literal(documented: griffe.Object, block: str) -> None:
+  """Indents by four what our docstrings indent by two, as a paragraph."""
+  if documented.docstring:
+    documented.docstring.value = re.sub(
+      block,
+      lambda found: f'\n{indent(found[0], "  ")}\n',
+      documented.docstring.value,
+    )
 
 
 def _comment(lines: list[str], field: ast.AnnAssign) -> str:
