@@ -49,7 +49,15 @@ def on_page_markdown(markdown, page, config, files):
     name = os.path.relpath(path, ROOT)
     return f'{text} (`{name}`)' if text.strip('`') != name else f'`{name}`'
 
+  markdown = re.sub('^<!-- (examples/.*) -->$', _quoted, markdown, flags=re.M)
   return _LINK.sub(link, markdown)
+
+
+def _quoted(comment: re.Match) -> str:
+  """The part of an example between its marks, or all of it."""
+  code = (ROOT / comment[1]).read_text()
+  part = re.search('(?s)# --- docs: begin\n(.*?)\n*# --- docs: end', code)
+  return f'```python\n{part[1].strip() if part else code}\n```'
 
 
 def _public_names() -> str:
