@@ -141,7 +141,7 @@ def table(programs: list[Program], machine: Target) -> str:
   rows.append(['in all, GiB', *(gib(p.total) for p in programs)])
   rows.append(
     [
-      'matrix products, TFLOP',
+      'matmuls, TFLOP',
       *(f'{p.work.flops / 1e12:.3f}' for p in programs),
     ]
   )
@@ -151,9 +151,9 @@ def table(programs: list[Program], machine: Target) -> str:
     rows.append([f'{kind}, sent GiB (count)', *(
       f'{c.sent / GIB:.3f} ({c.count:.0f})' if c else '-' for c in found
     )])  # fmt: skip
-  rows.append(['compiled in, s', *(f'{p.compile_s:.0f}' for p in programs)])
+  rows.append(['compile time, s', *(f'{p.compile_s:.0f}' for p in programs)])
   times = [program.seconds(machine.chip) for program in programs]
-  rows.append(['at least, s', *(_bound(seconds) for seconds in times)])
+  rows.append(['roofline, s', *(_bound(seconds) for seconds in times)])
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = ['  '.join(
     [row[0].ljust(widths[0]),

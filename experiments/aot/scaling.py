@@ -85,10 +85,10 @@ def lines(model: str, chunk: int, machine: Target) -> Iterator[dict]:
       yield {
         'mesh': f'{axis}={n}',
         'rows': f'{rows} ({kind})',
-        'TFLOP a device': f'{flops / 1e12:.3f}',
-        'of its share': f'{flops / share:.2f}',
-        'GiB a device': f'{update.total / 2**30:.2f}',
-        'sends, MiB': f'{sent / MIB:.0f}',
+        'TFLOP per device': f'{flops / 1e12:.3f}',
+        'over an equal share': f'{flops / share:.2f}',
+        'GiB per device': f'{update.total / 2**30:.2f}',
+        'communication, MiB': f'{sent / MIB:.0f}',
         'minimum, MiB': f'{least / MIB:.0f}',
         'ratio': f'{sent / least:.2f}' if least else '–',
       }

@@ -250,7 +250,7 @@ def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
     )
     programs, held = planned(cell.config, trainer, devices)
     names.setdefault(programs, f'#{len(names) + 1}')
-    found = {'programs': names[programs], 'GiB a device': held / GIB}
+    found = {'programs': names[programs], 'GiB per device': held / GIB}
     table.append(_line(cell, found))
   told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
   return f'{markdown(table)}\n\n{told}'
