@@ -4,6 +4,7 @@ import ast
 import re
 import runpy
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -80,6 +81,13 @@ def test_configs_and_their_fields_exist(page):
       assert name in CONFIGS | PLACEHOLDERS | {'saved'}, config
   for field in re.findall(r'\bconfig((?:\.[\w*]+)+)=', text):
     assert any(re.fullmatch(form(x), field[1:]) for x in FIELDS), field
+
+
+@page_of_today
+def test_variants_of_configs_exist(page):
+  for name, words in re.findall(r'\b(\w+):MODEL((?:,\w+)+)', page.read_text()):
+    config = import_module(f'experiments.configs.{name}')
+    assert config.get_config(f'MODEL{words}')
 
 
 def form(field: str) -> str:
