@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from hybrid_latent.checkpoint import Checkpoints, SaveError
 from hybrid_latent.cluster import Ended
 
+from .. import PACKAGE
 from .cli import Config
 from .lock import locked
 from .resume import checked_resume
@@ -46,7 +47,7 @@ def opened(
   with ExitStack() as stack:
     refused = ''
     if jax.process_index() == 0:  # tells how far it is
-      for name in 'experiments', 'hybrid_latent':
+      for name in PACKAGE, 'hybrid_latent':
         logging.getLogger(name).setLevel(logging.INFO)
     if jax.process_index() == 0:
       try:
