@@ -1,6 +1,8 @@
 """What the feedbacks share: a state that is empty, a score and a choice that
 are the token's, a record that is the latent input itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -11,6 +13,18 @@ from hybrid_latent.types import Fed, PyTree, StepOut
 def stateless(batch: int) -> tuple:
   """The state of a feedback that remembers nothing."""
   return ()
+
+
+def parameters(model: Any, init: str) -> Any:
+  """What the feedback owns: `Policy.feedback`. ValueError where the model has
+  none; `init` is the function that makes it."""
+  owned = getattr(model, 'feedback', None)
+  if owned is None:
+    raise ValueError(
+      f'{type(model).__name__} has no parameters of this feedback: pass '
+      f'hybrid_latent.Policy(model, {init}(...))'
+    )
+  return owned
 
 
 def token_log_prob(model, logits, record, token_log_probs):

@@ -17,7 +17,7 @@ Rows without a counted token do not count, as in verl; TRL counts them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -79,6 +79,24 @@ class Experience(NamedTuple):
   reference: Float[Array, 'b t'] | None = None
   returns: Float[Array, 'b t'] | None = None
   old_values: Float[Array, 'b t'] | None = None  # None: values themselves
+
+
+class Advantage(Protocol):
+  """How rewards become advantages, its settings bound (`functools.partial`)."""
+
+  def __call__(self, judged: Judged, group: int, /) -> Advantages:
+    """The advantage of each token; each `group` rows are of one prompt."""
+    ...
+
+
+class Objective(Protocol):
+  """A loss, its settings bound (`functools.partial`)."""
+
+  def __call__(
+    self, experience: Experience, /
+  ) -> tuple[Mean, Mapping[str, Mean | Peak]]:
+    """The loss to minimise, and metrics by their names."""
+    ...
 
 
 def token_mean(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
