@@ -5,7 +5,9 @@
 Each name below is imported when it is first used.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = '0.1.0'
@@ -108,6 +110,18 @@ def __getattr__(name: str) -> Any:
   value = getattr(import_module(_MODULES[name]), name)
   globals()[name] = value
   return value
+
+
+class _Package(ModuleType):
+  """Here `hybrid_latent.rollout` is the function. Python would replace it by
+  the module of that name when it imports that."""
+
+  def __setattr__(self, name: str, value: Any) -> None:
+    if name not in _MODULES or not isinstance(value, ModuleType):
+      super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:
