@@ -13,6 +13,7 @@ The same command goes on after a stop.
 
 from hybrid_latent.ranges import PositiveInt
 
+from .. import PACKAGE
 from ..fields.accepted import Folder
 from ..training import cli
 
