@@ -46,7 +46,7 @@ BASE = """
 from importlib.util import find_spec
 import hybrid_latent as hl
 
-missing = 'experiments', 'ml_collections', 'transformers', 'orbax'
+missing = 'experiments', 'ml_collections', 'transformers'
 assert not any(map(find_spec, missing))
 try:
   hl.pretrained('model')
