@@ -69,8 +69,8 @@ def stop_rule(
     )
   delimiter = np.asarray(end_of_thinking)
   if delimiter.ndim == 1:
-    ids = end_of_thinking
-    delimiter = automaton.token_automaton(ids) if len(ids) else _NO_DELIMITER
+    ids = delimiter.tolist()
+    delimiter = automaton.token_automaton(ids) if ids else _NO_DELIMITER
   padded = lambda ids, room: [*ids, *[-1] * (room - len(ids))]
   return Stop(
     tokens=jnp.array(padded(stop_ids, STOP_IDS), jnp.int32),
