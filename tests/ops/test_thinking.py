@@ -218,6 +218,19 @@ def test_budgets_that_are_not_reached_change_nothing(script, rule):
   jax.tree.map(np.testing.assert_array_equal, out, expected)
 
 
+def test_the_end_of_the_thinking_may_be_token_ids():
+  """Here 0, 1 spell the delimiter, as 2 does, which is another token."""
+  rule = {'stop_ids': [], 'max_tokens': STEPS, 'pad_id': PAD}
+  script = [[3, 0, 1, 3], [0, 3, 1, 0], [2, 3, 0, 1]]
+  words = np.full((ROWS, STEPS), 3)
+  words[:, :4] = script
+  stop = stop_rule(**rule, end_of_thinking=[0, 1])
+  out = recited(words, discrete(), stop, vocab=len(SPELLED))
+  assert out.thinking.sum(-1).tolist() == [2, STEPS, 3]
+  never = recited(words, discrete(), stop_rule(**rule), vocab=len(SPELLED))
+  assert never.thinking.all()
+
+
 def test_no_rule_recompiles():
   spoken([[3]] * ROWS, {'stop_ids': [6], 'max_tokens': 3})
   programs = program._cache_size()
