@@ -2,6 +2,7 @@
 hybrid_latent.experiments.grpo ...`.
 """
 
+import os
 import pkgutil
 import runpy
 import sys
@@ -21,6 +22,8 @@ def main() -> None:
   if len(sys.argv) < 2 or sys.argv[1] not in commands:
     print('usage: hybrid-latent COMMAND [-h] ...', *commands, sep='\n  ')
     sys.exit(2)
+  if not sys.flags.safe_path:
+    sys.path[0] = os.getcwd()  # as `python -m` has it: your modules are there
   command = f'{PACKAGE}.{sys.argv.pop(1)}'
   runpy.run_module(command, run_name='__main__', alter_sys=True)
 

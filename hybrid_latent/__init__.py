@@ -100,16 +100,17 @@ if TYPE_CHECKING:
   from hybrid_latent.types import Stop as Stop
   from hybrid_latent.types import Trajectory as Trajectory
 
+else:  # not for a type checker, which then knows no other name
 
-def __getattr__(name: str) -> Any:
-  """Called by Python where the module has no such attribute yet (PEP 562)."""
-  if name in _SUBMODULES:
-    return import_module(f'{__name__}.{name}')
-  if name not in _MODULES:
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  value = getattr(import_module(_MODULES[name]), name)
-  globals()[name] = value
-  return value
+  def __getattr__(name: str) -> Any:
+    """Called by Python where the module has no such attribute yet (PEP 562)."""
+    if name in _SUBMODULES:
+      return import_module(f'{__name__}.{name}')
+    if name not in _MODULES:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
 
 
 class _Package(ModuleType):
@@ -125,4 +126,4 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:
-  return [*globals(), *__all__]
+  return sorted({*globals(), *__all__})

@@ -81,7 +81,7 @@ def environment(folder: Path, wheel: Path) -> Path:
   return python
 
 
-def output(python: Path, *words: str, cwd: Path) -> str:
+def output(python: Path, *words: str, cwd: Path, code: int = 0) -> str:
   kept = {'PATH': f'{python.parent}:{os.environ["PATH"]}'}
   done = subprocess.run(
     [*map(str, words)],
@@ -90,8 +90,8 @@ def output(python: Path, *words: str, cwd: Path) -> str:
     capture_output=True,
     text=True,
   )
-  assert done.returncode == 0, done.stderr
-  return done.stdout
+  assert done.returncode == code, done.stderr
+  return done.stderr if code else done.stdout
 
 
 def test_it_claims_no_name_but_ours(wheel):
@@ -129,11 +129,18 @@ def test_a_package_of_ones_own_is_trained_by_config(wheel, tmp_path):
 
   output(python, 'hybrid-latent', 'new_model', *NEW_MODEL, cwd=tmp_path)
   told = output(
-    *(python, 'hybrid-latent', 'grpo', '--config=mine.py:model', '--help'),
+    *(python, python, '-m', trainer, '--config=mine.py:model', '--help'),
     cwd=tmp_path,
   )
   assert f'usage: python -m {trainer} ' in told
   assert '--config.steps=7' in told
+  told = output(
+    *(python, 'hybrid-latent', 'grpo', '--config=mine.py:model'),
+    *('--workdir=run', '--config.feedback.function=my_package.idea:nothing'),
+    cwd=tmp_path,
+    code=2,
+  )
+  assert told.endswith("my_package.idea has ['scale', 'residual']\n")
   told = output(
     *(python, python, '-m', trainer, '--workdir=run'),
     *('--config=rl_arithmetic:model,grpo', *OWN_PARTS, *SMALL),
