@@ -8,7 +8,6 @@ newest step; `best` is that of the highest config.checkpoint.best.
 
 from pathlib import Path
 
-from . import PACKAGE
 from .fields.accepted import Folder
 from .training import cli
 

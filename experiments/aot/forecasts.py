@@ -11,7 +11,6 @@ on a mesh that cuts the weights as little as it may.
 
 from hybrid_latent.ranges import PositiveInt
 
-from .. import PACKAGE
 from ..training import cli
 
 

@@ -13,7 +13,6 @@ The same command goes on after a stop.
 
 from hybrid_latent.ranges import PositiveInt
 
-from .. import PACKAGE
 from ..fields.accepted import Folder
 from ..training import cli
 

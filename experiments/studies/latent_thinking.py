@@ -17,7 +17,6 @@ command goes on after a stop.
 
 from hybrid_latent.ranges import PositiveInt
 
-from .. import PACKAGE
 from ..fields.accepted import Folder, Text
 from ..training import cli
 

@@ -10,7 +10,6 @@ HRPO: same data, steps and completions, as many seeds as the minutes allow.
 
 from hybrid_latent.ranges import PositiveFloat, PositiveInt
 
-from .. import PACKAGE
 from ..fields.accepted import Folder
 from ..training import cli
 

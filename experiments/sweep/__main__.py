@@ -43,7 +43,6 @@ from pathlib import Path
 
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
-from .. import PACKAGE
 from ..fields.accepted import Folder
 from ..fields.check import check
 from ..training.cli import Parser, report_errors, value

@@ -27,7 +27,7 @@ class Setup(NamedTuple):
 
   executor: Executor
   name: str  # of the executor
-  trainer: str  # a command
+  trainer: str  # a module of experiments
   retries: int  # of a cell, after exit code 75
   jobs: int  # at a time
 

@@ -62,7 +62,6 @@ def model_card(
     source=source,
     package=PACKAGE,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
-    package=PACKAGE,
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
     fields='\n'.join([*_outcome(fields, step, figures), *_method(fields)]),
