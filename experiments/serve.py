@@ -18,7 +18,6 @@ and tokens, the number of all that were decoded. They are drawn as in an
 evaluation (config.eval.sampling), by config.seed and the number of the line.
 """
 
-from . import PACKAGE
 from .fields.accepted import Folder
 from .training import cli
 
@@ -92,7 +91,7 @@ def server(config: Config) -> Server:
   if feedback.prefix and not config.feedback.initial.get('source'):
     raise ValueError(
       "config.feedback.initial.source is '': write the folder of a reasoner, "
-      f'which {PACKAGE}.lrt writes to WORKDIR/reasoner'
+      'which experiments.lrt writes to WORKDIR/reasoner'
     )
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
   actor = speaker(config, mesh)

@@ -74,7 +74,7 @@ def cases() -> Iterator[tuple[str, str]]:
 def options(model: str, method: str) -> list[str]:
   """What experiments.aot is told."""
   machine, devices, speaking = PLACES[model]
-  path = METHODS[method].format(model)
+  path = f'experiments/configs/{METHODS[method].format(model)}'
   trainer = 'lrt' if method == 'LRT' else 'grpo'
   # An update of LRT has a prompt with all of its answers in a row.
   parts = 1 if method == 'LRT' else resolved(path, []).rollout.group

@@ -16,7 +16,6 @@ import sys
 
 from hybrid_latent.ranges import NonNegativeInt
 
-from .. import PACKAGE
 from ..fields.accepted import Text
 from ..training import cli
 
@@ -44,7 +43,7 @@ def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
   at = argv.index('--') if '--' in argv else len(argv)
   flags, words = parser.parse_args(argv[:at]), argv[at + 1 :]
   if not words:
-    parser.error(f'write the command behind --: -- python -m {PACKAGE}.grpo …')
+    parser.error('write the command behind --: -- python -m experiments.grpo …')
   return flags, words
 
 
