@@ -15,18 +15,6 @@ def stateless(batch: int) -> tuple:
   return ()
 
 
-def parameters(model: Any, init: str) -> Any:
-  """What the feedback owns: `Policy.feedback`. ValueError where the model has
-  none; `init` is the function that makes it."""
-  owned = getattr(model, 'feedback', None)
-  if owned is None:
-    raise ValueError(
-      f'{type(model).__name__} has no parameters of this feedback: pass '
-      f'hybrid_latent.Policy(model, {init}(...))'
-    )
-  return owned
-
-
 def token_log_prob(model, logits, record, token_log_probs):
   """The score of a step whose only random choice is its token."""
   return token_log_probs
@@ -57,3 +45,15 @@ def recorded_latents(model, record, tokens):
   """The inputs of `latent_where` again, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
+
+
+def parameters(model: Any, init: str) -> Any:
+  """What the feedback owns: `Policy.feedback`. ValueError where the model has
+  none; `init` is the function that makes it."""
+  owned = getattr(model, 'feedback', None)
+  if owned is None:
+    raise ValueError(
+      f'{type(model).__name__} has no parameters of this feedback: pass '
+      f'hybrid_latent.Policy(model, {init}(...))'
+    )
+  return owned
