@@ -4,6 +4,8 @@ import glob
 import importlib.util
 import os
 
+PACKAGE = __name__  # in a wheel hybrid_latent.experiments
+
 # The research set includes libtpu for its compiler. On a machine without a TPU
 # (or another accelerator's plugin) jax would look for one, and complain.
 if (

@@ -42,7 +42,8 @@ from hybrid_latent import sharding
 from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
-from .report.run_folders import about
+from . import PACKAGE
+from .report.run_folders import about, module_of
 from .report.tables import rows_of
 from .training.policies import exported
 from .training.saved import from_fields, relocated
@@ -66,7 +67,7 @@ def evaluation(workdir: str, model: Path) -> str:
   if not (program := about(workdir).get('command')):
     return ''
   words = [
-    *('python', '-m', f'experiments.{Path(program[0]).stem}'),
+    *('python', '-m', module_of(program[0])),
     f'--config=saved:{_anywhere(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.steps=0'),
     f'--workdir={model.resolve()}-evaluation',
@@ -106,7 +107,7 @@ def export(workdir: str, which: str, to: Path) -> int:
     step = named.get(which) or (int(which) if which.isdecimal() else None)
     if step not in kept:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
-    trainer = importlib.import_module(f'experiments.{notes["trainer"]}')
+    trainer = importlib.import_module(f'{PACKAGE}.{notes["trainer"]}')
     actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)

@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .. import PACKAGE
 from ..report.tables import markdown
 from ..training.cli import resolved
 from .targets import GIB
@@ -94,7 +95,7 @@ def row(model: str, method: str) -> dict | None:
   told = options(model, method)
   out = RAW / f'{model.rpartition("/")[2]}-{method.replace(" ", "-")}.json'
   if not out.exists():
-    words = [sys.executable, '-m', 'experiments.aot', '--quick',
+    words = [sys.executable, '-m', f'{PACKAGE}.aot', '--quick',
                '--no-suggest', f'--out={out}']  # fmt: skip
     env = {'JAX_PLATFORMS': 'cpu', **os.environ}
     ran = subprocess.run([*words, *told], env=env, capture_output=True,

@@ -60,7 +60,6 @@ from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
-from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
@@ -173,8 +172,7 @@ def sampled(
       max_steps=flags.tokens,
     )
 
-  vocab = policy.model.config.vocab
-  stop = stop_rule([], flags.tokens, 0, delimiter_automaton(b'', [], vocab))
+  stop = stop_rule([], flags.tokens)
   rest = _prompt(flags, batch), jax.random.key(0), sampling(**how), stop
   return lambda: jax.block_until_ready(run(policy, *rest))
 

@@ -13,7 +13,6 @@ from hybrid_latent.models.transformer import (
   TransformerConfig,
   unstack,
 )
-from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
@@ -124,7 +123,6 @@ def rollout_program(
       max_steps=sizes.tokens,
     )
 
-  vocab = policy.model.config.vocab
-  stop = stop_rule([], sizes.tokens, 0, delimiter_automaton(b'', [], vocab))
+  stop = stop_rule([], sizes.tokens)
   how = sampling(greedy=greedy, top_k=0 if greedy else 50)
   return run, (policy, prompt, jax.random.key(0), how, stop)

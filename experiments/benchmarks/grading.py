@@ -21,6 +21,7 @@ import numpy as np
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.rewards.grader import Grader
 
+from .. import PACKAGE
 from ..training import cli
 from .hostile_texts import REPEATED, SMALL, repeated
 
@@ -81,7 +82,7 @@ def graded(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
   function, kwargs = JUDGES[judge]
   rewards = {
     'judge': {'function': f'{_REWARDS}.{function}', 'kwargs': kwargs},
-    'peak': {'function': 'experiments.benchmarks.grading:peak_memory'},
+    'peak': {'function': f'{PACKAGE}.benchmarks.grading:peak_memory'},
   }
   row = {'judge': judge, 'tried': 0, 'right': 0, 'ungraded': 0, 'slowest': 0.0}
   row |= {'slowest_family': '', 'peak': 0.0, 'ungraded_families': []}

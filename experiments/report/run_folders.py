@@ -12,6 +12,7 @@ from typing import Any
 from etils import epath
 from flax.traverse_util import flatten_dict
 
+from .. import PACKAGE
 from .tables import rows_of
 
 _ABOUT = {  # of its config.json
@@ -89,10 +90,20 @@ def settings(run: str) -> dict[str, Any]:
 def command_of(run: str) -> str:
   """The command that began it, as a shell reads it."""
   script, *options = about(run).get('command') or ['']
-  path = PurePath(script)
-  module = 'experiments' in path.parts and path.suffix == '.py'
-  words = ['-m', f'experiments.{path.stem}'] if module else [script]
+  module = module_of(script)
+  words = ['-m', module] if module else [script]
   return shlex.join(['python', *words, *options]) if script else ''
+
+
+def module_of(script: str) -> str:
+  """The module of this package that `python -m` ran as the file `script`, on
+  any machine; '' for another file."""
+  path = PurePath(script)
+  if path.suffix != '.py' or 'experiments' not in path.parts[:-1]:
+    return ''
+  *_, below = '/'.join(path.with_suffix('').parts).rpartition('experiments/')
+  names = below.removesuffix('/__main__').split('/')
+  return '.'.join([PACKAGE, *names])
 
 
 def state(run: str) -> str | None:

@@ -44,7 +44,7 @@ from absl import logging
 
 from hybrid_latent.data import arithmetic
 
-from .. import grpo, sft, step_entropy
+from .. import PACKAGE, grpo, sft, step_entropy
 from ..configs import rl_arithmetic, sft_arithmetic
 from ..new_model import new_model
 from ..report.tables import markdown, rows_of, write_whole
@@ -95,7 +95,7 @@ def main() -> None:
   runs = shlex.quote(str(workdir))
   print(
     f'\n{markdown(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
-    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
+    f'  python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
   )
 
 

@@ -46,7 +46,7 @@ from absl import logging
 
 from hybrid_latent.data import arithmetic
 
-from .. import evaluate, generate, grpo, lrt, sft
+from .. import PACKAGE, evaluate, generate, grpo, lrt, sft
 from ..configs import lrt_arithmetic, sft_arithmetic
 from ..configs.lrt_arithmetic import SHORTER
 from ..new_model import SMALL, new_model
@@ -102,7 +102,7 @@ def main() -> None:
   print(
     f'wrote the tables {workdir}/table/table.md and swapped/table.md, and the '
     f'figure {workdir}/fragments/fragments.svg; all runs on a page:\n'
-    f'  python -m experiments.report --runs={runs} --out={runs}/report.html'
+    f'  python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
   )
 
 

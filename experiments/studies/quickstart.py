@@ -38,7 +38,7 @@ from absl import logging
 
 from hybrid_latent.data import arithmetic
 
-from .. import grpo, sft
+from .. import PACKAGE, grpo, sft
 from ..configs import rl_arithmetic, sft_arithmetic
 from ..new_model import new_model
 from ..report.__main__ import curves_png, html_report
@@ -95,8 +95,8 @@ def main() -> None:
     f'\nCurves: {workdir / "curves.png"}\n'
     f'Report, for a browser: {(workdir / "report.html").resolve().as_uri()}\n'
     'Next, any method from the same start:\n'
-    f'  {shlex.quote(sys.executable)} -m experiments.grpo --workdir=runs/mine '
-    f'--config=experiments/configs/rl_arithmetic.py:{model}'
+    f'  {shlex.quote(sys.executable)} -m {PACKAGE}.grpo --workdir=runs/mine '
+    f'--config=rl_arithmetic:{model}'
   )
 
 

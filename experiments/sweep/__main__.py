@@ -133,6 +133,7 @@ import jax
 
 from hybrid_latent.cluster import RESTART
 
+from .. import PACKAGE
 from ..launch.recipes import machine
 from ..report.tables import markdown, rows_of
 from .comparison import compared
@@ -196,7 +197,7 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
 def interrupted(cells: Sequence[Cell]) -> str:
   """What is finished when a sweep is stopped, and how it goes on."""
   over = [cell.label for cell in cells if finished(cell)]
-  again = shlex.join(['python', '-m', 'experiments.sweep', *sys.argv[1:]])
+  again = shlex.join(['python', '-m', f'{PACKAGE}.sweep', *sys.argv[1:]])
   told = f': {"; ".join(over)}' if over else ''
   return (
     f'{len(over)} of {len(cells)} cells are finished{told}\nThe same command '

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hybrid_latent.cluster import RESTART
 
+from .. import PACKAGE
 from ..report.tables import rows_of, write_whole
 from .executors import LOG, Executor, State
 from .grid import Cell
@@ -112,7 +113,7 @@ def board(count: int):
 
 def command(cell: Cell, setup: Setup) -> list[str]:
   """What trains a cell."""
-  trainer = f'experiments.{setup.trainer}'
+  trainer = f'{PACKAGE}.{setup.trainer}'
   workdir = f'--workdir={cell.run}'
   return [sys.executable, '-m', trainer, *cell.options, workdir]
 

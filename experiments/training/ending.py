@@ -4,6 +4,7 @@ import shlex
 
 import jax
 
+from .. import PACKAGE
 from .loop import Figures, Loop
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
@@ -28,9 +29,7 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
     for figures in (chosen, evaluated)
     if figures
   ]
-  report = (
-    f'python -m experiments.report --runs={here} --out={here}/report.html'
-  )
+  report = f'python -m {PACKAGE}.report --runs={here} --out={here}/report.html'
   rows += [
     f'curves and samples: {report}',
     f'more steps: the same command with --config.steps={2 * loop.step or 100}',

@@ -8,6 +8,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
+from .. import PACKAGE
 from .cli import Config
 
 _CARD = """\
@@ -23,7 +24,7 @@ tags: [hybrid_latent]
 {latent}
 As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
 
-    python -m experiments.{trainer} --workdir=evaluation --config.steps=0 \\
+    python -m {package}.{trainer} --workdir=evaluation --config.steps=0 \\
         --config=saved:RUN/config.json \\
         --config.model.source=FOLDER
 
@@ -59,6 +60,7 @@ def model_card(
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(
     source=source,
+    package=PACKAGE,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from .. import PACKAGE
 from ..fields.overrides import joined
 from .cli import resolved
 
@@ -43,4 +44,4 @@ def next_command(
   except ValueError:
     return ''
   words = [f'--workdir=runs/{trainer}', f'--config={config}', *kept, *options]
-  return shlex.join(['python', '-m', f'experiments.{trainer}', *words])
+  return shlex.join(['python', '-m', f'{PACKAGE}.{trainer}', *words])

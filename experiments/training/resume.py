@@ -18,6 +18,7 @@ from flax.traverse_util import flatten_dict
 
 from hybrid_latent.data.digest import digest
 
+from .. import PACKAGE
 from .cli import Config, named
 from .policies import problems_of
 
@@ -102,7 +103,7 @@ def differences(
   not have counts with the default of the kind of config that this is."""
   kind = 'sft' if 'curriculum' in config else 'rl'
   kind = 'lrt' if 'triples' in config.get('data', {}) else kind
-  module = importlib.import_module(f'experiments.configs.{kind}')
+  module = importlib.import_module(f'{PACKAGE}.configs.{kind}')
   defaults = flat(module.get_config())
 
   def differs(name: str) -> bool:

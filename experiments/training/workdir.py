@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from hybrid_latent.checkpoint import Checkpoints, SaveError
 from hybrid_latent.cluster import Ended
 
+from .. import PACKAGE
 from .cli import Config
 from .lock import locked
 from .resume import checked_resume
@@ -46,7 +47,7 @@ def opened(
   with ExitStack() as stack:
     refused = ''
     if jax.process_index() == 0:  # tells how far it is
-      for name in 'experiments', 'hybrid_latent':
+      for name in PACKAGE, 'hybrid_latent':
         logging.getLogger(name).setLevel(logging.INFO)
     if jax.process_index() == 0:
       try:
@@ -122,13 +123,13 @@ def _written(workdir: str) -> bytes:
 
 def revision() -> str:
   """The git commit of this code, with '+' where it was edited since; its
-  version where it is installed without git."""
+  version where it is installed and not checked out."""
   git = ['git', '-C', str(Path(__file__).parent)]
   ask = lambda *words: subprocess.run(
     [*git, *words], capture_output=True, text=True
   )
   head = ask('rev-parse', 'HEAD')
-  if head.returncode:
+  if ask('ls-files', '--error-unmatch', __file__).returncode:
     return metadata.version('hybrid-latent')
   edited = ask('status', '--porcelain', '--untracked-files=no').stdout
   return head.stdout.strip() + ('+' if edited else '')

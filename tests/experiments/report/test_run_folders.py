@@ -8,6 +8,7 @@ from experiments.report.run_folders import (
   command_of,
   differences,
   find_runs,
+  module_of,
   settings,
   state,
 )
@@ -84,6 +85,20 @@ def test_what_is_no_run_is_named(folder, name):
 def test_commas_that_can_be_read_in_two_ways_are_refused(folder):
   with pytest.raises(ValueError, match='write --runs once for each'):
     find_runs(['a,b,c'])
+
+
+@pytest.mark.parametrize(
+  ('script', 'module'),
+  [
+    ('/x/experiments/grpo.py', 'experiments.grpo'),
+    ('/x/experiments/studies/cold_start.py', 'experiments.studies.cold_start'),
+    ('/experiments/x/experiments/sweep/__main__.py', 'experiments.sweep'),
+    ('/my_experiments/grpo.py', ''),
+    ('/x/bin/pytest', ''),
+  ],
+)
+def test_the_module_that_a_script_is(script, module):
+  assert module_of(script) == module
 
 
 def test_a_folder_says_what_was_run(tmp_path):
