@@ -44,7 +44,7 @@ from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
 from .report.run_folders import about, module_of
-from .report.tables import rows_of
+from .report.tables import read_rows
 from .training.policies import exported
 from .training.saved import from_fields, relocated
 
@@ -78,7 +78,7 @@ def evaluation(workdir: str, model: Path) -> str:
 def _figures(workdir: str, step: int) -> dict:
   """The last that the run had measured at a step."""
   found = {}
-  for row in rows_of(workdir, 'metrics'):
+  for row in read_rows(workdir, 'metrics'):
     if row['step'] < step + ('loss' not in row):
       found |= row
   return found

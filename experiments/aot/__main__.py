@@ -59,7 +59,7 @@ import jax
 
 from hybrid_latent import sharding
 
-from ..report.tables import write_whole
+from ..report.tables import write_atomic
 from ..training.cli import Config
 from .forecast import Program, forecast
 from .targets import GIB, Target, target
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
       'suggestion': change, 'memory': machine.chip.memory,
       'programs': [figures(program, machine) for program in programs],
     }  # fmt: skip
-    write_whole(known.out, json.dumps(found, indent=2) + '\n')
+    write_atomic(known.out, json.dumps(found, indent=2) + '\n')
   return 0 if fitting else 1
 
 

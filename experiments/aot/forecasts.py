@@ -32,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .. import PACKAGE
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from ..training.cli import resolved
 from .targets import GIB
 
@@ -62,7 +62,7 @@ def main() -> int:
   RAW.mkdir(parents=True, exist_ok=True)
   with ThreadPoolExecutor(jobs) as pool:
     every = list(pool.map(lambda case: row(*case), cases()))
-  print(markdown([line for line in every if line]))
+  print(markdown_table([line for line in every if line]))
   return 0 if all(every) else 1
 
 

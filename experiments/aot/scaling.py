@@ -45,7 +45,7 @@ import jax.numpy as jnp
 
 from hybrid_latent.models.transformer import Transformer
 
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from ..training.cli import Config, resolved
 from .abstract_model import sizes
 from .forecast import forecast
@@ -64,7 +64,7 @@ def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
   machine = target(flags.target)
-  print(markdown([*lines(flags.model, flags.chunk, machine)]))
+  print(markdown_table([*lines(flags.model, flags.chunk, machine)]))
 
 
 def lines(model: str, chunk: int, machine: Target) -> Iterator[dict]:

@@ -44,7 +44,7 @@ from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.types import Texts
 
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from .timing import interleaved
 
 MIB = 2**20
@@ -71,7 +71,7 @@ def main() -> None:
     for k, (_, size) in programs.items()
   ]
   print(f'{flags.model}, {flags.dtype}, {flags.rows} x {flags.length} tokens')
-  print(markdown(table))
+  print(markdown_table(table))
 
 
 def texts(flags, k: int) -> Texts:

@@ -37,7 +37,7 @@ from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt
 
 from .. import lrt
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from ..training.cli import Config
 from .timing import interleaved
 
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> None:
   ]  # fmt: skip
   u, g, t = answers(config).tokens.shape
   print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
-  print(markdown(rows))
+  print(markdown_table(rows))
 
 
 def variants(config: Config) -> dict[str, Config]:

@@ -65,7 +65,7 @@ from .svg_charts import (
   smooth,
   smoothing,
 )
-from .tables import Run, html_table, rows_of, write_whole
+from .tables import Run, html_table, read_rows, write_atomic
 
 # What a page shows first: metric, title, what it means. A metric that no run
 # has is left out; all the others follow under "More metrics".
@@ -102,7 +102,7 @@ def html_report(
     runs: the name on the page -> the working directory of the run.
   """
   metrics = _metrics(runs)
-  samples = {name: rows_of(run, 'completions') for name, run in runs.items()}
+  samples = {name: read_rows(run, 'completions') for name, run in runs.items()}
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
@@ -116,7 +116,7 @@ def html_report(
     scale=scale_html() if any(samples.values()) else '',
     completions=''.join(samples_html(*run) for run in samples.items()),
   )
-  write_whole(path, page)
+  write_atomic(path, page)
 
 
 def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
@@ -153,7 +153,7 @@ def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
     )
   picture = io.BytesIO()
   figure.savefig(picture, format='png', dpi=150)
-  write_whole(path, picture.getvalue())
+  write_atomic(path, picture.getvalue())
 
 
 def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
@@ -180,7 +180,7 @@ def outcome(runs: Mapping[str, str | Path]) -> list[dict]:
 def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
   """Those of a run that ended before its first step are empty."""
   return {
-    name: rows_of(run, 'metrics', needed=not about(str(run)))
+    name: read_rows(run, 'metrics', needed=not about(str(run)))
     for name, run in runs.items()
   }
 
@@ -276,7 +276,7 @@ def main() -> None:
   """The command: the runs under their folders' names."""
   flags = _parser().parse_args()
   runs = find_runs(flags.runs)
-  aside = [x for x in runs if not rows_of(runs[x], 'metrics')]
+  aside = [x for x in runs if not read_rows(runs[x], 'metrics')]
   runs = {name: run for name, run in runs.items() if name not in aside}
   told = [f'Without a step, and left out: {", ".join(aside)}.'] * bool(aside)
   if not runs:

@@ -13,7 +13,7 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
-from .tables import rows_of
+from .tables import read_rows
 
 _ABOUT = {  # of its config.json
   'config': (dict, 'an object'),
@@ -108,7 +108,7 @@ def module_of(script: str) -> str:
 
 def state(run: str) -> str | None:
   """How far it has come; None where it has not said what it wants."""
-  steps = [row['step'] for row in rows_of(run, 'metrics') if 'loss' in row]
+  steps = [row['step'] for row in read_rows(run, 'metrics') if 'loss' in row]
   if (total := settings(run).get('steps')) is None:
     return None
   done = max(steps, default=-1) + 1
@@ -120,11 +120,11 @@ def differences(
 ) -> dict[str, list[str]]:
   """Field -> what each of several configs has, where they are not the same."""
   fields = sorted({field for each in every.values() for field in each})
-  columns = {
+  column_names = {
     f: [str(each[f]) if f in each else '–' for each in every.values()]
     for f in fields
   }
-  return {f: x for f, x in columns.items() if len(set(x)) > 1}
+  return {f: x for f, x in column_names.items() if len(set(x)) > 1}
 
 
 def _listed(name: str) -> list[str]:

@@ -12,7 +12,7 @@ import fsspec
 Run = list[dict]  # rows of metrics.jsonl or completions.jsonl
 
 
-def rows_of(run: str | Path, kind: str, needed: bool = False) -> Run:
+def read_rows(run: str | Path, kind: str, needed: bool = False) -> Run:
   """The rows of one file of a run; none where there is no such file."""
   path = f'{run}/{kind}.jsonl'
   files, root = fsspec.url_to_fs(path)
@@ -80,7 +80,7 @@ _SAMPLE = {
 }
 
 
-def write_whole(path: str | Path, data: str | bytes) -> None:
+def write_atomic(path: str | Path, data: str | bytes) -> None:
   """A reader of `path` sees the old file or the new one, never a half."""
   part = Path(f'{path}.part')
   text = isinstance(data, str)
@@ -88,10 +88,10 @@ def write_whole(path: str | Path, data: str | bytes) -> None:
   part.replace(path)
 
 
-def markdown(table: Sequence[dict]) -> str:
+def markdown_table(table: Sequence[dict]) -> str:
   """The table for a terminal, or a README."""
   show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)
-  names = columns(table)
+  names = column_names(table)
   lines = [names, ['---'] * len(names)]
   lines += [[show(line.get(name, '–')) for name in names] for line in table]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
@@ -99,7 +99,7 @@ def markdown(table: Sequence[dict]) -> str:
 
 def html_table(rows: Sequence[dict]) -> str:
   """The head and the body of a table; floats get four digits."""
-  names = columns(rows)
+  names = column_names(rows)
   head = ''.join(
     f'<th{_number(rows[0].get(name))}>{html.escape(str(name))}</th>'
     for name in names
@@ -125,6 +125,6 @@ def _number(value) -> str:
   return ' class="number"' if isinstance(value, Real) else ''
 
 
-def columns(table: Sequence[dict]) -> list[str]:
+def column_names(table: Sequence[dict]) -> list[str]:
   """The names of all lines, in the order they come up."""
   return list({name: None for line in table for name in line})

@@ -47,7 +47,7 @@ from hybrid_latent.data import arithmetic
 from .. import PACKAGE, grpo, sft, step_entropy
 from ..configs import rl_arithmetic, sft_arithmetic
 from ..new_model import new_model
-from ..report.tables import markdown, rows_of, write_whole
+from ..report.tables import markdown_table, read_rows, write_atomic
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
 
@@ -91,10 +91,10 @@ def main() -> None:
       name: float(np.mean([each[name] for each in seeds])) for name in seeds[0]
     }
     table.append(named | means)
-    write_whole(workdir / 'table.md', markdown(table))
+    write_atomic(workdir / 'table.md', markdown_table(table))
   runs = shlex.quote(str(workdir))
   print(
-    f'\n{markdown(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
+    f'\n{markdown_table(table)}\n\nwrote {workdir}/table.md; all runs on a page:\n'
     f'  python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
   )
 
@@ -146,7 +146,7 @@ def figures(
   there."""
 
   def last():
-    rows = rows_of(workdir, 'metrics') if workdir.exists() else []
+    rows = read_rows(workdir, 'metrics') if workdir.exists() else []
     return [row for row in rows if row['step'] == config.steps]
 
   if not last():

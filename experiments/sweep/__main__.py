@@ -135,7 +135,7 @@ from hybrid_latent.cluster import RESTART
 
 from .. import PACKAGE
 from ..launch.recipes import machine
-from ..report.tables import markdown, rows_of
+from ..report.tables import markdown_table, read_rows
 from .comparison import compared
 from .executors import EXECUTORS
 from .scheduler import Setup, command, finished, followed
@@ -167,7 +167,7 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
       print(plan(every, flags.trainer, flags.target))
     else:
       print(
-        f'{markdown([*map(_line, every)])}\n\n{len(every)} cells; '
+        f'{markdown_table([*map(_line, every)])}\n\n{len(every)} cells; '
         '--plan=compile compiles them, and says what a device has to hold'
       )
     return 0
@@ -254,12 +254,12 @@ def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
     found = {'programs': names[programs], 'GiB a device': held / GIB}
     table.append(_line(cell, found))
   told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
-  return f'{markdown(table)}\n\n{told}'
+  return f'{markdown_table(table)}\n\n{told}'
 
 
 def _line(cell: Cell, found: dict | None = None) -> dict:
   """A cell before it runs, and what was found of it."""
-  done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
+  done = sum('loss' in row for row in read_rows(cell.run, 'metrics'))
   return {
     **cell.values,
     'state': 'finished' if finished(cell) else 'to resume' if done else 'new',

@@ -10,7 +10,12 @@ import numpy as np
 
 from ..report.__main__ import curves_png, html_report
 from ..report.run_folders import LABELS
-from ..report.tables import columns, markdown, rows_of, write_whole
+from ..report.tables import (
+  column_names,
+  markdown_table,
+  read_rows,
+  write_atomic,
+)
 from .executors import LOG
 from .grid import Cell
 from .scheduler import finished, log_end
@@ -33,11 +38,11 @@ _INTRO = (
 def compared(cells: Sequence[Cell], workdir: Path) -> str:
   """Writes table.csv, curves.png and report.html; what to say of them."""
   table = [outcome(cell) for cell in cells]
-  runs = {c.label: c.run for c in cells if rows_of(c.run, 'metrics')}
+  runs = {c.label: c.run for c in cells if read_rows(c.run, 'metrics')}
   fields = dict.fromkeys(field for cell in cells for field in cell.values)
   labels = {cell.folder.name: cell.label for cell in cells}
-  write_whole(workdir / LABELS, json.dumps(labels, indent=2))
-  write_whole(workdir / 'table.csv', _as_csv(table))
+  write_atomic(workdir / LABELS, json.dumps(labels, indent=2))
+  write_atomic(workdir / 'table.csv', _as_csv(table))
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
@@ -57,7 +62,7 @@ def compared(cells: Sequence[Cell], workdir: Path) -> str:
   if failed:
     files += ['', f'{len(failed)} of {len(cells)} cells failed:', *failed]
   short = [*map(_short, cells, table)]
-  return '\n'.join(['', markdown(short), '', *files])
+  return '\n'.join(['', markdown_table(short), '', *files])
 
 
 def _short(cell: Cell, line: dict) -> dict:
@@ -70,13 +75,13 @@ def _short(cell: Cell, line: dict) -> dict:
 
 def state(cell: Cell) -> str:
   """How far it has come."""
-  started = (cell.folder / LOG).exists() or rows_of(cell.run, 'metrics')
+  started = (cell.folder / LOG).exists() or read_rows(cell.run, 'metrics')
   return 'finished' if finished(cell) else 'failed' if started else 'not run'
 
 
 def outcome(cell: Cell) -> dict:
   """A cell's line of the table: its values, and what they led to."""
-  rows = rows_of(cell.run, 'metrics')
+  rows = read_rows(cell.run, 'metrics')
   numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
   line = {**cell.values, 'state': state(cell), 'steps': len(numbers('loss'))}
   rewards = tuple(f'eval/{name}/' for name in cell.config.get('rewards', {}))
@@ -96,7 +101,7 @@ def outcome(cell: Cell) -> dict:
 
 def _as_csv(table: Sequence[dict]) -> str:
   text = io.StringIO()
-  writer = csv.DictWriter(text, columns(table), lineterminator='\n')
+  writer = csv.DictWriter(text, column_names(table), lineterminator='\n')
   writer.writeheader()
   writer.writerows(table)
   return text.getvalue()

@@ -14,7 +14,7 @@ from rich.table import Table
 from hybrid_latent.cluster import RESTART
 
 from .. import PACKAGE
-from ..report.tables import rows_of, write_whole
+from ..report.tables import read_rows, write_atomic
 from .executors import LOG, Executor, State
 from .grid import Cell
 
@@ -65,7 +65,7 @@ def followed(
             active[_started(cell, setup, tries + 1)] = cell
             continue
           if state == 0:
-            write_whole(cell.folder / _MARKER, cell.config.to_json(indent=2))
+            write_atomic(cell.folder / _MARKER, cell.config.to_json(indent=2))
           show(cell, 'finished' if state == 0 else _failure(cell, state))
           yield cell, state
         if active:
@@ -123,7 +123,7 @@ def _started(cell: Cell, setup: Setup, tries: int) -> str:
   job = setup.executor.start(command(cell, setup), cell.folder)
   config = json.loads(cell.config.to_json())
   note = {'on': setup.name, 'job': job, 'tries': tries, 'config': config}
-  write_whole(cell.folder / _JOB, json.dumps(note))
+  write_atomic(cell.folder / _JOB, json.dumps(note))
   return job
 
 
@@ -169,7 +169,7 @@ def log_end(cell: Cell, count: int) -> list[str]:
 def _progress(cell: Cell) -> list[str]:
   """Steps, the last reward, seconds a step."""
   try:
-    rows = [row for row in rows_of(cell.run, 'metrics') if 'loss' in row]
+    rows = [row for row in read_rows(cell.run, 'metrics') if 'loss' in row]
   except ValueError:  # the table at the end says what is wrong with it
     rows = []
   last = rows[-1] if rows else {}

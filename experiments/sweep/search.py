@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..report.tables import rows_of
+from ..report.tables import read_rows
 from .executors import needed
 from .grammar import ranges
 from .grid import Cell, Point
@@ -42,7 +42,7 @@ class Search:
 
   def tell(self, number: int, cell: Cell) -> None:
     """What a trial that ended well led to: the last number of its metric."""
-    rows = rows_of(cell.run, 'metrics')
+    rows = read_rows(cell.run, 'metrics')
     values = [row[self._metric] for row in rows if self._metric in row]
     if not values:
       known = sorted({name for row in rows for name in row})

@@ -102,14 +102,14 @@ def test_a_mesh_computes_what_one_device_does(
   sizes, config, source, tokenizer, model_folder
 ):
   model = pretrained(model_folder).model
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
 
   def found(mesh):
-    run, at = step_entropy.programs(config, mesh), placed(model, mesh)
+    run, at = step_entropy.entropy_program(7, mesh), placed(model, mesh)
     with jax.set_mesh(mesh), quick_compiler():
       return [
         run(at, *sharding.from_host(tuple(batch), mesh))
-        for _, *batch in step_entropy.batches(rows, config)
+        for _, *batch in step_entropy.batches(rows, 4, 96, 3)
       ]
 
   one = found(sharding.mesh(devices=jax.devices()[:1]))
@@ -120,9 +120,9 @@ def test_a_mesh_computes_what_one_device_does(
 def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
   config, source, tokenizer
 ):
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
   order = []
-  for places, tokens, mask in step_entropy.batches(rows, config):
+  for places, tokens, mask in step_entropy.batches(rows, 4, 96, 3):
     t = min(t for t in (24, 48, 96) if t >= mask.sum(1).max())
     assert tokens.shape == mask.shape == (4, t)
     for i, some, real in zip(places, tokens, mask, strict=False):
@@ -138,7 +138,7 @@ def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
 def test_what_is_too_long_is_left_out(
   config, source, tokenizer, tmp_path, capsys
 ):
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
   lengths = [len(row.ids) for row in rows]
   limit = sorted(lengths)[ROWS // 2]
   config = config.copy_and_resolve_references()

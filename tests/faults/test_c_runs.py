@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from experiments.report.__main__ import html_report
 from experiments.report.run_folders import about, command_of, state
-from experiments.report.tables import rows_of
+from experiments.report.tables import read_rows
 from experiments.training.rollout_files import StoredBatches
 from hybrid_latent.formats import rollouts
 from tests.formats.test_rollouts import NOTES, batch
@@ -64,7 +64,7 @@ def test_metrics(tried, tmp_path, now):
   changes, told = METRICS[tried]
   rows = [json.dumps(row) for row in (ROW, ROW | changes)]
   (tmp_path / 'metrics.jsonl').write_text('\n'.join(rows) + '\n')
-  read = lambda: rows_of(tmp_path, 'metrics')
+  read = lambda: read_rows(tmp_path, 'metrics')
   text = refused(read, 'metrics.jsonl', tried, now)
   assert text.startswith(f'{tmp_path}/metrics.jsonl, line 2: {told}')
 
@@ -73,7 +73,7 @@ def test_metrics(tried, tmp_path, now):
 def test_samples(tried, tmp_path, now):
   changes, told = SAMPLES[tried]
   (tmp_path / 'completions.jsonl').write_text(json.dumps(SAMPLE | changes))
-  read = lambda: rows_of(tmp_path, 'completions')
+  read = lambda: read_rows(tmp_path, 'completions')
   text = refused(read, 'completions.jsonl', tried, now)
   assert text.startswith(f'{tmp_path}/completions.jsonl, line 1: {told}')
 

@@ -12,7 +12,7 @@ from experiments.report.run_folders import (
   settings,
   state,
 )
-from experiments.report.tables import rows_of
+from experiments.report.tables import read_rows
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_folder_says_what_was_run(tmp_path):
   for text in ('{"step": 1}\nnot\n{"step": 2}\n', '[1]\n', '{"a": 1}\n'):
     metrics.write_text(text)
     with pytest.raises(ValueError, match=r'metrics\.jsonl, line [12] is no'):
-      rows_of(run, 'metrics')
+      read_rows(run, 'metrics')
   metrics.unlink()
   (tmp_path / 'config.json').write_text('{')
   with pytest.raises(ValueError, match=r'config\.json is no JSON'):
