@@ -43,7 +43,7 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
-from .report.run_folders import about, module_of
+from .report.run_folders import module_of, run_info
 from .report.tables import read_rows
 from .training.policies import exported
 from .training.saved import from_fields, relocated
@@ -64,7 +64,7 @@ def main() -> None:
 def evaluation(workdir: str, model: Path) -> str:
   """The command that measures an exported model as it was trained; '' where the
   run has left no config."""
-  if not (program := about(workdir).get('command')):
+  if not (program := run_info(workdir).get('command')):
     return ''
   words = [
     *('python', '-m', module_of(program[0])),
@@ -100,7 +100,7 @@ def export(workdir: str, which: str, to: Path) -> int:
   newest = int(which) if asked else Checkpoints(folder).latest or 0
   notes = Checkpoints(folder).notes(newest)
   config = from_fields(json.loads(notes['config']))
-  config = relocated(config, about(workdir))
+  config = relocated(config, run_info(workdir))
   best = config.checkpoint.get('best', '')
   with closing(Checkpoints(folder, best=best)) as checkpoints:
     named = {'latest': newest} | ({'best': checkpoints.best} if best else {})

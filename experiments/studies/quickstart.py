@@ -41,7 +41,7 @@ from hybrid_latent.data import arithmetic
 from .. import PACKAGE, grpo, sft
 from ..configs import rl_arithmetic, sft_arithmetic
 from ..new_model import new_model
-from ..report.__main__ import curves_png, html_report
+from ..report.page import curves_png, html_report
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..report.__main__ import curves_png, html_report
+from ..report.page import curves_png, html_report
 from ..report.run_folders import LABELS
 from ..report.tables import (
   column_names,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.report.__main__ import html_report
-from experiments.report.run_folders import about, command_of, state
+from experiments.report.page import html_report
+from experiments.report.run_folders import progress, run_command, run_info
 from experiments.report.tables import read_rows
 from experiments.training.rollout_files import StoredBatches
 from hybrid_latent.formats import rollouts
@@ -82,7 +82,7 @@ def test_samples(tried, tmp_path, now):
 def test_the_config_of_a_run(tried, tmp_path, now):
   content, told = ABOUT[tried]
   (tmp_path / 'config.json').write_text(json.dumps(content))
-  text = refused(lambda: about(str(tmp_path)), 'config.json', tried, now)
+  text = refused(lambda: run_info(str(tmp_path)), 'config.json', tried, now)
   assert text.startswith(f'{tmp_path}/config.json') and told in text
 
 
@@ -95,7 +95,7 @@ def test_numbers_that_are_not_finite_are_shown(tmp_path):
   page = tmp_path / 'page.html'
   html_report(page, title='', intro='', table=[], runs={'a': tmp_path})
   assert page.stat().st_size
-  assert (state(str(tmp_path)), command_of(str(tmp_path))) == (None, '')
+  assert (progress(str(tmp_path)), run_command(str(tmp_path))) == (None, '')
 
 
 ROLLOUTS = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.report import __main__ as report
+from experiments.report.page import summary_table
 from experiments.report.run_folders import find_runs
 from experiments.sweep import __main__ as sweep
 from experiments.sweep.comparison import compared
@@ -250,7 +251,7 @@ def test_a_short_run_has_the_figures_of_a_long_one(tmp_path, now):
     rows.append({'step': steps, 'eval/mine': 0.25})
     text = '\n'.join(map(json.dumps, rows))
     (tmp_path / name / 'metrics.jsonl').write_text(f'{text}\n')
-  table = report.outcome(find_runs([str(tmp_path)]))
+  table = summary_table(find_runs([str(tmp_path)]))
   now('report: a short run', '6 steps', table)
   figures = {'eval/mine': 0.25, 'reward': 0.5, 'loss': 0.0}
   assert [{n: row.get(n) for n in figures} for row in table] == [figures] * 2
