@@ -1,11 +1,9 @@
 """What a run says at its end: where everything is, and what to do next."""
 
-import shlex
-
 import jax
 
-from .. import PACKAGE
 from .loop import Figures, Loop
+from .next_command import report_command
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
 _LEFT_OUT = (
@@ -19,7 +17,7 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
   wrote."""
   if jax.process_index():
     return
-  here, rows = shlex.quote(workdir), [*written, f'{workdir}/metrics.jsonl']
+  rows = [*written, f'{workdir}/metrics.jsonl']
   if saved := loop.checkpoints.steps:
     rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
   chosen = {name: loop.figures[name] for name in _SHOWN if name in loop.figures}
@@ -29,9 +27,8 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
     for figures in (chosen, evaluated)
     if figures
   ]
-  report = f'python -m {PACKAGE}.report --runs={here} --out={here}/report.html'
   rows += [
-    f'curves and samples: {report}',
+    f'curves and samples: {report_command(workdir)}',
     f'more steps: the same command with --config.steps={2 * loop.step or 100}',
   ]
   print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)

@@ -1,4 +1,4 @@
-"""What to write after a command has ended, as a shell reads it."""
+"""Commands to run after one has ended, quoted for a shell."""
 
 import argparse
 import shlex
@@ -10,6 +10,12 @@ from ..fields.overrides import joined
 from .cli import resolved
 
 _KEPT = '--config.data.', '--config.model.', '--config.mesh.'
+
+
+def report_command(runs: str) -> str:
+  """The command that draws the runs of a folder, into report.html in it."""
+  runs = shlex.quote(runs)
+  return f'python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
 
 
 def next_command(
