@@ -71,7 +71,7 @@ def forecast(
   return rehearsal.programs
 
 
-def planned(
+def fingerprint_and_peak(
   config: Config, trainer: str, devices: Sequence[Device]
 ) -> tuple[str, int]:
   """A name for the compiled programs of a config, and the most bytes that a

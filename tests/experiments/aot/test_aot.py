@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.aot import __main__ as aot
 from experiments.aot.abstract_model import prefix, sizes, stand_in
-from experiments.aot.forecast import device_bytes, forecast, planned
+from experiments.aot.forecast import device_bytes, forecast, fingerprint_and_peak
 from experiments.aot.targets import CHIPS, Target, target
 from experiments.configs import sft_arithmetic
 from hybrid_latent import sharding
@@ -166,7 +166,7 @@ def test_decoding_counts_each_token(config, programs):
 
 @pytest.mark.slow
 def test_a_plan_knows_what_compiles_the_same(config):
-  of = lambda **fields: planned(edited(config, **fields), 'grpo', jax.devices())
+  of = lambda **fields: fingerprint_and_peak(edited(config, **fields), 'grpo', jax.devices())
   fingerprint, held = of()
   assert held == max(p.total for p in forecast(config, 'grpo', jax.devices()))
   traced = of(
