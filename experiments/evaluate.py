@@ -61,7 +61,7 @@ from .fields.check import check
 from .report.tables import markdown_table
 from .training import policies, resumable_shards
 from .training.cli import Config
-from .training.dataset_sampling import load_decoding_actor, sampling_fields
+from .training.dataset_sampling import decoding_actor, sampling_fields
 from .training.latent_similarity import latent_metrics
 from .training.policies import feedback_of, prompt_ids, rollout_mesh
 from .training.sampler import Sampler, speech, tests_of
@@ -188,7 +188,7 @@ def evaluate_rows(
   `check_preemption` is called before each batch."""
   config, samples = config_of_row(config, rows[0]), config.eval.samples
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor = load_decoding_actor(config, mesh)
+  actor = decoding_actor(config, mesh)
   feedback = feedback_of(config.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   batches, width = trim_padding(tests_of(config, encode, int(actor.stop.pad)))

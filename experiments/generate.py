@@ -46,9 +46,9 @@ from .training import resumable_shards
 from .training.cli import Config
 from .training.dataset_sampling import (
   Completion,
+  batch_generator,
   check_delimiter,
-  completion_generator,
-  load_decoding_actor,
+  decoding_actor,
   sampling_fields,
   split_thinking,
 )
@@ -72,7 +72,7 @@ def generate(config: Config, workdir: str) -> str:
   # -------------------------------------------------------------------- loop
   if missing:
     mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-    actor = load_decoding_actor(config, mesh)
+    actor = decoding_actor(config, mesh)
     tokenizer: Any = actor.tokenizer
     check_delimiter(config.rollout.delimiter, actor.stop, tokenizer)
     encode = partial(prompt_ids, tokenizer, config.data)
@@ -80,7 +80,7 @@ def generate(config: Config, workdir: str) -> str:
     check_lengths(prompts, encode, config.rollout.prompt_length)
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     sampling_params = sampling(**config.rollout.sampling)
-    with completion_generator(
+    with batch_generator(
       config, mesh, actor, sampling_params, samples, workdir
     ) as completions:
       for number in missing:
@@ -139,7 +139,7 @@ def json_line(
     'reward': None if np.isnan(reward) else round(reward, 6),
     'reasoning_tokens': reasoning_tokens,
     'response_tokens': len(ids) - reasoning_tokens,
-    'complete': found and completion.natural,
+    'complete': found and completion.finished_naturally,
   }
   return json.dumps(fields) + '\n'
 

@@ -56,7 +56,7 @@ from .training.cli import Config
 from .training.compilation_cache import keep_compiled
 from .training.dataset_sampling import (
   check_delimiter,
-  load_decoding_actor,
+  decoding_actor,
   split_thinking,
 )
 from .training.policies import (
@@ -94,7 +94,7 @@ def load_server(config: Config) -> Server:
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor = load_decoding_actor(config, mesh)
+  actor = decoding_actor(config, mesh)
   check_delimiter(config.rollout.delimiter, actor.stop, actor.tokenizer)
   no_grader: Any = None
   return Server(

@@ -70,8 +70,8 @@ from ..training import resumable_shards
 from ..training.cli import Config
 from ..training.dataset_sampling import (
   Completion,
-  completion_generator,
-  load_decoding_actor,
+  batch_generator,
+  decoding_actor,
   sampling_fields,
 )
 from ..training.policies import prompt_ids, rollout_mesh
@@ -154,7 +154,7 @@ def write_answers(
   `record` is called before."""
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
   config = answer_config(config)
-  actor = load_decoding_actor(config, mesh)
+  actor = decoding_actor(config, mesh)
   # Thinking may have no token: the closing text is forced at once.
   actor = actor._replace(stop=actor.stop._replace(thinking=jnp.int32(0)))
   tokenizer: Any = actor.tokenizer
@@ -170,7 +170,7 @@ def write_answers(
   sampling_params = sampling(
     **{**config.rollout.sampling, **config.eval.sampling}
   )
-  with completion_generator(
+  with batch_generator(
     config, mesh, actor, sampling_params, config.eval.samples, workdir
   ) as completions:
     for number, (path, (kind, share)) in enumerate(missing.items()):

@@ -45,7 +45,7 @@ class Completion(NamedTuple):
   prompt: int  # its index in the data
   tokens: list[int]
   thinking: int  # tokens before the one that ended the thinking
-  natural: bool  # no limit ended the thinking or the completion
+  finished_naturally: bool  # no limit ended the thinking or the completion
   reward: float  # NaN where grading failed
   grades: dict[str, float]
 
@@ -63,7 +63,7 @@ def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
   }
 
 
-def load_decoding_actor(config: Config, mesh: Mesh) -> Subject:
+def decoding_actor(config: Config, mesh: Mesh) -> Subject:
   """The initial policy of a trainer with this config, its weights merged and
   laid out for decoding, without what only training needs."""
   config = config.copy_and_resolve_references()
@@ -79,7 +79,7 @@ def load_decoding_actor(config: Config, mesh: Mesh) -> Subject:
 
 
 @contextmanager
-def completion_generator(
+def batch_generator(
   config: Config,
   mesh: Mesh,
   actor: Subject,
@@ -131,12 +131,12 @@ def completion_generator(
         places = per_sample(batch['ids']), per_sample(batch['valid'])
         # Grading goes on while the devices decode the next batch.
         found.append((columns, places, rolled.grades))
-      return gather_completions(found, grader.weights, actor.stop, samples)
+      return gather_hosts(found, grader.weights, actor.stop, samples)
 
     yield generate
 
 
-def gather_completions(
+def gather_hosts(
   batches: Sequence[tuple],
   weights: Mapping[str, float],
   stop: Stop,

@@ -208,7 +208,7 @@ def test_a_stopped_job_goes_on_and_may_be_given_more_shares(
 
 
 def test_a_finished_job_needs_no_model(run, config, folder, monkeypatch):
-  monkeypatch.setattr(cot_ablation, 'load_decoding_actor', None)
+  monkeypatch.setattr(cot_ablation, 'decoding_actor', None)
   assert analyzed(config, run[0], folder) == run[1]
 
 
