@@ -76,9 +76,9 @@ def program_cost(
   """The cost of a program per device.
 
   Args:
-    text: `jax.stages.Compiled.as_text()`. trip_count: the total of loops whose
-    trip count is unknown: consecutive loops
-      share it, and a nested loop runs once.
+    text: `jax.stages.Compiled.as_text()`.
+    trip_count: the total of loops whose trip count is unknown: consecutive
+      loops share it, and a nested loop runs once.
     hosts: the host of each device, in the order of the mesh; () means one host.
   """
   found, entry = computations(text)
