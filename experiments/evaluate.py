@@ -132,7 +132,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
 
 
 def table_rows(evaluate: Config, base: str) -> list[Row]:
-  """The rows that `config.evaluate` asks for, of the model `base` and others;
+  """The rows of `config.evaluate`, with the model `base` among the subjects;
   rows that share a program are adjacent."""
   models = {'base': base} | named_folders('models', evaluate.models)
   modes = [way for way in evaluate.ways if way != 'latent']
@@ -276,10 +276,13 @@ def forced_rows(
 ) -> Bool[np.ndarray, 'b']:
   """The rows where a text of stop.closing was forced, other than the one after
   a thinking that ended by itself, or after none."""
+  # A feedback may force tokens within the thinking: they do not count.
   end = out.thinking.sum(-1, keepdims=True)
   at = np.arange(out.mask.shape[1])
   num_forced = (np.asarray(stop.closing[0]) >= 0).sum()
-  first = end + thinks  # after the delimiter's last token
+  # A thinking that ended by itself is followed by the text closing[0], which
+  # begins after the delimiter's last token.
+  first = end + thinks
   natural = (at >= first) & (at < first + num_forced)
   return np.any(out.mask & ~out.free & (at >= end) & ~natural, axis=-1)
 

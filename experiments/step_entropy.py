@@ -222,7 +222,7 @@ def batches(
   `length`, a half, a quarter, ... of it."""
   lengths = [length >> k for k in range(buckets)]
   order = [i for i, row in enumerate(rows) if len(row.ends) > 1]
-  order.sort(key=lambda i: len(rows[i].ids))
+  order.sort(key=lambda i: len(rows[i].ids))  # less padding
   for start in range(0, len(order), batch):
     places = order[start : start + batch]
     longest = len(rows[places[-1]].ids)

@@ -66,15 +66,16 @@ def main() -> None:
   base, backbone = train_base(workdir), workdir / 'backbone'
   if not backbone.exists():
     new_model(backbone, arithmetic.tokenizer(), BACKBONE, seed=1)
-  words: Config = lrt_arithmetic.get_config(f'{base},words')
-  with words.unlocked():
-    words.generate.update(prompts=PROBLEMS, rows_per_part=2048)
+  # Completions of the base model: training data of LRT, and to be ablated.
+  config: Config = lrt_arithmetic.get_config(f'{base},words')
+  with config.unlocked():
+    config.generate.update(prompts=PROBLEMS, rows_per_part=2048)
   triples = workdir / 'triples'
-  generate.generate(words, str(triples))
-  with words.unlocked():
-    words.generate.prompts, words.rollout.answer = ABLATED, 16
+  generate.generate(config, str(triples))
+  with config.unlocked():
+    config.generate.prompts, config.rollout.answer = ABLATED, 16
   cot_ablation.analyze(
-    words, str(workdir / 'fragments'), generated=str(triples)
+    config, str(workdir / 'fragments'), generated=str(triples)
   )
   reasoners = {
     f'{stage}, {cell}, seed {seed}': folder
@@ -82,19 +83,22 @@ def main() -> None:
     for seed in range(flags.seeds)
     for stage, folder in train_reasoner(workdir, base, cell, seed).items()
   }
-  with words.unlocked():
-    words.feedback = lrt_arithmetic.get_config(f'{base},rl').feedback
-    words.evaluate.models = tuple(
+  with config.unlocked():
+    config.feedback = lrt_arithmetic.get_config(f'{base},rl').feedback
+    config.evaluate.models = tuple(
       f'{name}={train_shorter(workdir, base, name)}' for name in SHORTER
     )
-    words.evaluate.reasoners = tuple(
+    config.evaluate.reasoners = tuple(
       f'{name}={folder}' for name, folder in reasoners.items()
     )
-  evaluate.evaluate(words, str(workdir / 'table'))
-  with words.unlocked():
-    words['feedback'].kwargs.swapped = True
-    words.evaluate.update(ways=('latent',), budgets=words.evaluate.budgets[:1])
-  evaluate.evaluate(words, str(workdir / 'swapped'))
+  evaluate.evaluate(config, str(workdir / 'table'))
+  # Latents of another problem: what is left of the accuracy needs no prompt.
+  with config.unlocked():
+    config['feedback'].kwargs.swapped = True
+    config.evaluate.update(
+      ways=('latent',), budgets=config.evaluate.budgets[:1]
+    )
+  evaluate.evaluate(config, str(workdir / 'swapped'))
   print(
     f'wrote the tables {workdir}/table/table.md and swapped/table.md, and the '
     f'figure {workdir}/fragments/fragments.svg; all runs on a page:\n'

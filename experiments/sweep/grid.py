@@ -68,7 +68,7 @@ def grid_points(
     found.append({f: x for part in parts for f, x in part.items()})
   for point in found:
     if found.count(point) > 1:
-      raise ValueError(f'{point} is there twice: write each cell once')
+      raise ValueError(f'{point} is given twice: write each cell once')
   return found
 
 
@@ -92,15 +92,16 @@ def make_cells(
   Raises ValueError for a field that no config has, or a value that it rejects.
   """
   of_all = {_field(option): option for option in joined(fixed)}
-  asked, lacked, found = set(), {}, {}
+  used, lacked, found = set(), {}, {}
   for values in swept:
     path, options = _path(config, values), of_all | _options(values)
     lacking = _lacking(path, options)
-    asked, lacked = asked | (options.keys() - lacking.keys()), lacked | lacking
+    used, lacked = used | (options.keys() - lacking.keys()), lacked | lacking
     kept = [option for field, option in options.items() if field not in lacking]
     values = {field: x for field, x in values.items() if field not in lacking}
+    # Points that differ only in fields which their config lacks are one cell.
     found.setdefault((f'--config={path}', *kept), (values, (*lacking,)))
-  for field in lacked.keys() - asked:  # no config has it
+  for field in lacked.keys() - used:  # no config has it
     raise lacked[field]
   fields = list(dict.fromkeys(field for values in swept for field in values))
   labels = _labels([values for values, _ in found.values()], fields)

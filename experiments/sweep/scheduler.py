@@ -43,6 +43,7 @@ def run_cells(
   with progress_board(count) as show:
     try:
       while True:
+        # A job of an earlier sweep is adopted: it may have outlived that.
         while len(active) < setup.jobs and (cell := next(waiting, None)):
           if finished(cell):
             show(cell, 'was finished')
@@ -65,6 +66,7 @@ def run_cells(
             active[_submit(cell, setup, tries + 1)] = cell
             continue
           if state == 0:
+            # The config, so that a changed cell runs again.
             write_atomic(cell.folder / _MARKER, cell.config.to_json(indent=2))
           show(cell, 'finished' if state == 0 else _failure(cell, state))
           yield cell, state

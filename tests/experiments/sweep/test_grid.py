@@ -179,7 +179,7 @@ def test_runs_may_be_elsewhere():
     ('config.optimizer.groups=1', 'write config.optimizer.groups.'),
     ('config.steps=2,few', "config.steps is 'few': write an integer >= 0"),
     ('argument=x,hrpo|x,hrp', "config argument 'x,hrp': write 'FOLDER,"),
-    ('config.seed=1,2,1', 'is there twice: write each cell once'),
+    ('config.seed=1,2,1', 'is given twice: write each cell once'),
     ('config.seed=1;config.seed=2', "'config.seed=2': write each field once"),
     ('seed=1', "'seed=1': write 'config.field=value,value'"),
   ],
