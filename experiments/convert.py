@@ -7,7 +7,8 @@
 template. The folder appears whole or not at all, and only if the parameters
 read back from it are bit-equal. --check prints the largest difference between
 our logits and those of transformers' torch model, of the source and of the
-folder."""
+folder.
+"""
 
 from .fields.accepted import Folder
 from .training import cli

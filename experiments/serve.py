@@ -105,7 +105,7 @@ def load_server(config: Config) -> Server:
       config.data,
       config.rollout.closing.neither,
       actor.tokenizer,
-      latents=feedback.prefix,
+      latents=feedback.prefix is not None,
     ),
     config.rollout.mode or ('latent' if feedback.prefix else 'explicit'),
   )

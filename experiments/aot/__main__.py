@@ -10,7 +10,8 @@ in. The exit code is 1 where the step does not fit; then the cheapest change
 with which it fits is searched by compiling again (--no-suggest: no search). For
 --target see aot/targets.py; --memory=GIB overrides the memory per device;
 --out=FILE.json writes all numbers; --quick compiles three times as fast, to
-programs that need somewhat more memory. """
+programs that need somewhat more memory.
+"""
 
 import argparse
 

@@ -9,7 +9,8 @@ prefill included (needs torch). hrpo: the ratio of the times of an HRPO rollout
 and of a discrete one with the same sampling. feedbacks: the same for every
 feedback, also for the gradient of a policy-gradient loss on its rollout, and
 the size of its record. All times are medians over interleaved repetitions in
-one process, so that noise affects all of them alike."""
+one process, so that noise affects all of them alike.
+"""
 
 from typing import Literal
 

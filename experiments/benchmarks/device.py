@@ -20,7 +20,8 @@ fails is recorded with its error, and the others go on:
 
 Weights are random. Seconds are medians of five interleaved repetitions. The
 JSON is rewritten after each part. No part begins after --budget_s. --small uses
-sizes for two CPU cores."""
+sizes for two CPU cores.
+"""
 
 import os
 from pathlib import Path

@@ -6,7 +6,8 @@ Every reward that judges answers (judge) grades every family of adversarial
 texts in the processes that training and evaluation use, one text at a time. No
 text has the gold answer, so all are wrong; the last family is correct. Ungraded
 texts took more than the CPU time limit of the judge, or their process was
-killed."""
+killed.
+"""
 
 import argparse
 import json

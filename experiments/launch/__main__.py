@@ -8,7 +8,8 @@ r"""Starts one run on a cluster or in a cloud.
 The command after -- is that of this machine. --on is slurm, sky, xpk or gcloud;
 --machine has options under the names of that tool. --dry-run prints what would
 be submitted, and submits nothing. README.md of this folder has one row per
-tool. """
+tool.
+"""
 
 import argparse
 import sys

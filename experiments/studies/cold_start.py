@@ -8,7 +8,8 @@ of each step is measured. Then, for each number of latents c and for steps
 chosen by entropy or at random, the cold start replaces steps by latents, and
 GRPO trains the model further; the baseline has the same two stages without
 latents. Writes WORKDIR/table.md, the evaluations after each stage. The same
-command resumes after a stop. """
+command resumes after a stop.
+"""
 
 from hybrid_latent.ranges import PositiveInt
 
@@ -45,7 +46,7 @@ from ..new_model import new_model
 from ..report.tables import markdown_table, read_rows, write_atomic
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
-from ..training.next_command import report_command
+from ..training.ending import report_command
 
 METRICS = {  # of the table -> of an evaluation
   'accuracy': 'eval/accuracy',

@@ -48,7 +48,7 @@ from ..configs.lrt_arithmetic import SHORTER
 from ..new_model import SMALL, new_model
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
-from ..training.next_command import report_command
+from ..training.ending import report_command
 from . import cot_ablation
 
 PROBLEMS = 8192  # sampled for the first stage of LRT

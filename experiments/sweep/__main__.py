@@ -33,7 +33,8 @@ are followed, preempted cells resume. --plan lists the cells; --plan=compile
 also shows which of them share compiled programs and the memory per device, here
 or on a --target that is not at hand, in minutes; --dry-run prints the commands.
 None of them trains. Writes WORKDIR/table.csv, curves.png and report.html; the
-exit code is 1 if a cell failed. """
+exit code is 1 if a cell failed.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,8 @@
 A semicolon ends a field. Bars separate its values; where it has no bar, commas
 do, except in `argument` and `config`, where a comma belongs to the value.
 Within brackets, and within quotes around a value, which are removed, nothing
-separates."""
+separates.
+"""
 
 import re
 

@@ -1,9 +1,11 @@
 """What a run says at its end: where everything is, and what to do next."""
 
+import shlex
+
 import jax
 
+from .. import PACKAGE
 from .loop import Figures, Loop
-from .next_command import report_command
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
 _LEFT_OUT = (
@@ -32,6 +34,12 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
     f'more steps: the same command with --config.steps={2 * loop.step or 100}',
   ]
   print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)
+
+
+def report_command(runs: str) -> str:
+  """The command that draws the runs of a folder, into report.html in it."""
+  runs = shlex.quote(runs)
+  return f'python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
 
 
 def _means(evaluation: Figures) -> Figures:

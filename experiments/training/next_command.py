@@ -12,12 +12,6 @@ from .cli import resolved
 _KEPT = '--config.data.', '--config.model.', '--config.mesh.'
 
 
-def report_command(runs: str) -> str:
-  """The command that draws the runs of a folder, into report.html in it."""
-  runs = shlex.quote(runs)
-  return f'python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
-
-
 def next_command(
   tool: str, trainer: str, *options: str, stage: str | None = None
 ) -> str:
