@@ -50,20 +50,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from jaxtyping import Bool, Float, Int
 
-from hybrid_latent import cluster, metrics, sharding
+from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.types import Stop, Trajectory
+from hybrid_latent.types import Stop
 
 from .fields.check import check
 from .report.tables import markdown_table
-from .training import policies, resumable_shards
 from .training.cli import Config
 from .training.dataset_sampling import decoding_actor, sampling_fields
+from .training.evaluation import Evaluation, forced_rows, table_metrics
 from .training.latent_similarity import latent_metrics
-from .training.policies import feedback_of, prompt_ids, rollout_mesh
+from .training.policies import (
+  feedback_of,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+)
+from .training.resumable_shards import (
+  config_fields,
+  print_once,
+  read_lines,
+  validate_job,
+  write_lines,
+)
 from .training.sampler import Sampler, speech, tests_of
 
 # The feedback of a model that reads no latents.
@@ -81,16 +92,6 @@ class Row(NamedTuple):
   budget: int  # tokens
 
 
-class Evaluation(NamedTuple):
-  """The completions of all test prompts."""
-
-  lengths: Int[np.ndarray, 'b']
-  forced: Bool[np.ndarray, 'b']  # the text before the answer was forced
-  correct: Float[np.ndarray, 'u samples']
-  seconds: float  # of prefill and decoding
-  too_long: int  # prompts that were left out
-
-
 def evaluate(config: Config, workdir: str) -> list[dict]:
   """Runs `config` in `workdir`. Returns the rows of the table."""
   folder, done = epath.Path(workdir), {}
@@ -98,7 +99,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   rows = table_rows(config.evaluate, config.model.source)
   record = validate(config, folder)
   if path.exists():
-    for fields in map(json.loads, resumable_shards.read_lines([path])):
+    for fields in map(json.loads, read_lines([path])):
       done[Row(*[fields[name] for name in Row._fields])] = fields
   missing, turns = [row for row in rows if row not in done], itertools.count()
 
@@ -115,19 +116,17 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
         ):
           done[row] = row._asdict() | figures
           record()
-          resumable_shards.write_lines(
+          write_lines(
             path, (f'{json.dumps(fields)}\n' for fields in done.values())
           )
-          resumable_shards.print_once(json.dumps(done[row]))
+          print_once(json.dumps(done[row]))
   table = [done[row] for row in rows]
   shown = markdown_table(
     [{k: v for k, v in row.items() if k != 'source'} for row in table]
   )
   record()
-  resumable_shards.write_lines(folder / 'table.md', [shown + '\n'])
-  resumable_shards.print_once(
-    f'{shown}\nwrote {folder}/table.md and table.jsonl'
-  )
+  write_lines(folder / 'table.md', [shown + '\n'])
+  print_once(f'{shown}\nwrote {folder}/table.md and table.jsonl')
   return table
 
 
@@ -170,12 +169,10 @@ def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
   cannot be, and where the folder has a table of other settings."""
   check(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
-  fields = resumable_shards.config_fields(config, *counts)
+  fields = config_fields(config, *counts)
   job = sampling_fields(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  rows = policies.problems_of(config.data)(split=config.data.test)
-  return resumable_shards.validate_job(
-    config, folder / 'evaluate.json', job, rows, 'a table'
-  )
+  rows = problems_of(config.data)(split=config.data.test)
+  return validate_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
 def evaluate_rows(
@@ -233,7 +230,7 @@ def evaluate_rows(
     limit = jnp.int32(row.budget)
     budget = limit - config.rollout.reserved
     evaluation = run(batches, actor.stop._replace(limit=limit, budget=budget))
-    figures = row_metrics(evaluation)
+    figures = table_metrics(evaluation)
     both = figures['tokens'] + latents['latents']
     yield row, figures | latents | {'tokens_with_latents': both}
 
@@ -269,47 +266,6 @@ def trim_padding(batches: list[dict]) -> tuple[list[dict], int]:
   cut = lambda batch: {name: batch[name][:, -width:]
                        for name in ('tokens', 'mask')}  # fmt: skip
   return [batch | cut(batch) for batch in batches], width
-
-
-def forced_rows(
-  out: Trajectory, stop: Stop, thinks: bool
-) -> Bool[np.ndarray, 'b']:
-  """The rows where a text of stop.closing was forced, other than the one after
-  a thinking that ended by itself, or after none."""
-  # A feedback may force tokens within the thinking: they do not count.
-  end = out.thinking.sum(-1, keepdims=True)
-  at = np.arange(out.mask.shape[1])
-  num_forced = (np.asarray(stop.closing[0]) >= 0).sum()
-  # A thinking that ended by itself is followed by the text closing[0], which
-  # begins after the delimiter's last token.
-  first = end + thinks
-  natural = (at >= first) & (at < first + num_forced)
-  return np.any(out.mask & ~out.free & (at >= end) & ~natural, axis=-1)
-
-
-def row_metrics(evaluation: Evaluation) -> dict[str, float]:
-  """The figures of a row. Ungraded completions are left out of the accuracy and
-  counted by themselves."""
-  correct, lengths = evaluation.correct, evaluation.lengths
-  graded = correct[~np.isnan(correct).all(1)]
-  if not len(graded):
-    raise ValueError('config.rewards could not grade a single completion')
-  means = np.nanmean(graded, axis=1)
-  (n,), (prompts, samples) = means.shape, correct.shape
-  error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
-  counts = metrics.evaluation_metrics(correct, evaluation.too_long)
-  counts['too_long'] = evaluation.too_long
-  found = {'prompts': prompts, 'accuracy': means.mean()}
-  found['standard_error'] = error
-  names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
-  found |= {name: counts[name] for name in names if name in counts}
-  found |= {
-    'tokens': lengths.mean(),
-    'forced': evaluation.forced.mean(),
-    'seconds': evaluation.seconds / len(lengths),
-    'tokens_per_second': lengths.sum() / evaluation.seconds,
-  }
-  return {name: np.asarray(x).item() for name, x in found.items()}
 
 
 if __name__ == '__main__':

@@ -42,7 +42,6 @@ from hybrid_latent import sharding
 from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
-from .training import resumable_shards
 from .training.cli import Config
 from .training.dataset_sampling import (
   Completion,
@@ -54,6 +53,16 @@ from .training.dataset_sampling import (
 )
 from .training.next_command import next_command
 from .training.policies import problems_of, prompt_ids, rollout_mesh
+from .training.resumable_shards import (
+  config_fields,
+  existing,
+  print_once,
+  read_lines,
+  shard_paths,
+  shard_ranges,
+  validate_job,
+  write_lines,
+)
 
 
 def generate(config: Config, workdir: str) -> str:
@@ -64,9 +73,9 @@ def generate(config: Config, workdir: str) -> str:
   folder, samples = epath.Path(workdir), config.generate.samples
   count = min(config.generate.prompts or len(source), len(source))
   record = validate(config, folder, source, count)
-  shards = resumable_shards.shard_ranges(count, config.generate.rows_per_part)
-  files = resumable_shards.shard_paths(folder, len(shards))
-  exist = resumable_shards.existing(files)
+  shards = shard_ranges(count, config.generate.rows_per_part)
+  files = shard_paths(folder, len(shards))
+  exist = existing(files)
   missing = [i for i, exists in enumerate(exist) if not exists]
 
   # -------------------------------------------------------------------- loop
@@ -91,10 +100,8 @@ def generate(config: Config, workdir: str) -> str:
           for x in found
         ]
         record()
-        resumable_shards.write_lines(files[number], lines)
-        resumable_shards.print_once(
-          f'part {number + 1} of {len(files)}: {len(found)} rows'
-        )
+        write_lines(files[number], lines)
+        print_once(f'part {number + 1} of {len(files)}: {len(found)} rows')
   record()
   if jax.process_index() == 0:
     merge_shards(files, folder, config.generate.least, count * samples)
@@ -104,7 +111,7 @@ def generate(config: Config, workdir: str) -> str:
     if command := next_command(
       'generate', 'lrt', triples, backbone, stage='sft'
     ):
-      resumable_shards.print_once(f'to train on it:\n  {command}')
+      print_once(f'to train on it:\n  {command}')
   return f'{workdir}/train.jsonl'
 
 
@@ -115,10 +122,10 @@ def validate(
   (`resumable_shards.validate_job`). ValueError, at once, for settings that
   cannot be, and where the folder has completions of other settings."""
   counts = 'generate.samples', 'generate.rows_per_part'
-  fields = resumable_shards.config_fields(config, *counts)
+  fields = config_fields(config, *counts)
   job = sampling_fields(fields, *counts)
   job['prompts of the data'] = prompts
-  return resumable_shards.validate_job(
+  return validate_job(
     config, folder / 'generate.json', job, source, 'completions'
   )
 
@@ -159,7 +166,7 @@ def merge_shards(
   tokens: Any = np.zeros(2)
 
   def kept_lines():
-    for line in resumable_shards.read_lines(files):
+    for line in read_lines(files):
       row = json.loads(line)
       reward = np.nan if row['reward'] is None else row['reward']
       # A sum of rewards may fall short by rounding.
@@ -172,10 +179,10 @@ def merge_shards(
         tokens[:] += row['reasoning_tokens'], row['response_tokens']
         yield line
 
-  resumable_shards.write_lines(folder / 'train.jsonl', kept_lines())
+  write_lines(folder / 'train.jsonl', kept_lines())
   reasoning, response = tokens / max(counts['kept'], 1)
   shown = ', '.join(f'{count} {name}' for name, count in counts.items())
-  resumable_shards.print_once(
+  print_once(
     f'{shown} (generate.least={min_reward}); {requested - counts["sampled"]} '
     f'not sampled, as their prompts are too long\n{folder}/train.jsonl: '
     f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '

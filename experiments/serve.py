@@ -51,7 +51,6 @@ from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.formats.files import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
-from .training import resumable_shards
 from .training.cli import Config
 from .training.compilation_cache import keep_compiled
 from .training.dataset_sampling import (
@@ -65,6 +64,7 @@ from .training.policies import (
   prompt_ids,
   rollout_mesh,
 )
+from .training.resumable_shards import write_lines
 from .training.sampler import Sampler, mode_of, speech
 
 FIELDS = 'question', 'mode'
@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   except RequestError as error:
     raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  count = resumable_shards.write_lines(epath.Path(flags.out), lines)
+  count = write_lines(epath.Path(flags.out), lines)
   print(f'wrote {count} answers to {flags.out}')
 
 

@@ -21,10 +21,9 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = cli.parse(cli.config_parser('step_entropy', __doc__))
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice, pairwise
-from textwrap import indent
 from typing import Any, NamedTuple
 
 import jax
@@ -38,10 +37,20 @@ from hybrid_latent.curricula.steps import worked
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
-from .training import resumable_shards
 from .training.cli import Config
+from .training.entropy_examples import examples
 from .training.next_command import next_command
 from .training.policies import loaded, problems_of, prompt_ids
+from .training.resumable_shards import (
+  config_fields,
+  existing,
+  print_once,
+  read_lines,
+  shard_paths,
+  shard_ranges,
+  validate_job,
+  write_lines,
+)
 
 # The entropy of a step from those of its tokens; 0 where it has none.
 MEASURES: dict[str, Callable] = {
@@ -49,7 +58,6 @@ MEASURES: dict[str, Callable] = {
   'sum': np.sum,
   'max': partial(np.max, initial=0),
 }
-EXAMPLES = 10
 
 
 class Row(NamedTuple):
@@ -85,11 +93,11 @@ def annotate(config: Config, workdir: str) -> str:
   worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   record = validate(config, folder, source)
-  shards = resumable_shards.shard_ranges(len(source), size)
-  files = resumable_shards.shard_paths(folder, len(shards))
-  complete, *exist = resumable_shards.existing([folder / 'steps.jsonl', *files])
+  shards = shard_ranges(len(source), size)
+  files = shard_paths(folder, len(shards))
+  complete, *exist = existing([folder / 'steps.jsonl', *files])
   if complete:
-    resumable_shards.print_once(f'cached: {folder}/steps.jsonl is complete')
+    print_once(f'cached: {folder}/steps.jsonl is complete')
     return f'{workdir}/steps.jsonl'
 
   # ------------------------------------------------------------------- model
@@ -129,10 +137,8 @@ def annotate(config: Config, workdir: str) -> str:
       for i, row in enumerate(rows)
     ]
     record()
-    resumable_shards.write_lines(files[number], lines)
-    resumable_shards.print_once(
-      f'part {number + 1} of {len(files)}: {len(rows)} rows'
-    )
+    write_lines(files[number], lines)
+    print_once(f'part {number + 1} of {len(files)}: {len(rows)} rows')
 
   # -------------------------------------------------------------------- loop
   missing, pending = [i for i, exists in enumerate(exist) if not exists], None
@@ -155,7 +161,7 @@ def annotate(config: Config, workdir: str) -> str:
     merge_shards(files, folder, texts, config.length, len(source))
     scored = f'--config.data.scored={folder}'
     if command := next_command('step_entropy', 'sft', scored):
-      resumable_shards.print_once(f'to train on it:\n  {command}')
+      print_once(f'to train on it:\n  {command}')
   return f'{workdir}/steps.jsonl'
 
 
@@ -170,7 +176,7 @@ def validate(
       f'config.entropy.measure is {config.entropy.measure!r}: write one of '
       f'{[*MEASURES]}'
     )
-  fields = resumable_shards.config_fields(
+  fields = config_fields(
     config, 'buckets', 'entropy.rows_per_part', 'entropy.shown'
   )
   names = {'model.source', 'model.dtype', 'model.param_dtype', 'length',
@@ -178,9 +184,7 @@ def validate(
   names |= {name for name in fields if name.startswith('data.')}
   names -= {'data.test', 'data.scored'}  # not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
-  return resumable_shards.validate_job(
-    config, folder / 'entropy.json', new, source, 'entropies'
-  )
+  return validate_job(config, folder / 'entropy.json', new, source, 'entropies')
 
 
 def check_lengths(sizes: Iterable[int], length: int) -> None:
@@ -257,55 +261,13 @@ def merge_shards(
 ) -> None:
   """Writes steps.jsonl, the rows of all parts, and examples.txt; prints how
   many of `total` rows have at most `length` tokens."""
-  resumable_shards.write_lines(folder / 'examples.txt', [examples])
-  kept = resumable_shards.write_lines(
-    folder / 'steps.jsonl', resumable_shards.read_lines(files)
-  )
-  resumable_shards.print_once(examples)
-  resumable_shards.print_once(
+  write_lines(folder / 'examples.txt', [examples])
+  kept = write_lines(folder / 'steps.jsonl', read_lines(files))
+  print_once(examples)
+  print_once(
     f'{kept} of {total} rows are in {folder}/steps.jsonl; {total - kept} have '
     f'more than config.length={length} tokens'
   )
-
-
-def examples(
-  files: Sequence[epath.Path], tokenizer, curriculum: Mapping, shown: int
-) -> str:
-  """The first rows of all parts as text; `curriculum` has the kwargs of
-  config.curriculum, `shown` is the stage of the solutions."""
-  rows = map(json.loads, resumable_shards.read_lines(files))
-  rows = (row for row in rows if row['steps'])
-  names = 'slots', 'shortest'
-  kwargs = {name: curriculum[name] for name in names if name in curriculum}
-  texts = []
-  for row in islice(rows, EXAMPLES):
-    ids = tokenizer(row['steps'], add_special_tokens=False)['input_ids']
-    texts.append(example(row, [*map(len, ids)], shown, **kwargs))
-  return '\n'.join(texts)
-
-
-def example(
-  row: dict, sizes: Sequence[int], shown: int, slots: int = 1, shortest: int = 3
-) -> str:
-  """A row as text: its steps, of `sizes` tokens, with the entropy of each and
-  the stage that replaces it, and the solution at stage `shown`."""
-  entropies, steps = row['entropies'], list(row['steps'])
-  long = [i for i, size in enumerate(sizes) if size >= shortest]
-  order = sorted(long, key=lambda i: entropies[i])
-  stages = {i: stage for stage, i in enumerate(order, 1)}
-  text = [_flat(row['question']), '', 'entropy  stage  step']
-  for i, step in enumerate(steps):
-    text.append(f'{entropies[i]:7.2f}  {stages.get(i, "-"):>5}  {_flat(step)}')
-  text += [f'{"":16}{_flat(row["ending"])}', '', f'At stage {shown}:']
-  for i in order[:shown]:
-    steps[i] = '<start-latent>' + slots * '<latent>' + '<end-latent>'
-  solution = ''.join([*steps, row['ending']]).strip()
-  return '\n'.join([*text, indent(solution, '  ')]) + '\n'
-
-
-def _flat(text: str) -> str:
-  """The text on one line."""
-  return ' '.join(text.split())
 
 
 def _shard_rows(x: np.ndarray, mesh: Mesh) -> jax.Array:

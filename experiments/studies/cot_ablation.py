@@ -66,7 +66,6 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import CLOSING_IDS
 
 from ..report.tables import markdown_table
-from ..training import resumable_shards
 from ..training.cli import Config
 from ..training.dataset_sampling import (
   Completion,
@@ -75,6 +74,14 @@ from ..training.dataset_sampling import (
   sampling_fields,
 )
 from ..training.policies import prompt_ids, rollout_mesh
+from ..training.resumable_shards import (
+  config_fields,
+  existing,
+  print_once,
+  read_lines,
+  validate_job,
+  write_lines,
+)
 from .ablation_plot import plot_ablation
 
 
@@ -94,7 +101,7 @@ def analyze(
   source = [source[i] for i in range(count)]
   record = validate(config, folder, source, kinds, shares)
   files = {(k, p): answer_file(folder, k, p) for k in kinds for p in shares}
-  exist = resumable_shards.existing([*files.values()])
+  exist = existing([*files.values()])
   # By file: with nothing deleted, or everything, all kinds have the same one.
   missing = {
     files[key]: key
@@ -107,13 +114,11 @@ def analyze(
   if jax.process_index():
     return []
   table = [summarize(path, *key) for key, path in files.items()]
-  resumable_shards.write_lines(
-    folder / 'fragments.jsonl', (f'{json.dumps(x)}\n' for x in table)
-  )
+  write_lines(folder / 'fragments.jsonl', (f'{json.dumps(x)}\n' for x in table))
   shown = markdown_table(kinds_side_by_side(table))
-  resumable_shards.write_lines(folder / 'fragments.md', [shown + '\n'])
+  write_lines(folder / 'fragments.md', [shown + '\n'])
   plot_ablation(folder, table, count)
-  resumable_shards.print_once(
+  print_once(
     f'{shown}\nwrote {folder}/fragments.md, .jsonl, .svg and .png; every '
     f'answer is in {folder}/parts'
   )
@@ -136,11 +141,9 @@ def validate(
     raise ValueError(f'--shares: {[*shares]}: write shares from 0 to 1')
   if not source:
     raise ValueError('--generated: the folder has no rows: write one that has')
-  fields = resumable_shards.config_fields(config, 'eval.samples')
+  fields = config_fields(config, 'eval.samples')
   job = sampling_fields(fields, 'eval.samples', 'eval.sampling')
-  return resumable_shards.validate_job(
-    config, folder / 'job.json', job, source, 'answers'
-  )
+  return validate_job(config, folder / 'job.json', job, source, 'answers')
 
 
 def write_answers(
@@ -181,10 +184,10 @@ def write_answers(
       encode = lambda row, left=left: prompts[row['row']] + left[row['row']]
       found = completions(rows, encode, number)
       record()
-      resumable_shards.write_lines(
+      write_lines(
         path, [json_line(x, len(left[x.prompt]), tokenizer) for x in found]
       )
-      resumable_shards.print_once(f'{path.stem}: {len(found)} answers')
+      print_once(f'{path.stem}: {len(found)} answers')
 
 
 def answer_config(config: Config) -> Config:
@@ -242,7 +245,7 @@ def json_line(completion: Completion, left: int, tokenizer) -> str:
 def summarize(path: epath.Path, kind: str, share: float) -> dict:
   """A row of fragments.jsonl, without ungraded answers. The answers to one row
   are not independent, so the error is that of the mean over rows."""
-  answers = [*map(json.loads, resumable_shards.read_lines([path]))]
+  answers = [*map(json.loads, read_lines([path]))]
   graded: dict[int, list[float]] = {}
   for x in answers:
     value = x.get('accuracy', x['reward'])
