@@ -1,12 +1,13 @@
-"""Convert a model and prove that it came through.
+"""Converts a model to a Hugging Face folder and verifies the result.
 
     python -m experiments.convert --from=smollm2-135m --to=DIR --check
 
 --from is a .gguf file, a Hugging Face folder, a name on the hub or a preset;
 --to becomes a Hugging Face folder: safetensors, config, tokenizer, chat
-template. The folder appears whole or not at all, and only once the parameters
-read back from it are bit-equal. --check prints how far our logits are from
-those of transformers' torch model, of the source and of the new folder.
+template. The folder appears whole or not at all, and only if the parameters
+read back from it are bit-equal. --check prints the largest difference between
+our logits and those of transformers' torch model, of the source and of the
+folder.
 """
 
 from .fields.accepted import Folder
@@ -26,7 +27,7 @@ def _parser() -> cli.Parser:
   add('--to', required=True, type=cli.value(Folder), help='folder to write')
   dtypes = ('float32', 'bfloat16', 'float16')
   add('--dtype', default='float32', choices=dtypes, help='of the parameters')
-  add('--overwrite', action='store_true', help='replace what --to has')
+  add('--overwrite', action='store_true', help='replace the folder --to')
   add('--check', action='store_true', help='compare the logits with torch')
   return parser
 
@@ -56,6 +57,8 @@ from hybrid_latent.formats.pretrained import (
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.attention import causal_mask, positions
+
+from .training.torch_model import torch_model
 
 PROMPT = 'Natalia sold 48 clips in April and half as many in May. In all, she'
 
@@ -93,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def unequal_tensors(model: Transformer, folder: Path) -> list[str]:
-  """Names of the tensors whose bits in `folder` are not the model's."""
+  """Names of the tensors whose bits in `folder` differ from those of the
+  model."""
   ours, theirs = tensors_of(model), folder_tensors(folder)
   bits = lambda tensor: tensor.read().tobytes()
   return sorted(ours.keys() ^ theirs.keys()) + [
@@ -133,22 +137,6 @@ def _torch_logits(path: Path, tokens: np.ndarray) -> np.ndarray:
   model = torch_model(path, 'float32', attn_implementation='eager')
   with torch.no_grad():
     return model(torch.from_numpy(tokens)).logits.numpy()
-
-
-def torch_model(path: Path, dtype: str, **options):
-  """What transformers builds from a folder or a GGUF file, with torch."""
-  import torch
-  from transformers import AutoModelForCausalLM
-
-  gguf = {'gguf_file': path.name} if path.is_file() else {}
-  return AutoModelForCausalLM.from_pretrained(
-    path.parent if gguf else path,
-    dtype=getattr(torch, dtype),
-    local_files_only=True,
-    trust_remote_code=False,
-    **gguf,
-    **options,
-  )
 
 
 if __name__ == '__main__':

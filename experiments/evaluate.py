@@ -1,4 +1,4 @@
-r"""What models say to the test prompts, in several ways and with few tokens.
+r"""Evaluates models on the test prompts, per mode and token budget.
 
     python -m experiments.evaluate --workdir=runs/table \
         --config=experiments/configs/lrt.py:MODEL,rl \
@@ -6,29 +6,31 @@ r"""What models say to the test prompts, in several ways and with few tokens.
         --config.evaluate.reasoners="('sft=FOLDER','sft+rl=FOLDER')" \
         --config.evaluate.models="('ShorterBetter=FOLDER',)"
 
-A line of the table is a subject, a way and a budget. The base config.model and
-config.evaluate.models, each NAME=FOLDER, are asked to think in words (the way
-`explicit`) and not to think (`neither`); what the latter read then, NoThinking
-or the empty thinking of Qwen3, is config.rollout.closing.neither. Reasoners of
-the base are asked in the way `latent`.
+A row of the table is a subject, a way and a budget. The subjects config.model
+(`base`) and config.evaluate.models, each NAME=FOLDER, are evaluated with chain
+of thought (the way `explicit`) and without thinking (`neither`); the text that
+then closes the thinking in the prompt, that of NoThinking or the empty thinking
+of Qwen3, is config.rollout.closing.neither. Reasoners of the base model are
+evaluated in the way `latent`.
 
-A budget is all that a completion may have of decoded tokens, prompt and latents
-not counted, and the only limit. It is forced as in s1 (arXiv 2501.19393) and in
-Latent Reasoning Tuning (ICLR 2026): where config.evaluate.reserved tokens are
-left, config.rollout.closing.cut or .late ask for the answer. `forced` is the
-share of completions where that was so; where a model stops in the midst of its
-thinking, it is asked likewise.
+A budget is the number of tokens that a completion may have, prompt and latents
+not counted, and the only limit. It is enforced as in s1 (arXiv 2501.19393) and
+in Latent Reasoning Tuning (ICLR 2026): when config.evaluate.reserved tokens are
+left, config.rollout.closing.cut or .late is forced, after which the answer
+follows. `forced` is the share of completions with such a forced text; it is
+also forced where a model ends its completion within its thinking.
 
-accuracy is the mean of the reward `accuracy` (without one of that name, of all
-rewards) over config.eval.samples completions of each of config.eval.prompts
-prompts, its standard error is that over prompts, and pass@k the share of
-prompts with a right one among k, all over what was graded. judged and ungraded
-count completions, too_long prompts that were not asked; of_all is the accuracy
-with all of these as wrong. seconds are those of a completion, of all that
-reading and writing took in batches of config.rollout.prompts * group; compiling
-is not counted. latents are those of a prompt; for cosine see latent_cosine.py.
+accuracy is the mean of the reward `accuracy` (without one of that name, of the
+total reward) over config.eval.samples completions of each of
+config.eval.prompts prompts; its standard error is over prompts; pass@k is the
+share of prompts with a correct completion among k. All three are over graded
+completions. judged and ungraded count completions, too_long counts prompts that
+were left out; of_all is the accuracy with all of these counted as wrong.
+seconds is the time per completion of prefill and decoding in batches of
+config.rollout.prompts * group rows, without compilation. latents is the number
+of latents per prompt; for cosine see training/latent_similarity.py.
 
-Writes WORKDIR/table.jsonl, line by line, and table.md. The same command goes on
+Writes WORKDIR/table.jsonl, row by row, and table.md. The same command resumes
 after a stop; subjects, ways and budgets may be added.
 """
 
@@ -48,242 +50,222 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from jaxtyping import Bool, Float, Int
 
-from hybrid_latent import cluster, metrics, sharding
+from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.types import Stop, Trajectory
+from hybrid_latent.types import Stop
 
-from .fields.check import check as check_config
-from .report.tables import markdown
-from .training import policies, resumable_shards
+from .fields.check import check
+from .report.tables import markdown_table
 from .training.cli import Config
-from .training.dataset_sampling import decisive, speaker
-from .training.latent_similarity import latent_figures
-from .training.policies import feedback_of, prompt_ids, rollout_mesh
+from .training.dataset_sampling import decoding_actor, sampling_fields
+from .training.evaluation import Evaluation, forced_rows, table_metrics
+from .training.latent_similarity import latent_metrics
+from .training.policies import (
+  feedback_of,
+  problems_of,
+  prompt_ids,
+  rollout_mesh,
+)
+from .training.resumable_shards import (
+  config_fields,
+  print_once,
+  read_lines,
+  validate_job,
+  write_lines,
+)
 from .training.sampler import Sampler, speech, tests_of
 
-# Of a model that reads no latents.
-PLAIN = dict(function='discrete:discrete', kwargs={}, parameters='', initial={})
+# The feedback of a model that reads no latents.
+DISCRETE = dict(
+  function='discrete:discrete', kwargs={}, parameters='', initial={}
+)
 
 
-class Line(NamedTuple):
-  """Of the table: who is asked, in which way, and may say how much."""
+class Row(NamedTuple):
+  """What a row of the table evaluates; the fields are its first columns."""
 
   subject: str
   source: str  # the folder of a model or of a reasoner
-  way: str
+  way: str  # the mode
   budget: int  # tokens
 
 
-class Said(NamedTuple):
-  """Completions of all test prompts."""
-
-  lengths: Int[np.ndarray, 'b']
-  forced: Bool[np.ndarray, 'b']  # the model was asked for the answer
-  right: Float[np.ndarray, 'u samples']
-  seconds: float  # that they took
-  too_long: int  # prompts that were not asked
-
-
 def evaluate(config: Config, workdir: str) -> list[dict]:
-  """Runs `config` in `workdir`. Returns the lines that it asks for."""
-  folder = epath.Path(workdir)
-  path, lines, made = folder / 'table.jsonl', lines_of(config), {}
-  begin = check(config, folder)
+  """Runs `config` in `workdir`. Returns the rows of the table."""
+  folder, done = epath.Path(workdir), {}
+  path = folder / 'table.jsonl'
+  rows = table_rows(config.evaluate, config.model.source)
+  record = validate(config, folder)
   if path.exists():
-    for row in map(json.loads, resumable_shards.lines([path])):
-      made[Line(*[row[name] for name in Line._fields])] = row
-  missing, turns = [x for x in lines if x not in made], itertools.count()
+    for fields in map(json.loads, read_lines([path])):
+      done[Row(*[fields[name] for name in Row._fields])] = fields
+  missing, turns = [row for row in rows if row not in done], itertools.count()
 
-  def look():
+  def check_preemption():
     if cluster.told_to_end(next(turns)):
-      raise cluster.Preempted(len(made), workdir)
+      raise cluster.Preempted(len(done), workdir)
 
   if missing:
     with Grader(config.rewards.to_dict(), **config.grader) as grader:
-      for _, some in itertools.groupby(missing, key=lambda line: line[:3]):
-        for line, found in measured(config, [*some], grader, look):
-          made[line] = line._asdict() | found
-          begin()
-          resumable_shards.write(
-            path, (f'{json.dumps(row)}\n' for row in made.values())
+      # Rows that differ in the budget alone share their programs.
+      for _, some in itertools.groupby(missing, key=lambda row: row[:3]):
+        for row, figures in evaluate_rows(
+          config, [*some], grader, check_preemption
+        ):
+          done[row] = row._asdict() | figures
+          record()
+          write_lines(
+            path, (f'{json.dumps(fields)}\n' for fields in done.values())
           )
-          resumable_shards.say(json.dumps(made[line]))
-  table = [made[line] for line in lines]
-  shown = markdown(
+          print_once(json.dumps(done[row]))
+  table = [done[row] for row in rows]
+  shown = markdown_table(
     [{k: v for k, v in row.items() if k != 'source'} for row in table]
   )
-  begin()
-  resumable_shards.write(folder / 'table.md', [shown + '\n'])
-  resumable_shards.say(f'{shown}\nwrote {folder}/table.md and table.jsonl')
+  record()
+  write_lines(folder / 'table.md', [shown + '\n'])
+  print_once(f'{shown}\nwrote {folder}/table.md and table.jsonl')
   return table
 
 
-def lines_of(config: Config) -> list[Line]:
-  """The lines that a config asks for, those of one program together."""
-  how = config.evaluate
-  models = {'base': config.model.source} | folders(config, 'models')
-  worded = [way for way in how.ways if way != 'latent']
-  asked = [(*model, way) for model in models.items() for way in worded]
-  if 'latent' in how.ways:
-    reasoners = folders(config, 'reasoners')
-    asked += [(*reasoner, 'latent') for reasoner in reasoners.items()]
-  if not asked or not how.budgets:
+def table_rows(evaluate: Config, base: str) -> list[Row]:
+  """The rows of `config.evaluate`, with the model `base` among the subjects;
+  rows that share a program are adjacent."""
+  models = {'base': base} | named_folders('models', evaluate.models)
+  modes = [way for way in evaluate.ways if way != 'latent']
+  subjects = [(*model, way) for model in models.items() for way in modes]
+  if 'latent' in evaluate.ways:
+    reasoners = named_folders('reasoners', evaluate.reasoners)
+    subjects += [(*reasoner, 'latent') for reasoner in reasoners.items()]
+  if not subjects or not evaluate.budgets:
     raise ValueError(
-      f'config.evaluate: ways={how.ways}, reasoners={how.reasoners}, '
-      f'budgets={how.budgets}: write a way and a budget; latent needs a '
+      f'config.evaluate: ways={evaluate.ways}, reasoners={evaluate.reasoners}, '
+      f'budgets={evaluate.budgets}: write a way and a budget; latent needs a '
       'reasoner'
     )
-  return [Line(*some, budget) for some in asked for budget in how.budgets]
+  return [Row(*x, budget) for x in subjects for budget in evaluate.budgets]
 
 
-def folders(config: Config, field: str) -> dict[str, str]:
-  """Those that a field of config.evaluate lists, by their names."""
-  found: dict[str, str] = {}
-  for text in config.evaluate[field]:
+def named_folders(field: str, texts: Sequence[str]) -> dict[str, str]:
+  """Name -> folder, of the 'NAME=FOLDER' that a field of config.evaluate
+  has."""
+  folders: dict[str, str] = {}
+  for text in texts:
     name, _, folder = text.partition('=')
-    if not name or not folder or name in ('base', *found):
+    if not name or not folder or name in ('base', *folders):
       raise ValueError(
         f'config.evaluate.{field} has {text!r}: write NAME=FOLDER, with a name '
-        f'that is not one of {["base", *found]}'
+        f'that is not one of {["base", *folders]}'
       )
-    found[name] = folder
-  return found
+    folders[name] = folder
+  return folders
 
 
-def check(config: Config, folder: epath.Path) -> Callable[[], None]:
-  """What writes down what all lines depend on. ValueError, at once, for
-  settings that cannot be, and where the folder has a table of something
-  else."""
-  check_config(config, 'evaluate', jax.process_count())
+def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
+  """Returns what records the settings that all rows depend on
+  (`resumable_shards.validate_job`). ValueError, at once, for settings that
+  cannot be, and where the folder has a table of other settings."""
+  check(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
-  fields = resumable_shards.settings(config, *counts)
-  job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  rows = policies.problems_of(config.data)(split=config.data.test)
-  return resumable_shards.same_job(
-    config, folder / 'evaluate.json', job, rows, 'a table'
-  )
+  fields = config_fields(config, *counts)
+  job = sampling_fields(fields, *counts, 'eval.sampling', 'evaluate.reserved')
+  rows = problems_of(config.data)(split=config.data.test)
+  return validate_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
-def measured(
+def evaluate_rows(
   config: Config,
-  lines: Sequence[Line],
+  rows: Sequence[Row],
   grader: Grader,
-  look: Callable[[], None],
-) -> Iterator[tuple[Line, dict[str, float]]]:
-  """Figures of lines that differ in their budgets, which one program writes;
-  `look` is called before each batch."""
-  config, samples = asking(config, lines[0]), config.eval.samples
+  check_preemption: Callable[[], None],
+) -> Iterator[tuple[Row, dict[str, float]]]:
+  """The figures of rows that differ in their budgets alone, by one program;
+  `check_preemption` is called before each batch."""
+  config, samples = config_of_row(config, rows[0]), config.eval.samples
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor, feedback = speaker(config, mesh), feedback_of(config.feedback)
+  actor = decoding_actor(config, mesh)
+  feedback = feedback_of(config.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  tests = trimmed(tests_of(config, encode, int(actor.stop.pad)), config)
+  batches, width = trim_padding(tests_of(config, encode, int(actor.stop.pad)))
+  config.rollout.prompt_length = width
   sampler = Sampler(config, mesh, actor, *speech(config, feedback), grader)
-  how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
+  sampling_params = sampling(
+    **{**config.rollout.sampling, **config.eval.sampling}
+  )
   *_, key = jax.random.split(jax.random.key(config.seed), 3)
 
-  def said(batches: Sequence[dict], stop: Stop) -> Said:
+  def run(batches: Sequence[dict], stop: Stop) -> Evaluation:
     found, seconds = [], 0.0
     for batch in batches:
-      look()
+      check_preemption()
       start = perf_counter()
       prompt, ready = sampler.read(actor.policy, batch)
-      out = sampler.sample(actor.policy, prompt, ready, key, how, samples, stop)
+      out = sampler.sample(
+        actor.policy, prompt, ready, key, sampling_params, samples, stop
+      )
       jax.block_until_ready(out)
       seconds += perf_counter() - start
       rolled = sampler.rolled(prompt, out, batch['rows'])
       valid = np.repeat(batch['valid'], samples)
-      asked = forced(rolled.out, stop, lines[0].way == 'explicit')
-      found.append((rolled.out.lengths, asked, valid, rolled.grades))
+      forced = forced_rows(rolled.out, stop, rows[0].way == 'explicit')
+      found.append((rolled.out.lengths, forced, valid, rolled.grades))
     found = [(*columns, grades()) for *columns, grades in found]
-    lengths, asked, valid, grades = cluster.all_rows(
+    lengths, forced, valid, grades = cluster.all_rows(
       jax.tree.map(lambda *some: np.concatenate(some), *found)
     )
     reward = total(grades, grader.weights, samples)
-    value = grades.get('accuracy', reward)[valid]
-    right = value.astype(float).reshape(-1, samples)
+    correct = grades.get('accuracy', reward)[valid]
+    correct = correct.astype(float).reshape(-1, samples)
     too_long = batches[0]['too_long']
-    return Said(lengths[valid], asked[valid], right, seconds, too_long)
+    return Evaluation(lengths[valid], forced[valid], correct, seconds, too_long)
 
-  of_latents = {'latents': 0}
+  latents = {'latents': 0}
   if feedback.prefix:
-    of_latents = latent_figures(actor.policy, tests, mesh)
-  said(tests[:1], actor.stop._replace(limit=jnp.int32(1)))  # compiles
-  for line in lines:
-    budget = jnp.int32(line.budget)
-    free = budget - config.rollout.reserved
-    found = figures(said(tests, actor.stop._replace(limit=budget, budget=free)))
-    both = found['tokens'] + of_latents['latents']
-    yield line, found | of_latents | {'tokens_with_latents': both}
+    latents = latent_metrics(actor.policy, batches, mesh)
+  # Limits are traced: one token compiles the program of every budget.
+  run(batches[:1], actor.stop._replace(limit=jnp.int32(1)))
+  for row in rows:
+    limit = jnp.int32(row.budget)
+    budget = limit - config.rollout.reserved
+    evaluation = run(batches, actor.stop._replace(limit=limit, budget=budget))
+    figures = table_metrics(evaluation)
+    both = figures['tokens'] + latents['latents']
+    yield row, figures | latents | {'tokens_with_latents': both}
 
 
-def asking(config: Config, line: Line) -> Config:
-  """The config of the one that a line asks, without other limits."""
-  config, how = config.copy_and_resolve_references(), config.evaluate
+def config_of_row(config: Config, row: Row) -> Config:
+  """The config that evaluates a row's subject in its way, without limits other
+  than the budget."""
+  config, evaluate = config.copy_and_resolve_references(), config.evaluate
   config.steps = 0  # nothing is trained
   config.rollout.update(thinking=0, answer=0, buckets=1)
   config.rollout.update(
-    mode=line.way, max_tokens=max(how.budgets), reserved=how.reserved
+    mode=row.way,
+    max_tokens=max(evaluate.budgets),
+    reserved=evaluate.reserved,
   )
-  if line.way == 'neither':
+  if row.way == 'neither':
     config.data.prefill += config.rollout.closing.neither
-  if line.way == 'latent':
-    config.feedback.initial.source = line.source
+  if row.way == 'latent':
+    config.feedback.initial.source = row.source
     return config
-  config.model.source = line.source
+  config.model.source = row.source
   if feedback_of(config.feedback).prefix:
     with config.unlocked():
-      config.feedback = PLAIN
+      config.feedback = DISCRETE
   return config
 
 
-def trimmed(tests: list[dict], config: Config) -> list[dict]:
-  """Batches without the padding that all rows have; the config says how long
-  the prompts still are."""
-  longest = max(batch['mask'].sum(-1).max() for batch in tests)
-  width = config.rollout.prompt_length = sharding.over_hosts(np.max, longest)
+def trim_padding(batches: list[dict]) -> tuple[list[dict], int]:
+  """Batches without the padding that all rows of all hosts have, and the prompt
+  length that is left."""
+  longest = max(batch['mask'].sum(-1).max() for batch in batches)
+  width = sharding.over_hosts(np.max, longest)
   cut = lambda batch: {name: batch[name][:, -width:]
                        for name in ('tokens', 'mask')}  # fmt: skip
-  return [batch | cut(batch) for batch in tests]
-
-
-def forced(out: Trajectory, stop: Stop, thinks: bool) -> Bool[np.ndarray, 'b']:
-  """The rows where stop.closing was written for another reason than that a
-  thinking had ended by itself, or that there was none."""
-  end = out.thinking.sum(-1, keepdims=True)
-  at, written = (
-    np.arange(out.mask.shape[1]),
-    (np.asarray(stop.closing[0]) >= 0).sum(),
-  )
-  first = end + thinks  # after the delimiter's last token
-  ended = (at >= first) & (at < first + written)
-  return np.any(out.mask & ~out.free & (at >= end) & ~ended, axis=-1)
-
-
-def figures(said: Said) -> dict[str, float]:
-  """Of completions; those that could not be graded count nowhere in the
-  accuracy, and have a figure of their own."""
-  graded = said.right[~np.isnan(said.right).all(1)]
-  if not len(graded):
-    raise ValueError('config.rewards could not grade a single completion')
-  means, lengths = np.nanmean(graded, axis=1), said.lengths
-  (n,), (prompts, samples) = means.shape, said.right.shape
-  error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
-  more = metrics.evaluation_metrics(said.right, said.too_long)
-  more['too_long'] = said.too_long
-  found = {'prompts': prompts, 'accuracy': means.mean()}
-  found['standard_error'] = error
-  names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
-  found |= {name: more[name] for name in names if name in more}
-  found |= {
-    'tokens': lengths.mean(),
-    'forced': said.forced.mean(),
-    'seconds': said.seconds / len(lengths),
-    'tokens_per_second': lengths.sum() / said.seconds,
-  }
-  return {name: np.asarray(x).item() for name, x in found.items()}
+  return [batch | cut(batch) for batch in batches], width
 
 
 if __name__ == '__main__':

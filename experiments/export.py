@@ -1,9 +1,10 @@
-"""Writes a run's model as a Hugging Face folder, from any checkpoint it kept.
+"""Exports the model of a run, from any of its checkpoints, as a Hugging Face
+folder.
 
     python -m experiments.export --workdir=runs/hrpo --to=DIR [--step=N|best]
 
 Adapters are merged. The folder appears whole or not at all. The default is the
-newest step; `best` is that of the highest config.checkpoint.best.
+newest step; `best` is the step with the highest metric config.checkpoint.best.
 """
 
 from pathlib import Path
@@ -43,8 +44,8 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
-from .report.run_folders import about, module_of
-from .report.tables import rows_of
+from .report.run_folders import run_info
+from .report.tables import read_rows
 from .training.policies import exported
 from .training.saved import from_fields, relocated
 
@@ -56,51 +57,52 @@ def main() -> None:
   to = Path(flags.to)
   step = export(flags.workdir, flags.step, to)
   print(
-    f'wrote step {step} of {flags.workdir} to {to}, whose README.md says how '
-    f'it is read\n{evaluation(flags.workdir, to)}'
+    f'wrote step {step} of {flags.workdir} to {to}; its README.md shows how to '
+    f'load it\n{evaluation_command(flags.workdir, step, to)}'
   )
 
 
-def evaluation(workdir: str, model: Path) -> str:
-  """The command that measures an exported model as it was trained; '' where the
-  run has left no config."""
-  if not (program := about(workdir).get('command')):
+def evaluation_command(workdir: str, step: int, model: Path) -> str:
+  """The command that evaluates an exported model as it was trained; '' where
+  the run has no config.json."""
+  if not run_info(workdir):
     return ''
+  trainer = Checkpoints(f'{workdir}/checkpoints').notes(step)['trainer']
   words = [
-    *('python', '-m', module_of(program[0])),
-    f'--config=saved:{_anywhere(workdir)}/config.json',
+    *('python', '-m', f'{PACKAGE}.{trainer}'),
+    f'--config=saved:{_absolute(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.steps=0'),
     f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'
 
 
-def _figures(workdir: str, step: int) -> dict:
-  """The last that the run had measured at a step."""
+def _metrics_at(workdir: str, step: int) -> dict:
+  """The last value of each metric at a step."""
   found = {}
-  for row in rows_of(workdir, 'metrics'):
+  for row in read_rows(workdir, 'metrics'):
     if row['step'] < step + ('loss' not in row):
       found |= row
   return found
 
 
-def _anywhere(folder: str) -> str:
+def _absolute(folder: str) -> str:
   return folder if '://' in folder else str(Path(folder).resolve())
 
 
 def export(workdir: str, which: str, to: Path) -> int:
-  """Writes the folder `to`; the step that it is of. Only the trained arrays of
-  the checkpoint are read, and the rest of the model whence the run had it."""
+  """Writes the folder `to` and returns the step. The trained arrays are read
+  from the checkpoint, the rest of the model from config.model."""
   _check_folders(workdir, to)
   folder = f'{workdir}/checkpoints'
   if not (kept := Checkpoints(folder).steps):
     raise ValueError(f'--workdir: {workdir} has no checkpoints')
-  # One that is asked for may be whole where the newest is not.
-  asked = which in map(str, kept)
-  newest = int(which) if asked else Checkpoints(folder).latest or 0
+  # A step given by number may be whole where the newest is not.
+  is_step = which in map(str, kept)
+  newest = int(which) if is_step else Checkpoints(folder).latest or 0
   notes = Checkpoints(folder).notes(newest)
   config = from_fields(json.loads(notes['config']))
-  config = relocated(config, about(workdir))
+  config = relocated(config, run_info(workdir))
   best = config.checkpoint.get('best', '')
   with closing(Checkpoints(folder, best=best)) as checkpoints:
     named = {'latest': newest} | ({'best': checkpoints.best} if best else {})
@@ -109,11 +111,13 @@ def export(workdir: str, which: str, to: Path) -> int:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
     trainer = importlib.import_module(f'{PACKAGE}.{notes["trainer"]}')
     actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
-    saved = checkpoints.names(step)  # of a tuple that begins with what learned
+    saved = checkpoints.names(
+      step
+    )  # of a tuple; element 0 has the trained arrays
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
   exported(
-    actor, combine(trained, rest), to, config, step, _figures(workdir, step)
+    actor, combine(trained, rest), to, config, step, _metrics_at(workdir, step)
   )
   return step
 

@@ -3,10 +3,10 @@ r"""A small Qwen3-shaped model with random weights, and the tokenizer of a task.
     python -m experiments.new_model --to=runs/start \
         --tokenizer=prosqa:tokenizer [--seed=0] [--width=96] [--layers=3] ...
 
-Writes a Hugging Face folder, which is a MODEL for any config and has to be new.
-The tokenizer is a function of hybrid_latent/data, arithmetic:tokenizer,
-arithmetic:thinking_tokenizer or prosqa:tokenizer, or of a module of your own;
-there are as many embeddings as it has tokens, rounded up.
+Writes a Hugging Face folder, which must not exist; it can be the MODEL of any
+config. The tokenizer is made by a function of hybrid_latent/data,
+arithmetic:tokenizer, arithmetic:thinking_tokenizer or prosqa:tokenizer, or of a
+module of your own; the vocabulary is its size rounded up to a multiple of 64.
 """
 
 from pathlib import Path
@@ -78,20 +78,20 @@ SMALL = TransformerConfig(
 
 @cli.report_errors()
 def main() -> None:
-  """Writes the folder."""
+  """The command; see the top of this file."""
   flags = _parser().parse_args()
   _check_folder(Path(flags.to))
   logging.set_verbosity(logging.WARNING)
   tokenizer: Any = named(flags.tokenizer, 'hybrid_latent.data')()
   if not hasattr(tokenizer, 'eos_token_id'):
     raise ValueError(
-      f'--tokenizer={flags.tokenizer} makes {tokenizer!r:.60}: write a '
-      'function that makes a tokenizer, such as arithmetic:tokenizer'
+      f'--tokenizer={flags.tokenizer} returns {tokenizer!r:.60}: write a '
+      'function that returns a tokenizer, such as arithmetic:tokenizer'
     )
   sizes = {name: getattr(flags, name) for name in SIZES}
   vocab = -(-len(tokenizer) // 64) * 64
   config = replace(SMALL, vocab=vocab, **sizes)
-  from_huggingface(to_huggingface(config))  # which checks it
+  from_huggingface(to_huggingface(config))  # checks the sizes
   new_model(Path(flags.to), tokenizer, config, flags.seed)
   print(
     f'wrote {flags.to}: {config.layers} layers of random weights and '
@@ -105,7 +105,7 @@ def new_model(
   config: TransformerConfig = SMALL,
   seed: int = 0,
 ) -> Path:
-  """A Hugging Face folder with random weights and a tokenizer."""
+  """Writes a Hugging Face folder with random weights and a tokenizer."""
   model = Transformer(config, jax.random.key(seed))
   ends = {'eos_token_id': tokenizer.eos_token_id}
   with new_folder(folder, overwrite=True) as draft:

@@ -1,22 +1,24 @@
-r"""Answers questions, each in the way that it asks for.
+r"""Answers questions from a file, each in the mode that it names.
 
     python -m experiments.serve --requests=FILE.jsonl --out=FILE.jsonl \
         --config=experiments/configs/lrt.py:MODEL,rl \
         --config.feedback.initial.source=runs/lrt_rl/reasoner
 
-A request is a line {"question": ..., "mode": ...}. Asked in the mode `explicit`
-a model thinks in words before it answers; in `latent` it reads the latents of
-config.feedback instead; in `neither` its prompt ends with the text
+A request is a line {"question": ..., "mode": ...}. In the mode `explicit` the
+model writes a chain of thought before its answer; in `latent` it reads the
+latents of config.feedback instead; in `neither` its prompt ends with the text
 config.rollout.closing.neither, which closes the thinking (NoThinking, arXiv
-2504.09858). A request without a mode has that of config.rollout.mode; where it
-is '', too, latent if config.feedback makes latents, else explicit. Requests of
-all modes are decoded together.
+2504.09858). The default mode is config.rollout.mode; where that is '', it is
+latent if config.feedback makes latents, else explicit. Requests of all modes
+are decoded in the same batches.
 
-Writes an answer a line in the order of the requests, whole or not at all:
-question, mode, reasoning (the words before config.rollout.delimiter), response
-and tokens, the number of all that were decoded. They are drawn as in an
+Writes one answer per line in the order of the requests, the file whole or not
+at all: question, mode, reasoning (the text before config.rollout.delimiter),
+response and tokens, the number of decoded tokens. Sampling is that of an
 evaluation (config.eval.sampling), by config.seed and the number of the line.
 """
+
+from functools import partial
 
 from .fields.accepted import Folder
 from .training import cli
@@ -24,13 +26,9 @@ from .training import cli
 
 def _parser() -> cli.Parser:
   parser = cli.config_parser('serve', __doc__, workdir=False)
-  for name, what in ('requests', 'to read'), ('out', 'to write'):
-    parser.add_argument(
-      f'--{name}',
-      required=True,
-      type=cli.value(Folder),
-      help=f'FILE.jsonl {what}',
-    )
+  add = partial(parser.add_argument, required=True, type=cli.value(Folder))
+  add('--requests', help='FILE.jsonl to read')
+  add('--out', help='FILE.jsonl to write')
   return parser
 
 
@@ -39,7 +37,6 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,17 +51,20 @@ from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.formats.files import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
-from .generate import check_delimiter, split
-from .training import resumable_shards
 from .training.cli import Config
 from .training.compilation_cache import keep_compiled
-from .training.dataset_sampling import speaker
+from .training.dataset_sampling import (
+  check_delimiter,
+  decoding_actor,
+  split_thinking,
+)
 from .training.policies import (
   Subject,
   feedback_of,
   prompt_ids,
   rollout_mesh,
 )
+from .training.resumable_shards import write_lines
 from .training.sampler import Sampler, mode_of, speech
 
 FIELDS = 'question', 'mode'
@@ -75,17 +75,17 @@ class RequestError(ValueError):
 
 
 class Server(NamedTuple):
-  """A model that is ready to answer; what it has compiled stays with it."""
+  """A loaded model; its compiled programs serve all calls of `answers`."""
 
   config: Config
   actor: Subject
   sampler: Sampler
-  encoders: dict[str, Encode]  # by the modes that there are
-  default: str  # the mode of a request that has none
+  encoders: dict[str, Encode]  # mode -> row to prompt ids
+  default_mode: str  # of a request without one
 
 
-def server(config: Config) -> Server:
-  """Of config.model, with the latents of config.feedback if it has some."""
+def load_server(config: Config) -> Server:
+  """Loads config.model, and the reasoner of config.feedback if it has one."""
   mode_of(config.rollout.mode)
   feedback = feedback_of(config.feedback)
   if feedback.prefix and not config.feedback.initial.get('source'):
@@ -94,112 +94,132 @@ def server(config: Config) -> Server:
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor = speaker(config, mesh)
-  check_delimiter(config.rollout.delimiter, actor)
-  nobody: Any = None  # grades what is said
+  actor = decoding_actor(config, mesh)
+  check_delimiter(config.rollout.delimiter, actor.stop, actor.tokenizer)
+  no_grader: Any = None
   return Server(
     config,
     actor,
-    Sampler(config, mesh, actor, *speech(config, feedback), nobody),
-    encoders(config, actor.tokenizer),
+    Sampler(config, mesh, actor, *speech(config, feedback), no_grader),
+    encoders(
+      config.data,
+      config.rollout.closing.neither,
+      actor.tokenizer,
+      latents=feedback.prefix is not None,
+    ),
     config.rollout.mode or ('latent' if feedback.prefix else 'explicit'),
   )
 
 
-def encoders(config: Config, tokenizer: Any) -> dict[str, Encode]:
-  """The modes that a prompt can be answered in, and what makes its ids. All end
-  where the thinking begins, as config.data has it, but those of `neither`."""
-  closing = config.rollout.closing.neither
-  data = {'explicit': config.data}
-  if feedback_of(config.feedback).prefix:
-    data['latent'] = config.data
-  if closing:
-    data['neither'] = config.data.copy_and_resolve_references()
-    data['neither'].prefill += closing
-  return {mode: partial(prompt_ids, tokenizer, x) for mode, x in data.items()}
+def encoders(
+  data: Config, no_thinking: str, tokenizer: Any, *, latents: bool
+) -> dict[str, Encode]:
+  """Mode -> what encodes a prompt, for the modes that a request may name.
+
+  Args:
+    data: config.data; its prompts end where the thinking begins.
+    no_thinking: the text that closes the thinking in a prompt of the mode
+      `neither`; without one there is no such mode.
+    tokenizer: the model's.
+    latents: whether the model reads latents, in the mode `latent`.
+  """
+  prompts = {'explicit': data}
+  if latents:
+    prompts['latent'] = data
+  if no_thinking:
+    prompts['neither'] = data.copy_and_resolve_references()
+    prompts['neither'].prefill += no_thinking
+  return {
+    mode: partial(prompt_ids, tokenizer, x) for mode, x in prompts.items()
+  }
 
 
 def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
-  """The answer to each request, as a line of the file has it. RequestError,
-  before anything is answered, for one that cannot be: 'line 1' is the first.
-  """
-  rows = [checked(server, i, request) for i, request in enumerate(requests, 1)]
+  """The answers to requests, each with the fields of a line of the file.
+  RequestError, before anything is decoded, for a request that is not accepted;
+  the first is 'line 1'."""
+  rows = [
+    validate_request(server, i, request)
+    for i, request in enumerate(requests, 1)
+  ]
   if not rows:
     return []
   config, actor, sampler, *_ = server
   rollout, found = config.rollout, []
-  how = sampling(**{**rollout.sampling, **config.eval.sampling})
+  sampling_params = sampling(**{**rollout.sampling, **config.eval.sampling})
   key = jax.random.key(config.seed)
-  # A power of two, so that many calls need a handful of programs.
-  few = 1 << (len(rows) - 1).bit_length()
+  # A power of two, so that calls of any size share a handful of programs.
+  padded = 1 << (len(rows) - 1).bit_length()
   for batch in eval_batches(
     rows,
     itemgetter('ids'),
-    batch=min(rollout.prompts * rollout.group, few),
+    batch=min(rollout.prompts * rollout.group, padded),
     length=rollout.prompt_length,
     pad=int(actor.stop.pad),
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
     prompt, ready = sampler.read(actor.policy, batch)
-    out = sampler.sample(actor.policy, prompt, ready, key, how, 1)
+    out = sampler.sample(actor.policy, prompt, ready, key, sampling_params, 1)
     out = sharding.to_host((out.tokens, out.mask, out.thinking))
     found += [
-      answer(server, row, tokens[mask].tolist(), int(thinking.sum()))
+      answer_fields(server, row, tokens[mask].tolist(), int(thinking.sum()))
       for row, tokens, mask, thinking in zip(batch['rows'], *out, strict=True)
     ]
-  return found[: len(rows)]  # the last batch may have been filled up
+  return found[: len(rows)]  # without the rows that fill up the last batch
 
 
-def checked(server: Server, line: int, request: Mapping) -> dict:
+def validate_request(server: Server, line: int, request: Mapping) -> dict:
   """The request with its mode and the ids of its prompt."""
 
-  def refused(what: str, accepted: str) -> RequestError:
+  def error(what: str, accepted: str) -> RequestError:
     return RequestError(f'line {line}: {what}: accepted is {accepted}')
 
   if not isinstance(request, Mapping):
-    raise refused(f'{request!r:.80}', 'an object with a question and a mode')
+    raise error(f'{request!r:.80}', 'an object with a question and a mode')
   for field in request:
     if field not in FIELDS:
-      raise refused(f'field {field!r:.80}', f'one of {[*FIELDS]}')
+      raise error(f'field {field!r:.80}', f'one of {[*FIELDS]}')
   if 'question' not in request:
-    raise refused('no field question', 'an object that has one')
-  question, mode = request['question'], request.get('mode', server.default)
+    raise error('no field question', 'an object that has one')
+  question, mode = request['question'], request.get('mode', server.default_mode)
   if not isinstance(question, str) or not question.strip():
-    raise refused(f'question = {question!r:.80}', 'a text that is not empty')
+    raise error(f'question = {question!r:.80}', 'a text that is not empty')
   if not _is_unicode(question):
-    raise refused(f'question = {question!r:.80}', 'text without surrogates')
+    raise error(f'question = {question!r:.80}', 'text without surrogates')
   if mode not in [*server.encoders]:
-    raise refused(
+    raise error(
       f'mode = {mode!r:.80}',
       f'one of {[*server.encoders]}; latent needs latents in config.feedback, '
       'and neither a text in config.rollout.closing.neither',
     )
   ids = server.encoders[mode]({'question': question})
-  most = server.config.rollout.prompt_length
-  if len(ids) > most:
-    raise refused(
+  max_length = server.config.rollout.prompt_length
+  if len(ids) > max_length:
+    raise error(
       f'question = {question!r:.80} has a prompt of {len(ids)} tokens',
-      f'one of at most config.rollout.prompt_length={most}',
+      f'one of at most config.rollout.prompt_length={max_length}',
     )
   return {'question': question, 'mode': mode, 'ids': ids}
 
 
 def _is_unicode(text: str) -> bool:
-  """JSON can spell halves of characters, which no tokenizer reads."""
+  """JSON can escape halves of surrogate pairs, which no tokenizer accepts."""
   return not any('\ud800' <= character <= '\udfff' for character in text)
 
 
-def answer(
+def answer_fields(
   server: Server, row: Mapping, tokens: list[int], thinking: int
 ) -> dict:
-  """A line of the file, from the tokens of a row and how many of them think."""
+  """The fields of an answer, from its decoded tokens, the first `thinking` of
+  which are the thinking."""
   delimiter = server.config.rollout.delimiter
   tokenizer: Any = server.actor.tokenizer
   decode = partial(tokenizer.decode, skip_special_tokens=True)
   reasoning, response = '', decode(tokens)
   if row['mode'] == 'explicit':
-    reasoning, response, _ = split(tokens, thinking, delimiter, decode)
-    # A thinking that was cut is followed by what was written then.
+    reasoning, response, _ = split_thinking(tokens, thinking, delimiter, decode)
+    # After a thinking that a limit ended, the response begins with the text
+    # that was forced there.
     response = response.lstrip().removeprefix(delimiter)
   return {
     'question': row['question'],
@@ -211,7 +231,7 @@ def answer(
 
 
 def read_requests(path: Path) -> list[Any]:
-  """What the lines of a file say. RequestError for one that is not JSON."""
+  """The requests of a file. RequestError for a line that is not JSON."""
   found = []
   for number, line in enumerate(path.read_bytes().splitlines(), 1):
     try:
@@ -226,17 +246,17 @@ def read_requests(path: Path) -> list[Any]:
 
 @cli.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
-  """The command."""
+  """The command; see the top of this file."""
   config, flags = cli.parse(_parser(), argv)
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
   requests = read_requests(Path(flags.requests))
   try:
-    found = answers(server(config), requests)
+    found = answers(load_server(config), requests)
   except RequestError as error:
     raise RequestError(f'{flags.requests}, {error}') from None
   lines = (json.dumps(x, ensure_ascii=False) + '\n' for x in found)
-  count = resumable_shards.write(epath.Path(flags.out), lines)
+  count = write_lines(epath.Path(flags.out), lines)
   print(f'wrote {count} answers to {flags.out}')
 
 

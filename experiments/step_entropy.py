@@ -1,18 +1,18 @@
-r"""How sure a model is of each step of a corpus: before HyRea's cold start.
+r"""Measures the entropy of each step of a corpus, for HyRea's cold start.
 
     python -m experiments.step_entropy --workdir=runs/steps \
         --config=experiments/configs/hyrea_sft_math.py:MODEL
 
-The cold start puts latents in the place of the steps of lowest entropy, and the
-paper does not say how that is measured. Here it is the mean over the step's
-tokens (or config.entropy.measure: sum, max) of the entropy, in nats, of the
-whole distribution that the model has before each of them, given the prompt and
-the solution so far. The model is the one of the config without new tokens.
+The cold start replaces the steps of lowest entropy by latents, and the paper
+does not define that entropy. Here it is the mean over the step's tokens (or
+config.entropy.measure: sum, max) of the entropy, in nats, of the model's
+distribution of each of them, given the prompt and the solution so far. The
+model is that of the config without new tokens.
 
-Writes WORKDIR/steps.jsonl, to be read as the task `steps`: a row a line in the
-order of the data, those of more than config.length tokens left out. And
-WORKDIR/examples.txt: what becomes of the first rows. The same command goes on
-after a stop and computes no finished part again.
+Writes WORKDIR/steps.jsonl, a file of the task `steps`: one row per line in the
+order of the data, without rows of more than config.length tokens. And
+WORKDIR/examples.txt: the first rows with their entropies and stages. The same
+command resumes after a stop and computes no finished part again.
 """
 
 from .training import cli
@@ -24,7 +24,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice, pairwise
-from textwrap import indent
 from typing import Any, NamedTuple
 
 import jax
@@ -38,57 +37,67 @@ from hybrid_latent.curricula.steps import worked
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
-from .training import resumable_shards
 from .training.cli import Config
+from .training.entropy_examples import examples
 from .training.next_command import next_command
 from .training.policies import loaded, problems_of, prompt_ids
+from .training.resumable_shards import (
+  config_fields,
+  existing,
+  print_once,
+  read_lines,
+  shard_paths,
+  shard_ranges,
+  validate_job,
+  write_lines,
+)
 
-# Of the entropies of a step's tokens; one without tokens has 0.
+# The entropy of a step from those of its tokens; 0 where it has none.
 MEASURES: dict[str, Callable] = {
   'mean': lambda x: np.sum(x) / max(len(x), 1),
   'sum': np.sum,
   'max': partial(np.max, initial=0),
 }
-EXAMPLES = 10
 
 
 class Row(NamedTuple):
-  """A row of the corpus, and its prompt and steps as the model reads them. The
-  ending is not read: it comes after them."""
+  """A row of the corpus, with the ids of its prompt and steps. The ending comes
+  after them, so the model does not read it."""
 
   fields: dict[str, Any]  # question, steps, ending, answer
   ids: list[int]
   ends: list[int]  # in ids: of the prompt, then of each step
 
 
-def programs(config: Config, mesh: Mesh) -> Callable:
-  """(model, tokens [b t], mask [b t]) -> [b t], the entropy of what the model
-  expects after each position, in nats; on every device."""
+def entropy_program(chunk: int, mesh: Mesh) -> Callable:
+  """(model, tokens [b t], mask [b t]) -> [b t], the entropy of the model's
+  distribution after each position, in nats, replicated; `chunk` positions have
+  logits at a time."""
 
   @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
   def entropies(model, tokens, mask):
     x = model.embed(tokens)
     hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
-    scores = lambda part: token_scores(model.unembed(part[0]), part[1])
-    return over_chunks(scores, (hidden, tokens), config.chunk).entropy
+    scores = lambda xs: token_scores(model.unembed(xs[0]), xs[1])
+    return over_chunks(scores, (hidden, tokens), chunk).entropy
 
   return entropies
 
 
 def annotate(config: Config, workdir: str) -> str:
-  """Runs `config` in `workdir`, from its first part that is not there. Returns
+  """Runs `config` in `workdir`, from its first part that is missing. Returns
   the file of the rows with their entropies."""
-  # ------------------------------------------------- data, and what is there
+  # ---------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
   source = problems_of(config.data)(split=config.data.train)
   worked(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
-  begin = check(config, folder, source)
-  shares = resumable_shards.ranges(len(source), size)
-  files = resumable_shards.numbered(folder, len(shares))
-  over, *done = resumable_shards.there([folder / 'steps.jsonl', *files])
-  if over:
-    resumable_shards.say(f'cached: {folder}/steps.jsonl is complete')
+  record = validate(config, folder, source)
+  shards = shard_ranges(len(source), size)
+  files = shard_paths(folder, len(shards))
+  complete, *exist = existing([folder / 'steps.jsonl', *files])
+  if complete:
+    print_once(f'cached: {folder}/steps.jsonl is complete')
     return f'{workdir}/steps.jsonl'
 
   # ------------------------------------------------------------------- model
@@ -97,27 +106,29 @@ def annotate(config: Config, workdir: str) -> str:
   if 'eval' in base:
     base.eval.prompts = 0  # nothing is sampled
   model, tokenizer, *_ = loaded(base, mesh)
-  entropies = programs(config, mesh)
+  entropies = entropy_program(config.chunk, mesh)
   sizes = (
     len(row.ids)
-    for share in shares
-    for row in encoded([source[i] for i in share], tokenizer, config.data)
+    for shard in shards
+    for row in encode_rows([source[i] for i in shard], tokenizer, config.data)
   )
   check_lengths(sizes, config.length)
 
-  def begun(number):
-    """A part that the devices compute from now on."""
-    some = [source[i] for i in shares[number]]
-    rows = encoded(some, tokenizer, config.data)
+  def dispatch(number):
+    """Starts the computation of a part and does not wait for it."""
+    rows = [source[i] for i in shards[number]]
+    rows = encode_rows(rows, tokenizer, config.data)
     rows = [row for row in rows if len(row.ids) <= config.length]
     results = []
-    for places, *batch in batches(rows, config):
-      batch = (_placed(x, mesh) for x in batch)
+    for places, *batch in batches(
+      rows, config.batch, config.length, config.buckets
+    ):
+      batch = (_shard_rows(x, mesh) for x in batch)
       results.append((places, entropies(model, *batch)))
     return number, rows, results
 
-  def finish(number, rows, results):
-    """Waits for a part and writes it down."""
+  def write(number, rows, results):
+    """Waits for a part and writes it."""
     found = {}
     for places, columns in results:
       found |= zip(places, np.asarray(columns), strict=False)
@@ -125,58 +136,59 @@ def annotate(config: Config, workdir: str) -> str:
       json_line(row, found.get(i, np.zeros(0)), config.entropy.measure)
       for i, row in enumerate(rows)
     ]
-    begin()
-    resumable_shards.write(files[number], lines)
-    resumable_shards.say(f'part {number + 1} of {len(files)}: {len(rows)} rows')
+    record()
+    write_lines(files[number], lines)
+    print_once(f'part {number + 1} of {len(files)}: {len(rows)} rows')
 
   # -------------------------------------------------------------------- loop
-  todo, pending = [i for i, over in enumerate(done) if not over], None
+  missing, pending = [i for i, exists in enumerate(exist) if not exists], None
   with jax.set_mesh(mesh):
-    for turn, number in enumerate(todo):
-      told = cluster.told_to_end(turn)
-      following = None if told else begun(number)
-      if pending:  # written while the devices compute the next
-        finish(*pending)
-      if told:
+    for turn, number in enumerate(missing):
+      preempted = cluster.told_to_end(turn)
+      dispatched = None if preempted else dispatch(number)
+      if pending:  # the devices compute the next part while this one is written
+        write(*pending)
+      if preempted:
         raise cluster.Preempted(number, workdir)
-      pending = following
+      pending = dispatched
     if pending:
-      finish(*pending)
-  begin()
+      write(*pending)
+  record()
   if jax.process_index() == 0:
-    join(files, folder, tokenizer, config, len(source))
+    texts = examples(
+      files, tokenizer, config.curriculum.kwargs, config.entropy.shown
+    )
+    merge_shards(files, folder, texts, config.length, len(source))
     scored = f'--config.data.scored={folder}'
-    if command_line := next_command('step_entropy', 'sft', scored):
-      resumable_shards.say(f'to train on it:\n  {command_line}')
+    if command := next_command('step_entropy', 'sft', scored):
+      print_once(f'to train on it:\n  {command}')
   return f'{workdir}/steps.jsonl'
 
 
-def check(
+def validate(
   config: Config, folder: epath.Path, source: Sequence[dict]
 ) -> Callable[[], None]:
-  """What writes down what the entropies depend on. ValueError, at once, for
-  settings that cannot be, and where the folder has entropies of something
-  else."""
+  """Returns what records the settings that the entropies depend on
+  (`resumable_shards.validate_job`). ValueError, at once, for settings that
+  cannot be, and where the folder has entropies of other settings."""
   if config.entropy.measure not in MEASURES:
     raise ValueError(
       f'config.entropy.measure is {config.entropy.measure!r}: write one of '
       f'{[*MEASURES]}'
     )
-  fields = resumable_shards.settings(
+  fields = config_fields(
     config, 'buckets', 'entropy.rows_per_part', 'entropy.shown'
   )
   names = {'model.source', 'model.dtype', 'model.param_dtype', 'length',
            'entropy.measure', 'entropy.rows_per_part'}  # fmt: skip
   names |= {name for name in fields if name.startswith('data.')}
-  names -= {'data.test', 'data.scored'}  # which are not read here
+  names -= {'data.test', 'data.scored'}  # not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
-  return resumable_shards.same_job(
-    config, folder / 'entropy.json', new, source, 'entropies'
-  )
+  return validate_job(config, folder / 'entropy.json', new, source, 'entropies')
 
 
 def check_lengths(sizes: Iterable[int], length: int) -> None:
-  """ValueError where no row has at most `length` tokens; asks for `sizes` up to
+  """ValueError where no row has at most `length` tokens. Consumes `sizes` up to
   the first that has."""
   longer = []
   for size in sizes:
@@ -185,39 +197,41 @@ def check_lengths(sizes: Iterable[int], length: int) -> None:
     longer.append(size)
   raise ValueError(
     f'config.length is {length}, and each of the {len(longer)} rows is longer: '
-    f'write config.length={max(longer)}, which the longest has; the shortest '
-    f'has {min(longer)} tokens, data.system and the template among them'
+    f'write config.length={max(longer)}, the length of the longest row; the '
+    f'shortest has {min(longer)} tokens, data.system and the template included'
   )
 
 
-def encoded(some: Sequence[dict], tokenizer, data: Config) -> list[Row]:
-  """Rows as the model reads them. Each step is encoded by itself, as the
-  curriculum does it: no token belongs to two of them."""
-  rows, pieces = [], [worked(row) for row in some]
+def encode_rows(source: Sequence[dict], tokenizer, data: Config) -> list[Row]:
+  """The ids of rows. Each step is encoded by itself, as in the curriculum: no
+  token belongs to two steps."""
+  rows, pieces = [], [worked(row) for row in source]
   texts = [step for steps, _ in pieces for step in steps]
-  # All at once: the tokenizer uses every core. It refuses to encode nothing.
-  every = tokenizer(texts, add_special_tokens=False) if texts else {}
-  every = iter(every.get('input_ids', ()))
-  for row, (steps, ending) in zip(some, pieces, strict=True):
-    texts = prompt_ids(tokenizer, data, row), *islice(every, len(steps))
+  # All steps at once: the tokenizer uses every core. It rejects an empty list.
+  batch = tokenizer(texts, add_special_tokens=False) if texts else {}
+  ids = iter(batch.get('input_ids', ()))
+  for row, (steps, ending) in zip(source, pieces, strict=True):
+    parts = prompt_ids(tokenizer, data, row), *islice(ids, len(steps))
     fields = {'question': row['question'], 'steps': steps, 'ending': ending,
               'answer': row['answer']}  # fmt: skip
-    rows.append(Row(fields, [*chain(*texts)], [*accumulate(map(len, texts))]))
+    rows.append(Row(fields, [*chain(*parts)], [*accumulate(map(len, parts))]))
   return rows
 
 
-def batches(rows: Sequence[Row], config: Config) -> Iterator[tuple]:
-  """(places in `rows`, tokens [b t], mask [b t]) of those that have steps, each
-  beside others of about its length. Padding is on the right; t is config.length
-  or half, a quarter, ... of it, as many as config.buckets."""
-  lengths = [config.length >> k for k in range(config.buckets)]
+def batches(
+  rows: Sequence[Row], batch: int, length: int, buckets: int
+) -> Iterator[tuple]:
+  """(indices in `rows`, tokens [b t], mask [b t]) of the rows that have steps,
+  sorted by length. Padding is on the right; t is one of `buckets` lengths:
+  `length`, a half, a quarter, ... of it."""
+  lengths = [length >> k for k in range(buckets)]
   order = [i for i, row in enumerate(rows) if len(row.ends) > 1]
-  order.sort(key=lambda i: len(rows[i].ids))
-  for start in range(0, len(order), config.batch):
-    places = order[start : start + config.batch]
+  order.sort(key=lambda i: len(rows[i].ids))  # less padding
+  for start in range(0, len(order), batch):
+    places = order[start : start + batch]
     longest = len(rows[places[-1]].ids)
     t = min(length for length in lengths if length >= longest)
-    tokens: Any = np.zeros((config.batch, t), np.int32)
+    tokens: Any = np.zeros((batch, t), np.int32)
     mask: Any = np.zeros(tokens.shape, bool)
     for row, i in enumerate(places):
       ids = rows[i].ids
@@ -226,8 +240,9 @@ def batches(rows: Sequence[Row], config: Config) -> Iterator[tuple]:
 
 
 def json_line(row: Row, entropies: Float[np.ndarray, 't'], measure: str) -> str:
-  """A row of steps.jsonl; `entropies` of what follows each of its tokens."""
-  # The token before one predicts it.
+  """A line of steps.jsonl; `entropies` are those after each token of the
+  row."""
+  # A token's distribution is the one after the token before it.
   spans = (entropies[a - 1 : b - 1] for a, b in pairwise(row.ends))
   found = [round(float(MEASURES[measure](span)), 6) for span in spans]
   if not np.isfinite(found).all():
@@ -237,56 +252,28 @@ def json_line(row: Row, entropies: Float[np.ndarray, 't'], measure: str) -> str:
   return json.dumps({name: fields[name] for name in names}) + '\n'
 
 
-def join(files, folder, tokenizer, config: Config, total: int) -> None:
-  """Makes one file of the parts, and examples of its first rows."""
-  some = map(json.loads, resumable_shards.lines(files))
-  some = (row for row in some if row['steps'])
-  known = config.curriculum.kwargs
-  how = {name: known[name] for name in ('slots', 'shortest') if name in known}
-  texts = []
-  for row in islice(some, EXAMPLES):
-    ids = tokenizer(row['steps'], add_special_tokens=False)['input_ids']
-    texts.append(example(row, [*map(len, ids)], config.entropy.shown, **how))
-  resumable_shards.write(folder / 'examples.txt', ['\n'.join(texts)])
-  kept = resumable_shards.write(
-    folder / 'steps.jsonl', resumable_shards.lines(files)
-  )
-  resumable_shards.say('\n'.join(texts))
-  resumable_shards.say(
+def merge_shards(
+  files: Sequence[epath.Path],
+  folder: epath.Path,
+  examples: str,
+  length: int,
+  total: int,
+) -> None:
+  """Writes steps.jsonl, the rows of all parts, and examples.txt; prints how
+  many of `total` rows have at most `length` tokens."""
+  write_lines(folder / 'examples.txt', [examples])
+  kept = write_lines(folder / 'steps.jsonl', read_lines(files))
+  print_once(examples)
+  print_once(
     f'{kept} of {total} rows are in {folder}/steps.jsonl; {total - kept} have '
-    f'more than config.length={config.length} tokens'
+    f'more than config.length={length} tokens'
   )
 
 
-def example(
-  row: dict, sizes: Sequence[int], shown: int, slots: int = 1, shortest: int = 3
-) -> str:
-  """A row as a person reads it: its steps, of `sizes` tokens, with their
-  entropy and the stage that replaces them, and the solution at stage `shown`.
-  """
-  entropies, steps = row['entropies'], list(row['steps'])
-  long = [i for i, size in enumerate(sizes) if size >= shortest]
-  order = sorted(long, key=lambda i: entropies[i])
-  stages = {i: stage for stage, i in enumerate(order, 1)}
-  text = [_flat(row['question']), '', 'entropy  stage  step']
-  for i, step in enumerate(steps):
-    text.append(f'{entropies[i]:7.2f}  {stages.get(i, "-"):>5}  {_flat(step)}')
-  text += [f'{"":16}{_flat(row["ending"])}', '', f'At stage {shown}:']
-  for i in order[:shown]:
-    steps[i] = '<start-latent>' + slots * '<latent>' + '<end-latent>'
-  solution = ''.join([*steps, row['ending']]).strip()
-  return '\n'.join([*text, indent(solution, '  ')]) + '\n'
-
-
-def _flat(text: str) -> str:
-  """On one line."""
-  return ' '.join(text.split())
-
-
-def _placed(x: np.ndarray, mesh: Mesh) -> jax.Array:
-  """An array that every process has, on the mesh."""
-  where = sharding.rows(x, mesh)
-  return jax.make_array_from_callback(x.shape, where, x.__getitem__)
+def _shard_rows(x: np.ndarray, mesh: Mesh) -> jax.Array:
+  """An array that every process has, its rows sharded over the mesh."""
+  rows = sharding.rows(x, mesh)
+  return jax.make_array_from_callback(x.shape, rows, x.__getitem__)
 
 
 if __name__ == '__main__':

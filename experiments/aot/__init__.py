@@ -1,1 +1,1 @@
-"""What a trainer's step needs on machines that are not there."""
+"""Memory and time of a trainer's step on machines that are not attached."""

@@ -1,16 +1,16 @@
-r"""Compiles a trainer's step for a machine that is not there, and says whether
-it fits and what bounds it.
+r"""Compiles a trainer's step for a machine that is not attached: memory, cost
+and roofline time.
 
     python -m experiments.aot --target=v5p:4x4x4 --config.mesh.fsdp=64 \
         --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-7B-Instruct \
         --config.rollout.prompts=64
 
-No weights are read and nothing is downloaded: a released model is known by its
-sizes. The exit code is 1 where the step does not fit; then the cheapest change
-with which it does is looked for, by compiling again (--no-suggest: it is not).
-`--target` see experiments/aot/targets.py; `--memory=GIB` a device has less or
-more than that; `--out=FILE.json` writes it all down; `--quick` compiles three
-times as fast, for programs that take somewhat more.
+Reads no weights and downloads nothing: the sizes of released models are built
+in. The exit code is 1 where the step does not fit; then the cheapest change
+with which it fits is searched by compiling again (--no-suggest: no search). For
+--target see aot/targets.py; --memory=GIB overrides the memory per device;
+--out=FILE.json writes all numbers; --quick compiles three times as fast, to
+programs that need somewhat more memory.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def _parser() -> cli.Parser:
     '--target',
     required=True,
     type=cli.value(Text),
-    help='MACHINE:DEVICES, see experiments/aot/targets.py',
+    help='MACHINE:DEVICES, see aot/targets.py',
   )
   add(
     '--trainer',
@@ -59,7 +59,7 @@ import jax
 
 from hybrid_latent import sharding
 
-from ..report.tables import write_whole
+from ..report.tables import write_atomic
 from ..training.cli import Config
 from .forecast import Program, forecast
 from .targets import GIB, Target, target
@@ -73,64 +73,64 @@ NOTHING_HELPS = (
 @cli.report_errors()
 def main(argv: list[str]) -> int:
   """The exit code: 0 where the step fits."""
-  config, known = cli.parse(_parser(), argv)
-  machine = target(known.target)
-  if known.quick:
+  config, flags = cli.parse(_parser(), argv)
+  machine = target(flags.target)
+  if flags.quick:
     jax.config.update('jax_exec_time_optimization_effort', -1.0)
-  programs = forecast(config, known.trainer, machine.devices)
-  if known.memory:
-    chip = machine.chip._replace(memory=known.memory * GIB)
+  programs = forecast(config, flags.trainer, machine.devices)
+  if flags.memory:
+    chip = machine.chip._replace(memory=flags.memory * GIB)
     machine = machine._replace(chip=chip)
-  print(f'{known.config} on {known.target}, {len(machine.devices)} devices')
-  print(table(programs, machine))
-  fitting = fits(programs, machine)
+  print(f'{flags.config} on {flags.target}, {len(machine.devices)} devices')
+  print(cost_table(programs, machine))
+  step_fits = fits(programs, machine)
   change = None
-  if not fitting and known.suggest:
-    change = suggestion(config, known.trainer, machine, programs)
+  if not step_fits and flags.suggest:
+    change = find_change(config, flags.trainer, machine, programs)
     print(f'It fits with {" ".join(change)}' if change else NOTHING_HELPS)
-  if known.out:
+  if flags.out:
     found = {
       'config': json.loads(config.to_json_best_effort()),
-      'target': known.target, 'trainer': known.trainer, 'fits': fitting,
+      'target': flags.target, 'trainer': flags.trainer, 'fits': step_fits,
       'suggestion': change, 'memory': machine.chip.memory,
-      'programs': [figures(program, machine) for program in programs],
+      'programs': [program_record(program, machine) for program in programs],
     }  # fmt: skip
-    write_whole(known.out, json.dumps(found, indent=2) + '\n')
-  return 0 if fitting else 1
+    write_atomic(flags.out, json.dumps(found, indent=2) + '\n')
+  return 0 if step_fits else 1
 
 
 def fits(programs: list[Program], machine: Target) -> bool:
-  """Whether every program was compiled and has room beside what lives on."""
+  """Whether every program was compiled and fits with all live arrays."""
   return not any(
-    program.refused or program.total > machine.chip.memory
+    program.oom_error or program.total > machine.chip.memory
     for program in programs
   )
 
 
-def figures(program: Program, machine: Target) -> dict:
-  """What there is to know of a program, for a file."""
+def program_record(program: Program, machine: Target) -> dict:
+  """All numbers of a program, for --out."""
   return {
     'name': program.name,
     'fingerprint': program.fingerprint,
     'bytes': program.bytes,
     'total_bytes': program.total,
-    'flops': program.work.flops,
-    'traffic_bytes': program.work.traffic,
+    'flops': program.cost.flops,
+    'traffic_bytes': program.cost.traffic,
     'collectives': {
-      kind: one._asdict() for kind, one in program.work.collectives.items()
+      kind: one._asdict() for kind, one in program.cost.collectives.items()
     },
-    'loops_of_unknown_length': program.work.unknown,
+    'loops_of_unknown_length': program.cost.unknown,
     'compile_s': program.compile_s,
     'roofline_s': program.seconds(machine.chip),
-    'refused': program.refused,
+    'refused': program.oom_error,
   }
 
 
-def table(programs: list[Program], machine: Target) -> str:
-  """Programs side by side, per device."""
+def cost_table(programs: list[Program], machine: Target) -> str:
+  """The costs of programs, one column per program, per device."""
   kinds = dict.fromkeys(kind for program in programs for kind in program.bytes)
-  talk = dict.fromkeys(
-    kind for program in programs for kind in program.work.collectives
+  collectives = dict.fromkeys(
+    kind for program in programs for kind in program.cost.collectives
   )
   gib = lambda x: f'{x / GIB:.2f}' if x else '-'
   rows = [['per device', *(program.name for program in programs)]]
@@ -138,22 +138,22 @@ def table(programs: list[Program], machine: Target) -> str:
     rows.append(
       [f'{kind}, GiB', *(gib(p.bytes.get(kind, 0)) for p in programs)]
     )
-  rows.append(['in all, GiB', *(gib(p.total) for p in programs)])
+  rows.append(['total, GiB', *(gib(p.total) for p in programs)])
   rows.append(
     [
       'matmuls, TFLOP',
-      *(f'{p.work.flops / 1e12:.3f}' for p in programs),
+      *(f'{p.cost.flops / 1e12:.3f}' for p in programs),
     ]
   )
-  rows.append(['memory traffic, GiB', *(gib(p.work.traffic) for p in programs)])
-  for kind in talk:
-    found = [p.work.collectives.get(kind) for p in programs]
+  rows.append(['memory traffic, GiB', *(gib(p.cost.traffic) for p in programs)])
+  for kind in collectives:
+    found = [p.cost.collectives.get(kind) for p in programs]
     rows.append([f'{kind}, sent GiB (count)', *(
       f'{c.sent / GIB:.3f} ({c.count:.0f})' if c else '-' for c in found
     )])  # fmt: skip
   rows.append(['compile time, s', *(f'{p.compile_s:.0f}' for p in programs)])
   times = [program.seconds(machine.chip) for program in programs]
-  rows.append(['roofline, s', *(_bound(seconds) for seconds in times)])
+  rows.append(['roofline time, s', *(_bound(seconds) for seconds in times)])
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = ['  '.join(
     [row[0].ljust(widths[0]),
@@ -163,12 +163,12 @@ def table(programs: list[Program], machine: Target) -> str:
   return '\n'.join([*lines, _verdict(programs, machine, step)])
 
 
-def suggestion(
+def find_change(
   config: Config, trainer: str, machine: Target, programs: list[Program]
 ) -> list[str]:
-  """The first options, the cheapest first, with which the step fits; none
-  where there are none. Each is compiled."""
-  for options in candidates(config, machine, programs):
+  """The cheapest options with which the step fits; none where there are none.
+  Each candidate is compiled."""
+  for options in candidate_changes(config, machine, programs):
     changed = config.copy_and_resolve_references()
     with changed.unlocked():
       changed.update_from_flattened_dict(options)
@@ -176,7 +176,7 @@ def suggestion(
     print('trying', *words, flush=True)
     try:
       found = forecast(changed, trainer, machine.devices)
-    except ValueError as error:  # sizes that nothing can be cut into
+    except ValueError as error:  # a mesh that does not divide the sizes
       print(f'  {error}')
       continue
     if fits(found, machine):
@@ -184,18 +184,19 @@ def suggestion(
   return []
 
 
-def candidates(
+def candidate_changes(
   config: Config, machine: Target, programs: list[Program]
 ) -> Iterator[dict]:
-  """Changes that change no result, in order of what they cost: shorter chunks
-  nothing, more micro-batches smaller matrices, remat a third more work, more
-  shards more talk."""
+  """Changes that keep the results, the cheapest first: shorter chunks cost
+  nothing, more micro-batches smaller matmuls, remat a third more compute, more
+  shards more communication."""
   worst = _worst(programs)
-  living = (
+  live = (
     worst.total - worst.bytes['temporaries'] - worst.bytes.get('outputs', 0)
   )
   smaller: dict = {}
-  if living < machine.chip.memory:
+  # Smaller temporaries are enough only where the live arrays fit.
+  if live < machine.chip.memory:
     if 'chunk' in config.get('rollout', {}) and config.rollout.chunk > 32:
       smaller |= {'rollout.chunk': 32}
       yield dict(smaller)
@@ -216,7 +217,7 @@ def candidates(
 
 
 def _worst(programs):
-  return max(programs, key=lambda p: (bool(p.refused), p.total))
+  return max(programs, key=lambda p: (bool(p.oom_error), p.total))
 
 
 def _verdict(programs, machine, step_s):
@@ -225,10 +226,10 @@ def _verdict(programs, machine, step_s):
     f'{worst.name} takes {worst.total / GIB:.2f} GiB of '
     f'{machine.chip.memory / GIB:.2f}'
   )
-  if worst.refused:
-    return f'DOES NOT FIT: {takes}; the compiler: {worst.refused.strip()}'
+  if worst.oom_error:
+    return f'DOES NOT FIT: {takes}; the compiler: {worst.oom_error.strip()}'
   verdict = 'fits' if fits(programs, machine) else 'DOES NOT FIT'
-  return f'{verdict}: {takes}; a step takes {step_s:.2f} s at least'
+  return f'{verdict}: {takes}; roofline step time {step_s:.2f} s'
 
 
 def _bound(seconds: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""A released model without its weights: shapes, and a tokenizer made here."""
+"""A released model without its weights: shapes, and a byte-level tokenizer."""
 
 import dataclasses
 import re
@@ -35,16 +35,16 @@ _CHAT = (
 _END = '<|end|>'
 
 
-def stand_in(model: Config, mesh: Mesh) -> Pretrained:
-  """`config.model` as `pretrained` would load it, without a file or a network:
-  the parameters are shapes, the tokenizer reads bytes and has the new tokens
-  that the method needs."""
+def abstract_model(model: Config, mesh: Mesh) -> Pretrained:
+  """`config.model` as `pretrained` loads it, without files or network: the
+  parameters are shapes, the tokenizer encodes bytes and has the new tokens of
+  the config."""
   config = dataclasses.replace(
-    sizes(model.source), dtype=model.dtype, remat=model.remat
+    model_config(model.source), dtype=model.dtype, remat=model.remat
   )
   shapes = jax.eval_shape(partial(Transformer, config), jax.random.key(0))
   return Pretrained(
-    abstract(
+    shape_structs(
       shapes, sharding.shardings(shapes, letters, mesh), model.param_dtype
     ),
     _tokenizer([token.partition('=')[0] for token in model.new_tokens]),
@@ -52,8 +52,8 @@ def stand_in(model: Config, mesh: Mesh) -> Pretrained:
   )
 
 
-def without_files(config: Config) -> Config:
-  """The same, with `prefix` in the place of what reads a reasoner."""
+def without_reasoner_files(config: Config) -> Config:
+  """The config with `prefix` instead of the function that reads a reasoner."""
   config = config.copy_and_resolve_references()
   feedback = config.get('feedback', {})
   if feedback.get('parameters') == READER:
@@ -70,28 +70,29 @@ def prefix(
   backbone: str = '',
   **new: Any,
 ) -> Prefix:
-  """As `formats.reasoner.parameters`, of a backbone that is known by its sizes;
-  where `source` is no folder yet, of that with which it begins."""
+  """Like `formats.reasoner.parameters`, with a backbone of which only the sizes
+  are known; where `source` does not exist yet, a new reasoner."""
   folder = Path(source).expanduser()
   if source and (folder / 'config.json').is_file():
     found, fields = read_fields(folder)
     new |= {name: fields[name] for name in ('latents', 'reads')}
   else:
-    found = sizes(backbone)
+    found = model_config(backbone)
   model = policy.model.config
   found = dataclasses.replace(found, dtype=model.dtype, remat=model.remat)
   return new_prefix(key, policy, tokenizer, Transformer(found, key), **new)
 
 
-def abstract(tree: PyTree, where: PyTree, dtype: str) -> PyTree:
-  """The shapes of `tree`, in `dtype` and at their place."""
+def shape_structs(tree: PyTree, where: PyTree, dtype: str) -> PyTree:
+  """The shapes of `tree`, in `dtype`, with their shardings."""
   shape = lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place)
   return jax.tree.map(shape, tree, where)
 
 
-def sizes(source: str) -> TransformerConfig:
-  """Of a folder with a config.json, or of a released model by its name on the
-  hub ('Qwen/Qwen2.5-7B-Instruct') or in `models.families` ('qwen2.5-7b')."""
+def model_config(source: str) -> TransformerConfig:
+  """The config of a folder with a config.json, or of a released model by its
+  name on the hub ('Qwen/Qwen2.5-7B-Instruct') or in `models.families`
+  ('qwen2.5-7b')."""
   file = Path(source).expanduser() / 'config.json'
   if file.is_file():
     with reading(file):

@@ -1,9 +1,9 @@
-"""What a compiled program does on one device: matrix products, memory traffic
-and collectives, loops included.
+"""The cost of a compiled program on one device: matmul FLOPs, memory traffic
+and collectives, with all iterations of loops.
 
-XLA's own `cost_analysis` counts the body of a loop once, and says nothing of a
-GPU that is not there; so this reads the program itself. A loop whose number of
-rounds the compiler does not know, such as the decoding loop, gets `rounds`.
+XLA's own `cost_analysis` counts the body of a loop once, and needs the GPU that
+it analyses; so this reads the program itself. A loop whose trip count the
+compiler does not know, such as the decoding loop, gets `trip_count`.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .hlo import Computation, Instruction, computations
-from .matmul_flops import flops
+from .matmul_flops import matmul_flops
 from .traffic import traffic
 
 COLLECTIVES = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute',
@@ -25,32 +25,32 @@ _CALLS = ('async-start', 'call', 'call-start', 'custom-call', 'fusion')
 
 
 class Collective(NamedTuple):
-  """All executions of one instruction, or of all of a kind."""
+  """All executions of one instruction, or of all instructions of a kind."""
 
   count: float = 0  # executions
-  sent: float = 0  # bytes that a device sends, by the ring algorithms
+  sent: float = 0  # bytes sent per device, by the ring algorithms
   between_hosts: float = 0  # those of them in groups that span hosts
 
   def __add__(self, other):
     return Collective(*(a + b for a, b in zip(self, other, strict=True)))
 
-  def __mul__(self, rounds):
-    return Collective(*(rounds * x for x in self))
+  def __mul__(self, trip_count):
+    return Collective(*(trip_count * x for x in self))
 
 
-class Work(NamedTuple):
-  """What one device does."""
+class Cost(NamedTuple):
+  """The cost on one device."""
 
-  flops: float = 0  # of matrix products, 2 a multiplication
-  traffic: float = 0  # bytes read from and written to the large memory
-  # A channel's, by (kind, channel). A TPU's compiler spreads one collective
-  # over several fused pieces, which have its channel.
+  flops: float = 0  # of matmuls, 2 per multiplication
+  traffic: float = 0  # bytes read from and written to HBM
+  # By (kind, channel): the TPU compiler splits one collective into several
+  # fused pieces with the same channel.
   channels: dict[tuple[str, str], Collective] = {}  # noqa: RUF012
-  unknown: int = 0  # loops that got `rounds`
+  unknown: int = 0  # loops that got `trip_count`
 
   @property
   def collectives(self) -> dict[str, Collective]:
-    """By kind."""
+    """By kind, all channels together."""
     found = {}
     for (kind, _), one in sorted(self.channels.items()):
       found[kind] = found.get(kind, Collective()) + one
@@ -60,72 +60,74 @@ class Work(NamedTuple):
     channels = {**self.channels}
     for key, one in other.channels.items():
       channels[key] = max(one, channels[key]) if key in channels else one
-    return Work(self.flops + other.flops, self.traffic + other.traffic,
+    return Cost(self.flops + other.flops, self.traffic + other.traffic,
                 channels, self.unknown + other.unknown)  # fmt: skip
 
-  def __mul__(self, rounds):
-    channels = {key: one * rounds for key, one in self.channels.items()}
-    return Work(
-      rounds * self.flops, rounds * self.traffic, channels, self.unknown
+  def __mul__(self, trip_count):
+    channels = {key: one * trip_count for key, one in self.channels.items()}
+    return Cost(
+      trip_count * self.flops, trip_count * self.traffic, channels, self.unknown
     )
 
 
-def work(text: str, *, rounds: float = 1, hosts: Sequence[int] = ()) -> Work:
-  """The work of a program on each device.
+def program_cost(
+  text: str, *, trip_count: float = 1, hosts: Sequence[int] = ()
+) -> Cost:
+  """The cost of a program per device.
 
   Args:
     text: `jax.stages.Compiled.as_text()`.
-    rounds: of loops whose number of rounds is unknown, in all: those of them
-      that follow each other share it, and one inside another runs once.
-    hosts: of every device, in the order of the mesh; () means one for all.
+    trip_count: the total of loops whose trip count is unknown: consecutive
+      loops share it, and a nested loop runs once.
+    hosts: the host of each device, in the order of the mesh; () means one host.
   """
   found, entry = computations(text)
   devices = re.search(r'num_partitions=(\d+)', text)
   hosts = hosts or [0] * int(devices[1] if devices else 1)
-  return _Reader(found, hosts).work(entry, rounds)
+  return _CostReader(found, hosts).cost(entry, trip_count)
 
 
-class _Reader:
-  """Reads every computation of a program once."""
+class _CostReader:
+  """Computes the cost of each computation of a program once."""
 
   def __init__(self, found: dict[str, Computation], hosts: Sequence[int]):
     self._found, self._hosts = found, np.asarray(hosts)
-    self.work: Callable[..., Work] = cache(self._work)
+    self.cost: Callable[..., Cost] = cache(self._cost)
 
-  def _work(self, name: str, rounds: float, fused: bool = False) -> Work:
-    computation, total = self._found[name], Work()
+  def _cost(self, name: str, trip_count: float, fused: bool = False) -> Cost:
+    computation, total = self._found[name], Cost()
     counts = {
       i.name: self._trip_count(i) for i in computation if i.op == 'while'
     }
-    share = rounds / max([*counts.values()].count(None), 1)
+    share = trip_count / max([*counts.values()].count(None), 1)
     for i in computation:
       total += self._own(computation, i, fused)
       if i.op == 'while':
         known = counts[i.name]
         body, condition = i.called('body', 'condition')
-        again = 1 if known is None else rounds
-        once = self.work(body, again) + self.work(condition, again)
+        again = 1 if known is None else trip_count
+        once = self.cost(body, again) + self.cost(condition, again)
         more = once * (share if known is None else known)
         total += more._replace(unknown=more.unknown + (known is None))
       elif i.op == 'conditional':
         branches = i.called(
           'branch_computations', 'true_computation', 'false_computation'
         )
-        works = [self.work(branch, rounds) for branch in branches]
-        total += max(works, key=lambda work: (work.flops, work.traffic))
+        costs = [self.cost(branch, trip_count) for branch in branches]
+        total += max(costs, key=lambda cost: (cost.flops, cost.traffic))
       elif i.op in _CALLS:
         for called in i.called('calls', 'called_computations', 'to_apply'):
-          total += self.work(called, rounds, fused or i.op == 'fusion')
+          total += self.cost(called, trip_count, fused or i.op == 'fusion')
     return total
 
-  def _own(self, computation: Computation, i: Instruction, fused: bool) -> Work:
-    """Without the computations that it calls."""
-    found = Work(flops=flops(computation, i))
+  def _own(self, computation: Computation, i: Instruction, fused: bool) -> Cost:
+    """The cost of an instruction without the computations that it calls."""
+    found = Cost(flops=matmul_flops(computation, i))
     if not fused:
-      found += Work(traffic=traffic(self._found, computation, i))
+      found += Cost(traffic=traffic(self._found, computation, i))
     kind = i.op.removesuffix('-start')
     if kind in COLLECTIVES:
-      found += Work(channels=self._collective(computation, i, kind))
+      found += Cost(channels=self._collective(computation, i, kind))
     return found
 
   def _collective(self, computation, i, kind) -> dict:
@@ -135,7 +137,7 @@ class _Reader:
       and users
       and all(user.op == 'dynamic-slice' for user in users)
     ):
-      kind = 'reduce-scatter'  # as a TPU's compiler writes it
+      kind = 'reduce-scatter'  # as the TPU compiler writes it
     size = sum(
       shape.size for name in i.operands for shape in computation[name].shapes
     )
@@ -152,8 +154,8 @@ class _Reader:
     return {key: Collective(1, sent, sent if spans else 0)} if sent else {}
 
   def _trip_count(self, loop: Instruction) -> int | None:
-    """By the compiler's word, or from `counter < constant`: JAX counts from 0
-    in steps of 1."""
+    """As the compiler annotates it, or from `counter < constant`: JAX counts
+    from 0 in steps of 1. None where it is unknown."""
     known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
     if known:
       return int(known[1])
@@ -167,7 +169,7 @@ class _Reader:
 
 
 def _groups(i: Instruction, devices: int) -> np.ndarray:
-  """The devices that talk to each other, [groups members]."""
+  """The devices of each group of a collective, [groups members]."""
   pairs = re.search(r'source_target_pairs=\{(\{.*?\})\}', i.attributes)
   listed = re.search(r'replica_groups=\{(\{.*?\})\}', i.attributes)
   iota = re.search(

@@ -1,12 +1,12 @@
-r"""Which machines the methods fit, in one table: README's.
+r"""Compiles every method for several models and machines: one table.
 
     python -m experiments.aot.forecasts --jobs=2
 
-Compiles each method for each model on the machine that is written here, with
-experiments.aot in a process of its own, and keeps what it finds in
-experiments/results/raw/aot/: what is there is not compiled again. A GPU needs
-the extra `aot`. Every device has a row of each micro-batch; samples are drawn
-on a mesh that cuts the weights as little as it may.
+Compiles each method for each model on the machine of PLACES, by experiments.aot
+in a process of its own, and stores the results in experiments/results/raw/aot/;
+stored results are not compiled again. A GPU needs the extra `aot`. Each device
+has one row of every micro-batch; rollouts use a mesh with the least sharding of
+the weights that fits.
 """
 
 from hybrid_latent.ranges import PositiveInt
@@ -32,14 +32,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .. import PACKAGE
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from ..training.cli import resolved
 from .targets import GIB
 
 HERE = Path(__file__).parents[1]
 RAW = HERE / 'results' / 'raw' / 'aot'
 
-# Model -> machine, its devices, and how these sample.
+# Model -> machine, number of devices, and the mesh of the rollout.
 PLACES = {
   'Qwen/Qwen2.5-1.5B-Instruct': ('v5e:4x4', 16, dict(data=16)),
   'Qwen/Qwen2.5-7B-Instruct': ('h100:1x1x8', 8, dict(data=2, tensor=4)),
@@ -47,58 +47,58 @@ PLACES = {
   'Qwen/Qwen2.5-32B-Instruct': ('v5p:4x4x4', 64, dict(data=8, tensor=8)),
 }
 METHODS = {
-  'GRPO': 'grpo_gsm8k.py:{}',
-  'HRPO': 'hrpo_gsm8k.py:{}',
-  'Soft Tokens': 'soft_tokens_gsm8k.py:{}',
-  'HyRea': 'hyrea_rl_math.py:{}',
-  'LRT': 'lrt.py:{},rl',
+  'GRPO': 'grpo_gsm8k:{}',
+  'HRPO': 'hrpo_gsm8k:{}',
+  'Soft Tokens': 'soft_tokens_gsm8k:{}',
+  'HyRea': 'hyrea_rl_math:{}',
+  'LRT': 'lrt:{},rl',
 }
 
 
 @cli.report_errors()
 def main() -> int:
-  """The exit code: 1 where something could not be compiled at all."""
+  """Returns the exit code: 1 where a case could not be compiled at all."""
   jobs = _parser().parse_args().jobs
   RAW.mkdir(parents=True, exist_ok=True)
   with ThreadPoolExecutor(jobs) as pool:
     every = list(pool.map(lambda case: row(*case), cases()))
-  print(markdown([line for line in every if line]))
+  print(markdown_table([line for line in every if line]))
   return 0 if all(every) else 1
 
 
 def cases() -> Iterator[tuple[str, str]]:
-  """Models and methods."""
+  """All pairs of model and method."""
   return ((model, method) for model in PLACES for method in METHODS)
 
 
 def options(model: str, method: str) -> list[str]:
-  """What experiments.aot is told."""
-  machine, devices, speaking = PLACES[model]
-  path = f'experiments/configs/{METHODS[method].format(model)}'
+  """The options of experiments.aot."""
+  machine, devices, rollout_mesh = PLACES[model]
+  path = METHODS[method].format(model)
   trainer = 'lrt' if method == 'LRT' else 'grpo'
-  # An update of LRT has a prompt with all of its answers in a row.
-  parts = 1 if method == 'LRT' else resolved(path, []).rollout.group
-  sizes = dict(data=1, fsdp=1, tensor=1, sequence=1) | speaking
+  # A row of an update of LRT is a prompt with all of its answers.
+  micro_batches = 1 if method == 'LRT' else resolved(path, []).rollout.group
+  sizes = dict(data=1, fsdp=1, tensor=1, sequence=1) | rollout_mesh
   return [
     f'--config={path}',
     f'--trainer={trainer}',
     f'--target={machine}',
     f'--config.mesh.fsdp={devices}',
     f'--config.rollout.prompts={devices}',
-    f'--config.micro_batches={parts}',
+    f'--config.micro_batches={micro_batches}',
     *(f'--config.rollout.mesh.{axis}={size}' for axis, size in sizes.items()),
   ]
 
 
 def row(model: str, method: str) -> dict | None:
-  """A line of the table, compiled if it has not been."""
-  told = options(model, method)
+  """A row of the table, compiled if it is not stored; None where it fails."""
+  arguments = options(model, method)
   out = RAW / f'{model.rpartition("/")[2]}-{method.replace(" ", "-")}.json'
   if not out.exists():
     words = [sys.executable, '-m', f'{PACKAGE}.aot', '--quick',
                '--no-suggest', f'--out={out}']  # fmt: skip
     env = {'JAX_PLATFORMS': 'cpu', **os.environ}
-    ran = subprocess.run([*words, *told], env=env, capture_output=True,
+    ran = subprocess.run([*words, *arguments], env=env, capture_output=True,
                          text=True, cwd=HERE.parent)  # fmt: skip
     print(f'{model}, {method}: exit code {ran.returncode}', file=sys.stderr)
     if not out.exists():
@@ -112,7 +112,7 @@ def _line(model, method, found) -> dict:
   step = [program for name, program in programs.items() if name != 'optimizer']
   worst = max(step, key=lambda program: program['total_bytes'])
   update = programs.get('update', {'collectives': {}, 'flops': 0})
-  least = sum(max(program['roofline_s'].values()) for program in step)
+  roofline_s = sum(max(program['roofline_s'].values()) for program in step)
   sent = sum(kind['sent'] for kind in update['collectives'].values())
   return {
     'model': model.rpartition('/')[2],
@@ -125,7 +125,7 @@ def _line(model, method, found) -> dict:
     'optimizer, GiB': f'{worst["bytes"].get("optimizer", 0) / GIB:.2f}',
     'update, TFLOP': f'{update["flops"] / 1e12:.0f}',
     'communication, GiB': f'{sent / GIB:.1f}',
-    'roofline step time, s': f'{least:.1f}',
+    'roofline step time, s': f'{roofline_s:.1f}',
     'compile time, s': f'{sum(p["compile_s"] for p in programs.values()):.0f}',
   }
 

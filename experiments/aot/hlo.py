@@ -1,4 +1,4 @@
-"""The text of a compiled program (optimised HLO), as instructions."""
+"""Parses the text of a compiled program (optimised HLO) into instructions."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Shape(NamedTuple):
 
   dtype: str
   dims: tuple[int, ...]
-  on_chip: bool  # in a TPU's small memory
+  on_chip: bool  # in the on-chip memory of a TPU
 
   @property
   def size(self) -> int:
@@ -29,13 +29,13 @@ class Shape(NamedTuple):
 
 
 class Instruction(NamedTuple):
-  """One line."""
+  """One line of a computation."""
 
   name: str
   op: str
   shapes: tuple[Shape, ...]  # of its result; several for a tuple
-  operands: tuple[str, ...]  # their names
-  attributes: str  # whatever follows
+  operands: tuple[str, ...]  # names
+  attributes: str  # the text after the operands
 
   def called(self, *keys: str) -> list[str]:
     """The computations that these attributes name."""
@@ -46,13 +46,13 @@ class Instruction(NamedTuple):
     return found
 
   def numbers(self, key: str) -> tuple[int, ...]:
-    """Those of `key={1,2}`, none where it is absent."""
+    """The numbers of `key={1,2}`; none where it is absent."""
     match = re.search(rf'\b{key}=\{{([\d,]*)\}}', self.attributes)
     return _numbers(match[1]) if match else ()
 
 
 class Computation:
-  """Instructions by name, the last one its result."""
+  """Instructions by name; `root` is the result."""
 
   def __init__(self, instructions: list[Instruction], root: str):
     self.instructions = {i.name: i for i in instructions}
@@ -66,12 +66,12 @@ class Computation:
 
   @cached_property
   def parameters(self) -> dict[int, Instruction]:
-    """By number."""
+    """Number -> parameter."""
     return {int(i.operands[0]): i for i in self if i.op == 'parameter'}
 
   @cached_property
   def users(self) -> dict[str, list[Instruction]]:
-    """Who reads an instruction."""
+    """Name of an instruction -> the instructions that read it."""
     found: dict[str, list[Instruction]] = {
       name: [] for name in self.instructions
     }
@@ -82,7 +82,7 @@ class Computation:
 
 
 def computations(text: str) -> tuple[dict[str, Computation], str]:
-  """All computations of a module, and the name of the first to run."""
+  """All computations of a module by name, and the name of its entry."""
   found, entry = {}, ''
   name, root, instructions = '', '', []
   for line in text.splitlines():
@@ -118,7 +118,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _closing(text: str, start: int) -> int:
-  """The place behind the parenthesis that closes the one at `start`."""
+  """The index after the parenthesis that closes the one at `start`."""
   depth = 0
   for match in re.compile(r'[()]').finditer(text, start):
     depth += 1 if match[0] == '(' else -1

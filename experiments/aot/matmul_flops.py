@@ -1,4 +1,4 @@
-"""Floating point operations of the matrix products in a compiled program."""
+"""Floating point operations of the matmuls in a compiled program."""
 
 import re
 from math import prod
@@ -8,9 +8,9 @@ import numpy as np
 from .hlo import Computation, Instruction
 
 
-def flops(computation: Computation, i: Instruction) -> float:
-  """Two for each multiplication of a matrix product; 0 for anything else,
-  which no machine is short of."""
+def matmul_flops(computation: Computation, i: Instruction) -> float:
+  """Two per multiplication of a matmul; 0 for any other instruction, which no
+  machine is bound by."""
   if i.op == 'dot':
     contracted = i.numbers('lhs_contracting_dims')
   elif i.op == 'convolution':
@@ -30,8 +30,8 @@ def flops(computation: Computation, i: Instruction) -> float:
 
 
 def _convolution(computation: Computation, i: Instruction) -> float:
-  """A TPU's matrix product: batch dimensions are spatial ones, dilated so that
-  each meets its own kernel only."""
+  """A matmul of the TPU compiler: batch dimensions are spatial ones, dilated so
+  that each position meets its own kernel only."""
   labels = re.search(r'dim_labels=(\w+)_(\w+)->(\w+)', i.attributes)
   assert labels, i
   (data,), (kernel,) = (computation[name].shapes for name in i.operands[:2])
@@ -65,7 +65,8 @@ def _window(i: Instruction, axis: int) -> dict[str, int]:
 
 
 def _met(data: int, kernel: int, out: int, window: dict[str, int]) -> int:
-  """Pairs of an output and a kernel position that read a real element."""
+  """The pairs of output and kernel positions that read an element, not padding
+  or a hole of the dilation."""
   starts = np.arange(out)[:, None] * window['stride'] - window['pad']
   read = starts + np.arange(kernel) * window['rhs_dilate']
   dilate = window['lhs_dilate']

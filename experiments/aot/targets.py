@@ -1,5 +1,5 @@
-"""Machines that need not be there: their devices to compile for, and what one
-of them can do.
+"""Machines that need not be attached: devices to compile for, and their data
+sheets.
 
 A target is NAME:TOPOLOGY: `v5p:4x4x4` is that many TPU chips, `h100:2x1x8` is
 partitions x hosts x GPUs, `cpu:8` simulates devices on this machine.
@@ -19,13 +19,14 @@ Device = Any  # a jax.Device, or the description of one
 
 
 class Chip(NamedTuple):
-  """One device. Bandwidths are in one direction, all links together."""
+  """The data sheet of a device. Bandwidths are in one direction, all links
+  together."""
 
-  memory: float  # bytes that a program may have
-  flops: float  # matrix products a second, bfloat16, dense
-  bandwidth: float  # bytes a second of that memory
-  links: float  # bytes a second to other devices: ICI, NVLink
-  network: float  # bytes a second to other hosts, where that is not ICI
+  memory: float  # bytes available to a program
+  flops: float  # matmul FLOP/s, bfloat16, dense
+  bandwidth: float  # bytes/s of that memory
+  links: float  # bytes/s to other devices: ICI, NVLink
+  network: float  # bytes/s to other hosts, where that is not ICI
 
 
 class Target(NamedTuple):
@@ -36,14 +37,14 @@ class Target(NamedTuple):
   chip: Chip
 
 
-# TPUs: cloud.google.com/tpu/docs/{v5e,v5p,v6e,tpu7x}. The memory is what the
-# compiler says is available. A TPU7x chip is two devices. What the page calls
+# TPUs: cloud.google.com/tpu/docs/{v5e,v5p,v6e,tpu7x}. The memory is that which
+# the compiler reports as available. A TPU7x chip is two devices. The pages'
 # bidirectional ICI bandwidth is halved; v5e 400, v5p 1200, v6e 800, tpu7x 1200
-# GB/s a chip.
+# GB/s per chip.
 # GPUs: NVIDIA's data sheets of H100 SXM and H200 SXM, without sparsity; NVLink
 # 900 GB/s in both directions; a 400 Gb/s adapter for each GPU, as in a DGX.
 # 95 % of the memory, XLA_PYTHON_CLIENT_MEM_FRACTION=0.95.
-# CPU: what DESIGN.md measured on two cores; there is no network.
+# CPU: measured on two cores; there is no network.
 CHIPS = {
   'v5e': Chip(15.75 * GIB, 197e12, 819e9, 200e9, 200e9),
   'v5p': Chip(95.74 * GIB, 459e12, 2765e9, 600e9, 600e9),
@@ -53,7 +54,7 @@ CHIPS = {
   'h200': Chip(0.95 * 151397597184, 989.4e12, 4800e9, 450e9, 50e9),
   'cpu': Chip(16 * GIB, 0.41e12, 29e9, 10e9, 10e9),
 }
-# What XLA has to know of a GPU; both are Hopper, compute capability 9.0.
+# The GPU description that XLA needs; both are Hopper, compute capability 9.0.
 _GPUS = {
   'h100': ('NVIDIA H100 80GB HBM3', 84942979072, 3352320000000),
   'h200': ('NVIDIA H200 141GB HBM3e', 151397597184, 4800000000000),
@@ -86,10 +87,10 @@ device_description_str: "{name}"
 
 
 def target(text: str) -> Target:
-  """The machine that `NAME:TOPOLOGY` names.
+  """The machine of `NAME:TOPOLOGY`.
 
   Raises ValueError for an unknown name or topology, and ModuleNotFoundError,
-  with what to install, where its compiler is missing.
+  with the packages to install, where its compiler is missing.
   """
   name, _, topology = text.partition(':')
   if name not in CHIPS or not re.fullmatch(r'\d+(x\d+){0,2}', topology):
@@ -98,12 +99,12 @@ def target(text: str) -> Target:
       'as v5e:4x4, v5p:4x4x4, h100:1x1x8 (partitions x hosts x GPUs) or cpu:8'
     )
   sizes = tuple(map(int, topology.split('x')))
-  made = _cpus if name == 'cpu' else _gpus if name in _GPUS else _tpus
-  return Target(text, made(name, sizes), CHIPS[name])
+  devices_of = _cpus if name == 'cpu' else _gpus if name in _GPUS else _tpus
+  return Target(text, devices_of(name, sizes), CHIPS[name])
 
 
 def _tpus(name, sizes):
-  # Ask no cloud which TPU this is; share the machine with other compilers.
+  # No query of the metadata server, and several compilers at a time.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', name)

@@ -1,6 +1,6 @@
-"""What each trainer runs on the devices in a step, gone through on shapes.
+"""Traces the programs of a step of each trainer on shapes.
 
-`python -m experiments.aot` compiles it so, for machines that need not be there.
+`python -m experiments.aot` compiles them, for machines that are not attached.
 """
 
 from collections.abc import Callable

@@ -1,25 +1,29 @@
-"""Bytes that a compiled program moves to and from the large memory."""
+"""Bytes that a compiled program reads from and writes to HBM."""
 
 import re
 
 from .hlo import Computation, Instruction
 
-# What neither reads nor writes memory itself.
+# Instructions that neither read nor write memory themselves.
 _FREE = {'after-all', 'async-start', 'bitcast', 'call', 'call-start',
          'conditional', 'constant', 'get-tuple-element', 'opt-barrier',
          'parameter', 'partition-id', 'replica-id', 'tuple',
          'while'}  # fmt: skip
-_PARTS = {'dynamic-slice', 'gather', 'slice'}  # read what they return
+_PARTS = {
+  'dynamic-slice',
+  'gather',
+  'slice',
+}  # these read as much as they return
 
 
 def traffic(
   found: dict[str, Computation], computation: Computation, i: Instruction
 ) -> int:
-  """Bytes read and written by an instruction that stands alone.
+  """Bytes read and written by an instruction that is not part of a fusion.
 
-  A fusion reads each of its inputs once, or only the slices of it that it
-  uses, and writes its result, or only what it changes in place. A TPU's
-  on-chip memory is not counted.
+  A fusion reads each of its inputs once, or only the slices that it uses, and
+  writes its result, or only the slice that it changes in place. The on-chip
+  memory of a TPU is not counted.
   """
   if i.op in _FREE or i.op.endswith(('-done', '-update')):
     return 0
@@ -41,7 +45,7 @@ def _fusion(found, i):
   (name,) = i.called('calls')
   inside = found[name]
   if name.startswith('async_collective'):
-    # A piece of a transfer that goes on beside it: its buffers pass through.
+    # A piece of an asynchronous transfer, whose buffers pass through.
     pairs = re.findall(r'\{\d*\}: \((\d+), \{\}\)', i.attributes)
     passed = set(map(int, pairs))
   else:
@@ -90,10 +94,10 @@ def _written(found, inside: Computation, result: Instruction) -> int:
 
 
 def _size(i: Instruction) -> int:
-  """Bytes of a result in the large memory."""
+  """Bytes of a result in HBM."""
   return sum(shape.size for shape in i.shapes if not shape.on_chip)
 
 
 def _whole(i: Instruction) -> int:
-  """Bytes of a result, wherever it lies."""
+  """Bytes of a result in any memory."""
   return sum(shape.size for shape in i.shapes)

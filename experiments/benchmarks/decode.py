@@ -1,14 +1,15 @@
-r"""Decoding speed beside transformers' generate, and what latents cost.
+r"""Decoding speed compared with transformers' generate, and the cost of
+latents.
 
     python -m experiments.benchmarks.decode [--model=M] [--batches=1,8,32]
     python -m experiments.benchmarks.decode --what=feedbacks --batches=8
 
-Prints Markdown tables, for each batch size. decode: tokens a second, prefill
-included (needs torch). hrpo: the time of an HRPO rollout over that of a
-discrete one with the same sampling. feedbacks: the same for every feedback, for
-the gradient of a policy-gradient loss on what it sampled as well, and the size
-of its record. All times are medians over interleaved repetitions in one
-process, so that a noisy machine is noisy for everyone.
+Prints Markdown tables with one row per batch size. decode: tokens per second,
+prefill included (needs torch). hrpo: the ratio of the times of an HRPO rollout
+and of a discrete one with the same sampling. feedbacks: the same for every
+feedback, also for the gradient of a policy-gradient loss on its rollout, and
+the size of its record. All times are medians over interleaved repetitions in
+one process, so that noise affects all of them alike.
 """
 
 from typing import Literal
@@ -34,12 +35,15 @@ def _parser() -> cli.Parser:
   )
   add('--batches', type=each(PositiveInt), default='1,8,32')
   add('--prompt', type=count, default=128, help='tokens')
-  add('--tokens', type=count, default=64, help='drawn a row')
+  add('--tokens', type=count, default=64, help='decoded per row')
   add('--repeats', type=count, default=5)
   add(
-    '--train', choices=('lora', 'all'), default='lora', help='for the gradient'
+    '--train',
+    choices=('lora', 'all'),
+    default='lora',
+    help='parameters of the gradient',
   )
-  add('--slots', type=count, default=4, help='latents of a switched span')
+  add('--slots', type=count, default=4, help='latents per span of switching')
   return parser
 
 
@@ -59,31 +63,28 @@ from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models import lora
-from hybrid_latent.models.transformer import unstack
-from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
 from hybrid_latent.replay import replay
-from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 
-from ..convert import torch_model
+from ..training.torch_model import torch_model
+from .device_models import rollout_program
 from .feedbacks import UNTRAINED, feedbacks
 from .timing import interleaved
 
 HRPO_SAMPLING = {'temperature': 0.5, 'top_k': 50}
-GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, which is trained beside the model
+GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, trained with the model
 TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
 
 
 @cli.report_errors()
 def main() -> None:
-  """Every table asked for."""
+  """Prints the tables of --what."""
   flags = _parser().parse_args()
   device = f'{jax.device_count()} x {jax.devices()[0].device_kind}'
   print(f'{flags.model} on {device}: prompt {flags.prompt}, then '
-        f'{flags.tokens} tokens a row')  # fmt: skip
+        f'{flags.tokens} tokens per row')  # fmt: skip
   for dtype in flags.dtypes:
     model = pretrained(flags.model, dtype=dtype).model
     for what in flags.what:
@@ -92,7 +93,7 @@ def main() -> None:
 
 
 def decode_table(flags, model, dtype) -> None:
-  """Greedy decoding beside transformers."""
+  """Greedy decoding by ours and by transformers."""
   if not importlib.util.find_spec('torch'):
     print('transformers decodes with torch: pip install torch')
     return
@@ -100,7 +101,7 @@ def decode_table(flags, model, dtype) -> None:
   _print_row('batch', 'ours, tokens/s', 'transformers, tokens/s', 'ratio')
   _print_row(*['---:'] * 4)
   for b in flags.batches:
-    ours = sampled(flags, b, Policy(model), discrete(), greedy=True)
+    ours = timed_rollout(flags, b, Policy(model), discrete(), greedy=True)
     theirs = _transformers(flags, b, network)
     times = interleaved({'ours': ours, 'theirs': theirs}, flags.repeats)
     us, them = (b * flags.tokens / seconds for seconds in times.values())
@@ -108,30 +109,33 @@ def decode_table(flags, model, dtype) -> None:
 
 
 def hrpo_table(flags, model, dtype) -> None:
-  """HRPO's rollout beside a discrete one."""
+  """HRPO's rollout and a discrete one."""
   gate = Gate(jax.random.key(0), model.config.width)
   _print_row('batch', 'discrete, s', 'HRPO, s', 'ratio')
   _print_row(*['---:'] * 4)
   for b in flags.batches:
-    run = partial(sampled, flags, b, Policy(model, gate), **HRPO_SAMPLING)
+    run = partial(timed_rollout, flags, b, Policy(model, gate), **HRPO_SAMPLING)
     runs = {'discrete': run(discrete()), 'hrpo': run(gated())}
     plain, latent = interleaved(runs, flags.repeats).values()
     _print_row(b, f'{plain:.2f}', f'{latent:.2f}', f'{latent / plain:.3f}')
 
 
 def feedbacks_table(flags, model, dtype) -> None:
-  """Every feedback beside the discrete one, rollout and gradient."""
+  """Rollout and gradient of every feedback, relative to the discrete one."""
   if flags.train == 'lora':
     model = lora.add(model, jax.random.key(1), rank=32, alpha=64.0)
   _print_row('batch', 'feedback', 'rollout, s', 'ratio', 'gradient, s',
              'ratio', 'latent inputs', 'record, bytes/token')  # fmt: skip
   _print_row('---:', '---', *['---:'] * 6)
   for b in flags.batches:
-    sample = partial(sampled, flags, b, **HRPO_SAMPLING)
+    sample = partial(timed_rollout, flags, b, **HRPO_SAMPLING)
     runs = {'discrete': sample(Policy(model), discrete())}
     latents, sizes = {}, {}
-    often = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
-    for name, (feedback, owned) in feedbacks(model, often, flags.slots).items():
+    # A frequent token begins the spans of switching, so that there are some.
+    frequent = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
+    for name, (feedback, owned) in feedbacks(
+      model, frequent, flags.slots
+    ).items():
       policy = Policy(model, owned)
       out = runs.setdefault(name, sample(policy, feedback))()
       if name not in UNTRAINED:
@@ -155,32 +159,21 @@ TABLES = {
 }
 
 
-def sampled(
-  flags, batch: int, policy: Policy, feedback: Feedback, **how
+def timed_rollout(
+  flags, batch: int, policy: Policy, feedback: Feedback, **sampling_params
 ) -> Callable[[], Trajectory]:
-  """A rollout in which no row ends."""
-
-  @jax.jit
-  def run(policy, prompt, key, sampling, stop):
-    return rollout(
-      policy._replace(model=unstack(lora.merge(policy.model))),
-      feedback,
-      prompt,
-      key,
-      sampling=sampling,
-      stop=stop,
-      max_steps=flags.tokens,
-    )
-
-  stop = stop_rule([], flags.tokens)
-  rest = _prompt(flags, batch), jax.random.key(0), sampling(**how), stop
-  return lambda: jax.block_until_ready(run(policy, *rest))
+  """A function that runs a rollout in which no row ends."""
+  run, arguments = rollout_program(
+    policy, feedback, _prompt(flags, batch), flags.tokens, **sampling_params
+  )
+  return lambda: jax.block_until_ready(run(*arguments))
 
 
 def gradient(
   flags, policy: Policy, feedback: Feedback, trajectory: Trajectory
 ) -> Callable[[], PyTree]:
-  """REINFORCE on a trajectory whose rows were good and bad by turns."""
+  """A function that computes the REINFORCE loss of a trajectory and its
+  gradient; advantages alternate between 1 and -1."""
   pattern, batch = TRAINED[flags.train], len(trajectory.tokens)
   is_trained = lambda name: bool(re.search(pattern, name))
   advantages = jnp.where(jnp.arange(batch) % 2, 1.0, -1.0)[:, None]
@@ -225,7 +218,9 @@ def _prompt(flags, batch) -> Prompt:
 
 def _tokens(flags, batch) -> np.ndarray:
   shape = batch, flags.prompt
-  return np.random.default_rng(0).integers(100, 300, shape)  # all models have
+  return np.random.default_rng(0).integers(
+    100, 300, shape
+  )  # all models have these
 
 
 def _print_row(*cells) -> None:

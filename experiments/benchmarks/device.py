@@ -1,26 +1,26 @@
-r"""What an accelerator makes of this code, in at most eight minutes: one JSON.
+r"""Speed and accuracy on an accelerator, in at most eight minutes: one JSON
+file.
 
     python -m experiments.benchmarks.device --out=device.json
 
-Needs jax, flax and jaxtyping only. From a bare clone on a machine where nothing
-of ours is installed:
+Needs jax, flax and jaxtyping only. From a clone that is not installed:
 
     PYTHONPATH=.:kernels python -m experiments.benchmarks.device
 
-Parts, in this order; what cannot run is skipped with a reason, what fails is
-recorded with its error, and neither ends the others:
+Parts, in this order; a part that cannot run is skipped with a reason, one that
+fails is recorded with its error, and the others go on:
 
-  environment  the device, the versions, the bandwidth of a large copy
-  agreement    rollout against rescoring for every feedback, by precision
-  attention    cuDNN's attention and its gradient against the reference
-  decode       tokens/s of a 1.5B shape by batch size beside the least time in
-               which the memory delivers weights and cache
-  feedbacks    each feedback's rollout beside the discrete one
-  update       a policy gradient of all parameters: tokens/s and MFU
+  environment  the device, the versions, the bandwidth of a large copy agreement
+  log-probs of rollout and rescoring per feedback and precision attention
+  cuDNN's attention and its gradient compared with the reference decode
+  tokens/s of a 1.5B model by batch size, and the lower bound by the
+               memory bandwidth, which reads weights and cache
+  feedbacks    each feedback's rollout relative to the discrete one
+  update       a policy-gradient update of all parameters: tokens/s and MFU
 
-Weights are random. Seconds are medians of five repetitions that take turns. The
-JSON is written again after each part. A part begins only while --budget_s
-lasts. --small takes sizes for two CPU cores.
+Weights are random. Seconds are medians of five interleaved repetitions. The
+JSON is rewritten after each part. No part begins after --budget_s. --small uses
+sizes for two CPU cores.
 """
 
 import os
@@ -44,7 +44,7 @@ def _parser() -> cli.Parser:
   seconds = cli.value(PositiveFloat)
   add('--out', default=str(out), help='the JSON to write')
   add('--parts', type=parts, default=words, help='what to measure')
-  add('--budget_s', type=seconds, default=420.0, help='no part begins later')
+  add('--budget_s', type=seconds, default=420.0, help='no part begins after it')
   add('--small', action='store_true', help='sizes for two CPU cores')
   return parser
 
@@ -82,10 +82,10 @@ PARTS = {
 
 
 def main() -> None:
-  """Measures, and writes what was found."""
+  """The command; see the top of this file."""
   flags = _parser().parse_args()
   sizes = SMALL if flags.small else LARGE
-  found = measured(
+  found = run_parts(
     {name: lambda name=name: PARTS[name](sizes) for name in flags.parts},
     Path(flags.out),
     flags.budget_s,
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def about() -> dict:
-  """What computes the numbers."""
+  """Device, versions and revision."""
   device = jax.devices()[0]
   git = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
   try:
@@ -116,13 +116,13 @@ def about() -> dict:
   }
 
 
-def measured(
+def run_parts(
   parts: Mapping[str, Callable[[], dict]],
   path: Path,
   budget_s: float,
   about: dict,
 ) -> dict:
-  """Runs the parts in their order; after each, `path` holds what is known."""
+  """Runs the parts in order and rewrites `path` after each."""
   began, found = time.monotonic(), {'about': about, 'parts': {}}
   for name, part in parts.items():
     start = time.monotonic()
@@ -139,7 +139,7 @@ def measured(
     draft = path.with_name(f'{path.name}.part')
     draft.write_text(json.dumps(found, indent=1) + '\n')
     draft.replace(path)
-    jax.clear_caches()  # the programs, and the weights that some hold
+    jax.clear_caches()  # the programs, and the weights in their constants
   return found
 
 
@@ -148,20 +148,20 @@ def _outcome(part: Callable[[], dict]) -> dict:
     return {'status': 'ok', **part(), 'memory': peak_memory()}
   except Unavailable as reason:
     return {'status': 'skipped', 'reason': str(reason)}
-  except Exception as error:  # the compiler's, the runtime's, ours
+  except Exception as error:  # of the compiler, the runtime, or ours
     text = f'{type(error).__name__}: {error}'
     return {'status': 'failed', 'error': text[:2000]}
 
 
 def peak_memory() -> dict | None:
-  """Bytes so far, where the device counts them."""
+  """Bytes so far; None where the device does not count them."""
   stats = jax.devices()[0].memory_stats()
   names = 'peak_bytes_in_use', 'bytes_limit'
   return {name: stats.get(name) for name in names} if stats else None
 
 
 def summary(found: dict) -> str:
-  """The numbers that one looks for first, a line each."""
+  """The main numbers, one line per row."""
   lines = []
   for part, result in found['parts'].items():
     if result['status'] != 'ok':

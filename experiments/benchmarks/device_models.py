@@ -1,5 +1,4 @@
-"""What experiments/benchmarks/device.py measures: sizes, random models and the
-rollouts of these."""
+"""Sizes, random models and their rollouts, for the benchmarks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
@@ -39,21 +39,21 @@ TINY = dataclasses.replace(
 
 
 class Unavailable(Exception):
-  """Why a part cannot run here."""
+  """A part cannot run on this device; the message is the reason."""
 
 
 class Sizes(NamedTuple):
-  """What is measured."""
+  """The sizes of all measurements."""
 
-  model: TransformerConfig  # whose speed is measured
-  agreeing: TransformerConfig  # with which rollout and rescoring are compared
+  model: TransformerConfig  # of the speed measurements
+  agreeing: TransformerConfig  # of the comparison of rollout and rescoring
   # dtype and matmul precision of each comparison; None is jax's default, which
   # is TF32 for float32 on Hopper
   precisions: tuple[tuple[str, str | None], ...]
   batches: tuple[int, ...]
   prompt: int  # tokens
-  tokens: int  # that a rollout writes
-  update: tuple[int, int]  # rows, and tokens of each
+  tokens: int  # decoded per row
+  update: tuple[int, int]  # rows, tokens per row
   copied: int  # bytes
   attended: tuple[int, int, int, int]  # rows, query heads, positions, width
 
@@ -85,7 +85,7 @@ SMALL = Sizes(
 
 
 def random_model(config: TransformerConfig, param_dtype: str) -> Transformer:
-  """Random weights, made where they will lie."""
+  """A model with random weights, initialized on the device."""
 
   def make(key):
     cast = lambda x: x.astype(param_dtype)
@@ -95,34 +95,34 @@ def random_model(config: TransformerConfig, param_dtype: str) -> Transformer:
 
 
 def random_prompt(sizes: Sizes, batch: int) -> Prompt:
-  """Random tokens, no padding."""
+  """Prompts of random tokens without padding."""
   shape = batch, sizes.prompt
   tokens = jax.random.randint(jax.random.key(2), shape, 0, 100)
   return Prompt(tokens, jnp.ones(shape, bool), jnp.arange(batch))
 
 
 def rollout_program(
-  sizes: Sizes,
   policy: Policy,
   feedback: Feedback,
   prompt: Prompt,
-  greedy: bool = True,
+  max_steps: int,
+  **sampling_params,
 ) -> tuple[Callable[..., Trajectory], tuple[PyTree, ...]]:
-  """A rollout in which no row ends, and its arguments, `stop` the last."""
+  """A jitted rollout of `max_steps` tokens per row, and its arguments, `stop`
+  the last. No row ends earlier: there is no stop token and no delimiter."""
 
   @jax.jit
-  def run(policy, prompt, key, how, stop):
-    ready = policy._replace(model=unstack(policy.model))
+  def run(policy, prompt, key, sampling, stop):
     return rollout(
-      ready,
+      policy._replace(model=unstack(lora.merge(policy.model))),
       feedback,
       prompt,
       key,
-      sampling=how,
+      sampling=sampling,
       stop=stop,
-      max_steps=sizes.tokens,
+      max_steps=max_steps,
     )
 
-  stop = stop_rule([], sizes.tokens)
-  how = sampling(greedy=greedy, top_k=0 if greedy else 50)
-  return run, (policy, prompt, jax.random.key(0), how, stop)
+  stop = stop_rule([], max_steps)
+  rest = prompt, jax.random.key(0), sampling(**sampling_params), stop
+  return run, (policy, *rest)

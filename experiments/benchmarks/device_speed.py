@@ -1,4 +1,4 @@
-"""How fast an accelerator is: four parts of device.py."""
+"""Speed on an accelerator: four parts of device.py."""
 
 import dataclasses
 import time
@@ -26,7 +26,7 @@ from .timing import Program, compiled, interleaved
 
 
 def environment(sizes: Sizes) -> dict:
-  """What the memory delivers: bytes read and written per second of a copy."""
+  """The memory bandwidth: bytes read and written per second by a copy."""
   x = jnp.zeros(sizes.copied // 4, jnp.float32)
   copy = compiled({'copy': (jax.jit(lambda x: x + 1), (x,))})['copy']
   seconds = interleaved({'copy': copy}, REPEATS)['copy']
@@ -42,9 +42,9 @@ def environment(sizes: Sizes) -> dict:
 
 
 def decode_speed(sizes: Sizes) -> dict:
-  """Tokens per second of greedy decoding. The time of a step is the difference
-  of two rollouts of one program, so that the prompt drops out; its least time
-  is that of reading the weights and the whole cache once."""
+  """Tokens per second of greedy decoding. The time per step is from the
+  difference of two rollouts of one program, which cancels the prefill; its
+  lower bound is the time to read the weights and the whole cache once."""
   model, rows = random_model(sizes.model, sizes.model.dtype), []
   c, chip = sizes.model, _chip()
   weights = sum(x.nbytes for x in jax.tree.leaves(model))
@@ -52,7 +52,11 @@ def decode_speed(sizes: Sizes) -> dict:
   programs = compiled(
     {
       b: rollout_program(
-        sizes, Policy(model), discrete(), random_prompt(sizes, b)
+        Policy(model),
+        discrete(),
+        random_prompt(sizes, b),
+        sizes.tokens,
+        greedy=True,
       )
       for b in sizes.batches
     }
@@ -80,13 +84,13 @@ def decode_speed(sizes: Sizes) -> dict:
 
 
 def feedback_cost(sizes: Sizes) -> dict:
-  """Rollouts of every feedback with one way of sampling, in turns."""
+  """Rollouts of every feedback with the same sampling, interleaved."""
   model = random_model(sizes.model, sizes.model.dtype)
   prompt = random_prompt(sizes, sizes.batches[len(sizes.batches) // 2])
   programs = compiled(
     {
       name: rollout_program(
-        sizes, Policy(model, owned), feedback, prompt, False
+        Policy(model, owned), feedback, prompt, sizes.tokens, top_k=50
       )
       for name, (feedback, owned) in feedbacks(model, start=1).items()
     }
@@ -107,10 +111,9 @@ def feedback_cost(sizes: Sizes) -> dict:
 
 
 def update_speed(sizes: Sizes) -> dict:
-  """The gradient of a policy-gradient loss for all parameters of the model in
-  bfloat16, with its application. Model FLOPs: 6 per parameter and token, and
-  12 * layers * width of the heads * half the length per token of attention;
-  what remat computes again is not counted."""
+  """A policy-gradient step of all parameters of the model in bfloat16. Model
+  FLOPs: 6 per parameter and token, and 12 * layers * width of the heads * half
+  the length per token for attention; recomputation by remat is not counted."""
   rows_, length = sizes.update
   config = dataclasses.replace(sizes.model, remat='full')
   model, chip = random_model(config, config.dtype), _chip()
@@ -172,7 +175,7 @@ def update_speed(sizes: Sizes) -> dict:
 
 
 def _chip() -> Chip | None:
-  """What the data sheet says of this device; None for one we do not know."""
+  """The data sheet of this device; None for an unknown one."""
   kind = jax.devices()[0].device_kind.lower().replace(' lite', 'e')
   known = {'h100': 'h100', 'h200': 'h200', 'v5e': 'v5e', 'v5p': 'v5p',
            'v6': 'v6e', '7x': 'tpu7x'}  # fmt: skip
@@ -181,7 +184,7 @@ def _chip() -> Chip | None:
 
 
 def _limited(run: Program, limit: int) -> Trajectory:
-  """The rollout of so many tokens; limits are traced."""
+  """The rollout of `limit` tokens; limits are traced, so it compiles once."""
   *rest, stop = run.arguments
   stop = stop._replace(limit=jnp.int32(limit))
   return jax.block_until_ready(run.compiled(*rest, stop))

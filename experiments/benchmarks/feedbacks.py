@@ -1,4 +1,4 @@
-"""Every feedback, with parameters that need no training, for the benchmarks."""
+"""Every feedback with untrained parameters, for the benchmarks."""
 
 import dataclasses
 
@@ -24,8 +24,8 @@ PREFIX_LAYERS = 2
 def feedbacks(
   model: Transformer, start: int, num_latents: int = 4
 ) -> dict[str, tuple[Feedback, PyTree]]:
-  """{name: (feedback, its parameters)}. All think to the end; the spans of
-  `switching` begin at the token `start`, which should be drawn often."""
+  """Name -> (feedback, its parameters). No thinking ends; the spans of
+  `switching` begin at the token `start`, which should be sampled often."""
   key, i = jax.random.key(0), jnp.int32
   c = model.config
   ids = [i((start + k) % c.vocab) for k in range(3)]
@@ -45,7 +45,7 @@ def feedbacks(
 
 
 def _reasoner(model: Transformer, num_latents: int) -> Reasoner:
-  """One with a decoder as wide as the model and of few layers."""
+  """A reasoner with a decoder as wide as the model and of few layers."""
   c, key = model.config, jax.random.key(1)
   layers = min(c.layers, PREFIX_LAYERS)
   decoder = Transformer(dataclasses.replace(c, vocab=1, layers=layers), key)

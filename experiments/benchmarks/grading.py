@@ -1,11 +1,12 @@
-"""How the judges fare with hostile completions: one table.
+"""Grades adversarial completions by every reward: one table.
 
     python -m experiments.benchmarks.grading --out=grading.json
 
-Every judge grades every family of hostile texts in the processes that training
-and evaluation use, one text at a time. None of the texts holds the gold answer,
-so all of them are wrong; the last row is a right one. What is not graded took
-more than the judge's limit of CPU time, or its process had to be killed.
+Every reward that judges answers (judge) grades every family of adversarial
+texts in the processes that training and evaluation use, one text at a time. No
+text has the gold answer, so all are wrong; the last family is correct. Ungraded
+texts took more than the CPU time limit of the judge, or their process was
+killed.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from ..training import cli
 from .hostile_texts import REPEATED, SMALL, repeated
 
 GOLD = '1729'
-RIGHT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
+CORRECT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
 # math-verify compares equations and sets in other ways than numbers.
 FORMULAS = (r'\frac{x^2}{16} - \frac{y^2}{9} = 1', r'(-\infty, 2) \cup [3, 4)')
 
@@ -49,20 +50,20 @@ JUDGES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """The table, and what is in it as JSON."""
+  """Prints the table, and writes its rows as JSON."""
   flags = _flags(argv)
   unknown = sorted(set(flags.judges) - set(JUDGES))
   if unknown:
     sys.exit(f'error: --judges={unknown[0]}: accepted are {sorted(JUDGES)}')
   texts = families(flags.lengths)
-  rows = [graded(name, texts) for name in flags.judges]
+  rows = [grade_families(name, texts) for name in flags.judges]
   print(table(rows))
   if flags.out:
     flags.out.write_text(json.dumps(rows, indent=2) + '\n')
 
 
 def families(lengths: Sequence[int]) -> dict[str, list[str]]:
-  """Each family's texts, bare, in a box, in dollars and behind ####."""
+  """The texts of each family, bare, in a box, in dollars and after ####."""
   plain = {name: [text] for name, text in SMALL.items()} | {
     name: [repeated(unit, n) for n in lengths]
     for name, unit in REPEATED.items()
@@ -77,8 +78,8 @@ def families(lengths: Sequence[int]) -> dict[str, list[str]]:
   }
 
 
-def graded(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
-  """A row of the table."""
+def grade_families(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
+  """The row of a judge."""
   function, kwargs = JUDGES[judge]
   rewards = {
     'judge': {'function': f'{_REWARDS}.{function}', 'kwargs': kwargs},
@@ -90,14 +91,18 @@ def graded(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
     (GOLD, *FORMULAS) if judge in ('math', 'boxed_math fixed') else (GOLD,)
   )
   with Grader(rewards, workers=1, timeout_s=30.0) as grader:
-    for name, some in [*texts.items(), ('right', [RIGHT])]:
+    for name, some in [*texts.items(), ('right', [CORRECT])]:
       for text in some:
         for gold in golds if name != 'right' else (GOLD,):
-          _add(row, name, _grade(grader, text, gold), float(name == 'right'))
+          _add(
+            row, name, _grade_one(grader, text, gold), float(name == 'right')
+          )
   return row
 
 
-def _grade(grader: Grader, text: str, gold: str) -> tuple[float, float, float]:
+def _grade_one(
+  grader: Grader, text: str, gold: str
+) -> tuple[float, float, float]:
   columns = {'answer': [gold], 'completion_ids': [[0]]}
   start = time.perf_counter()
   results = grader.submit([text], columns, group=1).result()
@@ -121,7 +126,7 @@ def _add(
 
 
 def table(rows: Sequence[Mapping]) -> str:
-  """In Markdown."""
+  """The table in Markdown."""
   lines = [
     '| judge | tried | right | ungraded | slowest, s | peak, MiB |',
     '| --- | --- | --- | --- | --- | --- |',
@@ -137,11 +142,10 @@ def table(rows: Sequence[Mapping]) -> str:
 
 
 def peak_memory(completions: Sequence[str], **_) -> list[float]:
-  """MiB that the process has held at most; a reward, to be called there."""
+  """A reward that returns the peak memory of its process, in MiB."""
   status = Path('/proc/self/status')
-  if (
-    status.exists()
-  ):  # Linux's ru_maxrss counts what the parent had at the fork
+  # Linux's ru_maxrss includes the memory of the parent at the fork.
+  if status.exists():
     peak = int(status.read_text().partition('VmHWM:')[2].split()[0]) / 2**10
   else:
     unit = 2**20 if sys.platform == 'darwin' else 2**10
@@ -155,7 +159,7 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     '--judges',
     nargs='+',
     default=list(JUDGES),
-    help='those to try',
+    help='names of judges',
   )
   parser.add_argument(
     '--lengths',

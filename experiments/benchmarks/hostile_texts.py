@@ -1,6 +1,6 @@
-"""Completions that a model may write, on purpose or not, to upset a judge."""
+"""Completions that may break a judge, whether a model means to or not."""
 
-# What is repeated up to a length.
+# Texts that are repeated up to a length.
 REPEATED = {
   'parentheses': '(',
   'braces': '{',
@@ -57,7 +57,7 @@ REPEATED = {
   'page': '<script>alert(1)</script>',
 }
 
-# Small, and large once somebody works them out.
+# Short texts that are expensive to evaluate.
 SMALL = {
   'nothing': '',
   'infinite tower': '9^{9^{9^{9}}}',
@@ -77,5 +77,5 @@ SMALL = {
 
 
 def repeated(unit: str, length: int) -> str:
-  """`unit` again and again, `length` characters in all."""
+  """`unit` repeated to `length` characters."""
   return (unit * (length // len(unit) + 1))[:length]

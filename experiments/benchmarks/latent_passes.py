@@ -1,11 +1,12 @@
-r"""What it costs to train through K latents, beside the same text in words.
+r"""The cost of training through K latents, compared with the same text in
+tokens.
 
     python -m experiments.benchmarks.latent_passes [--model=M] [--passes=0,1]
 
-Times the gradient of the supervised loss for all parameters (medians over
-interleaved repetitions), and asks the compiler for its temporaries. A pass is a
-forward pass more, made once again on the way back; of each only its inputs are
-kept.
+Measures the time of the gradient of the supervised loss for all parameters
+(medians over interleaved repetitions) and the compiler's temporaries. Each pass
+is one more forward pass, recomputed in the backward pass; only its inputs are
+stored.
 """
 
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
@@ -44,7 +45,7 @@ from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.types import Texts
 
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from .timing import interleaved
 
 MIB = 2**20
@@ -52,7 +53,7 @@ MIB = 2**20
 
 @cli.report_errors()
 def main() -> None:
-  """The table."""
+  """The command; see the top of this file."""
   flags = _parser().parse_args()
   model = pretrained(flags.model, dtype=flags.dtype, remat=flags.remat).model
   programs = {k: gradient(model, texts(flags, k), k) for k in flags.passes}
@@ -71,11 +72,12 @@ def main() -> None:
     for k, (_, size) in programs.items()
   ]
   print(f'{flags.model}, {flags.dtype}, {flags.rows} x {flags.length} tokens')
-  print(markdown(table))
+  print(markdown_table(table))
 
 
 def texts(flags, k: int) -> Texts:
-  """Random tokens, k latents in the middle, words from there on to learn."""
+  """Random tokens with k latents in the middle and a loss on the tokens after
+  them."""
   shape = flags.rows, flags.length
   tokens = jnp.asarray(np.random.default_rng(0).integers(100, 300, shape))
   none, at = jnp.zeros_like(tokens), jnp.arange(flags.length)
@@ -88,7 +90,7 @@ def texts(flags, k: int) -> Texts:
 def gradient(
   model: Transformer, texts: Texts, k: int
 ) -> tuple[Callable[[], object], int]:
-  """Computes it, and the bytes that this takes beside arguments and result."""
+  """A function that computes the gradient, and the bytes of its temporaries."""
 
   @jax.jit
   def run(model, texts):

@@ -1,13 +1,12 @@
-r"""What the second stage's update of experiments/lrt.py costs: with and without
-its activations made again (remat), and beside full fine-tuning of the model on
-the same answers.
+r"""The cost of the RL update of LRT: with and without remat, and compared with
+full fine-tuning of the model on the same answers.
 
     python -m experiments.benchmarks.lrt_update \
         --config=experiments/configs/lrt.py:smollm2-135m,rl \
         --config.feedback.initial.backbone=FOLDER [--config.field=value ...]
 
-Compiles each on random answers of config.rollout's sizes, times them (medians
-over interleaved repetitions), and asks the compiler for their memory.
+Compiles each on random answers of config.rollout's sizes, and measures the time
+(medians over interleaved repetitions) and the compiler's memory.
 """
 
 from hybrid_latent.ranges import PositiveInt
@@ -37,7 +36,7 @@ from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt
 
 from .. import lrt
-from ..report.tables import markdown
+from ..report.tables import markdown_table
 from ..training.cli import Config
 from .timing import interleaved
 
@@ -46,7 +45,7 @@ MIB = 2**20
 
 @cli.report_errors()
 def main(argv: list[str]) -> None:
-  """The table."""
+  """The command; see the top of this file."""
   config, flags = cli.parse(_parser(), argv)
   runs, table = {}, {}
   for name, variant in variants(config).items():
@@ -60,11 +59,11 @@ def main(argv: list[str]) -> None:
   ]  # fmt: skip
   u, g, t = answers(config).tokens.shape
   print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
-  print(markdown(rows))
+  print(markdown_table(rows))
 
 
 def variants(config: Config) -> dict[str, Config]:
-  """The update as it is meant, and what it is compared with."""
+  """Label -> config, of the update of LRT and of full fine-tuning."""
   made = {}
   for name, remat, whole in (
     ('reasoner, remat', 'full', False),

@@ -1,5 +1,4 @@
-"""What the benchmarks measure with: programs that are compiled together, and
-times of runs that take turns."""
+"""Compiles programs in parallel and times them interleaved."""
 
 import statistics
 import time
@@ -25,8 +24,8 @@ class Program(NamedTuple):
 def compiled(
   jobs: Mapping[Any, tuple[Any, tuple]], threads: int = 8
 ) -> dict[Any, Program]:
-  """The programs of {name: (a jitted function, its arguments)}, compiled side
-  by side, so that the seconds of each include waiting for the others."""
+  """Name -> program, from {name: (a jitted function, its arguments)}. They
+  compile in parallel, so the seconds of each include waiting for others."""
 
   def compile_one(job):
     lowered, arguments = job
@@ -49,10 +48,11 @@ def compiled(
 def interleaved(
   runs: Mapping[Any, Callable[[], object]], repeats: int
 ) -> dict[Any, float]:
-  """Median seconds of each, one after the other, `repeats` times."""
+  """Name -> median seconds over `repeats` rounds, each of which runs all of
+  them once."""
   seconds = {name: [] for name in runs}
   for run in runs.values():
-    run()  # compiles, or warms caches
+    run()  # compiles, or warms up caches
   for _ in range(repeats):
     for name, run in runs.items():
       began = time.perf_counter()

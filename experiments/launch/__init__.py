@@ -1,1 +1,1 @@
-"""Starts a run on machines that are elsewhere."""
+"""Starts a run on a cluster or in a cloud."""

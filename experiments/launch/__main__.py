@@ -5,10 +5,10 @@ r"""Starts one run on a cluster or in a cloud.
         python -m experiments.grpo --workdir=/shared/runs/hrpo \
         --config=experiments/configs/hrpo_gsm8k.py:/shared/qwen2.5-1.5b
 
-What stands behind -- is the command, as on this machine. --on is slurm, sky,
-xpk or gcloud, --machine what that one calls its options. --dry-run prints what
-would be handed over, and hands nothing over. README.md of this folder has a
-line for each kind of machine.
+The command after -- is that of this machine. --on is slurm, sky, xpk or gcloud;
+--machine has options under the names of that tool. --dry-run prints what would
+be submitted, and submits nothing. README.md of this folder has one row per
+tool.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import sys
 
 from hybrid_latent.ranges import NonNegativeInt
 
+from .. import PACKAGE
 from ..fields.accepted import Text
 from ..training import cli
 
 
 def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-  """Its options, and the command behind `--`."""
+  """Its options, and the command after `--`."""
   parser = cli.Parser('launch', __doc__)
   parser.usage = '%(prog)s --on=WHERE [OPTION...] -- COMMAND...'
   add = parser.add_argument
@@ -43,7 +44,7 @@ def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
   at = argv.index('--') if '--' in argv else len(argv)
   flags, words = parser.parse_args(argv[:at]), argv[at + 1 :]
   if not words:
-    parser.error('write the command behind --: -- python -m experiments.grpo …')
+    parser.error(f'write the command after --: -- python -m {PACKAGE}.grpo …')
   return flags, words
 
 
@@ -52,19 +53,19 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import sys
 
-from .recipes import RECIPES, launched, machine, shown
+from .recipes import RECIPES, parse_machine, preview, submit
 
 
 @cli.report_errors()
 def main() -> int:
   """The command; its exit code."""
   flags, words = _parsed(sys.argv[1:])
-  render, options = RECIPES[flags.on], machine(flags.machine)
+  render, options = RECIPES[flags.on], parse_machine(flags.machine)
   recipe = render(flags.name, words, options, flags.retries)
   if flags.dry_run:
-    print(shown(recipe))
+    print(preview(recipe))
     return 0
-  return launched(recipe).returncode
+  return submit(recipe).returncode
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
-"""What starts a run on other machines: a script or a task file, and the command
-that takes it.
+"""Recipes for other machines: a script or a task file, and the command that
+submits it.
 
-All of them start one process a host, let the trainer hear SIGTERM, and start
-the same command again when it ends with exit code 75: it has saved, and goes on
-from there. Field names and flags are those of Slurm 22.05, SkyPilot 0.14, XPK
-1.16 and gcloud's `compute tpus tpu-vm ssh`.
+All of them start one process per host, forward SIGTERM to the trainer, and
+restart the same command when it ends with exit code 75: it has saved a
+checkpoint, and resumes from it. Field names and flags are those of Slurm 22.05,
+SkyPilot 0.14, XPK 1.16 and gcloud's `compute tpus tpu-vm ssh`.
 """
 
 import shlex
@@ -18,21 +18,21 @@ import yaml
 
 from hybrid_latent.cluster import RESTART
 
-SIGNAL = 'TERM@120'  # to the trainer, two minutes before its time is over
-_COORDINATOR_PORT = 8476  # as jax chooses it on a TPU
+SIGNAL = 'TERM@120'  # to the trainer, two minutes before the time limit
+_COORDINATOR_PORT = 8476  # the default of jax on a TPU
 
 
 class Recipe(NamedTuple):
-  """What starts a run."""
+  """How to submit a run."""
 
-  command: list[str]  # the last word is the file's name, if there is a file
-  file: str  # its name, or nothing
-  text: str  # what is in it
+  command: list[str]  # the last word is `file`, if there is one
+  file: str  # its name, or ''
+  text: str  # its contents
 
 
-def machine(text: str) -> dict[str, str]:
-  """Key -> value, of 'partition=gpu,nodes=2'. Values with commas are in a text
-  whose pairs are separated by semicolons."""
+def parse_machine(text: str) -> dict[str, str]:
+  """Key -> value, from 'partition=gpu,nodes=2'. Semicolons separate the pairs
+  where a value has commas."""
   pairs = [x for x in text.split(';' if ';' in text else ',') if x.strip()]
   found = {}
   for pair in pairs:
@@ -46,16 +46,16 @@ def machine(text: str) -> dict[str, str]:
 def slurm(
   name: str, command: Sequence[str], on: Mapping[str, str], retries: int
 ) -> Recipe:
-  """A batch script; `on` has the options of sbatch."""
+  """A batch script; `on` are options of sbatch."""
   options = {
     'job_name': name,
     'nodes': '1',
     'ntasks_per_node': '1',
     'output': f'{name}-%j.log',
     **on,
-    'open_mode': 'append',  # a job that is queued again goes on writing
+    'open_mode': 'append',  # a requeued job appends to its log
     'requeue': '',
-    'signal': SIGNAL,  # to the tasks: without B: the script does not get it
+    'signal': SIGNAL,  # to the tasks: only with B: the script would get it
   }
   lines = [f'--{key.replace("_", "-")}' + (f'={x}' if x else '')
            for key, x in options.items()]  # fmt: skip
@@ -87,9 +87,9 @@ def requeue(retries: int) -> list[str]:
 def sky(
   name: str, command: Sequence[str], on: Mapping[str, str], retries: int
 ) -> Recipe:
-  """A task of SkyPilot, as a job that it manages; `on` has its resources, and
-  `num_nodes`. SkyPilot itself sets no limit to the restarts after 75."""
-  del retries
+  """A task of SkyPilot for a managed job; `on` are its resources, and
+  `num_nodes`."""
+  del retries  # SkyPilot has no limit of restarts after an exit code
   resources = {key: yaml.safe_load(value) for key, value in on.items()}
   nodes = resources.pop('num_nodes', 1)
   tpu = str(resources.get('accelerators', '')).startswith('tpu')
@@ -127,9 +127,9 @@ def sky(
 def xpk(
   name: str, command: Sequence[str], on: Mapping[str, str], retries: int
 ) -> Recipe:
-  """A workload on GKE; `on` has the options of `xpk workload create`."""
+  """A workload on GKE; `on` are options of `xpk workload create`."""
   _needs('xpk', on, 'cluster')
-  # exec: the shell around it would keep SIGTERM to itself.
+  # exec: without it the shell would not forward SIGTERM.
   inner = f'exec {shlex.join(command)}'
   options = {
     'workload': name,
@@ -147,8 +147,8 @@ def xpk(
 def gcloud(
   name: str, command: Sequence[str], on: Mapping[str, str], retries: int
 ) -> Recipe:
-  """The same command on every host of a TPU VM that has been created as `name`
-  and has the project in ~/hybrid-latent; `on` has gcloud's options."""
+  """The same command on every host of the TPU VM `name`, which exists and has
+  the project in ~/hybrid-latent; `on` are gcloud's options."""
   _needs('gcloud', on, 'zone')
   inner = (
     'cd ~/hybrid-latent && . .venv/bin/activate && '
@@ -162,8 +162,8 @@ def gcloud(
      *flags, f'--command={inner}'], '', '')  # fmt: skip
 
 
-def launched(recipe: Recipe) -> subprocess.CompletedProcess:
-  """Hands a recipe over."""
+def submit(recipe: Recipe) -> subprocess.CompletedProcess:
+  """Submits a recipe."""
   command = recipe.command
   with tempfile.TemporaryDirectory() as folder:
     if recipe.file:
@@ -173,8 +173,8 @@ def launched(recipe: Recipe) -> subprocess.CompletedProcess:
     return subprocess.run(command)
 
 
-def shown(recipe: Recipe) -> str:
-  """For people: the file, and the command that takes it."""
+def preview(recipe: Recipe) -> str:
+  """The file, and the command that submits it, as text."""
   file = f'# {recipe.file}\n{recipe.text}\n' if recipe.file else ''
   return f'{file}{shlex.join(recipe.command)}'
 
@@ -197,7 +197,7 @@ def _lines(*lines: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-  """Several lines as a block, as a person would write them."""
+  """Writes texts of several lines as blocks."""
 
 
 _Dumper.add_representer(

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A SLURM of this machine alone, to try a sweep or a launch on. As root, with
+# A SLURM cluster of this machine alone, to test a sweep or a launch. As root, with
 # Debian's packages: apt-get install slurm-wlm munge
 #
 #   bash experiments/launch/slurm_single_node.sh start FOLDER

@@ -1,1 +1,1 @@
-"""What a report is made of."""
+"""The report: tables, charts and the HTML page of runs."""

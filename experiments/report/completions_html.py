@@ -1,4 +1,4 @@
-"""Completions as HTML, every token shaded by how latent its input was."""
+"""Completions as HTML, each token shaded by the latent share of its input."""
 
 import html
 import itertools
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-_SAMPLES = 4  # completions shown of one step
-_MARKS = 0, 0.01, 0.05, 0.1, 0.25, 0.5, 1  # of the scale
+_SAMPLES = 4  # completions shown per step
+_TICKS = 0, 0.01, 0.05, 0.1, 0.25, 0.5, 1  # of the scale
 
 
-def samples_html(name: str, rows: list[dict]) -> str:
-  """The completions of a run's first, middle and last sampled step.
+def completions_html(name: str, rows: list[dict]) -> str:
+  """The completions of the first, middle and last sampled step of a run.
 
   Args:
-    name: the run.
-    rows: of its completions.jsonl.
+    name: the label of the run.
+    rows: those of its completions.jsonl.
   """
   steps = sorted({row['step'] for row in rows})
   chosen = {steps[i] for i in (0, len(steps) // 2, -1)} if steps else ()
@@ -35,10 +35,10 @@ def samples_html(name: str, rows: list[dict]) -> str:
   return ''.join(parts)
 
 
-def scale_html() -> str:
-  """What the shades mean: the same on every page."""
-  marks = ''.join(_token(f' {x:.0%} ', x) for x in _MARKS)
-  return f'<div class="scale tokens">latent share {marks}</div>'
+def latent_scale_html() -> str:
+  """The scale of the shades, the same on every page."""
+  ticks = ''.join(_token(f' {x:.0%} ', x) for x in _TICKS)
+  return f'<div class="scale tokens">latent share {ticks}</div>'
 
 
 def _completion(row: Mapping) -> str:
@@ -58,14 +58,15 @@ def _completion(row: Mapping) -> str:
 
 
 def _token(text: str, latent: float | None) -> str:
-  """Shaded by the root of its share: a few hundredths are to be seen."""
+  """Shaded by the square root of its share, which makes a few percent
+  visible."""
   shade = min(max(latent or 0.0, 0.0), 1.0) ** 0.5
-  told = '–' if latent is None else f'{latent:.3f}'
+  share = '–' if latent is None else f'{latent:.3f}'
   return (
-    f'<i style="--l:{shade:.2f}" data-tip="latent {told}">{_visible(text)}</i>'
+    f'<i style="--l:{shade:.2f}" data-tip="latent {share}">{_visible(text)}</i>'
   )
 
 
 def _visible(token: str) -> str:
-  """A token's text; one that would take no room becomes a middle dot."""
+  """The text of a token; a middle dot for an empty one."""
   return html.escape(token) if token else '·'

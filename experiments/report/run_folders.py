@@ -1,5 +1,5 @@
-"""The folders that runs leave, as a person names them, and what each says of
-its run."""
+"""The folders of runs: which ones --runs means, and the command, config and
+progress of each."""
 
 import json
 import shlex
@@ -13,30 +13,31 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
-from .tables import rows_of
+from .tables import read_rows
 
-_ABOUT = {  # of its config.json
+_FIELDS = {  # of config.json: type, and what is accepted
   'config': (dict, 'an object'),
   'command': (list, 'a list of texts'),
   'revision': (str, 'a text'),
   'cwd': (str, 'a text'),
   'path': (list, 'a list of texts'),
 }
-LABELS = 'labels.json'  # of a sweep: its cells' folders -> what it calls them
-_FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # any of them makes a run
+LABELS = 'labels.json'  # of a sweep: folder of a cell -> its label
+_FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # a run has one of them
 
 
 def find_runs(names: Iterable[str]) -> dict[str, str]:
-  """What a page calls each run -> its folder.
+  """Label of a run -> its folder.
 
   Args:
-    names: each a run's folder, a folder of runs and sweeps, a sweep's, whose
-      runs are its cells, a pattern such as 'runs/seed=*', or several of these
-      with commas between them. A name that exists is taken whole, its commas
-      with it.
+    names: each the folder of a run, a folder of runs and sweeps, the folder of
+    a
+      sweep, whose runs are its cells, a pattern such as 'runs/seed=*', or
+      several of these separated by commas. A name that exists is taken whole,
+      with its commas.
 
-  Raises FileNotFoundError for a name without a run, and ValueError where more
-  than one reading of its commas is possible.
+  Raises FileNotFoundError for a name without a run, and ValueError where its
+  commas can be read in more than one way.
   """
   folders = [run for name in names for run in _listed(name)]
   folders = list(dict.fromkeys(folders))
@@ -52,12 +53,12 @@ def _short(folder: str) -> str:
   try:
     found = json.loads(labels.read_text()) if labels.exists() else {}
     return str(found.get(path.name, path.name))
-  except (AttributeError, ValueError):  # as a crash left it
+  except (AttributeError, ValueError):  # damaged by a crash
     return path.name
 
 
-def about(run: str) -> dict[str, Any]:
-  """What its config.json says; {} where it has none."""
+def run_info(run: str) -> dict[str, Any]:
+  """The fields of its config.json; {} where it has none."""
   path = epath.Path(run) / 'config.json'
   if not path.exists():
     return {}
@@ -67,7 +68,7 @@ def about(run: str) -> dict[str, Any]:
     raise ValueError(f'{path} is no JSON: {error}') from None
   if not isinstance(found, dict):
     raise ValueError(f'{path} holds {found!r:.60}: accepted is an object')
-  for name, (kind, accepted) in _ABOUT.items():
+  for name, (kind, accepted) in _FIELDS.items():
     if not isinstance(value := found.get(name) or kind(), kind):
       raise ValueError(
         f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
@@ -81,15 +82,15 @@ def about(run: str) -> dict[str, Any]:
   return found
 
 
-def settings(run: str) -> dict[str, Any]:
-  """The fields of its config by their dotted names."""
-  fields: Any = flatten_dict(dict(about(run).get('config') or {}), sep='.')
+def config_fields(run: str) -> dict[str, Any]:
+  """The fields of its config, by dotted name."""
+  fields: Any = flatten_dict(dict(run_info(run).get('config') or {}), sep='.')
   return fields
 
 
-def command_of(run: str) -> str:
-  """The command that began it, as a shell reads it."""
-  script, *options = about(run).get('command') or ['']
+def run_command(run: str) -> str:
+  """The command of its first start, quoted for a shell."""
+  script, *options = run_info(run).get('command') or ['']
   module = module_of(script)
   words = ['-m', module] if module else [script]
   return shlex.join(['python', *words, *options]) if script else ''
@@ -106,34 +107,35 @@ def module_of(script: str) -> str:
   return '.'.join([PACKAGE, *names])
 
 
-def state(run: str) -> str | None:
-  """How far it has come; None where it has not said what it wants."""
-  steps = [row['step'] for row in rows_of(run, 'metrics') if 'loss' in row]
-  if (total := settings(run).get('steps')) is None:
+def progress(run: str) -> str | None:
+  """The steps that are done; None where its config has no number of steps."""
+  steps = [row['step'] for row in read_rows(run, 'metrics') if 'loss' in row]
+  if (total := config_fields(run).get('steps')) is None:
     return None
   done = max(steps, default=-1) + 1
   return 'finished' if done >= total else f'{done} of {total} steps'
 
 
-def differences(
+def config_differences(
   every: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, list[str]]:
-  """Field -> what each of several configs has, where they are not the same."""
+  """Field -> its value in each config, for the fields that differ."""
   fields = sorted({field for each in every.values() for field in each})
-  columns = {
+  column_names = {
     f: [str(each[f]) if f in each else '–' for each in every.values()]
     for f in fields
   }
-  return {f: x for f, x in columns.items() if len(set(x)) > 1}
+  return {f: x for f, x in column_names.items() if len(set(x)) > 1}
 
 
 def _listed(name: str) -> list[str]:
-  """The runs that one name, or several with commas between them, mean."""
+  """The runs of one name, or of several names separated by commas."""
   named = cache(_named)
   if found := named(name):
     return found
   words = name.rstrip(',').split(',')
-  # Up to two ways to read the first i words.
+  # ways[i]: up to two ways to read the first i words as names. Two are enough
+  # to know that the text is ambiguous.
   ways: list[list[list[str]]] = [[[]]]
   for end in range(1, len(words) + 1):
     some = [
@@ -158,7 +160,7 @@ def _listed(name: str) -> list[str]:
 
 
 def _named(name: str) -> list[str]:
-  """The runs of one name; none where it means nothing."""
+  """The runs of one name; none where it names no run."""
   path, found = epath.Path(name).expanduser(), []
   parts = path.parts
   plain = next((i for i, x in enumerate(parts) if has_magic(x)), len(parts))

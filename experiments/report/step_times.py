@@ -1,4 +1,4 @@
-"""Where a step spends its time, as bars."""
+"""The time of a step and of its parts, as bars."""
 
 import html
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ import numpy as np
 
 from .tables import Run
 
-_SLOW = 3.0  # times the first quartile: such a step compiles
+_SLOW = 3.0  # a step of this many first quartiles compiles
 
 
 def step_times_html(metrics: Mapping[str, Run]) -> str:
-  """A bar a run, as long as its median step, split into the parts of a step.
-  Steps that compile, after a start or a resume, are left out."""
+  """One bar per run, as long as its median step, split into the parts of a
+  step. Steps that compile, after a start or a resume, are left out."""
   timed = {
     name: [row for row in rows if row.get('time/step')]
     for name, rows in metrics.items()
@@ -30,7 +30,7 @@ def step_times_html(metrics: Mapping[str, Run]) -> str:
 
 
 def _without_compiling(rows: Run) -> list[dict[str, float]]:
-  """The seconds of each part of the steps that compile nothing."""
+  """The seconds per part of the steps that compile nothing."""
   timed = [
     {k[5:]: row[k] or 0.0 for k in row if k.startswith('time/')}
     for row in rows[len(rows) > 1 :]
@@ -46,7 +46,8 @@ def _median(rows) -> float:
 
 
 def _bar(name, rows, logged, parts, longest) -> str:
-  """`rows` of the run are counted in, of `logged` steps in all."""
+  """The bar of a run: `rows` are the steps that count, of `logged` in all."""
+  # The parts of the middle half of the steps: means are sensitive to outliers.
   rows = sorted(rows, key=lambda row: row['step'])
   half = rows[len(rows) // 4 : len(rows) - len(rows) // 4]
   means = {

@@ -1,7 +1,7 @@
 """Line charts as SVG text: no script, colours from the page's style sheet.
 
-A chart is crisp at any size, follows the page into the dark, and shows the
-values of a step while the pointer is over it (by CSS alone).
+A chart is sharp at any size, follows the page's dark mode, and shows the values
+of a step while the pointer is over it (by CSS alone).
 """
 
 import html
@@ -13,25 +13,25 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 Series = tuple[np.ndarray, np.ndarray]  # steps, values (NaN: none)
 
-# Lines that coincide show through each other; report.html has the same four.
+# Different dashes keep coinciding lines visible; report.html has the same four.
 DASHES = '-', '--', ':', '-.'
 _WIDTH, _HEIGHT = 400, 216
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 16, 24
-_POINTS = 240  # a line needs no more: every second pixel has one
-_BANDS = 40  # places that answer to the pointer
-_FEW = 20  # a line with fewer points shows each, and no average
+_POINTS = 240  # of a line at most: one per two pixels
+_BANDS = 40  # strips that react to the pointer
+_FEW = 20  # a line with fewer points shows each point and no average
 
 
 def line_chart(series: Mapping[str, Series], label: str) -> str:
-  """One line a run, its own average over it where there are enough points.
+  """One line per run, with its smoothed curve where there are enough points.
 
   Args:
     series: run -> (steps [t], values [t]).
-    label: what the values are, for readers who hear the page.
+    label: the name of the values, for screen readers.
   """
   frame = _Frame(series)
-  # Dashes over whole lines.
-  order = sorted(range(len(series)), key=dash)
+  # Dashed lines are drawn over solid ones.
+  order = sorted(range(len(series)), key=dash_index)
   curves = [*series.values()]
   lines = [_line(frame, index, *curves[index]) for index in order]
   return (
@@ -41,8 +41,8 @@ def line_chart(series: Mapping[str, Series], label: str) -> str:
   )
 
 
-def identical(series: Mapping[str, Series]) -> list[list[str]]:
-  """The runs, two or more, whose lines are the same."""
+def identical_curves(series: Mapping[str, Series]) -> list[list[str]]:
+  """Groups of two or more runs whose lines are equal."""
   groups: dict[tuple[bytes, bytes], list[str]] = {}
   for name, (steps, values) in series.items():
     if np.isfinite(values).any():
@@ -50,8 +50,9 @@ def identical(series: Mapping[str, Series]) -> list[list[str]]:
   return [names for names in groups.values() if len(names) > 1]
 
 
-def smoothing(series: Mapping[str, Series]) -> str:
-  """The standard deviation of `smooth`, in steps; '' where no line has it."""
+def smoothing_width(series: Mapping[str, Series]) -> str:
+  """The standard deviation of `smooth`, in steps; '' where no line is
+  smoothed."""
   widths = [
     _width(values) * float(np.median(np.diff(steps)))
     for steps, values in series.values()
@@ -64,8 +65,8 @@ def smoothing(series: Mapping[str, Series]) -> str:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-  """The average around each point under a Gaussian, a thirtieth of the curve
-  wide: centred, so that it does not lag. NaN stays NaN and weighs nothing."""
+  """The values under a Gaussian kernel whose standard deviation is a thirtieth
+  of the curve; centred, so that it does not lag. NaN has no weight."""
   width = max(_width(values), 1e-3)
   distance = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
   kernel = np.exp(-0.5 * (distance / width) ** 2)
@@ -81,8 +82,8 @@ def _width(values: np.ndarray) -> float:
   return len(values) / 30
 
 
-def binned(steps: np.ndarray, values: np.ndarray) -> Series:
-  """At most `_POINTS` points: the mean of each stretch of the curve."""
+def downsample(steps: np.ndarray, values: np.ndarray) -> Series:
+  """At most `_POINTS` points: the means of equal parts of the curve."""
   if len(steps) <= _POINTS:
     return steps, values
   parts = np.array_split(np.arange(len(steps)), _POINTS)
@@ -102,7 +103,7 @@ class _Frame:
     values = values[np.isfinite(values)]
     self.x = _padded(steps.min(), steps.max())
     low, high = values.min(), values.max()
-    # A scale that starts near zero had better start there.
+    # A scale that would start near zero starts at zero.
     low = 0.0 if 0 < low < high / 2 else low
     self.y_ticks = np.array(MaxNLocator(4).tick_values(*_padded(low, high)))
     self.y = self.y_ticks[0], self.y_ticks[-1]
@@ -134,8 +135,8 @@ class _Frame:
 
 
 def _labels(ticks: np.ndarray) -> tuple[list[str], str]:
-  """Labels that differ where the ticks do, and what is to be added to them or
-  multiplied with."""
+  """Labels that differ where the ticks do, and the offset or the factor of
+  all."""
   formatter = ScalarFormatter(useMathText=False)
   formatter.create_dummy_axis()
   axis: Any = formatter.axis
@@ -145,7 +146,7 @@ def _labels(ticks: np.ndarray) -> tuple[list[str], str]:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-  """A range that is not empty, nor as narrow as rounding."""
+  """A range wider than rounding errors."""
   size = max(abs(low), abs(high))
   room = 0.0 if high - low > 1e-9 * size else (size or 1.0) / 2
   return low - room, high + room
@@ -162,17 +163,19 @@ def _line(frame, index, steps, values) -> str:
   else:
     raw = _path(frame, steps, values)
     average = _path(frame, steps, smooth(values))
-  return f'<g class="{shade(index)}"><g class="raw">{raw}</g>{average}</g>'
+  return (
+    f'<g class="{css_classes(index)}"><g class="raw">{raw}</g>{average}</g>'
+  )
 
 
-def shade(index: int) -> str:
-  """The classes of a run's curve: eight colours and four kinds of dashes, both
-  of which change from run to run."""
-  return f'c{index % 8} d{dash(index)}'
+def css_classes(index: int) -> str:
+  """The CSS classes of a run's curve: one of eight colours and one of four
+  dashes; both differ between neighbours."""
+  return f'c{index % 8} d{dash_index(index)}'
 
 
-def dash(index: int) -> int:
-  """Which of DASHES a run has."""
+def dash_index(index: int) -> int:
+  """The index in DASHES of a run."""
   return (index + index // 8) % 4
 
 
@@ -186,7 +189,8 @@ def _path(frame, steps, values) -> str:
 
 
 def _bands(frame: _Frame, series: Mapping[str, Series]) -> str:
-  """Invisible strips over the chart; each shows its values when pointed at."""
+  """Invisible strips over the chart; each shows its values under the
+  pointer."""
   edges = np.linspace(_LEFT, _WIDTH - _RIGHT, _BANDS + 1)
   width = edges[1] - edges[0]
   parts = []
@@ -207,7 +211,8 @@ def _bands(frame: _Frame, series: Mapping[str, Series]) -> str:
 
 
 def _nearest(frame, steps, values, x) -> tuple[float, float] | None:
-  """The line's (step, value) next to the pixel column `x`, if it has one."""
+  """The (step, value) of a line nearest to the pixel column `x`; None where it
+  has none near it."""
   finite = np.isfinite(values)
   if not finite.any():
     return None

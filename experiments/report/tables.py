@@ -1,4 +1,4 @@
-"""Rows that runs wrote, and tables that are made of them."""
+"""Reads the rows that runs wrote, and formats tables."""
 
 import html
 import json
@@ -12,8 +12,9 @@ import fsspec
 Run = list[dict]  # rows of metrics.jsonl or completions.jsonl
 
 
-def rows_of(run: str | Path, kind: str, needed: bool = False) -> Run:
-  """The rows of one file of a run; none where there is no such file."""
+def read_rows(run: str | Path, kind: str, needed: bool = False) -> Run:
+  """The rows of RUN/KIND.jsonl; none where there is no such file, or
+  FileNotFoundError where it is `needed`."""
   path = f'{run}/{kind}.jsonl'
   files, root = fsspec.url_to_fs(path)
   if files.exists(root):
@@ -21,15 +22,14 @@ def rows_of(run: str | Path, kind: str, needed: bool = False) -> Run:
       return [*_rows(path, file)]
   if needed:
     raise FileNotFoundError(
-      f'{path} does not exist: a run is the working directory that an '
-      'experiment was given as --workdir'
+      f'{path} does not exist: write the --workdir of a run'
     )
   return []
 
 
 def _rows(path: str, lines: Iterable[str]) -> Iterator[dict]:
-  """The last line may be one that is being written, or that a run that was
-  killed has left."""
+  """The rows, each checked. The last line may be incomplete: it is being
+  written, or the run was killed."""
   for number, line in enumerate(lines, 1):
     try:
       row = json.loads(line)
@@ -70,7 +70,7 @@ def _is_text(value: Any) -> bool:
 
 
 _NUMBER = 'a number or null', _is_number
-# Of a sample: field -> what it is, and whether a value is that.
+# Of a completion: field -> what is accepted, and whether a value is that.
 _SAMPLE = {
   'step': _NUMBER,
   'prompt': ('a text', _is_text),
@@ -80,26 +80,26 @@ _SAMPLE = {
 }
 
 
-def write_whole(path: str | Path, data: str | bytes) -> None:
-  """A reader of `path` sees the old file or the new one, never a half."""
+def write_atomic(path: str | Path, data: str | bytes) -> None:
+  """Writes a file whole: a reader of `path` sees the old one or the new one."""
   part = Path(f'{path}.part')
   text = isinstance(data, str)
   part.write_bytes(data.encode('utf-8', 'replace') if text else data)
   part.replace(path)
 
 
-def markdown(table: Sequence[dict]) -> str:
-  """The table for a terminal, or a README."""
+def markdown_table(table: Sequence[dict]) -> str:
+  """The table in Markdown; floats get four digits."""
   show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)
-  names = columns(table)
+  names = column_names(table)
   lines = [names, ['---'] * len(names)]
   lines += [[show(line.get(name, '–')) for name in names] for line in table]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def html_table(rows: Sequence[dict]) -> str:
-  """The head and the body of a table; floats get four digits."""
-  names = columns(rows)
+  """The head and body of an HTML table; floats get four digits."""
+  names = column_names(rows)
   head = ''.join(
     f'<th{_number(rows[0].get(name))}>{html.escape(str(name))}</th>'
     for name in names
@@ -121,10 +121,10 @@ def _cell(value) -> str:
 
 
 def _number(value) -> str:
-  """Numbers stand at the right of their column."""
+  """The class of a cell; numbers are aligned right."""
   return ' class="number"' if isinstance(value, Real) else ''
 
 
-def columns(table: Sequence[dict]) -> list[str]:
-  """The names of all lines, in the order they come up."""
+def column_names(table: Sequence[dict]) -> list[str]:
+  """The keys of all rows, in order of appearance."""
   return list({name: None for line in table for name in line})

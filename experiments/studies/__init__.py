@@ -1,1 +1,1 @@
-"""Studies: each a command that repeats what a paper compares, in small."""
+"""Commands that repeat the comparisons of papers at small size."""

@@ -1,27 +1,28 @@
-r"""How much of its reasoning a model needs: answers from fragments of it.
+r"""Ablates a model's chain of thought: accuracy after deleting tokens or steps.
 
     python -m experiments.studies.cot_ablation --generated=runs/triples \
         --workdir=runs/fragments --config=CONFIG \
         [--kinds=token,step] [--shares=0,0.1,0.2,0.5]
 
 Latent Reasoning Tuning (ICLR 2026) deletes each token, or each step, of a
-model's reasoning by itself with some probability, keeps the order, and lets the
-model answer from what is left: MATH-500, R1-Distill-Qwen-7B, 92.8 with all of
-it, 90.6 with half of the tokens and 89.5 with half of the steps deleted.
+model's reasoning independently with some probability, keeps the order, and lets
+the model answer from what is left: MATH-500, R1-Distill-Qwen-7B, 92.8 with the
+whole reasoning, 90.6 with half of the tokens and 89.5 with half of the steps
+deleted.
 
-Reads the rows of a folder of experiments.generate, which has sampled with the
-same CONFIG (with config.generate.least=0, right or wrong; the first
+Reads the rows of a folder of experiments.generate that was sampled with the
+same CONFIG (with config.generate.least=0, correct or not; the first
 config.generate.prompts of them, 0: all). The model reads the prompt, what is
-left, and config.rollout.delimiter with .closing.ended; it then writes
-config.eval.samples answers of up to config.rollout.answer tokens as in an
-evaluation, and config.rewards grade these, without what is left. A step is a
-sentence, a line or an equation (curricula/steps.py); a token is one of a step
-that is encoded by itself. What is deleted at a share is so at every higher one.
+left of the reasoning, and config.rollout.delimiter with .closing.ended; it then
+writes config.eval.samples answers of up to config.rollout.answer tokens as in
+an evaluation, and config.rewards grade the answers alone. A step is a sentence,
+a line or an equation (curricula/steps.py); a token is one of a step that is
+encoded by itself. What is deleted at a share is deleted at every higher share.
 
-Writes WORKDIR/fragments.jsonl, a kind and share a line: the mean of the reward
-`accuracy` (without one of that name, of all rewards) and its standard error
-over the rows; fragments.md, .svg and .png show it. WORKDIR/parts has every
-answer. The same command goes on after a stop; more shares may be added.
+Writes WORKDIR/fragments.jsonl, one row per kind and share: the mean of the
+reward `accuracy` (without one of that name, of the total reward) and its
+standard error over rows; fragments.md, .svg and .png show it. WORKDIR/parts has
+every answer. The same command resumes after a stop; shares may be added.
 """
 
 from typing import Literal
@@ -38,12 +39,8 @@ SHARES = tuple(i / 10 for i in range(10))
 def _parser() -> cli.Parser:
   parser = cli.config_parser('studies.cot_ablation', __doc__)
   add = parser.add_argument
-  add(
-    '--generated',
-    required=True,
-    type=cli.value(Folder),
-    help='folder of experiments.generate',
-  )
+  about = 'folder of experiments.generate'
+  add('--generated', required=True, type=cli.value(Folder), help=about)
   add('--kinds', type=cli.value(tuple[Literal[KINDS], ...]), default=KINDS)
   add('--shares', type=cli.value(tuple[UnitFloat, ...]), default=SHARES)
   return parser
@@ -53,16 +50,14 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = cli.parse(_parser())
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 from etils import epath
-from matplotlib.figure import Figure
 
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
@@ -70,11 +65,24 @@ from hybrid_latent.data.jsonl import problems
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import CLOSING_IDS
 
-from ..report.tables import markdown
-from ..training import resumable_shards
+from ..report.tables import markdown_table
 from ..training.cli import Config
-from ..training.dataset_sampling import Completion, decisive, speaker, voice
+from ..training.dataset_sampling import (
+  Completion,
+  batch_generator,
+  decoding_actor,
+  sampling_fields,
+)
 from ..training.policies import prompt_ids, rollout_mesh
+from ..training.resumable_shards import (
+  config_fields,
+  existing,
+  print_once,
+  read_lines,
+  validate_job,
+  write_lines,
+)
+from .ablation_plot import plot_ablation
 
 
 def analyze(
@@ -85,77 +93,76 @@ def analyze(
   kinds: Sequence[str] = KINDS,
   shares: Sequence[float] = SHARES,
 ) -> list[dict]:
-  """Answers from what is left where each of `shares` of the reasoning in the
-  folder `generated` is deleted. Returns the rows of WORKDIR/fragments.jsonl."""
+  """Samples answers after deleting each of `shares` of the reasoning in the
+  folder `generated`. Returns the rows of WORKDIR/fragments.jsonl."""
   folder = epath.Path(workdir)
   source = problems('generated', generated, 'train')
   count = min(config.generate.prompts or len(source), len(source))
   source = [source[i] for i in range(count)]
-  begin = check(config, folder, source, kinds, shares)
-  files = {(k, p): file_of(folder, k, p) for k in kinds for p in shares}
-  done = resumable_shards.there([*files.values()])
-  todo = [key for key, over in zip(files, done, strict=True) if not over]
-  # Nothing deleted, or everything, is the same for all kinds.
-  todo = {files[key]: key for key in todo}
-  if todo:
-    answer(config, workdir, source, todo, begin)
-  begin()
+  record = validate(config, folder, source, kinds, shares)
+  files = {(k, p): answer_file(folder, k, p) for k in kinds for p in shares}
+  exist = existing([*files.values()])
+  # By file: with nothing deleted, or everything, all kinds have the same one.
+  missing = {
+    files[key]: key
+    for key, exists in zip(files, exist, strict=True)
+    if not exists
+  }
+  if missing:
+    write_answers(config, workdir, source, missing, record)
+  record()
   if jax.process_index():
     return []
-  table = [outcome(path, *key) for key, path in files.items()]
-  resumable_shards.write(
-    folder / 'fragments.jsonl', (f'{json.dumps(x)}\n' for x in table)
-  )
-  shown = markdown(side_by_side(table))
-  resumable_shards.write(folder / 'fragments.md', [shown + '\n'])
-  plot(folder, table, count)
-  resumable_shards.say(
+  table = [summarize(path, *key) for key, path in files.items()]
+  write_lines(folder / 'fragments.jsonl', (f'{json.dumps(x)}\n' for x in table))
+  shown = markdown_table(kinds_side_by_side(table))
+  write_lines(folder / 'fragments.md', [shown + '\n'])
+  plot_ablation(folder, table, count)
+  print_once(
     f'{shown}\nwrote {folder}/fragments.md, .jsonl, .svg and .png; every '
     f'answer is in {folder}/parts'
   )
   return table
 
 
-def check(
+def validate(
   config: Config,
   folder: epath.Path,
   source: Sequence[dict],
   kinds: Sequence[str],
   shares: Sequence[float],
 ) -> Callable[[], None]:
-  """What writes down what the answers depend on. ValueError, at once, for
-  settings that cannot be, and where the folder has answers of something
-  else."""
+  """Returns what records the settings that the answers depend on
+  (`resumable_shards.validate_job`). ValueError, at once, for settings that
+  cannot be, and where the folder has answers of other settings."""
   if unknown := sorted({*kinds} - {*KINDS}):
     raise ValueError(f'--kinds: {unknown}: write some of {",".join(KINDS)}')
   if not all(0 <= share <= 1 for share in shares):
     raise ValueError(f'--shares: {[*shares]}: write shares from 0 to 1')
   if not source:
     raise ValueError('--generated: the folder has no rows: write one that has')
-  fields = resumable_shards.settings(config, 'eval.samples')
-  job = decisive(fields, 'eval.samples', 'eval.sampling')
-  return resumable_shards.same_job(
-    config, folder / 'job.json', job, source, 'answers'
-  )
+  fields = config_fields(config, 'eval.samples')
+  job = sampling_fields(fields, 'eval.samples', 'eval.sampling')
+  return validate_job(config, folder / 'job.json', job, source, 'answers')
 
 
-def answer(
+def write_answers(
   config: Config,
   workdir: str,
   source: Sequence[dict],
-  todo: dict[epath.Path, tuple[str, float]],
-  begin: Callable[[], None],
+  missing: Mapping[epath.Path, tuple[str, float]],
+  record: Callable[[], None],
 ) -> None:
-  """Writes each of the files `todo`: the answers at a kind and share; `begin`
-  is called before the first."""
+  """Writes each of the `missing` files, the answers at a kind and share;
+  `record` is called before."""
   mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  config = answering(config)
-  actor = speaker(config, mesh)
-  # A thinking that may have no token is cut, and closed, at once.
+  config = answer_config(config)
+  actor = decoding_actor(config, mesh)
+  # Thinking may have no token: the closing text is forced at once.
   actor = actor._replace(stop=actor.stop._replace(thinking=jnp.int32(0)))
   tokenizer: Any = actor.tokenizer
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
-  texts = [steps_of(tokenizer, row['reasoning']) for row in source]
+  texts = [step_ids(tokenizer, row['reasoning']) for row in source]
   # One shape for all shares, so that one program serves them.
   config.rollout.prompt_length = max(
     len(prompt) + sum(map(len, steps))
@@ -163,25 +170,28 @@ def answer(
   )
   rows = [{'question': row['question'], 'answer': row['answer'], 'row': i}
           for i, row in enumerate(source)]  # fmt: skip
-  how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
-  samples = config.eval.samples
-  with voice(config, mesh, actor, how, samples, workdir) as completions:
-    for number, (path, (kind, share)) in enumerate(todo.items()):
+  sampling_params = sampling(
+    **{**config.rollout.sampling, **config.eval.sampling}
+  )
+  with batch_generator(
+    config, mesh, actor, sampling_params, config.eval.samples, workdir
+  ) as completions:
+    for number, (path, (kind, share)) in enumerate(missing.items()):
       left = [
-        fragment(steps, kind, share, seed=config.seed, row=i)
+        ablate(steps, kind, share, seed=config.seed, row=i)
         for i, steps in enumerate(texts)
       ]
       encode = lambda row, left=left: prompts[row['row']] + left[row['row']]
       found = completions(rows, encode, number)
-      begin()
-      resumable_shards.write(
+      record()
+      write_lines(
         path, [json_line(x, len(left[x.prompt]), tokenizer) for x in found]
       )
-      resumable_shards.say(f'{path.stem}: {len(found)} answers')
+      print_once(f'{path.stem}: {len(found)} answers')
 
 
-def answering(config: Config) -> Config:
-  """The config where all has been thought: the closing text, then an answer."""
+def answer_config(config: Config) -> Config:
+  """The config that samples the closing text and an answer, no thinking."""
   config = config.copy_and_resolve_references()
   rollout = config.rollout
   rollout.closing.cut = rollout.delimiter + rollout.closing.ended
@@ -191,16 +201,14 @@ def answering(config: Config) -> Config:
   return config
 
 
-def steps_of(tokenizer, text: str) -> list[list[int]]:
-  """The steps of a text, as ids: no token belongs to two of them."""
-  steps = split_steps(text)
-  # It refuses to encode nothing.
-  return (
-    tokenizer(steps, add_special_tokens=False)['input_ids'] if steps else []
-  )
+def step_ids(tokenizer, text: str) -> list[list[int]]:
+  """The ids of each step of a text: no token belongs to two steps."""
+  if not (steps := split_steps(text)):
+    return []  # the tokenizer rejects an empty list
+  return tokenizer(steps, add_special_tokens=False)['input_ids']
 
 
-def fragment(
+def ablate(
   steps: Sequence[Sequence[int]],
   kind: str,
   share: float,
@@ -208,9 +216,9 @@ def fragment(
   seed: int,
   row: int,
 ) -> list[int]:
-  """What is left of some steps when each token of them, or each whole step, is
-  deleted with probability `share`: all at 0, nothing at 1, and at a higher
-  share a part of what is left at a lower one."""
+  """The ids that are left when each token of the steps, or each whole step, is
+  deleted with probability `share`: all at 0, none at 1; what is left at a share
+  is a subset of what is left at every lower share."""
   units = steps if kind == 'step' else [[i] for step in steps for i in step]
   kept = np.random.default_rng((seed, row)).random(len(units)) >= share
   return [
@@ -218,15 +226,15 @@ def fragment(
   ]
 
 
-def file_of(folder: epath.Path, kind: str, share: float) -> epath.Path:
-  """Where the answers at a kind and share belong."""
+def answer_file(folder: epath.Path, kind: str, share: float) -> epath.Path:
+  """The file of the answers at a kind and share."""
   name = 'whole' if share == 0 else 'nothing' if share == 1 else ''
   name = name or f'{kind}-{share}'
   return folder / 'parts' / f'{name}.jsonl'
 
 
 def json_line(completion: Completion, left: int, tokenizer) -> str:
-  """An answer: of which row, of how many tokens of reasoning."""
+  """A line of an answer file; `left` tokens of the reasoning were read."""
   graded = completion.grades | {'reward': completion.reward}
   graded = {k: None if np.isnan(x) else x for k, x in graded.items()}
   text = tokenizer.decode(completion.tokens, skip_special_tokens=True)
@@ -234,10 +242,10 @@ def json_line(completion: Completion, left: int, tokenizer) -> str:
   return json.dumps(fields) + '\n'
 
 
-def outcome(path: epath.Path, kind: str, share: float) -> dict:
-  """A row of fragments.jsonl. The answers to one row are not independent, so
-  the error is that of the mean over rows; those not graded count nowhere."""
-  answers = [*map(json.loads, resumable_shards.lines([path]))]
+def summarize(path: epath.Path, kind: str, share: float) -> dict:
+  """A row of fragments.jsonl, without ungraded answers. The answers to one row
+  are not independent, so the error is that of the mean over rows."""
+  answers = [*map(json.loads, read_lines([path]))]
   graded: dict[int, list[float]] = {}
   for x in answers:
     value = x.get('accuracy', x['reward'])
@@ -247,7 +255,7 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     raise ValueError(f'{path}: the rewards could not grade a single answer')
   means = [np.mean(values) for values in graded.values()]
   n = len(means)
-  judged = sum(map(len, graded.values()))
+  num_graded = sum(map(len, graded.values()))
   return {
     'kind': kind,
     'share': share,
@@ -255,13 +263,13 @@ def outcome(path: epath.Path, kind: str, share: float) -> dict:
     'standard_error': float(np.std(means, ddof=1) / n**0.5) if n > 1 else 0.0,
     'tokens_left': float(np.mean([x['left'] for x in answers])),
     'n': n,
-    'judged': judged,
-    'ungraded': len(answers) - judged,
+    'judged': num_graded,
+    'ungraded': len(answers) - num_graded,
   }
 
 
-def side_by_side(table: Sequence[dict]) -> list[dict]:
-  """A line a share, with the kinds beside each other."""
+def kinds_side_by_side(table: Sequence[dict]) -> list[dict]:
+  """One line per share, with the columns of all kinds."""
   lines: dict[float, dict] = {}
   for row in table:
     line = lines.setdefault(row['share'], {'deleted': row['share']})
@@ -269,35 +277,6 @@ def side_by_side(table: Sequence[dict]) -> list[dict]:
     line[f'by {row["kind"]}'] = f'{row["accuracy"]:.3f} ± {error:.3f}'
     line[f'tokens left, by {row["kind"]}'] = f'{row["tokens_left"]:.1f}'
   return [*lines.values()]
-
-
-def plot(folder: epath.Path, table: Sequence[dict], rows: int) -> None:
-  """fragments.svg and .png: accuracy over the share, a line a kind."""
-  figure = Figure(figsize=(5, 3.2), layout='constrained')
-  ax = figure.subplots()
-  for kind in dict.fromkeys(row['kind'] for row in table):
-    points = sorted(
-      (row['share'], row['accuracy'], row['standard_error'])
-      for row in table
-      if row['kind'] == kind
-    )
-    share, mean, error = zip(*points, strict=True)
-    ax.errorbar(share, mean, error, label=f'by {kind}', capsize=2, marker='.')
-  ax.set_title(
-    f'Accuracy ({rows} rows, ± standard error)', fontsize=8, loc='left'
-  )
-  ax.set_xlabel('share of the reasoning that is deleted', fontsize=8)
-  ax.spines[['top', 'right']].set_visible(False)
-  ax.grid(axis='y', alpha=0.25)
-  ax.tick_params(labelsize=8)
-  ax.legend(frameon=False, fontsize=8)
-  for kind, about in (('svg', {'Date': None}), ('png', {})):
-    with (
-      mpl.rc_context({'svg.hashsalt': 'fragments'}),  # the same file again
-      resumable_shards.whole(folder / f'fragments.{kind}') as draft,
-      draft.open('wb') as file,
-    ):
-      figure.savefig(file, format=kind, dpi=150, metadata=about)
 
 
 if __name__ == '__main__':

@@ -1,25 +1,23 @@
-r"""From nothing to a model that reasons partly in latents, in five minutes.
+r"""Trains a new model with GRPO and with HRPO on arithmetic, in five minutes.
 
     python -m experiments.studies.quickstart \
         [--workdir=runs/quickstart] [--minutes=5]
 
-Makes a small Qwen3-shaped model and its tokenizer, teaches it the format of
-arithmetic word problems (SFT), and trains it from there with GRPO and with
-HRPO: same data, steps and completions, as many seeds as the minutes allow.
+Makes a small Qwen3 model with random weights and its tokenizer, teaches it the
+format of arithmetic word problems (SFT), and trains it from there with GRPO and
+with HRPO: same data, steps and completions, as many seeds as the minutes allow.
 """
 
-from hybrid_latent.ranges import PositiveFloat, PositiveInt
+from hybrid_latent.ranges import PositiveFloat
 
-from ..fields.accepted import Folder
 from ..training import cli
+from .parser import study_parser
 
 
 def _parser() -> cli.Parser:
-  parser = cli.Parser('studies.quickstart', __doc__)
-  add = parser.add_argument
-  add('--workdir', default='runs/quickstart', type=cli.value(Folder))
-  add('--seeds', type=cli.value(PositiveInt), default=2, help='at most')
-  add('--minutes', type=cli.value(PositiveFloat), default=5.0)
+  parser = study_parser('quickstart', __doc__)
+  parser.add_argument('--minutes', type=cli.value(PositiveFloat), default=5.0)
+  parser.set_defaults(seeds=2)  # at most
   return parser
 
 
@@ -41,7 +39,7 @@ from hybrid_latent.data import arithmetic
 from .. import PACKAGE, grpo, sft
 from ..configs import rl_arithmetic, sft_arithmetic
 from ..new_model import new_model
-from ..report.__main__ import curves_png, html_report
+from ..report.page import curves_png, html_report
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
 
@@ -50,7 +48,7 @@ METHODS = ('grpo', 'hrpo')
 
 @cli.report_errors()
 def main() -> None:
-  """The whole demonstration."""
+  """The command; see the top of this file."""
   flags = _parser().parse_args()
   logging.set_verbosity(logging.WARNING)
   began, workdir = time.monotonic(), Path(flags.workdir)
@@ -73,12 +71,14 @@ def main() -> None:
       before, after = train(warm, method, seed, runs[name])
       rows.append({'method': method, 'seed': seed, 'before': before,
                    'after': after})  # fmt: skip
+    # Another seed, where it takes as long as this one, with 10 s for the
+    # report.
     now = time.monotonic()
     spent, next_round = now - began, now - round_began
     if spent + 1.1 * next_round > 60 * flags.minutes - 10:
       break
 
-  table = outcome(rows)
+  table = summary_table(rows)
   verdict = conclusion(rows, time.monotonic() - began)
   curves_png(workdir / 'curves.png', runs)
   html_report(
@@ -88,7 +88,7 @@ def main() -> None:
     table=table,
     runs=runs,
   )
-  print('\n' + as_text(table))
+  print('\n' + text_table(table))
   print('\n' + verdict)
   model = shlex.quote(f'{warm},grpo')
   print(
@@ -108,8 +108,8 @@ def train(warm: str, method: str, seed: int, workdir: Path) -> tuple:
   return evaluations[0], evaluations[-1]
 
 
-def outcome(rows: list[dict]) -> list[dict]:
-  """A line a run: what was before, and what is after."""
+def summary_table(rows: list[dict]) -> list[dict]:
+  """One line per run: its evaluations before and after training."""
   pick = lambda row, when, name: row[when][f'eval/{name}']
   return [
     {
@@ -126,7 +126,7 @@ def outcome(rows: list[dict]) -> list[dict]:
 
 
 def conclusion(rows: list[dict], seconds: float) -> str:
-  """What the numbers say, and how sure they are."""
+  """The change of accuracy per method, with its standard error."""
   config: Config = rl_arithmetic.get_config('x,grpo')
   count = config.eval.prompts
   lines = []
@@ -136,8 +136,8 @@ def conclusion(rows: list[dict], seconds: float) -> str:
       np.array([row[when]['eval/accuracy'] for row in mine])
       for when in ('before', 'after')
     )
-    # Two binomial proportions over the same test problems, taken as if they
-    # were independent: an upper bound for the error of their difference.
+    # Two binomial proportions over the same test problems, treated as
+    # independent: an upper bound of the error of their difference.
     error = math.sqrt(np.sum(old * (1 - old) + new * (1 - new)) / count) / len(
       mine
     )
@@ -151,8 +151,8 @@ def conclusion(rows: list[dict], seconds: float) -> str:
   return '\n'.join([*lines, f'{seconds:.0f} s in all.'])
 
 
-def as_text(table: list[dict]) -> str:
-  """The table for a terminal."""
+def text_table(table: list[dict]) -> str:
+  """The table in columns of text."""
   show = lambda x: f'{x:.3f}' if isinstance(x, float) else str(x)
   cells = [list(table[0]), *([show(x) for x in row.values()] for row in table)]
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

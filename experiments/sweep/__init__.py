@@ -1,1 +1,1 @@
-"""Many runs of a trainer, here or elsewhere, and what became of them."""
+"""Many runs of a trainer, here or elsewhere, and their comparison."""

@@ -1,40 +1,39 @@
-r"""Trains every configuration of a grid, and compares them on one page.
+r"""Trains every config of a grid and compares the runs on one page.
 
     python -m experiments.sweep --workdir=runs/sweep --config.steps=40 \
         --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo \
         --grid="config.feedback.initial.r_min=0.95,0.98,0.99; config.seed=0,1"
 
-A grid names fields and their values: `argument` for what stands behind the
-colon of --config, `config` for the whole of it. A semicolon ends a field;
-commas separate its values, or bars where it has one. In `argument` and `config`
-a comma is a part of the value, and only bars separate. Nothing does within
-brackets, or within quotes around a value:
+A grid has fields and their values: `argument` is the text after the colon of
+--config, `config` all of it. A semicolon ends a field; commas separate its
+values, or bars where it has one. In `argument` and `config` a comma belongs to
+the value, and only bars separate. Within brackets, or within quotes around a
+value, nothing separates:
 
     --grid="argument=MODEL,hrpo|MODEL,direct; config.data.system='Think; say'"
     --grid="config=grpo.py:MODEL|hrpo.py:MODEL; config.seed=0,1"
 
-A cell runs without the fields, swept or not, that only other cells' configs
-have. --zip, written the same, takes the first values together, then the second
-ones. --list=FILE has a row a cell, JSON Lines or CSV. All that is given is
-multiplied, and each may be given more than once. Other options that begin with
---config. hold for every cell. Nothing runs before all of it is checked.
+A cell runs without the fields, swept or not, that only the configs of other
+cells have. --zip, in the same grammar, combines the first values of all fields,
+then the second values. --list=FILE has one row per cell, in JSON Lines or CSV.
+All of these are multiplied, and each may be repeated. Other options that begin
+with --config. apply to every cell. All cells are checked before the first run.
 
-Instead, Optuna may choose the values by what became of earlier ones:
+Instead, Optuna can choose the values by the metric of earlier cells:
 
     --search="config.optimizer.groups.lora.lr=1e-6..1e-4:log" --trials=20 \
         --metric=eval/accuracy
 
-A cell is a run of the trainer with a folder of its own under WORKDIR/cells: on
-this machine, --jobs at a time, or with --executor=slurm or sky on others, whose
-options are those of --machine ("partition=gpu,gpus_per_node=8,time=600").
-Ctrl-C lets the cells of this machine save and end (exit code 130), Ctrl-C again
-kills them. The same command goes on with a sweep that was stopped: what is
-finished is left alone, what runs is followed, what was told to end resumes.
---plan shows the cells; --plan=compile also which of them compile the same and
-what a device has to hold, here or on a --target that is not there, in minutes;
---dry-run shows what would be started. None starts it. Ends with
-WORKDIR/table.csv, curves.png and report.html, and with exit code 1 if a cell
-failed.
+A cell is a run of the trainer in a folder of its own under WORKDIR/cells: on
+this machine, --jobs at a time, or with --executor=slurm or sky on others, with
+the options --machine ("partition=gpu,gpus_per_node=8,time=600"). At Ctrl-C the
+cells of this machine save and end (exit code 130); a second Ctrl-C kills them.
+The same command resumes a sweep: finished cells do not run again, running jobs
+are followed, preempted cells resume. --plan lists the cells; --plan=compile
+also shows which of them share compiled programs and the memory per device, here
+or on a --target that is not at hand, in minutes; --dry-run prints the commands.
+None of them trains. Writes WORKDIR/table.csv, curves.png and report.html; the
+exit code is 1 if a cell failed.
 """
 
 import argparse
@@ -46,7 +45,7 @@ from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 from ..fields.accepted import Folder
 from ..fields.check import check
 from ..training.cli import Parser, report_errors, value
-from .grid import Cell, Point, cells, points
+from .grid import Cell, Point, grid_points, make_cells
 
 
 def _parser() -> Parser:
@@ -59,14 +58,14 @@ def _parser() -> Parser:
   add('--trainer', default='grpo', choices=('grpo', 'lrt', 'sft'))
   for name, text in (
     ('--grid', "'field=value,value; ...', every combination"),
-    ('--zip', "'field=value,value; ...', taken together"),
-    ('--list', 'FILE.jsonl or FILE.csv, a row a cell'),
+    ('--zip', "'field=value,value; ...', combined in order"),
+    ('--list', 'FILE.jsonl or FILE.csv, one row per cell'),
   ):
     add(name, action='append', default=[], help=text)
   add('--search', help="'field=LOW..HIGH[:log or :STEP]; field=value,value'")
   add('--trials', type=count, default=20, help='of the search')
-  add('--metric', default='reward', help='its last value is what counts')
-  add('--minimize', action='store_true', help='the less of it, the better')
+  add('--metric', default='reward', help='whose last value is maximized')
+  add('--minimize', action='store_true', help='minimize --metric instead')
   add(
     '--executor',
     choices=('local', 'slurm', 'sky'),
@@ -80,23 +79,23 @@ def _parser() -> Parser:
     '--retries',
     type=value(NonNegativeInt),
     default=100,
-    help='of a cell that was ended',
+    help='of a preempted cell',
   )
   add(
     '--plan',
     nargs='?',
     const='cells',
     choices=('cells', 'compile'),
-    help='show the cells, or what they compile to; train nothing',
+    help='list the cells, or compile them; train nothing',
   )
-  add('--target', default='', help='of --plan: see experiments/aot/targets.py')
-  add('--dry-run', action='store_true', help='show what would be started')
+  add('--target', default='', help='machine of --plan, see aot/targets.py')
+  add('--dry-run', action='store_true', help='print the commands')
   return parser
 
 
 def _cells(flags: argparse.Namespace, fixed: list[str]) -> list[Cell]:
-  """Those of a grid, none yet of a search. ValueError for options that cannot
-  be."""
+  """The cells of a grid; none of a search, which makes its cells later.
+  ValueError for options that exclude each other."""
   given = flags.grid, flags.zip, flags.list
   if bool(flags.search) == any(given):
     raise ValueError('write --grid, --zip and --list, or else --search')
@@ -106,15 +105,17 @@ def _cells(flags: argparse.Namespace, fixed: list[str]) -> list[Cell]:
     raise ValueError('--executor=sky: write --remote=gs://BUCKET/FOLDER')
   if Path(flags.workdir).is_file():
     raise ValueError(f'--workdir: {flags.workdir} is a file: write a folder')
-  return [] if flags.search else _made(flags, fixed, points(*given))
+  return (
+    [] if flags.search else _checked_cells(flags, fixed, grid_points(*given))
+  )
 
 
-def _made(
+def _checked_cells(
   flags: argparse.Namespace, fixed: list[str], some: Sequence[Point]
 ) -> list[Cell]:
   """The cells of these points, checked."""
   folder = Path(flags.workdir) / 'cells'
-  found = cells(flags.config, some, fixed, folder, flags.remote)
+  found = make_cells(flags.config, some, fixed, folder, flags.remote)
   for cell in found:
     check(cell.config, flags.trainer)
   return found
@@ -134,11 +135,11 @@ import jax
 from hybrid_latent.cluster import RESTART
 
 from .. import PACKAGE
-from ..launch.recipes import machine
-from ..report.tables import markdown, rows_of
-from .comparison import compared
+from ..launch.recipes import parse_machine
+from ..report.tables import markdown_table, read_rows
+from .comparison import write_comparison
 from .executors import EXECUTORS
-from .scheduler import Setup, command, finished, followed
+from .scheduler import Setup, finished, run_cells, trainer_command
 from .search import Search
 
 
@@ -146,16 +147,16 @@ from .search import Search
 def main() -> int:
   """The command; its exit code."""
   try:
-    return swept(*_parser().parse_known_args())
+    return run_sweep(*_parser().parse_known_args())
   except KeyboardInterrupt:
     return 130
 
 
 class Terminated(KeyboardInterrupt):
-  """SIGTERM, or the terminal has gone."""
+  """SIGTERM, or SIGHUP: the terminal was closed."""
 
 
-def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
+def run_sweep(flags: argparse.Namespace, fixed: list[str]) -> int:
   """The sweep of these options; its exit code."""
   every = _cells(flags, fixed)
   for cell in every:
@@ -167,51 +168,51 @@ def swept(flags: argparse.Namespace, fixed: list[str]) -> int:
       print(plan(every, flags.trainer, flags.target))
     else:
       print(
-        f'{markdown([*map(_line, every)])}\n\n{len(every)} cells; '
-        '--plan=compile compiles them, and says what a device has to hold'
+        f'{markdown_table([*map(_line, every)])}\n\n{len(every)} cells; '
+        '--plan=compile compiles them and shows the memory per device'
       )
     return 0
   setup = Setup(
-    EXECUTORS[flags.executor](machine(flags.machine), flags.retries),
+    EXECUTORS[flags.executor](parse_machine(flags.machine), flags.retries),
     *(flags.executor, flags.trainer, flags.retries),
     flags.jobs or (1 if flags.search or flags.executor == 'local' else 1000),
   )
   if flags.dry_run:
     for cell in every:
       print(f'# {cell.label}')
-      print(setup.executor.shown(command(cell, setup), cell.folder))
+      print(setup.executor.preview(trainer_command(cell, setup), cell.folder))
     return 0
   try:
     if flags.search:
-      searched(flags, partial(_made, flags, fixed), setup, every)
+      run_search(flags, partial(_checked_cells, flags, fixed), setup, every)
     else:
-      for _ in followed(every, len(every), setup):
+      for _ in run_cells(every, len(every), setup):
         pass
   except KeyboardInterrupt as stopped:
     print(interrupted(every), file=sys.stderr)
     return RESTART if isinstance(stopped, Terminated) else 130
-  print(compared(every, Path(flags.workdir)))
+  print(write_comparison(every, Path(flags.workdir)))
   return 0 if all(map(finished, every)) else 1
 
 
 def interrupted(cells: Sequence[Cell]) -> str:
-  """What is finished when a sweep is stopped, and how it goes on."""
-  over = [cell.label for cell in cells if finished(cell)]
+  """The cells that a stopped sweep has finished, and how to resume it."""
+  done = [cell.label for cell in cells if finished(cell)]
   again = shlex.join(['python', '-m', f'{PACKAGE}.sweep', *sys.argv[1:]])
-  told = f': {"; ".join(over)}' if over else ''
+  names = f': {"; ".join(done)}' if done else ''
   return (
-    f'{len(over)} of {len(cells)} cells are finished{told}\nThe same command '
-    f'goes on:\n  {again}'
+    f'{len(done)} of {len(cells)} cells are finished{names}\nThe same command '
+    f'resumes:\n  {again}'
   )
 
 
-def searched(
+def run_search(
   flags: argparse.Namespace,
   made: Callable[[Sequence[Point]], list[Cell]],
   setup: Setup,
   found: list[Cell],
 ) -> None:
-  """Runs the cells of a search, and puts them in `found` as they begin."""
+  """Runs the cells of a search, and appends them to `found` as they begin."""
   search = Search(
     flags.search, Path(flags.workdir), flags.metric, flags.minimize
   )
@@ -225,17 +226,15 @@ def searched(
       trials[folder] = number
       yield found[-1]
 
-  for cell, status in followed(chosen(), flags.trials, setup):
+  for cell, status in run_cells(chosen(), flags.trials, setup):
     if status == 0:
       search.tell(trials[cell.folder], cell)
 
 
 def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
-  """The cells before anything runs, what they compile for that machine, and
-  what a device of it has to hold."""
-  from ..aot.forecast import (
-    planned,  # which brings the trainers along
-  )
+  """The cells, with the programs that they compile for the machine `where` and
+  the memory per device."""
+  from ..aot.forecast import fingerprint_and_peak  # imports all trainers
   from ..aot.targets import GIB, target
 
   devices = target(where).devices if where else jax.devices()
@@ -249,17 +248,19 @@ def plan(every: Sequence[Cell], trainer: str, where: str) -> str:
       file=sys.stderr,
       flush=True,
     )
-    programs, held = planned(cell.config, trainer, devices)
+    programs, peak = fingerprint_and_peak(cell.config, trainer, devices)
     names.setdefault(programs, f'#{len(names) + 1}')
-    found = {'programs': names[programs], 'GiB per device': held / GIB}
+    found = {'programs': names[programs], 'GiB per device': peak / GIB}
     table.append(_line(cell, found))
-  told = f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
-  return f'{markdown(table)}\n\n{told}'
+  counts = (
+    f'{len(every)} cells, {len(names)} different, on {len(devices)} {kind}'
+  )
+  return f'{markdown_table(table)}\n\n{counts}'
 
 
 def _line(cell: Cell, found: dict | None = None) -> dict:
-  """A cell before it runs, and what was found of it."""
-  done = sum('loss' in row for row in rows_of(cell.run, 'metrics'))
+  """The row of a cell before it runs, with the columns `found`."""
+  done = sum('loss' in row for row in read_rows(cell.run, 'metrics'))
   return {
     **cell.values,
     'state': 'finished' if finished(cell) else 'to resume' if done else 'new',
@@ -275,6 +276,6 @@ def _terminated(*_) -> None:
 
 if __name__ == '__main__':
   for name in signal.SIGTERM, signal.SIGHUP:
-    if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup wants it
+    if signal.getsignal(name) is not signal.SIG_IGN:  # nohup ignores it
       signal.signal(name, _terminated)
   sys.exit(main())

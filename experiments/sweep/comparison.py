@@ -1,4 +1,4 @@
-"""The cells of a sweep side by side: a table, curves, a page."""
+"""Compares the cells of a sweep: a table, curves, a page."""
 
 import csv
 import io
@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..report.__main__ import curves_png, html_report
+from ..report.page import curves_png, html_report
 from ..report.run_folders import LABELS
-from ..report.tables import columns, markdown, rows_of, write_whole
+from ..report.tables import (
+  column_names,
+  markdown_table,
+  read_rows,
+  write_atomic,
+)
 from .executors import LOG
 from .grid import Cell
 from .scheduler import finished, log_end
 
-# What the table shows of the training steps: metric, heading, which means.
+# Columns of the table from training steps: metric, heading, which means.
 _SHOWN = (
   ('reward', 'reward', ('first', 'best', 'last')),
   ('completions/mean_length', 'tokens', ('first', 'last')),
@@ -23,21 +28,22 @@ _SHOWN = (
   ('hidden_ratio', 'hidden ratio', ('last',)),
 )
 _INTRO = (
-  'A row and a curve for each cell. What begins with eval/ is measured on test '
-  'problems, before the first update and after the last. The rest are means '
-  'over a tenth of the training steps: the first, the best and the last. A '
-  'reward whose last is far below its best has collapsed.'
+  'One row and one curve per cell. Metrics that begin with eval/ are those of '
+  'evaluations before the first update and after the last. The others are '
+  'means over a tenth of the training steps: the first, the best and the last '
+  'tenth. A reward whose last mean is far below its best has collapsed.'
 )
 
 
-def compared(cells: Sequence[Cell], workdir: Path) -> str:
-  """Writes table.csv, curves.png and report.html; what to say of them."""
-  table = [outcome(cell) for cell in cells]
-  runs = {c.label: c.run for c in cells if rows_of(c.run, 'metrics')}
+def write_comparison(cells: Sequence[Cell], workdir: Path) -> str:
+  """Writes table.csv, curves.png and report.html. Returns a summary for the
+  terminal."""
+  table = [summary_row(cell) for cell in cells]
+  runs = {c.label: c.run for c in cells if read_rows(c.run, 'metrics')}
   fields = dict.fromkeys(field for cell in cells for field in cell.values)
   labels = {cell.folder.name: cell.label for cell in cells}
-  write_whole(workdir / LABELS, json.dumps(labels, indent=2))
-  write_whole(workdir / 'table.csv', _as_csv(table))
+  write_atomic(workdir / LABELS, json.dumps(labels, indent=2))
+  write_atomic(workdir / 'table.csv', _as_csv(table))
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
@@ -52,16 +58,16 @@ def compared(cells: Sequence[Cell], workdir: Path) -> str:
     f'{cell.label}: {last} (its log: {cell.folder / LOG})'
     for cell in cells
     if not finished(cell)
-    for last in log_end(cell, 1) or ['it left no word']
+    for last in log_end(cell, 1) or ['its log is empty']
   ]
   if failed:
     files += ['', f'{len(failed)} of {len(cells)} cells failed:', *failed]
   short = [*map(_short, cells, table)]
-  return '\n'.join(['', markdown(short), '', *files])
+  return '\n'.join(['', markdown_table(short), '', *files])
 
 
 def _short(cell: Cell, line: dict) -> dict:
-  """Of a line, what a terminal is wide enough for."""
+  """The columns of a row that fit on a terminal."""
   rewards = [f'eval/{name}, last' for name in cell.config.get('rewards', {})]
   last = [f'{heading}, last' for _, heading, _ in _SHOWN]
   names = *cell.values, 'state', 'steps', *rewards, *last, 'error'
@@ -69,14 +75,14 @@ def _short(cell: Cell, line: dict) -> dict:
 
 
 def state(cell: Cell) -> str:
-  """How far it has come."""
-  started = (cell.folder / LOG).exists() or rows_of(cell.run, 'metrics')
+  """Finished, failed, or not run."""
+  started = (cell.folder / LOG).exists() or read_rows(cell.run, 'metrics')
   return 'finished' if finished(cell) else 'failed' if started else 'not run'
 
 
-def outcome(cell: Cell) -> dict:
-  """A cell's line of the table: its values, and what they led to."""
-  rows = rows_of(cell.run, 'metrics')
+def summary_row(cell: Cell) -> dict:
+  """The row of a cell: its values and its metrics."""
+  rows = read_rows(cell.run, 'metrics')
   numbers = lambda name: [r[name] for r in rows if r.get(name) is not None]
   line = {**cell.values, 'state': state(cell), 'steps': len(numbers('loss'))}
   rewards = tuple(f'eval/{name}/' for name in cell.config.get('rewards', {}))
@@ -96,7 +102,7 @@ def outcome(cell: Cell) -> dict:
 
 def _as_csv(table: Sequence[dict]) -> str:
   text = io.StringIO()
-  writer = csv.DictWriter(text, columns(table), lineterminator='\n')
+  writer = csv.DictWriter(text, column_names(table), lineterminator='\n')
   writer.writeheader()
   writer.writerows(table)
   return text.getvalue()

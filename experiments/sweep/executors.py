@@ -1,5 +1,4 @@
-"""Where the runs of a sweep happen: on this machine, on a SLURM cluster, in a
-cloud."""
+"""Executors of a sweep: this machine, a SLURM cluster, a cloud."""
 
 import contextlib
 import getpass
@@ -22,29 +21,29 @@ from hybrid_latent.extras import missing
 
 from ..launch import recipes
 
-LOG = 'log.txt'  # in the folder of a cell: what its trainer printed
-State = int | str | None  # exit status; 'queued' or 'running'; ended unseen
+LOG = 'log.txt'  # in the folder of a cell: the output of its trainer
+State = int | str | None  # exit status; 'queued' or 'running'; None: unknown
 
 
 class Executor(Protocol):
-  """Where runs happen."""
+  """Runs the commands of cells as jobs."""
 
-  every: float  # seconds between two questions
+  every: float  # seconds between two calls of `states`
 
   def start(self, command: Sequence[str], folder: Path) -> str:
-    """Starts a run and does not wait for it; its job's name."""
+    """Starts a run without waiting for it. Returns the id of its job."""
     ...
 
   def states(self, jobs: Sequence[str]) -> list[State]:
-    """How each job is, those of an earlier sweep too."""
+    """The state of each job; an earlier sweep may have started it."""
     ...
 
-  def shown(self, command: Sequence[str], folder: Path) -> str:
-    """What `start` would hand over."""
+  def preview(self, command: Sequence[str], folder: Path) -> str:
+    """What `start` would submit."""
     ...
 
   def stop(self, jobs: Sequence[str]) -> str:
-    """For a sweep that is stopped; what becomes of its jobs."""
+    """Called when the sweep is stopped. Returns what becomes of the jobs."""
     ...
 
 
@@ -54,19 +53,19 @@ class Local:
   every = 1.0
 
   def __init__(self, on: Mapping[str, str], retries: int):
-    del retries  # are the sweep's
+    del retries  # the scheduler counts them
     if on:
       raise ValueError(f'--machine: {dict(on)}: the local one has no options')
     self._processes: dict[str, subprocess.Popen] = {}
 
   def start(self, command: Sequence[str], folder: Path) -> str:
     """See Executor."""
-    # A session of its own: Ctrl-C reaches the sweep, which tells the trainer.
+    # A session of its own: Ctrl-C reaches the sweep alone, which sends SIGTERM.
     process = _process(command, folder, LOG, start_new_session=True)
     self._processes[str(process.pid)] = process
     return str(process.pid)
 
-  def shown(self, command: Sequence[str], folder: Path) -> str:
+  def preview(self, command: Sequence[str], folder: Path) -> str:
     """See Executor."""
     return shlex.join(command)
 
@@ -80,7 +79,8 @@ class Local:
     ]
 
   def stop(self, jobs: Sequence[str]) -> str:
-    """SIGTERM: a trainer saves, and ends. SIGKILL at the next Ctrl-C."""
+    """Sends SIGTERM, at which trainers save and end, and SIGKILL at the next
+    Ctrl-C."""
     running = [self._processes[job] for job in jobs]
     print(
       f'{len(running)} of the runs save and end, each after its step; Ctrl-C '
@@ -103,13 +103,13 @@ class Local:
 
 
 class Slurm:
-  """Jobs of a SLURM cluster, through submitit. All nodes see the folders and
+  """Jobs of a SLURM cluster, through submitit. All nodes need the folders and
   the Python of the sweep; submitit leaves pickles in the cells' folders."""
 
   every = 5.0
 
   def __init__(self, on: Mapping[str, str], retries: int, cluster='slurm'):
-    self._submitit = needed('submitit')
+    self._submitit = import_extra('submitit')
     self._cluster = cluster
     self._parameters = {
       'ntasks_per_node': 1,
@@ -126,15 +126,15 @@ class Slurm:
     executor = self._submitit.AutoExecutor(jobs, self._cluster)
     named = {'job_name': folder.name[:60], **self._parameters}
     executor.update_parameters(**{f'slurm_{k}': x for k, x in named.items()})
-    job = executor.submit(attempt, list(command), str(folder.resolve()))
+    job = executor.submit(run_attempt, list(command), str(folder.resolve()))
     return f'{job.job_id} {jobs}'
 
-  def shown(self, command: Sequence[str], folder: Path) -> str:
+  def preview(self, command: Sequence[str], folder: Path) -> str:
     """See Executor."""
     return f'# {self._parameters}\n{shlex.join(command)}'
 
   def states(self, jobs: Sequence[str]) -> list[State]:
-    """By squeue, which needs no accounting, and by what a job has left."""
+    """From squeue, which needs no accounting, and from the results of jobs."""
     queue = _output('squeue', '--noheader', '--format=%i %T',
                     f'--user={getpass.getuser()}')  # fmt: skip
     queued = dict(line.split() for line in queue.splitlines())
@@ -150,16 +150,16 @@ class Slurm:
     return 1 if left.exception() else 0
 
   def stop(self, jobs: Sequence[str]) -> str:
-    """They are the cluster's."""
+    """Leaves them running on the cluster."""
     return 'go on'
 
 
-def attempt(command: Sequence[str], folder: str) -> None:
-  """What a job of SLURM does on each host: the run, to its end. One that was
-  told to end leaves no result, and the batch script queues it again."""
+def run_attempt(command: Sequence[str], folder: str) -> None:
+  """Runs the command on each host of a SLURM job. A preempted run leaves no
+  result, and the batch script requeues it."""
   rank = os.environ.get('SLURM_PROCID', '0')
   log = LOG if rank == '0' else f'log.{rank}.txt'
-  # SLURM tells the trainer as well; submitit made this process ignore it.
+  # SLURM signals the trainer as well; submitit makes this process ignore it.
   status = _process(command, Path(folder), log).wait()
   if status == RESTART:
     sys.exit(RESTART)
@@ -168,8 +168,8 @@ def attempt(command: Sequence[str], folder: str) -> None:
 
 
 class Sky:
-  """Jobs that SkyPilot manages, by its command `sky`. A job whose machine is
-  lost starts again on another, so its run is in a bucket."""
+  """Managed jobs of SkyPilot, through its command `sky`. A job whose machine is
+  lost restarts on another, so its run is in a bucket."""
 
   every = 30.0
 
@@ -181,12 +181,12 @@ class Sky:
     _on_path('sky')
     recipe = self._recipe(command, folder)
     (folder / recipe.file).write_text(recipe.text, encoding='utf-8')
-    recipes.launched(recipe).check_returncode()
+    recipes.submit(recipe).check_returncode()
     return recipe.file.removesuffix('.yaml')
 
-  def shown(self, command: Sequence[str], folder: Path) -> str:
+  def preview(self, command: Sequence[str], folder: Path) -> str:
     """See Executor."""
-    return recipes.shown(self._recipe(command, folder))
+    return recipes.preview(self._recipe(command, folder))
 
   def _recipe(self, command, folder: Path) -> recipes.Recipe:
     cell = sha256(str(folder.resolve()).encode()).hexdigest()[:12]
@@ -195,7 +195,7 @@ class Sky:
     return recipes.sky(f'cell-{cell}-{again}', remote, self._on, self._retries)
 
   def states(self, jobs: Sequence[str]) -> list[State]:
-    """By the queue of SkyPilot."""
+    """From the queue of SkyPilot."""
     queue = json.loads(
       _output('sky', 'jobs', 'queue', '--all', '--output=json')
     )
@@ -203,7 +203,7 @@ class Sky:
     return [_sky_state(status.get(job)) for job in jobs]
 
   def stop(self, jobs: Sequence[str]) -> str:
-    """They are the cloud's."""
+    """Leaves them running in the cloud."""
     return 'go on'
 
 
@@ -214,8 +214,8 @@ EXECUTORS: dict[str, Callable[[Mapping[str, str], int], Executor]] = {
 }
 
 
-def needed(package: str) -> ModuleType:
-  """A package of the extra `sweep`."""
+def import_extra(package: str) -> ModuleType:
+  """Imports a package of the extra `sweep`. ValueError where it is missing."""
   try:
     return importlib.import_module(package)
   except ModuleNotFoundError as error:
@@ -230,8 +230,8 @@ def _on_path(command: str) -> None:
 
 
 def _process(command, folder: Path, log: str, **kwargs) -> subprocess.Popen:
-  """A trainer; what it prints is added to the log, as it may be its second
-  try, and what it compiles is there for all cells."""
+  """Starts a trainer. Its output is appended to the log, which may have that of
+  an earlier try; all cells share a compilation cache."""
   cache = (folder.parents[1] / 'jax_cache').resolve()
   env = {'JAX_COMPILATION_CACHE_DIR': str(cache), **os.environ}
   with (folder / log).open('a', encoding='utf-8') as file:

@@ -1,24 +1,24 @@
-"""The text of a grid: fields and their values.
+"""Parses the text of a grid: fields and their values.
 
     config.seed=0,1; config.objective.kwargs.clip=0.2,(0.2,0.28)
     argument=MODEL,grpo|MODEL,hrpo; config.data.system='Think; then answer'
 
 A semicolon ends a field. Bars separate its values; where it has no bar, commas
-do, but for `argument` and `config`, where a comma is a part of the value.
-Nothing separates within brackets, and within quotes around a value, which are
-taken off.
+do, except in `argument` and `config`, where a comma belongs to the value.
+Within brackets, and within quotes around a value, which are removed, nothing
+separates.
 """
 
 import re
 
-WHOLE = 'argument', 'config'  # fields whose values have commas of their own
+UNSPLIT = 'argument', 'config'  # fields whose values have commas of their own
 _CLOSING = {'(': ')', '[': ']', '{': '}'}
 _FIELD = re.compile(r'(argument|config(\.[^\s=,|;]+)?)\s*=')
 
 
-def ranges(option: str, text: str) -> dict[str, list[str]]:
-  """Field -> its values. ValueError that names `option` and the part of the
-  text that can be read in no way, or in more than one."""
+def parse_grid(option: str, text: str) -> dict[str, list[str]]:
+  """Field -> its values. ValueError, with `option` and the part of the text,
+  where it cannot be read, or is ambiguous."""
   fields: dict[str, list[str]] = {}
   for part in _split(option, text, ';'):
     field, equals, right = map(str.strip, part.partition('='))
@@ -30,7 +30,7 @@ def ranges(option: str, text: str) -> dict[str, list[str]]:
     if field in fields:
       raise ValueError(f'{option}: {part!r}: write each field once')
     values = _split(option, right, '|')
-    if len(values) == 1 and field not in WHOLE:
+    if len(values) == 1 and field not in UNSPLIT:
       values = _split(option, right, ',')
       if len(values) > 1 and '' in values:
         raise ValueError(
@@ -49,14 +49,14 @@ def ranges(option: str, text: str) -> dict[str, list[str]]:
 
 def is_field(name: str) -> bool:
   """Whether a sweep can set it."""
-  return name in WHOLE or name.startswith('config.')
+  return name in UNSPLIT or name.startswith('config.')
 
 
 def _split(option: str, text: str, separator: str) -> list[str]:
-  """The parts, without the space around them. A quote opens where a value can
-  begin: an apostrophe within a word is none."""
+  """The parts, without the space around them. A quote opens only where a value
+  can begin: an apostrophe within a word does not."""
   parts, begin, quote, brackets = [], 0, '', []
-  before = separator  # the last character that is no space
+  before = separator  # the last character that is not white space
   for at, character in enumerate(text):
     if quote:
       quote = '' if character == quote else quote

@@ -1,5 +1,5 @@
-"""The cells of a sweep: a config for each point of a grid, checked as its
-trainer will check it."""
+"""The cells of a sweep: one config per point of a grid, checked as its trainer
+checks it."""
 
 import functools
 import hashlib
@@ -13,20 +13,20 @@ from hybrid_latent.data.row_files import numbered_rows
 
 from ..fields.overrides import joined, leaves
 from ..training.cli import Config, resolved
-from .grammar import WHOLE, is_field, ranges
+from .grammar import UNSPLIT, is_field, parse_grid
 
-Point = dict[str, str]  # swept field -> its value, as a command line has it
+Point = dict[str, str]  # swept field -> its value, as on a command line
 
 
 class Cell(NamedTuple):
   """One run of a sweep."""
 
-  label: str  # what sets it apart from the other cells
+  label: str  # the values in which it differs from other cells
   values: Point
-  config: Config  # as its trainer will have it
-  options: list[str]  # what its trainer is told
-  folder: Path  # where the sweep notes what became of it
-  remote: str = ''  # the folder of all runs, where it is another
+  config: Config  # that of its trainer
+  options: list[str]  # of its trainer
+  folder: Path  # where the sweep stores its job, log and state
+  remote: str = ''  # the folder of all runs, where it is not WORKDIR/cells
   without: tuple[str, ...] = ()  # fields that only other cells' configs have
 
   @property
@@ -37,28 +37,28 @@ class Cell(NamedTuple):
     return str(self.folder)
 
 
-def points(
+def grid_points(
   grids: Iterable[str] = (), zips: Iterable[str] = (), lists: Iterable[str] = ()
 ) -> list[Point]:
-  """All that is given, multiplied: each row of a list, with each place of a
-  zip, with each combination of a grid, whose last field is the fastest.
+  """The product of all lists, zips and grids; the last field of a grid varies
+  fastest.
 
   Args:
     grids: 'field=value,value; field=value|value', every combination.
-    zips: the same; the first values together, then the second ones.
-    lists: files with a row a point, JSON Lines or CSV.
+    zips: the same; the first values combined, then the second values.
+    lists: files with one row per point, JSON Lines or CSV.
   """
   factors: list[list[Point]] = [_listed(Path(path)) for path in lists]
   for text in zips:
-    fields = ranges('--zip', text)
+    fields = parse_grid('--zip', text)
     lengths = {field: len(values) for field, values in fields.items()}
     if len(set(lengths.values())) > 1:
-      told = ', '.join(f'{f} has {n}' for f, n in lengths.items())
-      raise ValueError(f'--zip: {told}: write as many values for each field')
+      counts = ', '.join(f'{f} has {n}' for f, n in lengths.items())
+      raise ValueError(f'--zip: {counts}: write as many values for each field')
     rows = zip(*fields.values(), strict=True)
     factors.append([dict(zip(fields, row, strict=True)) for row in rows])
   for text in grids:
-    for field, values in ranges('--grid', text).items():
+    for field, values in parse_grid('--grid', text).items():
       factors.append([{field: value} for value in values])
   found = []
   for parts in itertools.product(*factors):
@@ -68,39 +68,40 @@ def points(
     found.append({f: x for part in parts for f, x in part.items()})
   for point in found:
     if found.count(point) > 1:
-      raise ValueError(f'{point} is there twice: write each cell once')
+      raise ValueError(f'{point} is given twice: write each cell once')
   return found
 
 
-def cells(
+def make_cells(
   config: str | None,
   swept: Sequence[Point],
   fixed: Sequence[str],
   folder: Path,
   remote: str = '',
 ) -> list[Cell]:
-  """A cell a point. Where the points have several configs, a cell goes without
-  the fields that only the configs of others have.
+  """One cell per point. Where the points have several configs, a cell runs
+  without the fields that only the configs of other cells have.
 
   Args:
     config: FILE.py[:ARGUMENT]; None where every point has `config`.
-    swept: the points; their common fields are not in the labels.
+    swept: the points; fields that all share are not in the labels.
     fixed: --config.field=value, the same for all cells.
-    folder: of the cells' folders.
-    remote: of the runs, where these are not in their cells' folders.
+    folder: the parent of the cells' folders.
+    remote: the parent of the runs, where these are not in the cells' folders.
 
-  Raises ValueError for what no config knows or what cannot be.
+  Raises ValueError for a field that no config has, or a value that it rejects.
   """
   of_all = {_field(option): option for option in joined(fixed)}
-  asked, lacked, found = set(), {}, {}
+  used, lacked, found = set(), {}, {}
   for values in swept:
     path, options = _path(config, values), of_all | _options(values)
     lacking = _lacking(path, options)
-    asked, lacked = asked | (options.keys() - lacking.keys()), lacked | lacking
+    used, lacked = used | (options.keys() - lacking.keys()), lacked | lacking
     kept = [option for field, option in options.items() if field not in lacking]
     values = {field: x for field, x in values.items() if field not in lacking}
+    # Points that differ only in fields which their config lacks are one cell.
     found.setdefault((f'--config={path}', *kept), (values, (*lacking,)))
-  for field in lacked.keys() - asked:  # no config has it
+  for field in lacked.keys() - used:  # no config has it
     raise lacked[field]
   fields = list(dict.fromkeys(field for values in swept for field in values))
   labels = _labels([values for values, _ in found.values()], fields)
@@ -130,8 +131,8 @@ def _path(config: str | None, values: Point) -> str:
 
 
 def _options(values: Point) -> dict[str, str]:
-  """What a trainer is told of the fields of a cell's config."""
-  return {f: f'--{f}={x}' for f, x in values.items() if f not in WHOLE}
+  """The options of a trainer for the fields of a cell's config."""
+  return {f: f'--{f}={x}' for f, x in values.items() if f not in UNSPLIT}
 
 
 def _field(option: str) -> str:
@@ -140,7 +141,7 @@ def _field(option: str) -> str:
 
 
 def _lacking(path: str, options: dict[str, str]) -> dict[str, ValueError]:
-  """The fields that a config does not have, and what it says of each."""
+  """Field -> the error of the config, for the fields that it does not have."""
   found, known = {}, _fields(path)
   for field, option in options.items():
     if field.removeprefix('config.') not in known:
@@ -157,7 +158,7 @@ def _fields(path: str) -> frozenset[str]:
 
 
 def _listed(path: Path) -> list[Point]:
-  """The points of a file; a field that a row lacks is the config's."""
+  """The points of a file; a field that a row lacks keeps the config's value."""
   if not path.is_file():
     raise ValueError(f'--list: there is no file {str(path)!r}')
   if path.suffix not in ('.csv', '.jsonl'):
@@ -175,21 +176,21 @@ def _listed(path: Path) -> list[Point]:
 
 
 def _labels(swept: Sequence[Point], fields: Sequence[str]) -> list[str]:
-  """How a legend names each point: by what is not the same in all of them, and
-  of a config and its argument by the words that not all of them have."""
+  """The label of each point: the fields that differ between points; of a config
+  and its argument, the words that not all points have."""
   varied = [f for f in fields if len({point.get(f) for point in swept}) > 1]
   ends = [field.rpartition('.')[2] for field in fields]
   shared = {
     field: set.intersection(
       *(set(_words(field, p[field])) for p in swept if field in p)
     )
-    for field in WHOLE
+    for field in UNSPLIT
     if field in fields
   }
 
   def part(field, value):
     end = field.rpartition('.')[2]
-    if field not in WHOLE:
+    if field not in UNSPLIT:
       name = end if ends.count(end) == 1 else field.removeprefix('config.')
       return f'{name}={value}'
     own = ','.join(x for x in _words(field, value) if x not in shared[field])
@@ -203,7 +204,8 @@ def _labels(swept: Sequence[Point], fields: Sequence[str]) -> list[str]:
 
 
 def _words(field: str, value: str) -> list[str]:
-  """Of an argument, and of FILE.py:ARGUMENT the file's name before them."""
+  """The words of an argument; for FILE.py:ARGUMENT, after the name of the
+  file."""
   file, colon, argument = value.partition(':')
   if field == 'argument':
     return value.split(',')
@@ -211,15 +213,15 @@ def _words(field: str, value: str) -> list[str]:
 
 
 def _folder_name(values: Point) -> str:
-  """Tells the values, suits any file system, and is no other cell's. It does
-  not change when the grid gets more values or another order."""
-  told = lambda point: ','.join(
+  """A name with the values, valid on any file system and unique. It does not
+  change when the grid gets more values or another order."""
+  joined_values = lambda point: ','.join(
     sorted(f'{f.removeprefix("config.")}={x}' for f, x in point.items())
   )
   short = dict(values)
   if 'config' in values:
     short['config'] = Path(values['config'].partition(':')[0]).stem
-  text, name = told(values), told(short)
+  text, name = joined_values(values), joined_values(short)
   name = re.sub(r'[^\w.,=+-]', '_', name, flags=re.ASCII)
   if name == text and len(name) < 120:
     return name

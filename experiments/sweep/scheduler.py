@@ -1,4 +1,4 @@
-"""Starts the runs of cells, follows them, and shows how they are."""
+"""Starts the runs of cells, follows them, and shows their states."""
 
 import contextlib
 import json
@@ -14,41 +14,42 @@ from rich.table import Table
 from hybrid_latent.cluster import RESTART
 
 from .. import PACKAGE
-from ..report.tables import rows_of, write_whole
+from ..report.tables import read_rows, write_atomic
 from .executors import LOG, Executor, State
 from .grid import Cell
 
-_JOB = 'job.json'  # of a cell: its job, and the config with which it runs
-_MARKER = 'finished.json'  # of a cell: the config with which it ended
+_JOB = 'job.json'  # of a cell: its job and the config of that job
+_MARKER = 'finished.json'  # of a finished cell: its config
 
 
 class Setup(NamedTuple):
-  """How cells are run."""
+  """Where and how cells run."""
 
   executor: Executor
   name: str  # of the executor
   trainer: str  # a module of experiments
   retries: int  # of a cell, after exit code 75
-  jobs: int  # at a time
+  jobs: int  # at a time at most
 
 
-def followed(
+def run_cells(
   cells: Iterable[Cell], count: int, setup: Setup
 ) -> Iterator[tuple[Cell, State]]:
-  """Runs cells to their ends; each as it ends, with its exit status. A cell
-  that was finished before is not run. The next cell is taken when there is a
-  place for it, so `cells` may depend on what became of earlier ones."""
+  """Runs cells, and yields each with its exit status as it ends. A cell that
+  was finished before does not run. The next cell is requested when a job is
+  free, so `cells` may depend on the results of earlier ones."""
   waiting, active = iter(cells), {}
   executor = setup.executor
-  with board(count) as show:
+  with progress_board(count) as show:
     try:
       while True:
+        # A job of an earlier sweep is adopted: it may have outlived that.
         while len(active) < setup.jobs and (cell := next(waiting, None)):
           if finished(cell):
             show(cell, 'was finished')
             yield cell, 0
             continue
-          active[_adopted(cell, setup) or _started(cell, setup, 0)] = cell
+          active[_running_job(cell, setup) or _submit(cell, setup, 0)] = cell
         if not active:
           return
         for job, state in zip(
@@ -59,26 +60,27 @@ def followed(
             show(cell, state)
             continue
           del active[job]
-          tries = _note(cell)['tries']
+          tries = _read_job(cell)['tries']
           if state == RESTART and tries < setup.retries:
-            show(cell, f'was told to end, starts again ({tries + 1})')
-            active[_started(cell, setup, tries + 1)] = cell
+            show(cell, f'was preempted, starts again ({tries + 1})')
+            active[_submit(cell, setup, tries + 1)] = cell
             continue
           if state == 0:
-            write_whole(cell.folder / _MARKER, cell.config.to_json(indent=2))
+            # The config, so that a changed cell runs again.
+            write_atomic(cell.folder / _MARKER, cell.config.to_json(indent=2))
           show(cell, 'finished' if state == 0 else _failure(cell, state))
           yield cell, state
         if active:
           time.sleep(executor.every)
     except BaseException:
       if active:
-        told = executor.stop(tuple(active))
-        print(f'{len(active)} of the runs {told}', file=sys.stderr)
+        outcome = executor.stop(tuple(active))
+        print(f'{len(active)} of the runs {outcome}', file=sys.stderr)
       raise
 
 
 def finished(cell: Cell) -> bool:
-  """Whether its trainer ended well, with the very config that it has now."""
+  """Whether its trainer finished, with the config that the cell has now."""
   marker = cell.folder / _MARKER
   return marker.exists() and (
     json.loads(marker.read_text('utf-8')) == json.loads(cell.config.to_json())
@@ -86,9 +88,9 @@ def finished(cell: Cell) -> bool:
 
 
 @contextlib.contextmanager
-def board(count: int):
-  """A function (cell, what) that shows how a cell is: a table of all that were
-  seen, on a terminal; else a line for what is new."""
+def progress_board(count: int):
+  """Yields a function (cell, state) that shows the state of a cell: in a table
+  of all cells on a terminal, else as a line where the state is new."""
   console, seen = Console(), {}
   with contextlib.ExitStack() as stack:
     live = None
@@ -111,25 +113,25 @@ def board(count: int):
     yield show
 
 
-def command(cell: Cell, setup: Setup) -> list[str]:
-  """What trains a cell."""
+def trainer_command(cell: Cell, setup: Setup) -> list[str]:
+  """The command that trains a cell."""
   trainer = f'{PACKAGE}.{setup.trainer}'
   workdir = f'--workdir={cell.run}'
   return [sys.executable, '-m', trainer, *cell.options, workdir]
 
 
-def _started(cell: Cell, setup: Setup, tries: int) -> str:
+def _submit(cell: Cell, setup: Setup, tries: int) -> str:
   cell.folder.mkdir(parents=True, exist_ok=True)
-  job = setup.executor.start(command(cell, setup), cell.folder)
+  job = setup.executor.start(trainer_command(cell, setup), cell.folder)
   config = json.loads(cell.config.to_json())
   note = {'on': setup.name, 'job': job, 'tries': tries, 'config': config}
-  write_whole(cell.folder / _JOB, json.dumps(note))
+  write_atomic(cell.folder / _JOB, json.dumps(note))
   return job
 
 
-def _adopted(cell: Cell, setup: Setup) -> str | None:
-  """The job of an earlier sweep that runs, or has ended well since."""
-  note = _note(cell)
+def _running_job(cell: Cell, setup: Setup) -> str | None:
+  """The job of an earlier sweep that still runs, or has finished since."""
+  note = _read_job(cell)
   if note.get('on') != setup.name:
     return None
   (state,) = setup.executor.states([note['job']])
@@ -144,13 +146,13 @@ def _adopted(cell: Cell, setup: Setup) -> str | None:
   )
 
 
-def _note(cell: Cell) -> dict:
+def _read_job(cell: Cell) -> dict:
   path = cell.folder / _JOB
   return json.loads(path.read_text('utf-8')) if path.exists() else {}
 
 
 def _failure(cell: Cell, state: State) -> str:
-  """What is known of it, with the end of its log."""
+  """The exit status, with the end of the log."""
   what = 'ended unseen' if state is None else f'failed with status {state}'
   if not (last := log_end(cell, 12)):
     return what
@@ -158,19 +160,19 @@ def _failure(cell: Cell, state: State) -> str:
 
 
 def log_end(cell: Cell, count: int) -> list[str]:
-  """The last lines of what its trainer printed that are not empty."""
+  """The last lines of its log that are not empty."""
   log = cell.folder / LOG
   lines = log.read_text('utf-8', 'replace').splitlines() if log.exists() else []
-  # A model's text may be in it, and a terminal obeys some characters.
+  # The log may have model outputs, whose control characters a terminal obeys.
   plain = (''.join(c if c.isprintable() else ' ' for c in x) for x in lines)
   return [line for line in plain if line.strip()][-count:]
 
 
 def _progress(cell: Cell) -> list[str]:
-  """Steps, the last reward, seconds a step."""
+  """Steps, the last reward, seconds per step."""
   try:
-    rows = [row for row in rows_of(cell.run, 'metrics') if 'loss' in row]
-  except ValueError:  # the table at the end says what is wrong with it
+    rows = [row for row in read_rows(cell.run, 'metrics') if 'loss' in row]
+  except ValueError:  # the comparison at the end raises it
     rows = []
   last = rows[-1] if rows else {}
   number = lambda name: f'{x:.3g}' if (x := last.get(name)) is not None else '–'
@@ -186,5 +188,5 @@ def _table(seen: dict[str, list[str]]) -> Table:
 
 
 def _plain(text: str) -> str:
-  """Brackets would be markup."""
+  """Escapes brackets, which would be markup."""
   return text.replace('[', r'\[')

@@ -1,21 +1,21 @@
-"""Cells that a search chooses, each after what became of those before it."""
+"""Cells that Optuna chooses, by the metric of earlier ones."""
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..report.tables import rows_of
-from .executors import needed
-from .grammar import ranges
+from ..report.tables import read_rows
+from .executors import import_extra
+from .grammar import parse_grid
 from .grid import Cell, Point
 
 
 class Search:
-  """Trials of Optuna, kept in WORKDIR/search.jsonl. A trial that has not ended
-  well is still open, and a sweep that goes on takes it up first."""
+  """Trials of Optuna, stored in WORKDIR/search.jsonl. A trial that has not
+  finished stays open, and a resumed sweep runs it first."""
 
   def __init__(self, text: str, workdir: Path, metric: str, minimize: bool):
-    self._optuna = needed('optuna')
+    self._optuna = import_extra('optuna')
     self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
     self._space = space(text)
     self._metric, self._numbers = metric, {}
@@ -28,12 +28,12 @@ class Search:
       direction='minimize' if minimize else 'maximize',
       load_if_exists=True,
     )
-    # The first trials are random: others than those that there are.
+    # The first trials are random: a new seed, or the old points come again.
     seed = len(self._study.get_trials(deepcopy=False))
     self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
 
   def points(self, count: int) -> Iterator[tuple[int, Point]]:
-    """A trial's number and its values; new ones when they are asked for."""
+    """Yields the number and the values of each trial, old ones first."""
     for trial in self._study.get_trials():
       yield trial.number, _point(trial.params)
     for _ in range(count - len(self._study.get_trials(deepcopy=False))):
@@ -41,14 +41,14 @@ class Search:
       yield trial.number, _point(trial.params)
 
   def tell(self, number: int, cell: Cell) -> None:
-    """What a trial that ended well led to: the last number of its metric."""
-    rows = rows_of(cell.run, 'metrics')
+    """Reports the last value of the metric of a finished trial."""
+    rows = read_rows(cell.run, 'metrics')
     values = [row[self._metric] for row in rows if self._metric in row]
     if not values:
       known = sorted({name for row in rows for name in row})
       raise ValueError(f'--metric={self._metric}: {cell.run} has {known}')
     last = math.nan if values[-1] is None else values[-1]
-    if math.isnan(last):  # nothing to learn from
+    if math.isnan(last):  # Optuna accepts no NaN
       self._study.tell(
         number, state=self._optuna.trial.TrialState.FAIL, skip_if_finished=True
       )
@@ -57,11 +57,11 @@ class Search:
 
 
 def space(text: str) -> dict:
-  """Field -> its distribution, of 'field=LOW..HIGH[:log or :STEP]; field=a,b'.
-  Two whole numbers make a range of whole numbers."""
-  of = needed('optuna').distributions
+  """Field -> its distribution, from 'field=LOW..HIGH[:log or :STEP];
+  field=a,b'. Two whole numbers mean a range of whole numbers."""
+  of = import_extra('optuna').distributions
   found = {}
-  for field, values in ranges('--search', text).items():
+  for field, values in parse_grid('--search', text).items():
     low, dots, right = values[0].partition('..')
     if not dots:
       found[field] = of.CategoricalDistribution(values)

@@ -1,5 +1,4 @@
-"""Completions of whole data sets, by a model that is not being trained: what
-experiments.generate and experiments.studies.cot_ablation have in common."""
+"""Completions of whole data sets, by a model that is not being trained."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,9 +28,10 @@ from .policies import (
 )
 from .sampler import Sampler, speaking, speech
 
-# The parts of a config that decide what is sampled, and what of them does not.
-DECISIVE = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
-FREE = (
+# The parts of a config that decide what is sampled, and the fields below them
+# that do not.
+SAMPLING_FIELDS = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
+OTHER_FIELDS = (
   *('model.remat', 'data.test'),
   *('rollout.prompts', 'rollout.group', 'rollout.mesh', 'rollout.buckets'),
   *('rollout.stages', 'rollout.chunk', 'rollout.attempts'),
@@ -40,34 +40,35 @@ FREE = (
 
 
 class Completion(NamedTuple):
-  """What a model wrote, and what it is worth."""
+  """A sampled completion and its reward."""
 
-  prompt: int  # its number in the data
+  prompt: int  # its index in the data
   tokens: list[int]
   thinking: int  # tokens before the one that ended the thinking
-  natural: bool  # no limit ended the thinking or the row
-  reward: float  # NaN where it could not be graded
+  finished_naturally: bool  # no limit ended the thinking or the completion
+  reward: float  # NaN where grading failed
   grades: dict[str, float]
 
 
-def decisive(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
-  """Those of a config's fields that decide what is sampled, `more` included."""
+def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
+  """Those of a config's fields that decide what is sampled, and `more`."""
   below = lambda field, names: any(
     f'{field}.'.startswith(f'{name}.') for name in names
   )
   return {
     f'config.{field}': value
     for field, value in sorted(fields.items())
-    if below(field, (*DECISIVE, *more)) and not below(field, FREE)
+    if below(field, (*SAMPLING_FIELDS, *more))
+    and not below(field, OTHER_FIELDS)
   }
 
 
-def speaker(config: Config, mesh: Mesh) -> Subject:
-  """What a trainer of `config` would begin with, ready to decode and without
-  all that only training needs."""
+def decoding_actor(config: Config, mesh: Mesh) -> Subject:
+  """The initial policy of a trainer with this config, its weights merged and
+  laid out for decoding, without what only training needs."""
   config = config.copy_and_resolve_references()
-  config.lora.rank = 0  # adapters that nothing has trained change nothing
-  source, (init_key, _) = loaded(config, mesh), _keys(config)
+  config.lora.rank = 0  # untrained adapters change nothing
+  source, (init_key, _) = loaded(config, mesh), _keys(config.seed)
   tokenizer: Any = source.tokenizer
   policy = adapted(config, source.model, tokenizer, init_key)
   policy = placed(with_owned(policy, source), mesh)
@@ -78,19 +79,19 @@ def speaker(config: Config, mesh: Mesh) -> Subject:
 
 
 @contextmanager
-def voice(
+def batch_generator(
   config: Config,
   mesh: Mesh,
   actor: Subject,
-  how: Sampling,
+  sampling: Sampling,
   samples: int,
   workdir: str,
 ) -> Iterator[Callable[..., list[Completion]]]:
-  """(rows, encode, number of the part, number of its first row) -> `samples`
-  completions of each of the rows, in their order, the same on every host.
+  """Yields (rows, encode, shard number, index of its first row) -> `samples`
+  completions per row, in the order of the rows, the same on every host.
 
   A batch has as many rows as a training step of the config has completions.
-  Raises cluster.Preempted between two of them where the run was told to end.
+  Raises cluster.Preempted between two batches where preemption was requested.
   """
   rollout, hosts = config.rollout, jax.process_count()
   size = max(rollout.prompts // hosts * rollout.group // samples, 1)
@@ -100,11 +101,11 @@ def voice(
     jax.set_mesh(mesh),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
   ):
-    _, key = _keys(config)
+    _, key = _keys(config.seed)
     sampler = Sampler(config, mesh, actor, *programs, grader)
 
-    def completions(
-      rows: Sequence[dict], encode: Encode, part: int, first: int = 0
+    def generate(
+      rows: Sequence[dict], encode: Encode, shard: int, first: int = 0
     ) -> list[Completion]:
       found = []
       for batch in eval_batches(
@@ -116,53 +117,92 @@ def voice(
         shard=(jax.process_index(), hosts),
       ):
         if cluster.told_to_end(next(turns)):
-          raise cluster.Preempted(part, workdir)
-        batch['ids'] += np.int32(first)  # of all the data, not of this part
+          raise cluster.Preempted(shard, workdir)
+        # Keys are folded with the index in all of the data: a completion does
+        # not depend on how the rows are cut into shards.
+        batch['ids'] += np.int32(first)
         prompt, ready = sampler.read(actor.policy, batch)
-        out = sampler.sample(actor.policy, prompt, ready, key, how, samples)
+        out = sampler.sample(
+          actor.policy, prompt, ready, key, sampling, samples
+        )
         rolled = sampler.rolled(prompt, out, batch['rows'])
-        out, each = rolled.out, partial(np.repeat, repeats=samples)
+        out, per_sample = rolled.out, partial(np.repeat, repeats=samples)
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
-        places = each(batch['ids']), each(batch['valid'])
+        places = per_sample(batch['ids']), per_sample(batch['valid'])
+        # Grading goes on while the devices decode the next batch.
         found.append((columns, places, rolled.grades))
-      return gathered(found, grader.weights, actor.stop, samples)
+      return gather_hosts(found, grader.weights, actor.stop, samples)
 
-    yield completions
+    yield generate
 
 
-def gathered(
-  found: Sequence[tuple],
+def gather_hosts(
+  batches: Sequence[tuple],
   weights: Mapping[str, float],
   stop: Stop,
   samples: int,
 ) -> list[Completion]:
   """The completions of all hosts' batches; waits for their grades."""
-  if not found:
+  if not batches:
     return []
-  found = [(*columns, grades()) for *columns, grades in found]
+  graded = [(*columns, grades()) for *columns, grades in batches]
   whole = lambda *some: np.concatenate(some)
-  columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *found))
+  columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *graded))
   reward = total(grades, weights, samples)
-  written = int((stop.closing[0] >= 0).sum())  # once it has ended by itself
+  num_forced = int((stop.closing[0] >= 0).sum())  # after natural thinking
 
   def completion(i: int) -> Completion:
     tokens, mask, thinking, free, ended = (column[i] for column in columns)
     length, end = int(mask.sum()), int(thinking.sum())
-    drawn = free[:length].copy()
-    drawn[end + 1 : end + 1 + written] = True
+    sampled = free[:length].copy()
+    # The text after a thinking that ended by itself is forced, too.
+    sampled[end + 1 : end + 1 + num_forced] = True
     return Completion(
       int(ids[i]),
       tokens[:length].tolist(),
       end,
-      bool(ended and end < length and drawn[end:].all()),
+      bool(ended and end < length and sampled[end:].all()),
       float(reward[i]),
       {name: float(values[i]) for name, values in grades.items()},
     )
 
-  # Stable: the completions of a prompt lie together on the host that read it.
+  # Stable: the completions of a prompt are adjacent on the host that read it.
   return [completion(i) for i in np.argsort(ids, kind='stable') if valid[i]]
 
 
-def _keys(config: Config):
-  """Of parameters and of samples, as a trainer has them."""
-  return jax.random.split(jax.random.key(config.seed), 3)[:2]
+def split_thinking(
+  ids: Sequence[int],
+  thinking: int,
+  delimiter: str,
+  decode: Callable[[Sequence[int]], str],
+) -> tuple[str, str, bool]:
+  """The text before the delimiter, the text after it, and whether the
+  completion has it.
+
+  The delimiter's last token, which may hold more text, is the first after
+  `thinking` tokens. The text after a thinking that a limit ended begins with
+  what was forced there.
+  """
+  before, found, after = decode(ids[: thinking + 1]).partition(delimiter)
+  if found:
+    return before, after + decode(ids[thinking + 1 :]), True
+  return decode(ids[:thinking]), decode(ids[thinking:]), False
+
+
+def check_delimiter(delimiter: str, stop: Stop, tokenizer) -> None:
+  """ValueError where the delimiter's automaton never reaches its end on the
+  tokens of the delimiter."""
+  table, state = np.asarray(stop.delimiter), 0
+  for token in tokenizer(delimiter, add_special_tokens=False)['input_ids']:
+    state = table[state, token]
+  if not delimiter or state < len(table) - 1:
+    raise ValueError(
+      f'config.rollout.delimiter is {delimiter!r}: write the text that ends '
+      'the thinking. A special token is in no text: where it is one, give it '
+      '"special": false in the tokenizer.json of the model'
+    )
+
+
+def _keys(seed: int):
+  """The keys of parameters and of samples, as a trainer has them."""
+  return jax.random.split(jax.random.key(seed), 3)[:2]

@@ -19,7 +19,7 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
   wrote."""
   if jax.process_index():
     return
-  here, rows = shlex.quote(workdir), [*written, f'{workdir}/metrics.jsonl']
+  rows = [*written, f'{workdir}/metrics.jsonl']
   if saved := loop.checkpoints.steps:
     rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
   chosen = {name: loop.figures[name] for name in _SHOWN if name in loop.figures}
@@ -29,12 +29,17 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
     for figures in (chosen, evaluated)
     if figures
   ]
-  report = f'python -m {PACKAGE}.report --runs={here} --out={here}/report.html'
   rows += [
-    f'curves and samples: {report}',
+    f'curves and samples: {report_command(workdir)}',
     f'more steps: the same command with --config.steps={2 * loop.step or 100}',
   ]
   print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)
+
+
+def report_command(runs: str) -> str:
+  """The command that draws the runs of a folder, into report.html in it."""
+  runs = shlex.quote(runs)
+  return f'python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
 
 
 def _means(evaluation: Figures) -> Figures:

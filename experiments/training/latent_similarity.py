@@ -1,6 +1,9 @@
-"""How much the latents of a reasoner depend on the prompt: LRT (ICLR 2026) has
-the mean cosine similarity of the mean latents of two prompts of a data set,
-from 0.08 on GSM8K to 0.73 on MATH-500. 1: not at all."""
+"""How much the latents of a reasoner depend on the prompt.
+
+LRT (ICLR 2026) reports the cosine similarity of the mean latents of two
+prompts, averaged over the pairs of a data set: 0.08 on GSM8K to 0.73 on
+MATH-500. At 1 the latents do not depend on the prompt.
+"""
 
 from collections.abc import Sequence
 
@@ -15,15 +18,16 @@ from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.policy import Policy
 
 
-def latent_figures(
-  policy: Policy, tests: Sequence[dict], mesh: Mesh
+def latent_metrics(
+  policy: Policy, batches: Sequence[dict], mesh: Mesh
 ) -> dict[str, float]:
-  """How many latents a prompt has, and how alike their means are."""
+  """The number of latents per prompt, and the cosine similarity of their
+  means."""
   mean, found = jax.jit(mean_latents), []
-  for batch in tests:
-    given = sharding.from_host((batch['tokens'], batch['mask']), mesh)
+  for batch in batches:
+    arrays = sharding.from_host((batch['tokens'], batch['mask']), mesh)
     with jax.set_mesh(mesh):
-      found.append((sharding.to_host(mean(policy, *given)), batch['valid']))
+      found.append((sharding.to_host(mean(policy, *arrays)), batch['valid']))
   x, valid = cluster.all_rows(
     tuple(np.concatenate(some) for some in zip(*found, strict=True))
   )
@@ -42,7 +46,8 @@ def mean_latents(
 
 
 def mean_cosine(x: Float[np.ndarray, 'u d']) -> float:
-  """Of the angles between every two different rows."""
+  """The mean cosine similarity over all pairs of different rows."""
   unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-  n, whole = len(x), np.square(unit.sum(0)).sum()
-  return float((whole - n) / max(n * (n - 1), 1))
+  # The square of the sum has all pairs, and each row with itself.
+  n, squared_sum = len(x), np.square(unit.sum(0)).sum()
+  return float((squared_sum - n) / max(n * (n - 1), 1))

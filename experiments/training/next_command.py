@@ -1,4 +1,4 @@
-"""What to write after a command has ended, as a shell reads it."""
+"""Commands to run after one has ended, quoted for a shell."""
 
 import argparse
 import shlex

@@ -1,5 +1,5 @@
-"""Long jobs in parts: each a file that is there whole or not at all, so that
-the same command goes on after a stop."""
+"""Long jobs in shards: each shard is a file that exists whole or not at all, so
+that the same command resumes after a stop."""
 
 import functools
 import json
@@ -22,27 +22,29 @@ from .workdir import write_run
 _ROWS = 'rows of the data, SHA-256'
 
 
-def settings(config: Config, *counts: str) -> dict[str, Any]:
+def config_fields(config: Config, *positive: str) -> dict[str, Any]:
   """The fields of a config by their dotted names. ValueError where one of
-  `counts` is below 1."""
+  `positive` is below 1."""
   fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
-  for name in counts:
+  for name in positive:
     if fields[name] < 1:
       raise ValueError(f'config.{name} is {fields[name]}: write at least 1')
   return fields
 
 
-def same_job(
+def validate_job(
   config: Config,
   path: epath.Path,
   fields: dict[str, Any],
   rows: Sequence[dict],
   holds: str,
 ) -> Callable[[], None]:
-  """Writes down, once there is a first result, what a job's results depend on:
-  `fields` of its config and the `rows` that it reads; and WORKDIR/config.json.
-  ValueError, at once, where its folder, which `holds` results, has written down
-  something else."""
+  """Returns a function that records the job; call it before the first result.
+
+  It writes to `path` what the results depend on, `fields` of the config and a
+  digest of the `rows` that the job reads, and WORKDIR/config.json. ValueError,
+  at once, where `path` records another job, whose results the folder `holds`.
+  """
   new = json.loads(json.dumps(fields | {_ROWS: digest(rows)[:16]}))
   if path.exists():
     try:
@@ -52,7 +54,7 @@ def same_job(
         f'{path} is not as it was written ({error}): choose another --workdir, '
         'or delete this one'
       ) from None
-    # An older version has no digest.
+    # Older versions recorded no digest: then the places of the data count.
     free = PLACES if _ROWS in old else ()
     if wrong := differences({_ROWS: new[_ROWS]} | old, new, config, free):
       raise ValueError(
@@ -62,58 +64,59 @@ def same_job(
       )
 
   @functools.cache
-  def begin() -> None:
+  def record() -> None:
     if not path.exists():
-      write(path, [json.dumps(new, indent=2)])
+      write_lines(path, [json.dumps(new, indent=2)])
     write_run(config, str(path.parent))
 
-  return begin
+  return record
 
 
-def numbered(folder: epath.Path, count: int) -> list[epath.Path]:
-  """Where `count` parts belong."""
+def shard_paths(folder: epath.Path, count: int) -> list[epath.Path]:
+  """The files of `count` shards."""
   return [folder / 'parts' / f'{i:05d}.jsonl' for i in range(count)]
 
 
-def ranges(rows: int, size: int) -> list[range]:
-  """The rows of each part."""
+def shard_ranges(rows: int, size: int) -> list[range]:
+  """The rows of each shard, `size` of them but in the last."""
   return [range(i, min(i + size, rows)) for i in range(0, rows, size)]
 
 
-def there(paths: Sequence[epath.Path]) -> list[bool]:
-  """Which there are, as the first process sees it."""
+def existing(paths: Sequence[epath.Path]) -> list[bool]:
+  """Whether each path exists, as the first process sees it."""
+  # Processes that saw a shared disk differently would run different programs.
   exist = np.array([path.exists() for path in paths])
   return multihost_utils.broadcast_one_to_all(exist).tolist()
 
 
-def lines(paths: Iterable[epath.Path]) -> Iterator[str]:
-  """Those of all parts, one after the other."""
+def read_lines(paths: Iterable[epath.Path]) -> Iterator[str]:
+  """The lines of all files, in order."""
   for path in paths:
     with path.open(encoding='utf-8') as file:
       yield from file
 
 
-def write(path: epath.Path, texts: Iterable[str]) -> int:
-  """Writes a file, whole or not at all, in the first process. Returns how many
-  texts it has."""
+def write_lines(path: epath.Path, lines: Iterable[str]) -> int:
+  """Writes a file, whole or not at all, in the first process. Returns the
+  number of lines."""
   count = 0
   if jax.process_index() == 0:
-    with whole(path) as draft, draft.open('w', encoding='utf-8') as file:
-      for text in texts:
-        count += bool(file.write(text))
+    with atomic_file(path) as draft, draft.open('w', encoding='utf-8') as file:
+      for line in lines:
+        count += bool(file.write(line))
   return count
 
 
 @contextmanager
-def whole(path: epath.Path) -> Iterator[epath.Path]:
-  """Where to write what is `path` once it is complete."""
+def atomic_file(path: epath.Path) -> Iterator[epath.Path]:
+  """A draft to write, which replaces `path` once it is complete."""
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f'{path.name}.part')
   yield draft
   draft.replace(path)
 
 
-def say(text: str) -> None:
-  """Prints it once, however many processes there are."""
+def print_once(text: str) -> None:
+  """Prints in the first process only."""
   if jax.process_index() == 0:
     print(text, flush=True)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
-from experiments.serve import encoders
 from experiments.training import sampler
-from experiments.training.dataset_sampling import speaker
+from experiments.training.dataset_sampling import decoding_actor
 from experiments.training.latent_similarity import mean_cosine
 from experiments.training.policies import feedback_of, problems_of
 from experiments.training.sampler import Sampler, speech
@@ -124,9 +123,9 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
     with config.unlocked():
       config.feedback = rl_tiny.get_config('x,grpo').feedback
   mesh = sharding.mesh(**config.mesh)
-  actor = speaker(config, mesh)
+  actor = decoding_actor(config, mesh)
   tests = sampler.tests_of(
-    config, encoders(config, actor.tokenizer)[row['way']], 0
+    config, ways_tiny.encoders(config, actor.tokenizer)[row['way']], 0
   )
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
   key = jax.random.split(jax.random.key(config.seed), 3)[2]
@@ -152,8 +151,8 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
 def test_the_cosine_is_that_of_mean_latents(run, config):
   row = run[1][4]
   config = changed(config, feedback__initial__source=row['source'])
-  actor = speaker(config, sharding.mesh(**config.mesh))
-  encode = encoders(config, actor.tokenizer)['latent']
+  actor = decoding_actor(config, sharding.mesh(**config.mesh))
+  encode = ways_tiny.encoders(config, actor.tokenizer)['latent']
 
   @jax.jit
   def mean(policy, ids):
@@ -202,7 +201,7 @@ def test_what_is_there_needs_no_model(run, config, tmp_path, monkeypatch):
   workdir, table, _ = run
   for name in 'table.jsonl', 'evaluate.json':
     (tmp_path / name).write_bytes((workdir / name).read_bytes())
-  monkeypatch.setattr(evaluate, 'speaker', None)
+  monkeypatch.setattr(evaluate, 'decoding_actor', None)
   fewer = changed(config, evaluate__budgets=(20,))
   assert evaluated(fewer, tmp_path) == table[1::2]
   assert lines(tmp_path / 'table.jsonl') == table

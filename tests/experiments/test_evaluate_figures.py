@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
-from experiments.evaluate import Said, figures, forced
+from experiments.training.evaluation import (
+  Evaluation,
+  forced_rows,
+  table_metrics,
+)
 from hybrid_latent.types import Stop, Trajectory
 from tests.experiments import ways_tiny
 
@@ -33,7 +37,7 @@ def test_what_follows_a_thinking_that_ended_is_not_forced():
       free=np.array([[x == 'x' for x in text]]),
       thinking=(t < thinking)[None],
     )
-    return forced(out, stop, thinks).tolist()
+    return forced_rows(out, stop, thinks).tolist()
 
   assert told(2, 'xxxffxx ', True) == [False]  # the delimiter, then its text
   assert told(2, 'xxfffxx ', True) == [True]  # cut
@@ -47,7 +51,7 @@ def test_what_follows_a_thinking_that_ended_is_not_forced():
 def test_those_that_cannot_be_graded_count_nowhere():
   right = np.array([[1, 0], [np.nan, 1], [np.nan, np.nan], [0, 0]])
   asked = np.array([True, False] * 4)
-  found = figures(Said(np.array([4, 9] * 4), asked, right, 2.0, 3))
+  found = table_metrics(Evaluation(np.array([4, 9] * 4), asked, right, 2.0, 3))
   assert found == pytest.approx(
     {
       'prompts': 4,
@@ -67,7 +71,7 @@ def test_those_that_cannot_be_graded_count_nowhere():
   assert isinstance(found['prompts'], int)
   json.dumps(found)
   with pytest.raises(ValueError, match='could not grade a single completion'):
-    figures(Said(np.array([4]), asked[:1], right[2:3, :1], 2.0, 0))
+    table_metrics(Evaluation(np.array([4]), asked[:1], right[2:3, :1], 2.0, 0))
 
 
 WRONG = [

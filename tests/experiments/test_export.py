@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.export import _figures, evaluation, export
+from experiments.export import _metrics_at, evaluation_command, export
 from experiments.training.cli import resolved
 from experiments.training.model_card import model_card
 from hybrid_latent.formats.pretrained import pretrained
@@ -59,22 +59,20 @@ def test_a_card_says_the_step_and_what_was_measured_until_then(tmp_path):
   ]
   text = ''.join(f'{json.dumps(row)}\n' for row in rows)
   (tmp_path / 'metrics.jsonl').write_text(text)
-  card = model_card(config, 488, _figures(str(tmp_path), 488))
+  card = model_card(config, 488, _metrics_at(str(tmp_path), 488))
   assert '    step 488 of 5000\n    eval/accuracy: 0.5\n    loss: 0\n' in card
   assert '    reward: 0.487\n' in card
   assert len(card.splitlines()) < 60 and '.lr = ' in card
 
 
-def test_the_next_command_is_one_that_a_shell_reads(tmp_path):
-  assert evaluation(str(tmp_path), tmp_path) == ''
+def test_the_next_command_is_one_that_a_shell_reads(hrpo, tmp_path):
+  assert evaluation_command(str(tmp_path), 1, tmp_path) == ''
   folder = tmp_path / 'a b'
-  folder.mkdir()
-  about = {'command': ['/x/experiments/grpo.py']}
-  (folder / 'config.json').write_text(json.dumps(about))
-  command = evaluation(str(folder), tmp_path / 'm').splitlines()[-1]
+  folder.symlink_to(hrpo.folder)
+  command = evaluation_command(str(folder), 4, tmp_path / 'm').splitlines()[-1]
   assert shlex.split(command)[2:6] == [
     'experiments.grpo',
-    f'--config=saved:{folder}/config.json',
+    f'--config=saved:{folder.resolve()}/config.json',
     f'--config.model.source={tmp_path}/m',
     '--config.steps=0',
   ]

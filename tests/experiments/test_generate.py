@@ -152,7 +152,7 @@ def test_another_bound_chooses_again_without_a_model(
   run, config, tmp_path, monkeypatch, capsys
 ):
   shutil.copytree(run, tmp_path, dirs_exist_ok=True)
-  monkeypatch.setattr(generate, 'speaker', None)
+  monkeypatch.setattr(generate, 'decoding_actor', None)
   rows = lines(run / 'train.jsonl')
   for least in 0.0, 0.1:
     kept = generated(changed(config, generate__least=least), tmp_path)
@@ -177,9 +177,9 @@ def test_what_is_kept_is_not_called_right(tmp_path, capsys):
   """least=-inf keeps everything."""
   row = {'complete': True, 'reasoning_tokens': 1, 'response_tokens': 1}
   rows = [{**row, 'reward': 0.0}] * 3 + [{**row, 'reward': None}]
-  files = resumable_shards.numbered(epath.Path(tmp_path), 1)
-  resumable_shards.write(files[0], [json.dumps(x) + '\n' for x in rows])
-  generate.join(files, epath.Path(tmp_path), -np.inf, 4)
+  files = resumable_shards.shard_paths(epath.Path(tmp_path), 1)
+  resumable_shards.write_lines(files[0], [json.dumps(x) + '\n' for x in rows])
+  generate.merge_shards(files, epath.Path(tmp_path), -np.inf, 4)
   assert capsys.readouterr().out.startswith(
     '4 sampled, 4 complete, 1 ungraded, 0 with a reward above 0, 4 kept '
     '(generate.least=-inf)'

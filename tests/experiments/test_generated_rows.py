@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 
 from experiments import generate
-from experiments.training.policies import Subject, stop_of
+from experiments.training.dataset_sampling import (
+  check_delimiter,
+  split_thinking,
+)
+from experiments.training.policies import stop_of
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.tokenizer import token_bytes
@@ -29,7 +33,7 @@ def test_what_could_not_be_graded_is_kept_only_with_all(tmp_path):
   part = epath.Path(tmp_path / 'part.jsonl')
   part.write_text(''.join(f'{json.dumps(row)}\n' for row in rows))
   for least, kept in ((1.0, rows[:2]), (0.0, rows[:3]), (-np.inf, rows)):
-    generate.join([part], part.parent, least, 5)
+    generate.merge_shards([part], part.parent, least, 5)
     assert lines(tmp_path / 'train.jsonl') == kept
 
 
@@ -54,7 +58,7 @@ def test_a_delimiter_of_many_tokens_parts_the_text(tokenizer, parts):
     states.append(state)
   thinking = sum(state < 4 for state in states)
   decode = partial(tokenizer.decode, skip_special_tokens=True)
-  before, after, written = generate.split(ids, thinking, delimiter, decode)
+  before, after, written = split_thinking(ids, thinking, delimiter, decode)
   text = decode(ids)
   assert (before, delimiter * written, after) == text.partition(delimiter) or (
     not written and (before, after) == (text, '')
@@ -65,7 +69,7 @@ def test_a_delimiter_of_many_tokens_parts_the_text(tokenizer, parts):
 def test_a_thinking_that_was_cut_is_parted_where_that_was(tokenizer):
   decode = partial(tokenizer.decode, skip_special_tokens=True)
   ids = tokenizer('1+1 So####2')['input_ids']
-  assert generate.split(ids, 2, '####', decode) == ('1+', '1 So####2', False)
+  assert split_thinking(ids, 2, '####', decode) == ('1+', '1 So####2', False)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,6 @@ def test_a_delimiter_that_no_text_shows_is_refused(
   tokenizer = source.tokenizer
   tokenizer.add_tokens([AddedToken('</think>', special=special)])
   stop = stop_of(rollout, source, tokenizer)
-  actor = Subject(None, None, tokenizer, {}, stop)
   message = f'config.rollout.delimiter is {delimiter!r}: write the text'
   with nullcontext() if seen else pytest.raises(ValueError, match=message):
-    generate.check_delimiter(delimiter, actor)
+    check_delimiter(delimiter, stop, tokenizer)

@@ -52,7 +52,7 @@ def test_a_dry_run_prints_what_would_be_handed_over(case, capsys, monkeypatch):
     (['--on=xpk', '--', 'x'], 'write --machine="cluster=...'),
     (['--on=gcloud', '--', 'x'], 'write --machine="zone=...'),
     (['--on=slurm', '--machine=nodes', '--', 'x'], "'nodes': write 'key=value"),
-    (['--on=slurm'], 'write the command behind --'),
+    (['--on=slurm'], 'write the command after --'),
     (['--on=moon', '--', 'x'], "invalid choice: 'moon'"),
   ],
 )
@@ -65,15 +65,17 @@ def test_what_is_missing_is_told(flags, told, capsys, monkeypatch):
 
 
 def test_semicolons_let_a_value_have_commas():
-  assert recipes.machine('a=1,2;b=3') == {'a': '1,2', 'b': '3'}
-  assert recipes.machine('') == {}
+  assert recipes.parse_machine('a=1,2;b=3') == {'a': '1,2', 'b': '3'}
+  assert recipes.parse_machine('') == {}
 
 
 def test_a_script_is_bash(tmp_path):
-  on = recipes.machine(ON['sky'])
+  on = recipes.parse_machine(ON['sky'])
   task = yaml.safe_load(recipes.sky('n', COMMAND, on, 1).text)
   assert task['resources']['use_spot'] is True
-  slurm = recipes.slurm('n', COMMAND, recipes.machine(ON['slurm']), 1).text
+  slurm = recipes.slurm(
+    'n', COMMAND, recipes.parse_machine(ON['slurm']), 1
+  ).text
   for text in (task['run'], task['setup'], slurm):
     subprocess.run(['bash', '-n'], input=text, text=True, check=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.sweep.grid import cells, points
+from experiments.sweep.grid import grid_points, make_cells
 from tests.experiments.test_configs import module_of
 
 ROOT = Path(__file__).parents[2]
@@ -53,9 +53,9 @@ def test_a_sweep_is_one(line, monkeypatch, tmp_path):
   words = (word for word in shlex.split(line) if '--trainer' not in word)
   _, _, module, config, *fixed, grid = words
   assert module == 'experiments.sweep'
-  runs = cells(
+  runs = make_cells(
     config.removeprefix('--config='),
-    points([grid.removeprefix('--grid=')]),
+    grid_points([grid.removeprefix('--grid=')]),
     fixed,
     tmp_path,
   )

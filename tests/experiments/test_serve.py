@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from experiments import serve
-from experiments.serve import RequestError, answers, encoders
+from experiments.serve import RequestError, answers
 from hybrid_latent.data import arithmetic
 from tests.experiments import ways_tiny
 from tests.experiments.runs import COMPILED, lines, quick_compiler
@@ -37,7 +37,7 @@ def config(model_folder, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def server(config):
-  return serve.server(config)
+  return serve.load_server(config)
 
 
 @pytest.fixture(scope='module')
@@ -82,9 +82,9 @@ def test_without_latents_it_is_the_base_that_speaks(mixed, config):
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.feedback = ways_tiny.rl_tiny.get_config('x,grpo').feedback
-  base = serve.server(config)
+  base = serve.load_server(config)
   assert [*base.encoders] == ['explicit', 'neither']
-  assert base.default == 'explicit'
+  assert base.default_mode == 'explicit'
   found, _ = mixed
   alone = answered(base, requests('explicit', 'neither', 'neither'))
   for i, (row, same) in enumerate(zip(found, alone, strict=True)):
@@ -119,10 +119,10 @@ def test_other_requests_change_no_answer(mixed, server):
 
 def test_a_request_without_a_mode(mixed, server, config):
   plain = [{'question': question} for question in QUESTIONS]
-  assert server.default == 'latent'
+  assert server.default_mode == 'latent'
   latent = [row['mode'] for row in answered(server, plain)]
   assert latent == ['latent'] * len(plain)
-  given = server._replace(default='neither')
+  given = server._replace(default_mode='neither')
   assert answered(given, plain) == answered(server, requests('neither'))
 
 
@@ -133,11 +133,11 @@ def test_qwen3_is_told_not_to_think_as_its_template_does():
     '{%- if enable_thinking is defined and enable_thinking is false %}'
     "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
   )
-  row, made = {'question': QUESTIONS[0]}, encoders(config, tokenizer)
+  row, made = {'question': QUESTIONS[0]}, ways_tiny.encoders(config, tokenizer)
   explicit, neither = made['explicit'](row), made['neither'](row)
   assert made['latent'](row) == explicit != neither
   config.data.update(enable_thinking=False, prefill='')
-  assert encoders(config, tokenizer)['explicit'](row) == neither
+  assert ways_tiny.encoders(config, tokenizer)['explicit'](row) == neither
   assert tokenizer.decode(neither).endswith('<think>\n\n</think>\n\n')
   assert tokenizer.decode(explicit).endswith('<think>\n')
 
@@ -146,7 +146,7 @@ def test_r1_reads_the_words_of_no_thinking():
   config = ways_tiny.lrt.defaults('deepseek-ai/DeepSeek-R1', 'sft')
   tokenizer = arithmetic.tokenizer()
   tokenizer.chat_template += "{{- '<think>\\n' }}"
-  made = encoders(config, tokenizer)['neither']({'question': 'Why?'})
+  made = ways_tiny.encoders(config, tokenizer)['neither']({'question': 'Why?'})
   assert tokenizer.decode(made).endswith(
     '<think>\nOkay, I think I have finished thinking.\n</think>\n\n'
   )
@@ -198,7 +198,7 @@ def test_a_reasoner_has_to_be_named(config):
   config = config.copy_and_resolve_references()
   config.feedback.initial.source = ''
   with pytest.raises(ValueError, match=r"config.feedback.initial.source is ''"):
-    serve.server(config)
+    serve.load_server(config)
 
 
 @pytest.mark.filterwarnings('ignore:the load_module')  # ml_collections'
@@ -217,7 +217,7 @@ def test_the_command_writes_all_answers_or_none(
   ]
   monkeypatch.setattr(sys, 'argv', command)
   given = []  # configs; what they would make is there
-  monkeypatch.setattr(serve, 'server', lambda x: given.append(x) or server)
+  monkeypatch.setattr(serve, 'load_server', lambda x: given.append(x) or server)
   rows = [json.dumps(request) + '\n' for request in requests(*MODES)]
   path.write_text(''.join([*rows, '{"question": "Why?", "mode": "loud"}\n']))
   with pytest.raises(SystemExit) as end:

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from experiments import step_entropy
+from experiments.training import entropy_examples
 from experiments.training.policies import placed
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.hyrea import hyrea
@@ -102,14 +103,14 @@ def test_a_mesh_computes_what_one_device_does(
   sizes, config, source, tokenizer, model_folder
 ):
   model = pretrained(model_folder).model
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
 
   def found(mesh):
-    run, at = step_entropy.programs(config, mesh), placed(model, mesh)
+    run, at = step_entropy.entropy_program(7, mesh), placed(model, mesh)
     with jax.set_mesh(mesh), quick_compiler():
       return [
         run(at, *sharding.from_host(tuple(batch), mesh))
-        for _, *batch in step_entropy.batches(rows, config)
+        for _, *batch in step_entropy.batches(rows, 4, 96, 3)
       ]
 
   one = found(sharding.mesh(devices=jax.devices()[:1]))
@@ -120,9 +121,9 @@ def test_a_mesh_computes_what_one_device_does(
 def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
   config, source, tokenizer
 ):
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
   order = []
-  for places, tokens, mask in step_entropy.batches(rows, config):
+  for places, tokens, mask in step_entropy.batches(rows, 4, 96, 3):
     t = min(t for t in (24, 48, 96) if t >= mask.sum(1).max())
     assert tokens.shape == mask.shape == (4, t)
     for i, some, real in zip(places, tokens, mask, strict=False):
@@ -138,7 +139,7 @@ def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
 def test_what_is_too_long_is_left_out(
   config, source, tokenizer, tmp_path, capsys
 ):
-  rows = step_entropy.encoded([*source], tokenizer, config.data)
+  rows = step_entropy.encode_rows([*source], tokenizer, config.data)
   lengths = [len(row.ids) for row in rows]
   limit = sorted(lengths)[ROWS // 2]
   config = config.copy_and_resolve_references()
@@ -199,8 +200,7 @@ def test_a_finished_job_says_so(run, config, capsys):
   config.update(batch=8, chunk=99, buckets=1)
   config.mesh.fsdp, config.data.test = 1, 'other'
   annotated(config, run)
-  said = capsys.readouterr().out
-  assert said == f'cached: {run}/steps.jsonl is complete\n'
+  assert capsys.readouterr().out == f'cached: {run}/steps.jsonl is complete\n'
   assert (run / 'steps.jsonl').stat().st_mtime_ns == before
 
 
@@ -244,7 +244,7 @@ def test_an_example_can_be_read():
     'ending': '#### 14',
     'entropies': [1.234, 0.1, 0.5, 2.0],
   }
-  assert step_entropy.example(row, [6, 2, 6, 6], shown=2, slots=3) == (
+  assert entropy_examples.example(row, [6, 2, 6, 6], shown=2, slots=3) == (
     'Tom has 12 apples. He buys 7 more. He gives away 5.\n'
     '\n'
     'entropy  stage  step\n'
@@ -266,7 +266,7 @@ def test_examples_are_what_the_curriculum_makes(run, config, tokenizer):
   document = hyrea(tokenizer, **config.curriculum.kwargs).document
   rows = [row for row in lines(run / 'steps.jsonl') if row['steps']]
   texts = (run / 'examples.txt').read_text().split('At stage 2:\n')[1:]
-  assert len(texts) == step_entropy.EXAMPLES
+  assert len(texts) == entropy_examples.EXAMPLES
   for row, shown in zip(rows, texts, strict=False):
     made = document([], row, 2, random.Random(0)).tokens
     solution = tokenizer.decode(made).removesuffix('<|end|>').strip()

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from experiments import serve
 from experiments.configs import lrt
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
@@ -45,3 +46,9 @@ def new_reasoner(folder: Path, model: Path, seed: int, latents: int = 3) -> str:
   )
   write_reasoner(made, folder)
   return str(folder)
+
+
+def encoders(config: ConfigDict, tokenizer):
+  """Those of a server of this config, which has a reasoner."""
+  closing = config.rollout.closing.neither
+  return serve.encoders(config.data, closing, tokenizer, latents=True)

@@ -131,7 +131,7 @@ def job(tmp_path):
   def check(rows=rows, **fields):
     config, path = tiny(seed=fields.get('seed', 3)), tmp_path / 'job.json'
     fields = {f'config.{name}': value for name, value in fields.items()}
-    resumable_shards.same_job(
+    resumable_shards.validate_job(
       config, resumable_shards.epath.Path(path), fields, rows, 'answers'
     )()
 

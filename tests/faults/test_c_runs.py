@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.report.__main__ import html_report
-from experiments.report.run_folders import about, command_of, state
-from experiments.report.tables import rows_of
+from experiments.report.page import html_report
+from experiments.report.run_folders import progress, run_command, run_info
+from experiments.report.tables import read_rows
 from experiments.training.rollout_files import StoredBatches
 from hybrid_latent.formats import rollouts
 from tests.formats.test_rollouts import NOTES, batch
@@ -64,7 +64,7 @@ def test_metrics(tried, tmp_path, now):
   changes, told = METRICS[tried]
   rows = [json.dumps(row) for row in (ROW, ROW | changes)]
   (tmp_path / 'metrics.jsonl').write_text('\n'.join(rows) + '\n')
-  read = lambda: rows_of(tmp_path, 'metrics')
+  read = lambda: read_rows(tmp_path, 'metrics')
   text = refused(read, 'metrics.jsonl', tried, now)
   assert text.startswith(f'{tmp_path}/metrics.jsonl, line 2: {told}')
 
@@ -73,7 +73,7 @@ def test_metrics(tried, tmp_path, now):
 def test_samples(tried, tmp_path, now):
   changes, told = SAMPLES[tried]
   (tmp_path / 'completions.jsonl').write_text(json.dumps(SAMPLE | changes))
-  read = lambda: rows_of(tmp_path, 'completions')
+  read = lambda: read_rows(tmp_path, 'completions')
   text = refused(read, 'completions.jsonl', tried, now)
   assert text.startswith(f'{tmp_path}/completions.jsonl, line 1: {told}')
 
@@ -82,7 +82,7 @@ def test_samples(tried, tmp_path, now):
 def test_the_config_of_a_run(tried, tmp_path, now):
   content, told = ABOUT[tried]
   (tmp_path / 'config.json').write_text(json.dumps(content))
-  text = refused(lambda: about(str(tmp_path)), 'config.json', tried, now)
+  text = refused(lambda: run_info(str(tmp_path)), 'config.json', tried, now)
   assert text.startswith(f'{tmp_path}/config.json') and told in text
 
 
@@ -95,7 +95,7 @@ def test_numbers_that_are_not_finite_are_shown(tmp_path):
   page = tmp_path / 'page.html'
   html_report(page, title='', intro='', table=[], runs={'a': tmp_path})
   assert page.stat().st_size
-  assert (state(str(tmp_path)), command_of(str(tmp_path))) == (None, '')
+  assert (progress(str(tmp_path)), run_command(str(tmp_path))) == (None, '')
 
 
 ROLLOUTS = {

@@ -9,7 +9,7 @@ from tests.faults.test_b_runs import tiny
 def test_a_tool_that_fails_before_its_first_result_leaves_nothing(
   tmp_path, now
 ):
-  begun = lambda seed: resumable_shards.same_job(
+  begun = lambda seed: resumable_shards.validate_job(
     tiny(), resumable_shards.epath.Path(tmp_path / 'w/job.json'),
     {'config.seed': seed}, [], 'answers',
   )  # fmt: skip

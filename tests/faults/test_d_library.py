@@ -33,7 +33,7 @@ def test_what_generate_keeps_is_not_called_right(tmp_path, capsys, now):
   row = {'complete': False, 'reasoning_tokens': 1, 'response_tokens': 1}
   (tmp_path / 'part').write_text(f'{json.dumps({**row, "reward": 0.0})}\n' * 8)
   folder = epath.Path(tmp_path)
-  generate.join([folder / 'part'], folder, -np.inf, 8)
+  generate.merge_shards([folder / 'part'], folder, -np.inf, 8)
   told = capsys.readouterr().out
   now('generate: least=-inf, every reward 0', '8 completions', told)
   assert told.startswith(

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from experiments.report import __main__ as report
+from experiments.report.page import summary_table
 from experiments.report.run_folders import find_runs
 from experiments.sweep import __main__ as sweep
-from experiments.sweep.comparison import compared
+from experiments.sweep.comparison import write_comparison
 from experiments.sweep.executors import LOG
-from experiments.sweep.grid import cells, points
+from experiments.sweep.grid import grid_points, make_cells
 
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
@@ -27,7 +28,7 @@ PAGE = f'{CONFIGS}/rl_arithmetic.py'
 
 
 def swept(grid, folder=Path('w'), config: str | None = PAGE, fixed=()):
-  return cells(config, points([grid]), fixed, folder)
+  return make_cells(config, grid_points([grid]), fixed, folder)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_plan_compiles_only_when_it_is_asked_to(
     '| 0 | new | 0 of 40 | seed=0 |',
     '| 1 | new | 0 of 40 | seed=1 |',
     '',
-    '2 cells; --plan=compile compiles them, and says what a device has to hold',
+    '2 cells; --plan=compile compiles them and shows the memory per device',
   ]
 
 
@@ -109,7 +110,7 @@ def test_a_cell_that_fails_is_named_with_its_last_line(tmp_path, now):
   (bad.folder / LOG).write_text('Traceback\n  line\nerror: disk is full\n\n')
   config = json.loads(good.config.to_json())
   (good.folder / 'finished.json').write_text(json.dumps(config))
-  told = compared([bad, good], tmp_path)
+  told = write_comparison([bad, good], tmp_path)
   now('sweep: a cell fails', 'its log ends "error: disk is full"', told)
   last = f'seed=0: error: disk is full (its log: {bad.folder}/log.txt)'
   assert told.endswith(f'1 of 2 cells failed:\n{last}')
@@ -250,7 +251,7 @@ def test_a_short_run_has_the_figures_of_a_long_one(tmp_path, now):
     rows.append({'step': steps, 'eval/mine': 0.25})
     text = '\n'.join(map(json.dumps, rows))
     (tmp_path / name / 'metrics.jsonl').write_text(f'{text}\n')
-  table = report.outcome(find_runs([str(tmp_path)]))
+  table = summary_table(find_runs([str(tmp_path)]))
   now('report: a short run', '6 steps', table)
   figures = {'eval/mine': 0.25, 'reward': 0.5, 'loss': 0.0}
   assert [{n: row.get(n) for n in figures} for row in table] == [figures] * 2

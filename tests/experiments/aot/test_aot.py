@@ -8,8 +8,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.aot import __main__ as aot
-from experiments.aot.abstract_model import prefix, sizes, stand_in
-from experiments.aot.forecast import device_bytes, forecast, planned
+from experiments.aot.abstract_model import abstract_model, model_config, prefix
+from experiments.aot.forecast import (
+  device_bytes,
+  fingerprint_and_peak,
+  forecast,
+)
 from experiments.aot.targets import CHIPS, Target, target
 from experiments.configs import sft_arithmetic
 from hybrid_latent import sharding
@@ -61,7 +65,7 @@ def edited(config, **fields) -> ConfigDict:
 
 def test_all_programs_of_a_step_are_compiled(programs):
   assert [program.name for program in programs] == PROGRAMS
-  assert not any(program.refused for program in programs)
+  assert not any(program.oom_error for program in programs)
 
 
 @pytest.mark.slow
@@ -69,12 +73,12 @@ def test_a_supervised_step_is_gone_through_with_its_latents(folder):
   config = sft_arithmetic.get_config(f'{folder},coconut')
   optimizer, update = forecast(config, 'sft', jax.devices())
   assert (optimizer.name, update.name) == ('optimizer', 'update')
-  assert not optimizer.refused and not update.refused
+  assert not optimizer.oom_error and not update.oom_error
   config = edited(config, curriculum__kwargs__per_step=0)
   _, words = forecast(config, 'sft', jax.devices())
   passes = 3  # of all that is read, where a step in words has one
   assert (
-    0.8 * (1 + passes) < update.work.flops / words.work.flops < 1 + 2 * passes
+    0.8 * (1 + passes) < update.cost.flops / words.cost.flops < 1 + 2 * passes
   )
 
 
@@ -87,10 +91,10 @@ def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
   programs = {p.name: p for p in forecast(config, 'lrt', jax.devices())}
   sampled = [*PROGRAMS[1:4], 'judged'] if stage == 'rl' else []
   assert [*programs] == ['optimizer', *sampled, 'update']
-  assert not any(program.refused for program in programs.values())
-  assert {p.name for p in programs.values() if p.work.unknown} <= {'decode'}
+  assert not any(program.oom_error for program in programs.values())
+  assert {p.name for p in programs.values() if p.cost.unknown} <= {'decode'}
   whole = device_bytes(
-    stand_in(config.model, sharding.mesh(**config.mesh)).model
+    abstract_model(config.model, sharding.mesh(**config.mesh)).model
   )
   held = programs['update'].bytes
   trained = held['parameters'] - whole
@@ -107,7 +111,7 @@ def test_activations_of_both_networks_are_made_again(folder):
     config = lrt_tiny.get_config(f'{folder},sft,{folder}')
     config = edited(config, model__remat=remat)
     *_, update = forecast(config, 'lrt', jax.devices())
-    flops[remat] = update.work.flops
+    flops[remat] = update.cost.flops
   assert 1.15 < flops['full'] / flops['none'] < 1.5
 
 
@@ -138,7 +142,7 @@ def test_a_reasoner_that_is_there_is_known_by_its_folder(folder, tmp_path):
 
 def test_bytes_are_those_of_the_shards(config, programs):
   mesh = sharding.mesh(**config.mesh)
-  model = stand_in(config.model, mesh).model
+  model = abstract_model(config.model, mesh).model
   for program in programs:
     # The adapters and the gate come on top of the model.
     more = program.bytes['parameters'] - device_bytes(model)
@@ -149,7 +153,7 @@ def test_bytes_are_those_of_the_shards(config, programs):
 
 
 def test_only_the_loop_of_the_decoder_has_no_known_end(programs):
-  assert {p.name for p in programs if p.work.unknown} == {'decode'}
+  assert {p.name for p in programs if p.cost.unknown} == {'decode'}
 
 
 def test_decoding_counts_each_token(config, programs):
@@ -158,15 +162,17 @@ def test_decoding_counts_each_token(config, programs):
   (decode,) = [p for p in programs if p.name == 'decode']
   rollout = config.rollout
   tokens = rollout.prompts * rollout.group * rollout.max_tokens
-  model = jax.tree.leaves(stand_in(config.model, sharding.mesh()).model)
+  model = jax.tree.leaves(abstract_model(config.model, sharding.mesh()).model)
   weights = sum(np.prod(leaf.shape) for leaf in model if leaf.ndim > 1)
   least = 2 * weights * tokens / jax.device_count()
-  assert least <= decode.work.flops < 2 * least
+  assert least <= decode.cost.flops < 2 * least
 
 
 @pytest.mark.slow
 def test_a_plan_knows_what_compiles_the_same(config):
-  of = lambda **fields: planned(edited(config, **fields), 'grpo', jax.devices())
+  of = lambda **fields: fingerprint_and_peak(
+    edited(config, **fields), 'grpo', jax.devices()
+  )
   fingerprint, held = of()
   assert held == max(p.total for p in forecast(config, 'grpo', jax.devices()))
   traced = of(
@@ -199,8 +205,8 @@ def test_what_does_not_fit_is_told_with_the_cheapest_remedy(
   small = CHIPS['cpu']._replace(memory=worst - 1)
   machine = Target('cpu:8', jax.devices(), small)
   assert not aot.fits(programs, machine)
-  assert 'DOES NOT FIT' in aot.table(programs, machine)
-  found = aot.suggestion(config, 'grpo', machine, programs)
+  assert 'DOES NOT FIT' in aot.cost_table(programs, machine)
+  found = aot.find_change(config, 'grpo', machine, programs)
   options = dict(word.removeprefix('--config.').split('=') for word in found)
   assert options
   changed = config.copy_and_resolve_references()
@@ -248,7 +254,7 @@ def test_an_unknown_trainer_is_told_what_there_is(config):
   ],
 )
 def test_a_released_model_is_known_by_its_name(name, width, layers):
-  found = sizes(name)
+  found = model_config(name)
   assert (found.width, found.layers) == (width, layers)
 
 
@@ -257,7 +263,7 @@ def test_the_stand_in_has_shapes_and_a_tokenizer(folder):
     dict(source=str(folder), dtype='bfloat16', param_dtype='bfloat16',
          remat='full', new_tokens=('<latent>=x', '</latent>'))
   )  # fmt: skip
-  source = stand_in(model, sharding.mesh(fsdp=8, data=1))
+  source = abstract_model(model, sharding.mesh(fsdp=8, data=1))
   leaves = jax.tree.leaves(source.model)
   assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
   assert {str(leaf.dtype) for leaf in leaves} == {'bfloat16'}

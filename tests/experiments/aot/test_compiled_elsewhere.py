@@ -59,7 +59,7 @@ def _counts(name: str):
   import jax.numpy as jnp
   from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-  from experiments.aot.compiled import work
+  from experiments.aot.compiled import program_cost
   from experiments.aot.targets import target
 
   mesh = Mesh(target(name).devices, 'x')
@@ -69,7 +69,7 @@ def _counts(name: str):
     return jax.ShapeDtypeStruct(dims, 'bfloat16', sharding=where)
 
   def counted(program, *args):
-    return work(jax.jit(program).lower(*args).compile().as_text())
+    return program_cost(jax.jit(program).lower(*args).compile().as_text())
 
   def loop(x, w):
     return jax.lax.scan(lambda x, _: (jnp.tanh(x @ w), None), x, None, 5)[0]

@@ -76,7 +76,7 @@ def test_hrpo_beside_plain_tokens_and_a_gradient_of_all(
     flags = argparse.Namespace(prompt=4, tokens=6, train='all')
     model = pretrained(str(model_folder)).model
     policy = Policy(model, Gate(key, model.config.width))
-    out = decode.sampled(flags, 2, policy, gated())()
+    out = decode.timed_rollout(flags, 2, policy, gated())()
     loss, gradient = decode.gradient(flags, policy, gated(), out)()
   assert abs(loss) > 0
   assert named_leaves(gradient).keys() == named_leaves(policy).keys()

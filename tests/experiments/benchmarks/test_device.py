@@ -36,7 +36,7 @@ def test_a_part_that_fails_or_is_skipped_ends_no_other(tmp_path, capsys):
     'two': failing,
     'three': lambda: {'rows': [{'tokens/s': 1234.567, 'batch': 8}]},
   }
-  found = device.measured(parts, path, 1e9, {'small': True})
+  found = device.run_parts(parts, path, 1e9, {'small': True})
   assert json.loads(path.read_text()) == found
   one, two, three = found['parts'].values()
   assert (one['status'], one['reason']) == ('skipped', 'no GPU')
@@ -54,14 +54,14 @@ def test_a_part_that_fails_or_is_skipped_ends_no_other(tmp_path, capsys):
 
 def test_no_part_begins_once_the_budget_is_spent(tmp_path):
   parts = {'one': dict, 'two': failing}
-  found = device.measured(parts, tmp_path / 'device.json', 0.0, {})
+  found = device.run_parts(parts, tmp_path / 'device.json', 0.0, {})
   assert {line['status'] for line in found['parts'].values()} == {'skipped'}
 
 
 def test_what_was_measured_survives_a_kill(tmp_path):
   path = tmp_path / 'device.json'
   with pytest.raises(KeyboardInterrupt):
-    device.measured({'one': dict, 'two': interrupted}, path, 1e9, {})
+    device.run_parts({'one': dict, 'two': interrupted}, path, 1e9, {})
   assert json.loads(path.read_text())['parts']['one']['status'] == 'ok'
 
 

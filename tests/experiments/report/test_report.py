@@ -9,14 +9,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from experiments.report import __main__ as report
-from experiments.report.__main__ import curves_png, html_report, outcome
+from experiments.report.page import curves_png, html_report, summary_table
 from experiments.report.step_times import step_times_html
 from experiments.report.svg_charts import (
-  binned,
-  identical,
+  downsample,
+  identical_curves,
   line_chart,
   smooth,
-  smoothing,
+  smoothing_width,
 )
 from hybrid_latent.telemetry import Telemetry
 
@@ -120,7 +120,7 @@ def test_steps_that_compile_are_no_part_of_the_step_time():
 
 
 def test_outcome_is_the_last_tenth(runs):
-  assert outcome(runs)[1] == {
+  assert summary_table(runs)[1] == {
     'run': 'hrpo',
     'state': None,
     'steps': 30,
@@ -146,7 +146,7 @@ def test_a_run_without_completions_has_a_page(runs, tmp_path):
 
 def test_what_is_no_run_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match='nowhere/metrics'):
-    outcome({'a': tmp_path / 'nowhere'})
+    summary_table({'a': tmp_path / 'nowhere'})
 
 
 def test_the_command(runs, tmp_path, monkeypatch, capsys):
@@ -169,7 +169,7 @@ def test_smoothing_neither_shifts_nor_invents():
 
 
 def test_a_long_curve_keeps_its_mean_and_its_last_step():
-  steps, values = binned(np.arange(2400.0), np.arange(2400.0))
+  steps, values = downsample(np.arange(2400.0), np.arange(2400.0))
   assert len(steps) == 240 and steps[-1] == 2399
   assert values.mean() == 1199.5
 
@@ -187,9 +187,9 @@ def test_ticks_have_labels_of_their_own(values):
 def test_lines_that_coincide_are_named():
   steps, up = np.arange(30.0), np.linspace(0, 1, 30)
   series = {'a': (steps, up), 'b': (steps, up * 2), 'c': (steps, up.copy())}
-  assert identical(series) == [['a', 'c']]
-  assert smoothing(series) == '1 steps'
-  assert smoothing({'a': (steps[:5], up[:5])}) == ''
+  assert identical_curves(series) == [['a', 'c']]
+  assert smoothing_width(series) == '1 steps'
+  assert smoothing_width({'a': (steps[:5], up[:5])}) == ''
   dashes = re.findall(r'<g class="c\d (d\d)">', line_chart(series, 'x'))
   assert dashes == ['d0', 'd1', 'd2']
 

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from experiments.report.run_folders import (
-  command_of,
-  differences,
+  config_differences,
+  config_fields,
   find_runs,
   module_of,
-  settings,
-  state,
+  progress,
+  run_command,
 )
-from experiments.report.tables import rows_of
+from experiments.report.tables import read_rows
 
 
 @pytest.fixture
@@ -107,29 +107,29 @@ def test_a_folder_says_what_was_run(tmp_path):
   about = {'config': config, 'command': command}
   (tmp_path / 'config.json').write_text(json.dumps(about))
   run = str(tmp_path)
-  assert command_of(run) == (
+  assert run_command(run) == (
     "python -m experiments.grpo '--config.data.path=my data'"
   )
-  assert settings(run) == {'steps': 3, 'seed': 1, 'data.path': 'my data'}
-  assert state(run) == '0 of 3 steps'
+  assert config_fields(run) == {'steps': 3, 'seed': 1, 'data.path': 'my data'}
+  assert progress(run) == '0 of 3 steps'
   metrics = tmp_path / 'metrics.jsonl'
   metrics.write_text('{"step": 1, "loss": null}\n{"step": 2, "lo')
-  assert state(run) == '2 of 3 steps'  # the last line is being written
+  assert progress(run) == '2 of 3 steps'  # the last line is being written
   metrics.write_text('{"step": 2, "loss": 1}\n')
-  assert state(run) == 'finished'
+  assert progress(run) == 'finished'
   for text in ('{"step": 1}\nnot\n{"step": 2}\n', '[1]\n', '{"a": 1}\n'):
     metrics.write_text(text)
     with pytest.raises(ValueError, match=r'metrics\.jsonl, line [12] is no'):
-      rows_of(run, 'metrics')
+      read_rows(run, 'metrics')
   metrics.unlink()
   (tmp_path / 'config.json').write_text('{')
   with pytest.raises(ValueError, match=r'config\.json is no JSON'):
-    state(run)
+    progress(run)
 
 
 def test_configs_are_compared_field_by_field():
   a, b = {'seed': 0, 'x': None, 'same': 1}, {'seed': 1, 'same': 1}
-  assert differences({'a': a, 'b': b}) == {
+  assert config_differences({'a': a, 'b': b}) == {
     'seed': ['0', '1'],
     'x': ['None', '–'],
   }

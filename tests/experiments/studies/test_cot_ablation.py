@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from transformers import AutoModelForCausalLM
 
 from experiments.studies import cot_ablation
-from experiments.studies.cot_ablation import fragment, outcome
+from experiments.studies.cot_ablation import ablate, summarize
 from experiments.training.policies import prompt_ids
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import split_steps
@@ -157,7 +157,7 @@ def test_the_answers_are_those_of_transformers(
     steps = [
       tokenizer(step)['input_ids'] for step in split_steps(rows[i]['reasoning'])
     ]
-    left = fragment(steps, 'step', 0.5, seed=config.seed, row=i)
+    left = ablate(steps, 'step', 0.5, seed=config.seed, row=i)
     prompt = prompt_ids(tokenizer, config.data, rows[i])
     ids = prompt + left + tokenizer(CLOSING)['input_ids']
     given = torch.tensor([ids])
@@ -208,7 +208,7 @@ def test_a_stopped_job_goes_on_and_may_be_given_more_shares(
 
 
 def test_a_finished_job_needs_no_model(run, config, folder, monkeypatch):
-  monkeypatch.setattr(cot_ablation, 'speaker', None)
+  monkeypatch.setattr(cot_ablation, 'decoding_actor', None)
   assert analyzed(config, run[0], folder) == run[1]
 
 
@@ -268,10 +268,10 @@ def test_answers_without_a_grade_count_nowhere(tmp_path):
   ]
   write = lambda some: path.write_text('\n'.join(map(json.dumps, some)))
   write(answers)
-  found = outcome(path, 'token', 0.5)
+  found = summarize(path, 'token', 0.5)
   assert (found['accuracy'], found['n']) == (0.75, 2)
   assert found['standard_error'] == pytest.approx(0.25)
   assert found['tokens_left'] == pytest.approx((0 + 0 + 4 + 4 + 8) / 5)
   write(answers[-1:])
   with pytest.raises(ValueError, match='could not grade a single answer'):
-    outcome(path, 'token', 0.5)
+    summarize(path, 'token', 0.5)

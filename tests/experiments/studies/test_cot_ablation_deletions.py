@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.studies.cot_ablation import KINDS, fragment, steps_of
+from experiments.studies.cot_ablation import KINDS, ablate, step_ids
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data import arithmetic
 
@@ -20,7 +20,7 @@ shares = st.floats(0, 1)
 def test_what_is_left_keeps_its_order_and_only_shrinks(steps, p, q, row):
   flat = [i for step in steps for i in step]
   for kind in KINDS:
-    left = partial(fragment, steps, kind, seed=3, row=row)
+    left = partial(ablate, steps, kind, seed=3, row=row)
     assert left(0.0) == flat
     assert left(1.0) == []
     more, less = left(min(p, q)), left(max(p, q))
@@ -28,7 +28,7 @@ def test_what_is_left_keeps_its_order_and_only_shrinks(steps, p, q, row):
     assert left(p) == left(p)
   # Every id of its own: a step is there as a whole, or not at all.
   own = [[(i, j) for j, _ in enumerate(step)] for i, step in enumerate(steps)]
-  left = fragment(own, 'step', p, seed=3, row=row)
+  left = ablate(own, 'step', p, seed=3, row=row)
   assert all({*step} <= {*left} or not {*step} & {*left} for step in own)
 
 
@@ -45,7 +45,7 @@ def test_the_expected_share_is_left(kind, share):
   steps = [[i] for i in range(200)]
   kept = np.array(
     [
-      np.isin(range(200), fragment(steps, kind, share, seed=1, row=row))
+      np.isin(range(200), ablate(steps, kind, share, seed=1, row=row))
       for row in range(500)
     ]
   )
@@ -60,7 +60,7 @@ def test_the_expected_share_is_left(kind, share):
 def test_rows_and_seeds_delete_differently():
   steps = [[*range(100)]]
   found = {
-    (*fragment(steps, 'token', 0.5, seed=seed, row=row),)
+    (*ablate(steps, 'token', 0.5, seed=seed, row=row),)
     for seed in range(3)
     for row in range(3)
   }
@@ -70,6 +70,6 @@ def test_rows_and_seeds_delete_differently():
 def test_steps_joined_are_the_reasoning():
   tokenizer = arithmetic.tokenizer()
   for text in ['', 'So 1+1=2.\n\nNow it is. Then', '12+7=19 19-5=14 ' * 2]:
-    steps = steps_of(tokenizer, text)
+    steps = step_ids(tokenizer, text)
     assert len(steps) == len(split_steps(text))
     assert tokenizer.decode([i for step in steps for i in step]) == text

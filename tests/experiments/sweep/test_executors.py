@@ -105,7 +105,7 @@ def test_an_executor_says_what_it_lacks(folder, monkeypatch):
     Slurm({}, 0).start(['python'], folder)
   monkeypatch.setitem(sys.modules, 'submitit', None)
   with pytest.raises(ValueError, match=r'pip install "hybrid-latent\[sweep\]"'):
-    executors.needed('submitit')
+    executors.import_extra('submitit')
 
 
 def stand_in(folder, name, script):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.sweep.grammar import ranges
+from experiments.sweep.grammar import parse_grid
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from experiments.sweep.grammar import ranges
   ],
 )
 def test_nothing_separates_that_belongs_together(text, fields):
-  assert ranges('--grid', text) == fields
+  assert parse_grid('--grid', text) == fields
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_nothing_separates_that_belongs_together(text, fields):
 )
 def test_what_can_be_read_in_two_ways_is_refused(text, says):
   with pytest.raises(ValueError) as error:
-    ranges('--grid', text)
+    parse_grid('--grid', text)
   assert str(error.value).startswith('--grid: ') and says in str(error.value)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep.grid import cells, points
+from experiments.sweep.grid import grid_points, make_cells
 
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
@@ -16,7 +16,7 @@ R_MIN = 'config.feedback.initial.r_min'
 
 
 def grid_of(grid, config=f'{PAGE}:x,hrpo', fixed=()):
-  return cells(config, points([grid]), fixed, Path('w'))
+  return make_cells(config, grid_points([grid]), fixed, Path('w'))
 
 
 def test_a_cell_is_one_of_the_product():
@@ -39,7 +39,9 @@ def test_a_cell_is_one_of_the_product():
 
 
 def test_a_zip_goes_side_by_side_and_multiplies_a_grid():
-  found = points(['config.steps=8,9'], [f'{R_MIN}=0.9,0.9;config.seed=1,2'])
+  found = grid_points(
+    ['config.steps=8,9'], [f'{R_MIN}=0.9,0.9;config.seed=1,2']
+  )
   assert [tuple(point.values()) for point in found] == [
     *(('0.9', '1', '8'), ('0.9', '1', '9')),
     *(('0.9', '2', '8'), ('0.9', '2', '9')),
@@ -47,7 +49,7 @@ def test_a_zip_goes_side_by_side_and_multiplies_a_grid():
   with pytest.raises(
     ValueError, match=r'seed has 2, config\.steps has 3: write'
   ):
-    points(zips=['config.seed=1,2; config.steps=1,2,3'])
+    grid_points(zips=['config.seed=1,2; config.steps=1,2,3'])
 
 
 @pytest.mark.parametrize(
@@ -63,8 +65,8 @@ def test_a_zip_goes_side_by_side_and_multiplies_a_grid():
 def test_a_list_has_a_row_a_cell(tmp_path, name, text):
   (tmp_path / name).write_text(text)
   rows = [{'config.seed': '3', 'argument': 'a,b'}, {'config.seed': '4'}]
-  assert points(lists=[tmp_path / name]) == rows
-  assert points(['config.steps=5'], lists=[tmp_path / name]) == [
+  assert grid_points(lists=[tmp_path / name]) == rows
+  assert grid_points(['config.steps=5'], lists=[tmp_path / name]) == [
     row | {'config.steps': '5'} for row in rows
   ]
 
@@ -90,13 +92,13 @@ def test_a_list_that_is_none_is_told(tmp_path):
     if text is not None:
       (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=told):
-      points(lists=[tmp_path / name])
+      grid_points(lists=[tmp_path / name])
 
 
 def test_a_field_that_is_none_is_read_as_python():
   config = ROOT / 'experiments/configs/soft_tokens_gsm8k.py'
   clip = 'config.objective.kwargs.clip'
-  of = lambda text: cells(str(config), points([text]), [], Path('w'))
+  of = lambda text: make_cells(str(config), grid_points([text]), [], Path('w'))
   found = of(f'{clip}=(0.2, 0.3)|None')
   assert [c.config.objective.kwargs.clip for c in found] == [(0.2, 0.3), None]
   assert {c.config.objective.kwargs.aggregation for c in found} == {'sum'}
@@ -164,8 +166,8 @@ def test_a_folder_is_a_cells_own_and_does_not_move():
 
 
 def test_runs_may_be_elsewhere():
-  (cell,) = cells(
-    f'{PAGE}:x,hrpo', points(['config.seed=1']), [], Path('w'), 'gs://b/s/'
+  (cell,) = make_cells(
+    f'{PAGE}:x,hrpo', grid_points(['config.seed=1']), [], Path('w'), 'gs://b/s/'
   )
   assert cell.run == 'gs://b/s/seed=1' and cell.folder == Path('w/seed=1')
 
@@ -177,7 +179,7 @@ def test_runs_may_be_elsewhere():
     ('config.optimizer.groups=1', 'write config.optimizer.groups.'),
     ('config.steps=2,few', "config.steps is 'few': write an integer >= 0"),
     ('argument=x,hrpo|x,hrp', "config argument 'x,hrp': write 'FOLDER,"),
-    ('config.seed=1,2,1', 'is there twice: write each cell once'),
+    ('config.seed=1,2,1', 'is given twice: write each cell once'),
     ('config.seed=1;config.seed=2', "'config.seed=2': write each field once"),
     ('seed=1', "'seed=1': write 'config.field=value,value'"),
   ],
@@ -190,7 +192,7 @@ def test_a_mistake_is_told_before_anything_runs(grid, told):
 
 def test_a_field_is_given_once():
   with pytest.raises(ValueError, match=r'config\.seed is given twice'):
-    points(['config.seed=1'], ['config.seed=1;config.steps=2'])
+    grid_points(['config.seed=1'], ['config.seed=1;config.steps=2'])
 
 
 def test_what_holds_for_all_cells_is_checked_as_well():

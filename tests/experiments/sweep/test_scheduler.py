@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep.grid import cells, points
-from experiments.sweep.scheduler import Setup, followed
+from experiments.sweep.grid import grid_points, make_cells
+from experiments.sweep.scheduler import Setup, run_cells
 from hybrid_latent.cluster import RESTART
 
 # Of ml_collections, where it loads a config file.
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[3] / 'experiments/configs/rl_arithmetic.py'
 
 
 def grid_of(grid, folder):
-  return cells(f'{PAGE}:x,hrpo', points([grid]), [], folder)
+  return make_cells(f'{PAGE}:x,hrpo', grid_points([grid]), [], folder)
 
 
 class Scripted:
@@ -48,7 +48,7 @@ class Scripted:
 def follow(every, executor, jobs=1, retries=2):
   setup = Setup(executor, 'scripted', 'grpo', retries, jobs)
   return [
-    (cell.label, state) for cell, state in followed(every, len(every), setup)
+    (cell.label, state) for cell, state in run_cells(every, len(every), setup)
   ]
 
 
@@ -59,7 +59,7 @@ def test_a_cell_that_was_told_to_end_starts_again(tmp_path, capsys):
   assert capsys.readouterr().out.splitlines() == [
     '[1/2] seed=1: queued',
     '[1/2] seed=1: running',
-    '[1/2] seed=1: was told to end, starts again (1)',
+    '[1/2] seed=1: was preempted, starts again (1)',
     '[1/2] seed=1: finished (0 of 40 steps, reward –)',
     '[2/2] seed=2: failed with status 3',
   ]
@@ -98,8 +98,11 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
   executor = Scripted(['running', KeyboardInterrupt, 'running'])
   with pytest.raises(KeyboardInterrupt):
     follow(grid_of('config.seed=1', tmp_path), executor)
-  other = cells(
-    f'{PAGE}:x,hrpo', points(['config.seed=1']), ['--config.steps=3'], tmp_path
+  other = make_cells(
+    f'{PAGE}:x,hrpo',
+    grid_points(['config.seed=1']),
+    ['--config.steps=3'],
+    tmp_path,
   )
   with pytest.raises(ValueError, match=r'runs as job .* with another config'):
     follow(other, executor)

@@ -13,8 +13,8 @@ import pytest
 from experiments import grpo
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import executors
-from experiments.sweep.comparison import outcome
-from experiments.sweep.grid import cells, points
+from experiments.sweep.comparison import summary_row
+from experiments.sweep.grid import grid_points, make_cells
 from experiments.training.cli import resolved
 from tests.experiments.runs import quick_compiler, steps
 
@@ -70,7 +70,7 @@ def test_a_dry_run_prints_what_would_be_started(tmp_path, monkeypatch, capsys):
 
 def test_a_collapse_is_seen(tmp_path):
   page = f'{PAGE}:x,hrpo'
-  (cell,) = cells(page, points(['config.seed=0']), [], tmp_path)
+  (cell,) = make_cells(page, grid_points(['config.seed=0']), [], tmp_path)
   cell.folder.mkdir()
   rewards = [0.0, 0.2, *[0.8] * 8, 0.3, 0.1, *[0.0] * 8]
   rows = [{'step': 0, 'eval/accuracy': 0.25, 'eval/hidden_ratio': 0.5}]
@@ -81,7 +81,7 @@ def test_a_collapse_is_seen(tmp_path):
   rows += [{'step': 20, 'eval/accuracy': 0.0, 'eval/accuracy/pass@2': 0.5}]
   lines = [json.dumps(row) for row in rows]
   (cell.folder / 'metrics.jsonl').write_text('\n'.join(lines))
-  assert outcome(cell) == pytest.approx(
+  assert summary_row(cell) == pytest.approx(
     {
       'config.seed': '0',
       'state': 'failed',

@@ -1,0 +1,61 @@
+"""The figures of an evaluation with forced text and repeated samples."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hybrid_latent import metrics
+from hybrid_latent.types import Stop, Trajectory
+
+
+class Evaluation(NamedTuple):
+  """The completions of all test prompts."""
+
+  lengths: Int[np.ndarray, 'b']
+  forced: Bool[np.ndarray, 'b']  # the text before the answer was forced
+  correct: Float[np.ndarray, 'u samples']
+  seconds: float  # of prefill and decoding
+  too_long: int  # prompts that were left out
+
+
+def table_metrics(evaluation: Evaluation) -> dict[str, float]:
+  """Accuracy with its standard error over prompts, lengths and seconds.
+  Ungraded completions are left out of the accuracy and counted by
+  themselves."""
+  correct, lengths = evaluation.correct, evaluation.lengths
+  graded = correct[~np.isnan(correct).all(1)]
+  if not len(graded):
+    raise ValueError('config.rewards could not grade a single completion')
+  means = np.nanmean(graded, axis=1)
+  (n,), (prompts, samples) = means.shape, correct.shape
+  error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
+  counts = metrics.evaluation_metrics(correct, evaluation.too_long)
+  counts['too_long'] = evaluation.too_long
+  found = {'prompts': prompts, 'accuracy': means.mean()}
+  found['standard_error'] = error
+  names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
+  found |= {name: counts[name] for name in names if name in counts}
+  found |= {
+    'tokens': lengths.mean(),
+    'forced': evaluation.forced.mean(),
+    'seconds': evaluation.seconds / len(lengths),
+    'tokens_per_second': lengths.sum() / evaluation.seconds,
+  }
+  return {name: np.asarray(x).item() for name, x in found.items()}
+
+
+def forced_rows(
+  out: Trajectory, stop: Stop, thinks: bool
+) -> Bool[np.ndarray, 'b']:
+  """The rows where a text of stop.closing was forced, other than the one after
+  a thinking that ended by itself, or after none."""
+  # A feedback may force tokens within the thinking: they do not count.
+  end = out.thinking.sum(-1, keepdims=True)
+  at = np.arange(out.mask.shape[1])
+  num_forced = (np.asarray(stop.closing[0]) >= 0).sum()
+  # A thinking that ended by itself is followed by the text closing[0], which
+  # begins after the delimiter's last token.
+  first = end + thinks
+  natural = (at >= first) & (at < first + num_forced)
+  return np.any(out.mask & ~out.free & (at >= end) & ~natural, axis=-1)
