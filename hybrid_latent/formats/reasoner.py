@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Key
 from safetensors.numpy import save_file
 
+from hybrid_latent.formats.export import new_folder
 from hybrid_latent.formats.files import (
   FLOATS,
   file_tensors,
@@ -22,8 +23,7 @@ from hybrid_latent.formats.files import (
   reading,
   write_json,
 )
-from hybrid_latent.formats.huggingface import FILE, new_folder
-from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.pretrained import FILE, pretrained
 from hybrid_latent.formats.weights import finite, on_host, unlike
 from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import from_huggingface, to_huggingface

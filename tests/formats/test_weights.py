@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hybrid_latent.formats.weights import Tensor, model_from, tensors_of
+from hybrid_latent.formats.files import Tensor
+from hybrid_latent.formats.weights import model_from, tensors_of
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.trees import named_leaves
