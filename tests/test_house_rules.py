@@ -20,7 +20,8 @@ LAYERS = (
   ('ops',),
   (
     *('models', 'formats', 'policy'),
-    *('alarms', 'cluster', 'metrics', 'checkpoint', 'integrity', 'telemetry'),
+    *('alarms', 'cluster', 'processes', 'metrics'),
+    *('checkpoint', 'integrity', 'telemetry'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
   ('rollout', 'replay', 'latents', 'optim'),
