@@ -34,7 +34,7 @@ from jax.sharding import Mesh
 
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
-from hybrid_latent.formats.reasoner import write_reasoner
+from hybrid_latent.formats.export_reasoner import write_reasoner
 from hybrid_latent.models.letters import letters
 from hybrid_latent.objectives.base import (
   Experience,

@@ -191,13 +191,26 @@ def test_a_trainer_can_be_read(trainer):
 
 
 def test_the_rollout_needs_only_jax_and_flax():
-  code = (
+  printed = output_of(
     'import sys, flax.nnx\n'  # which brings optax along, its own dependency
     'before = set(sys.modules)\n'
     'import hybrid_latent.rollout, hybrid_latent.replay\n'
     'import hybrid_latent.feedback.gated, hybrid_latent.models.transformer\n'
     f'print(*set({NOT_FOR_ROLLOUT}) & (set(sys.modules) - before))'
   )
+  assert printed.split() == []
+
+
+def test_a_trainer_is_imported_without_torch():
+  """transformers imports it: both wait for the first tokenizer."""
+  printed = output_of(
+    'import sys, experiments.grpo\n'
+    "print(*{'torch', 'transformers', 'gguf'} & set(sys.modules))"
+  )
+  assert printed.split() == []
+
+
+def output_of(code: str) -> str:
   path = os.pathsep.join([str(ROOT), str(ROOT / 'kernels')])
   result = subprocess.run(
     [sys.executable, '-c', code],
@@ -206,7 +219,7 @@ def test_the_rollout_needs_only_jax_and_flax():
     text=True,
     check=True,
   )
-  assert result.stdout.split() == []
+  return result.stdout
 
 
 def test_no_package_is_named_kernels():

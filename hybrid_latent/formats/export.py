@@ -1,18 +1,19 @@
 """A Hugging Face folder, written whole or not at all."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.numpy import save_file
 
-from hybrid_latent.formats.files import write_json
 from hybrid_latent.formats.pretrained import INDEX, OWNED, Pretrained
 from hybrid_latent.formats.weights import finite, on_host, tensors_of
 from hybrid_latent.models.families import to_huggingface
@@ -61,6 +62,12 @@ def write_model(
       'weight_map': shards.tensor_to_filename,
     }
     write_json(folder / INDEX, index)
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+  """The object as an indented file, as transformers writes it."""
+  text = json.dumps(value, indent=2, ensure_ascii=False) + '\n'
+  Path(path).write_text(text, encoding='utf-8')
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hybrid_latent.formats.files import reading
+from hybrid_latent.formats.fitting import fitted
 from hybrid_latent.formats.gguf import (
   gguf_fields,
   gguf_generation,
@@ -16,7 +17,6 @@ from hybrid_latent.formats.tokenizer_files import (
   check_ids,
   with_ends,
 )
-from hybrid_latent.formats.weights import fitted
 from hybrid_latent.models.families import from_huggingface
 
 _WHOLE = (
@@ -30,7 +30,7 @@ def open_gguf_model(path: Path) -> ModelFiles:
   with reading(path):
     reader = open_gguf(path)
     config = from_huggingface(gguf_fields(reader))
-    _, tensors = fitted(config, gguf_tensors(reader))
+    tensors = fitted(config, gguf_tensors(reader))
     generation = gguf_generation(reader)
     check_ends(generation, config.vocab)
     with reading(path, _WHOLE):

@@ -4,12 +4,9 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from hybrid_latent.formats.files import (
-  Tensor,
-  file_tensors,
-  read_json,
-  reading,
-)
+from hybrid_latent.formats.files import Tensor, reading
+from hybrid_latent.formats.fitting import fitted
+from hybrid_latent.formats.parsed import file_tensors, read_json
 from hybrid_latent.formats.pretrained import FILE, INDEX, OWNED, ModelFiles
 from hybrid_latent.formats.tokenizer_files import (
   check_ends,
@@ -17,7 +14,7 @@ from hybrid_latent.formats.tokenizer_files import (
   folder_tokenizer,
   with_ends,
 )
-from hybrid_latent.formats.weights import finite, fitted
+from hybrid_latent.formats.weights import finite
 from hybrid_latent.models.families import from_huggingface
 
 
@@ -30,7 +27,7 @@ def open_folder(path: Path) -> ModelFiles:
   with reading(file):
     config = from_huggingface(fields)
     # Before transformers reads the config: it makes lists of its layers.
-    _, tensors = fitted(config, found)
+    tensors = fitted(config, found)
     generation = {
       name: ids for name, ids in fields.items() if name.endswith('_token_id')
     }

@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from hybrid_latent.formats.files import read_json, read_text, reading
+from hybrid_latent.formats.files import reading
+from hybrid_latent.formats.parsed import read_json, read_text
 from hybrid_latent.formats.tokenizer import Tokenizer, ids_of
 
 FILE = 'tokenizer.json'

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hybrid_latent.formats import pretrained as module
-from hybrid_latent.formats.export import write_model
-from hybrid_latent.formats.files import read_json, write_json
+from hybrid_latent.formats.export import write_json, write_model
+from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models.families import size
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
