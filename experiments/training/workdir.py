@@ -39,10 +39,9 @@ def opened(
   """
   with ExitStack() as stack:
     refused = ''
-    if jax.process_index() == 0:  # tells how far it is
-      for name in 'experiments', 'hybrid_latent':
-        logging.getLogger(name).setLevel(logging.INFO)
     if jax.process_index() == 0:
+      for name in 'experiments', 'hybrid_latent':  # log how far it is
+        logging.getLogger(name).setLevel(logging.INFO)
       try:
         stack.enter_context(locked(workdir))
       except ValueError as error:
