@@ -44,16 +44,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from hybrid_latent.formats.huggingface import (
-  folder_tensors,
-  new_folder,
-)
-from hybrid_latent.formats.pretrained import (
-  Pretrained,
-  local_path,
-  pretrained,
-  write_folder,
-)
+from hybrid_latent.formats.export import new_folder, write_folder
+from hybrid_latent.formats.huggingface import folder_tensors
+from hybrid_latent.formats.pretrained import Pretrained, local_path, pretrained
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.attention import causal_mask, positions

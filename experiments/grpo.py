@@ -45,8 +45,8 @@ from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
 from .fields.check import check
+from .fields.data_check import check_data
 from .training.cli import Config, configured
-from .training.data_check import check_data
 from .training.ending import conclude
 from .training.loop import Loop
 from .training.policies import (

@@ -34,7 +34,7 @@ from jax.sharding import Mesh
 
 from hybrid_latent import cluster, metrics, optim, sharding
 from hybrid_latent.data.prompts import prompt_batches
-from hybrid_latent.formats.reasoner import write_reasoner
+from hybrid_latent.formats.export_reasoner import write_reasoner
 from hybrid_latent.models.letters import letters
 from hybrid_latent.objectives.base import (
   Experience,
@@ -50,8 +50,8 @@ from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Prompt, Trajectory
 
 from .fields.check import check
+from .fields.data_check import check_data
 from .training.cli import Config, configured
-from .training.data_check import check_data
 from .training.ending import conclude
 from .training.loop import Loop
 from .training.policies import (

@@ -60,8 +60,8 @@ from dataclasses import replace
 import jax
 from absl import logging
 
-from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import Pretrained, write_folder
+from hybrid_latent.formats.export import new_folder, write_folder
+from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.families import from_huggingface, to_huggingface
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 

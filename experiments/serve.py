@@ -48,7 +48,7 @@ from etils import epath
 
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
-from hybrid_latent.formats.files import parsed_json
+from hybrid_latent.formats.parsed import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
 from .training.cli import Config

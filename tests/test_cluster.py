@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hybrid_latent import cluster, sharding
+from hybrid_latent import cluster, processes, sharding
 from hybrid_latent.checkpoint import Checkpoints
 from tests.experiments.processes import alive, child, started
 
@@ -23,12 +23,12 @@ ROWS = np.arange(24, dtype=np.float32).reshape(8, 3)  # of both hosts
 WEIGHT = np.arange(32, dtype=np.float32).reshape(4, 8)
 SUPERVISED = """
 import os, signal, sys, time
-from hybrid_latent import cluster
-if not cluster.is_child():
-  sys.exit(cluster.supervised('runs/x'))
+from hybrid_latent import cluster, processes
+if not processes.is_child():
+  sys.exit(processes.supervised('runs/x'))
 """
 WAITS = """
-with cluster.ending_together('runs/x'):
+with processes.ending_together('runs/x'):
   cluster.told_to_end(0)
   print('begun', flush=True)
   while not cluster.told_to_end(1):
@@ -57,14 +57,14 @@ GIVEN = {
   ],
 )
 def test_the_environment_says_whether_there_are_others(environ, several):
-  assert cluster.expected(environ) == several
+  assert processes.expected(environ) == several
 
 
 @pytest.mark.parametrize('missing', GIVEN)
 def test_half_an_address_is_refused(missing):
   environ = {name: x for name, x in GIVEN.items() if name != missing}
   with pytest.raises(ValueError, match=rf"set \['{missing}'\] too, or none"):
-    cluster.join(environ)
+    processes.join(environ)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_half_an_address_is_refused(missing):
 )
 def test_a_process_alone_is_told_by_a_signal(number, code, cause, capsys):
   before = signal.getsignal(number)
-  with pytest.raises(SystemExit) as end, cluster.ending_together('runs/x'):
+  with pytest.raises(SystemExit) as end, processes.ending_together('runs/x'):
     assert not cluster.told_to_end(4)
     assert not cluster.told_to_end(5)
     os.kill(os.getpid(), number)
@@ -87,7 +87,7 @@ def test_a_process_alone_is_told_by_a_signal(number, code, cause, capsys):
 
 
 def test_an_error_of_a_process_alone_is_its_own():
-  with pytest.raises(KeyError), cluster.ending_together('runs/x'):
+  with pytest.raises(KeyError), processes.ending_together('runs/x'):
     raise KeyError('x')
 
 
@@ -159,7 +159,7 @@ def placed(mesh):
 def two_hosts(folder):
   """One of them: rows to the devices and back, a checkpoint by both, and one
   of the two is told to end."""
-  cluster.join()
+  processes.join()
   host = jax.process_index()
   ours = {
     'rows': ROWS[host * 4 :][:4],
@@ -192,7 +192,7 @@ def two_hosts(folder):
   checkpoints.save(7, {'weight': weight}, {'of': 'both'})
   checkpoints.close()
 
-  with cluster.ending_together(folder):
+  with processes.ending_together(folder):
     for step in range(1000):
       if host and step == 2:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -13,7 +13,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent import sharding
-from hybrid_latent.formats.files import read_json, reading
+from hybrid_latent.formats.files import reading
+from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.formats.reasoner import new_prefix, read_fields
 from hybrid_latent.models.families import from_huggingface, size

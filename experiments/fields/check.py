@@ -11,7 +11,7 @@ from .functions import (
   check_keywords,
   resolved_function,
 )
-from .overrides import at, leaves, loaded
+from .overrides import at, kind_of, leaves, loaded
 from .rule import made_feedback
 from .rules import RULES
 from .suggest import suggestion
@@ -60,8 +60,7 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
 def _check_complete(config: Config, command: str) -> None:
   """ValueError for a field that its kind of config has and this one has not. A
   tool reads some parts of a config: it may be given those alone."""
-  kind = 'sft' if 'curriculum' in config else 'rl'
-  kind = 'lrt' if 'triples' in config.get('data', {}) else kind
+  kind = kind_of(config)
   for name, _ in leaves(loaded(kind)):
     part, _, last = name.rpartition('.')
     found = at(config, part) if part else config

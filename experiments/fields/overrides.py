@@ -66,6 +66,13 @@ def joined(words: Sequence[str]) -> list[str]:
   return found
 
 
+def kind_of(config: Config) -> str:
+  """Whose defaults a config begins with: 'rl', 'sft' or 'lrt'."""
+  if 'triples' in config.get('data', {}):
+    return 'lrt'
+  return 'sft' if 'curriculum' in config else 'rl'
+
+
 def loaded(path: str) -> Config:
   """The config of FILE.py[:ARGUMENT] as it stands."""
   file, colon, argument = path.partition(':')

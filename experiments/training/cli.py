@@ -148,29 +148,29 @@ def run(
   resumes: bool = True,
 ) -> None:
   """`train(config, workdir)` with the options of the command line, on all
-  processes of a cluster (`cluster.join`), in a folder that is its own meanwhile
+  processes of a cluster (processes.join), in a folder that is its own meanwhile
   (workdir.opened). The exit code is cluster.RESTART where the same command
   should go on."""
   name = train.__module__.rpartition('.')[2]
   config, flags = options or parse(config_parser(name, train.__doc__))
   # Late: they take seconds, and the last imports this module.
-  cluster, cache, workdir = map(
+  processes, cache, workdir = map(
     importlib.import_module,
     (
-      'hybrid_latent.cluster',
+      'hybrid_latent.processes',
       f'{PACKAGE}.training.compilation_cache',
       f'{PACKAGE}.training.workdir',
     ),
   )
   with report_errors():
-    if cluster.expected():
-      if not cluster.is_child():
-        sys.exit(cluster.supervised(flags.workdir))
-      cluster.join()
+    if processes.expected():
+      if not processes.is_child():
+        sys.exit(processes.supervised(flags.workdir))
+      processes.join()
     logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
     cache.keep_compiled()
     with (
-      cluster.ending_together(flags.workdir),
+      processes.ending_together(flags.workdir),
       workdir.opened(config, flags.workdir, resumes=resumes),
     ):
       train(config, flags.workdir)

@@ -30,7 +30,7 @@ from hybrid_latent.trees import nonfinite
 
 from .cli import Config
 from .resume import checked_resume, identity
-from .workdir import begin
+from .run_config import begin
 
 Figures = dict[str, Any]
 _log = logging.getLogger(__name__)

@@ -12,19 +12,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from transformers import PreTrainedTokenizerBase
 
 from hybrid_latent import optim, sharding
-from hybrid_latent.formats.huggingface import new_folder
+from hybrid_latent.formats.export import new_folder, write_folder
 from hybrid_latent.formats.pretrained import (
   Pretrained,
   fits,
   open_model,
   pretrained,
-  write_folder,
 )
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import (
+  Tokenizer,
   chat_ids,
   check_byte_level,
   pad_id,
@@ -52,7 +51,7 @@ class Subject(NamedTuple):
 
   policy: Policy
   base: Any  # the model as loaded: the KL reference
-  tokenizer: PreTrainedTokenizerBase
+  tokenizer: Tokenizer
   generation: dict[str, Any]  # generation_config.json
   stop: Any = None  # a Stop: how completions end, where there are any
 

@@ -15,9 +15,9 @@ from jax.experimental import multihost_utils
 
 from hybrid_latent.data.digest import digest
 
+from ..fields.differences import PLACES, differences
 from .cli import Config
-from .resume import PLACES, differences
-from .workdir import write_run
+from .run_config import write_run
 
 _ROWS = 'rows of the data, SHA-256'
 

@@ -1,41 +1,19 @@
 """What has to be as it was where a run goes on: its configuration, and the rows
-that it is trained on.
-
-The rows are compared by a digest of what they say and of their order, wherever
-they lie. A field that the other version of this code does not have counts with
-the default that it has here.
-"""
+that it is trained on. These are compared by a digest of what they say and of
+their order, wherever they lie."""
 
 import hashlib
-import importlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
 from hybrid_latent.data.digest import digest
 
-from .. import PACKAGE
+from ..fields.differences import FREE, PLACES, differences, flat
 from .cli import Config, named
 from .policies import problems_of
 
-# Fields, or all below one, that change no number of the steps that follow, but
-# by the rounding of sums in another order.
-FREE = (
-  *('steps', 'eval', 'checkpoint', 'completions', 'dump_every', 'export'),
-  *('generate', 'evaluate', 'entropy'),  # of tools
-  *('grader', 'mesh', 'micro_batches', 'chunk', 'model.remat', 'data.test'),
-  *('rollout.mesh', 'rollout.chunk', 'rollout.stages', 'rollout.buckets'),
-  *('nonfinite', 'alarms', 'compilation_cache'),  # what is done about steps
-)
-# Where the rows lie: their digest says what they are.
-PLACES = ('data.path', 'data.train', 'data.scored', 'data.triples',
-          'rollout.source')  # fmt: skip
-# Below these, names are the user's, and a field that is gone is a change.
-_OWN = '.rewards.', '.groups.', '.of.', '.kwargs.', '.initial.'
 _log = logging.getLogger(__name__)
 
 
@@ -83,41 +61,6 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
       config.steps,
     )
   return notes
-
-
-def flat(config: Config | dict[str, Any]) -> dict[str, Any]:
-  """The fields of a config by their dotted names, as JSON has them."""
-  if not isinstance(config, dict):
-    config = json.loads(config.to_json_best_effort())
-  fields: Any = flatten_dict(config, sep='.')
-  return {f'config.{name}': value for name, value in fields.items()}
-
-
-def differences(
-  old: Mapping[str, Any],
-  new: Mapping[str, Any],
-  config: Config,
-  free: Sequence[str] = (),
-) -> list[str]:
-  """A line for each field that differs and is not `free`. One that `old` does
-  not have counts with the default of the kind of config that this is."""
-  kind = 'sft' if 'curriculum' in config else 'rl'
-  kind = 'lrt' if 'triples' in config.get('data', {}) else kind
-  module = importlib.import_module(f'{PACKAGE}.configs.{kind}')
-  defaults = flat(module.get_config())
-
-  def differs(name: str) -> bool:
-    if any(f'{name}.'.startswith(f'config.{some}.') for some in free):
-      return False
-    if name not in new:  # may be one that this version no longer has
-      return any(own in name for own in _OWN)
-    return old.get(name, defaults.get(name)) != new[name]
-
-  return [
-    f'  {name}: {old.get(name)!r} then, {new.get(name)!r} now'
-    for name in sorted(old.keys() | new.keys())
-    if differs(name)
-  ]
 
 
 def rows_digest(config: Config) -> str:

@@ -28,9 +28,9 @@ from hybrid_latent.types import (
   Trajectory,
 )
 
+from ..fields.data_check import trains_on_all
 from ..fields.rule import EVALUATED
 from .cli import Config
-from .data_check import trains_on_all
 from .policies import Subject, problems_of
 
 

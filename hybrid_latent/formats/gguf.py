@@ -33,8 +33,7 @@ from tokenizers import (
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Split
 from transformers import PreTrainedTokenizerFast
 
-from hybrid_latent.formats.files import reading
-from hybrid_latent.formats.weights import Tensor
+from hybrid_latent.formats.files import Tensor, reading
 from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import family, from_huggingface
 from hybrid_latent.models.transformer import TransformerConfig

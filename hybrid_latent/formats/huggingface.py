@@ -1,29 +1,53 @@
-"""A Hugging Face folder: config.json and safetensors, read and written."""
+"""A Hugging Face folder, read: config.json, safetensors, tokenizer."""
 
 import os
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-from huggingface_hub import split_state_dict_into_shards_factory
-from safetensors.numpy import save_file
-
-from hybrid_latent.formats.files import (
-  file_tensors,
-  read_json,
-  write_json,
+from hybrid_latent.formats.files import Tensor, reading
+from hybrid_latent.formats.fitting import fitted
+from hybrid_latent.formats.parsed import file_tensors, read_json
+from hybrid_latent.formats.pretrained import FILE, INDEX, OWNED, ModelFiles
+from hybrid_latent.formats.tokenizer_files import (
+  check_ends,
+  check_ids,
+  folder_tokenizer,
+  with_ends,
 )
-from hybrid_latent.formats.weights import Tensor, finite, tensors_of
-from hybrid_latent.models.families import to_huggingface
-from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.formats.weights import finite
+from hybrid_latent.models.families import from_huggingface
 
-FILE = 'model.safetensors'
-INDEX = 'model.safetensors.index.json'
+
+def open_folder(path: Path) -> ModelFiles:
+  """All of the model in a folder but its weights, checked."""
+  file, more = path / 'config.json', path / 'generation_config.json'
+  if not file.exists():
+    raise FileNotFoundError(f'{path} has no config.json: is it a model folder?')
+  fields, found = read_json(file), folder_tensors(path)
+  with reading(file):
+    config = from_huggingface(fields)
+    # Before transformers reads the config: it makes lists of its layers.
+    tensors = fitted(config, found)
+    generation = {
+      name: ids for name, ids in fields.items() if name.endswith('_token_id')
+    }
+    check_ends(generation, config.vocab)
+  if more.exists():
+    generation |= read_json(more)
+    with reading(more):
+      check_ends(generation, config.vocab)
+  tokenizer = folder_tokenizer(path)
+  if tokenizer is not None:
+    with reading(path / 'tokenizer.json'):
+      check_ids(tokenizer, config.vocab)
+    tokenizer = with_ends(tokenizer, generation)
+  owned = {}
+  if (path / OWNED).exists():
+    owned = {
+      name: finite(tensor.read(), name, tensor.file)
+      for name, tensor in file_tensors(path / OWNED).items()
+    }
+  return ModelFiles(file, config, tensors, tokenizer, generation, owned)
 
 
 def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
@@ -60,64 +84,6 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
       f'{index}: weight_map names tensors no file has: {lost[:20]}{more}'
     )
   return tensors
-
-
-def write_model(
-  model: Transformer, folder: str | Path, shard_bytes: int = 5 * 10**9
-) -> None:
-  """Writes config.json and the parameters, in the dtype they have and in
-  shards of at most `shard_bytes` (a larger tensor gets one of its own).
-  ValueError, with the name, for one that is not finite."""
-  folder = Path(folder)
-  tensors = tensors_of(model)
-  shards = split_state_dict_into_shards_factory(
-    tensors,
-    get_storage_size=lambda t: prod(t.shape) * jnp.dtype(t.dtype).itemsize,
-    filename_pattern='model{suffix}.safetensors',
-    max_shard_size=shard_bytes,
-  )
-  dtype = {'torch_dtype': str(model.table.dtype)}
-  write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
-  for file, names in shards.filename_to_tensors.items():
-    shard = {name: finite(tensors[name].read(), name) for name in names}
-    if jax.process_index():
-      continue  # read with the others, whose parts are needed
-    save_file(shard, folder / file, metadata={'format': 'pt'})
-    # safetensors writes for the owner alone; a model folder is shared.
-    shutil.copymode(folder / 'config.json', folder / file)
-  if shards.is_sharded:
-    index = {
-      'metadata': shards.metadata,
-      'weight_map': shards.tensor_to_filename,
-    }
-    write_json(folder / INDEX, index)
-
-
-@contextmanager
-def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-  """An empty folder that takes the place of `path` once the block is done.
-  After an error there is nothing at `path`, or what was there before."""
-  path = Path(path).resolve()
-  if path.exists() and not overwrite:
-    raise FileExistsError(f'{path} exists: write elsewhere, or pass overwrite')
-  if path.exists() and not (path / 'config.json').is_file():
-    raise FileExistsError(
-      f'{path} exists and is no model (it has no config.json): only a folder '
-      'that holds a model is overwritten; write elsewhere'
-    )
-  draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
-  draft.mkdir(parents=True)
-  try:
-    yield draft
-    if path.exists():
-      old = path.with_name(f'.{path.name}.{os.getpid()}.old')
-      path.rename(old)
-      draft.rename(path)
-      shutil.rmtree(old)
-    else:
-      draft.rename(path)
-  finally:
-    shutil.rmtree(draft, ignore_errors=True)
 
 
 def _weight_map(path: Path) -> dict[str, str]:

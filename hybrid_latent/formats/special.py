@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
-from transformers import AddedToken, PreTrainedTokenizerBase
+from tokenizers import AddedToken
 
 from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.formats.tokenizer import Tokenizer
 
 MULTIPLE = 64  # a table grows to a multiple of this: matmuls like it
 
@@ -63,7 +64,7 @@ def with_tokens(
   return source._replace(model=model, tokenizer=tokenizer)
 
 
-def _one_token(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+def _one_token(tokenizer: Tokenizer, text: str) -> int:
   ids = tokenizer(text, add_special_tokens=False)['input_ids']
   if len(ids) != 1:
     pieces = tokenizer.convert_ids_to_tokens(ids)

@@ -1,16 +1,17 @@
-"""The families, each a module with KEYS, SIZES and both config functions."""
+"""The families by `model_type`, each a module with KEYS, SIZES and both config
+functions, imported when a model of it is read or written."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from hybrid_latent.models import llama, qwen2, qwen3
 from hybrid_latent.models.transformer import TransformerConfig
 
-FAMILIES: dict[str, ModuleType] = {
-  'llama': llama,
-  'qwen2': qwen2,
-  'qwen3': qwen3,
+FAMILIES = {
+  'llama': 'hybrid_latent.models.llama',
+  'qwen2': 'hybrid_latent.models.qwen2',
+  'qwen3': 'hybrid_latent.models.qwen3',
 }
 
 
@@ -30,14 +31,14 @@ def family(name: Any) -> ModuleType:
     raise ValueError(
       f'model_type = {name!r:.80}: accepted is one of {sorted(FAMILIES)}'
     )
-  return FAMILIES[name]
+  return import_module(FAMILIES[name])
 
 
 def size(name: str) -> TransformerConfig:
   """The config of a released size, such as 'qwen2.5-1.5b'."""
-  sizes = {
-    k: c for module in FAMILIES.values() for k, c in module.SIZES.items()
-  }
+  sizes = {}
+  for model_type in FAMILIES:
+    sizes |= family(model_type).SIZES
   if name not in sizes:
     raise ValueError(f'size {name!r}: write one of {sorted(sizes)}')
   return sizes[name]

@@ -4,8 +4,8 @@ import jax
 import pytest
 
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import Pretrained, write_folder
+from hybrid_latent.formats.export import new_folder, write_folder
+from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from tests.experiments import rl_tiny
 from tests.experiments.runs import trained

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 from experiments.training.sampler import Sampler
-from hybrid_latent.formats.pretrained import pretrained, write_folder
+from hybrid_latent.formats.export import write_folder
+from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.trees import map_named
 from tests.experiments import lrt_tiny

@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from experiments import serve
 from experiments.configs import lrt
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.export_reasoner import write_reasoner
 from hybrid_latent.formats.pretrained import pretrained
-from hybrid_latent.formats.reasoner import parameters, write_reasoner
+from hybrid_latent.formats.reasoner import parameters
 from hybrid_latent.policy import Policy
 from tests.experiments import rl_tiny
 

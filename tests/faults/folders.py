@@ -9,12 +9,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.files import read_json, write_json
-from hybrid_latent.formats.pretrained import (
-  Pretrained,
-  pretrained,
-  write_folder,
-)
+from hybrid_latent.formats.export import write_folder, write_json
+from hybrid_latent.formats.parsed import read_json
+from hybrid_latent.formats.pretrained import Pretrained, pretrained
 from hybrid_latent.models.transformer import Transformer
 from tests.experiments.conftest import MODEL
 

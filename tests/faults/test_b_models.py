@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from hybrid_latent.formats.files import read_json, write_json
-from hybrid_latent.formats.huggingface import new_folder
-from hybrid_latent.formats.pretrained import (
-  Pretrained,
-  open_model,
-  pretrained,
-  write_folder,
-)
+from hybrid_latent.formats.export import new_folder, write_folder, write_json
+from hybrid_latent.formats.parsed import read_json
+from hybrid_latent.formats.pretrained import Pretrained, open_model, pretrained
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.trees import named_leaves
 from tests.experiments.conftest import MODEL

@@ -26,8 +26,8 @@ from tests.experiments.processes import started
 SMALL = {'w': jnp.ones(8)}
 SIGNALS = """
 import sys, time
-from hybrid_latent import cluster
-with cluster.ending_together('runs/x'):
+from hybrid_latent import cluster, processes
+with processes.ending_together('runs/x'):
   for step in range(int(sys.argv[1])):
     cluster.told_to_end(step)
   print('begun', flush=True)

@@ -14,12 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from experiments.serve import RequestError, read_requests
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats import rollouts
-from hybrid_latent.formats.files import FileError, file_tensors
-from hybrid_latent.formats.pretrained import (
-  Pretrained,
-  open_model,
-  write_folder,
-)
+from hybrid_latent.formats.export import write_folder
+from hybrid_latent.formats.files import FileError
+from hybrid_latent.formats.parsed import file_tensors
+from hybrid_latent.formats.pretrained import Pretrained, open_model
 from hybrid_latent.models.transformer import Transformer
 from tests.experiments.conftest import MODEL
 from tests.formats.test_gguf import config as gguf_config

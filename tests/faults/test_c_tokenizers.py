@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid_latent.formats.files import write_json
+from hybrid_latent.formats.export import write_json
 from hybrid_latent.formats.pretrained import fits, open_model, pretrained
 from hybrid_latent.formats.tokenizer import chat_ids, pad_id, stop_ids
 from tests.faults import folders

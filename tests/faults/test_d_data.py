@@ -16,8 +16,8 @@ from experiments.configs import (
   sft,
   soft_tokens_gsm8k,
 )
+from experiments.fields.data_check import check_data, trains_on_all
 from experiments.training import policies
-from experiments.training.data_check import check_data, trains_on_all
 from hybrid_latent.curricula.worked import worked_solutions
 from hybrid_latent.data import arithmetic
 

@@ -17,7 +17,7 @@ from experiments import generate
 from experiments.training.cli import named, resolved
 from experiments.training.model_card import model_card
 from experiments.training.next_command import next_command
-from experiments.training.workdir import write_run
+from experiments.training.run_config import write_run
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.thinking import stop_rule
 from tests.foreign_models import plain

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.configs import grpo_gsm8k, rl, rl_arithmetic, soft_tokens_gsm8k
-from experiments.training.data_check import check_data
+from experiments.fields.data_check import check_data
 
 ROW = {'question': 'What is 17 + 5?', 'answer': '22'}
 BOX = (

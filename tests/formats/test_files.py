@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hybrid_latent.formats.files import (
-  FileError,
-  file_tensors,
-  parsed_json,
-  read_json,
-  reading,
-)
+from hybrid_latent.formats.files import FileError, reading
+from hybrid_latent.formats.parsed import file_tensors, parsed_json, read_json
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from hybrid_latent.formats.fitting import fitted
 from hybrid_latent.formats.gguf import (
   gguf_fields,
   gguf_generation,
@@ -112,7 +113,7 @@ def test_unknown_tensors_are_listed(key, tmp_path):
   path = write_gguf(model, tmp_path / 'model.gguf', extra='blk.0.attn_q.bias')
   reader = open_gguf(path)
   with pytest.raises(ValueError, match=r'extra: .*0\.self_attn\.q_proj\.bias'):
-    model_from(model.config, gguf_tensors(reader))
+    fitted(model.config, gguf_tensors(reader))
 
 
 def test_other_files_are_refused(tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hybrid_latent.formats.huggingface import folder_tensors, new_folder
+from hybrid_latent.formats.export import new_folder
+from hybrid_latent.formats.huggingface import folder_tensors
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float16', 'bfloat16'])

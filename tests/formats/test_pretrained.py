@@ -1,6 +1,7 @@
 """Models by name, file and folder; and the one real model, in full."""
 
 from importlib import metadata
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hybrid_latent.formats import pretrained as module
-from hybrid_latent.formats.huggingface import write_json, write_model
+from hybrid_latent.formats.export import write_json, write_model
+from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models.families import size
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
@@ -47,7 +49,7 @@ def test_dtypes_overrides_and_generation(folder):
 
 
 def test_end_tokens_of_the_config_serve_where_there_is_no_other(folder):
-  fields = module.read_json(folder / 'config.json') | {'eos_token_id': 5}
+  fields = read_json(folder / 'config.json') | {'eos_token_id': 5}
   write_json(folder / 'config.json', fields)
   assert pretrained(folder).generation == {'eos_token_id': 5}
 
@@ -104,3 +106,9 @@ def test_smollm2_equals_the_torch_model_of_the_same_file():
   with torch.no_grad():
     expected = theirs(torch.from_numpy(tokens).long()).logits.numpy()
   np.testing.assert_allclose(ours.model.unembed(x), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', module.FORMATS)
+def test_every_format_has_a_function_that_opens_it(kind):
+  with pytest.raises((FileNotFoundError, ValueError), match='nowhere'):
+    module.opener(kind)(Path('nowhere'))

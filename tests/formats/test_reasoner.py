@@ -12,8 +12,10 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.huggingface import read_json, write_json, write_model
-from hybrid_latent.formats.reasoner import parameters, write_reasoner
+from hybrid_latent.formats.export import write_json, write_model
+from hybrid_latent.formats.export_reasoner import write_reasoner
+from hybrid_latent.formats.parsed import read_json
+from hybrid_latent.formats.reasoner import parameters
 from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.policy import Policy

@@ -20,13 +20,10 @@ from transformers import (
 
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
+from hybrid_latent.formats.export import new_folder, write_folder
 from hybrid_latent.formats.gguf import gguf_tokenizer
-from hybrid_latent.formats.huggingface import new_folder, read_json
-from hybrid_latent.formats.pretrained import (
-  Pretrained,
-  pretrained,
-  write_folder,
-)
+from hybrid_latent.formats.parsed import read_json
+from hybrid_latent.formats.pretrained import Pretrained, pretrained
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.letters import letters

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hybrid_latent.formats.weights import Tensor, model_from, tensors_of
+from hybrid_latent.formats.files import Tensor
+from hybrid_latent.formats.fitting import fitted
+from hybrid_latent.formats.weights import model_from, tensors_of
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.trees import named_leaves
@@ -36,7 +38,7 @@ def test_errors_list_missing_extra_and_misshapen_tensors(model):
   tensors['score.weight'] = Tensor((2, 16), 'F32', lambda: np.zeros((2, 16)))
   tensors['model.norm.weight'] = Tensor((15,), 'F32', lambda: np.zeros(15))
   with pytest.raises(ValueError) as error:
-    model_from(CONFIG, tensors)
+    fitted(CONFIG, tensors)
   assert str(error.value).splitlines() == [
     'the tensors do not fit the config (qwen3, 3 layers):',
     '  missing: model.layers.1.self_attn.k_norm.weight [8]',
@@ -47,7 +49,7 @@ def test_errors_list_missing_extra_and_misshapen_tensors(model):
 
 def test_long_lists_are_counted():
   with pytest.raises(ValueError, match='missing: and 15 more'):
-    model_from(CONFIG, {})  # 3 * 11 in the layers, 2 outside, 20 listed
+    fitted(CONFIG, {})  # 3 * 11 in the layers, 2 outside, 20 listed
 
 
 def test_headless_names_and_old_buffers_are_accepted(model):
@@ -55,19 +57,18 @@ def test_headless_names_and_old_buffers_are_accepted(model):
   tensors = {k.removeprefix('model.'): t for k, t in tensors.items()}
   buffer = Tensor((4,), 'F32', lambda: np.zeros(4))
   tensors['layers.0.self_attn.rotary_emb.inv_freq'] = buffer
-  jax.tree.map(
-    np.testing.assert_array_equal, model_from(CONFIG, tensors), model
-  )
+  read = model_from(CONFIG, fitted(CONFIG, tensors))
+  jax.tree.map(np.testing.assert_array_equal, read, model)
 
 
 def test_a_tied_file_may_repeat_its_head_but_not_contradict_it(model):
   tensors = tensors_of(model)
   table = np.asarray(model.table)
   tensors['lm_head.weight'] = Tensor(table.shape, 'F32', lambda: table)
-  model_from(CONFIG, tensors)
+  fitted(CONFIG, tensors)
   tensors['lm_head.weight'] = Tensor(table.shape, 'F32', lambda: table + 1)
   with pytest.raises(ValueError, match='tie_word_embeddings'):
-    model_from(CONFIG, tensors)
+    fitted(CONFIG, tensors)
 
 
 def test_each_parameter_goes_straight_to_its_sharding(model):

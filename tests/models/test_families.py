@@ -5,18 +5,19 @@ from transformers import AutoConfig
 
 from hybrid_latent.models.families import (
   FAMILIES,
+  family,
   from_huggingface,
   size,
   to_huggingface,
 )
 
-SIZES = [(f, name) for f, m in FAMILIES.items() for name in m.SIZES]
+SIZES = [(f, name) for f in FAMILIES for name in family(f).SIZES]
 
 
-@pytest.mark.parametrize(('family', 'name'), SIZES)
-def test_every_released_size_survives_the_round_trip(family, name):
+@pytest.mark.parametrize(('model_type', 'name'), SIZES)
+def test_every_released_size_survives_the_round_trip(model_type, name):
   config = size(name)
-  assert config.family == family
+  assert config.family == model_type
   assert from_huggingface(to_huggingface(config)) == config
 
 

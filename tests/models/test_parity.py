@@ -15,7 +15,8 @@ from transformers import (
   Qwen3Config,
 )
 
-from hybrid_latent.formats.huggingface import folder_tensors, write_model
+from hybrid_latent.formats.export import write_model
+from hybrid_latent.formats.huggingface import folder_tensors
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.weights import tensors_of
 from hybrid_latent.models.transformer import unstack

@@ -18,7 +18,8 @@ from experiments.aot.targets import CHIPS, Target, target
 from experiments.configs import sft_arithmetic
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.huggingface import read_json, write_json
+from hybrid_latent.formats.export import write_json
+from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.models.families import to_huggingface
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.policy import Policy

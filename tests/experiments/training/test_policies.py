@@ -15,7 +15,8 @@ from experiments.training.policies import (
 )
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
-from hybrid_latent.formats.files import read_json, write_json
+from hybrid_latent.formats.export import write_json
+from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cli import Config, named
-from .policies import problems_of
+from ..training.functions import Config, named
+from ..training.policies import problems_of
 from .reward_check import check_columns, warn_of_marks
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,61 @@
+"""Which fields of two configs differ, and which may where a run goes on.
+
+A field that the other version of this code does not have counts with the
+default that it has here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+
+from ..training.functions import Config
+from .overrides import kind_of, loaded
+
+# Fields, or all below one, that change no number of the steps that follow, but
+# by the rounding of sums in another order.
+FREE = (
+  *('steps', 'eval', 'checkpoint', 'completions', 'dump_every', 'export'),
+  *('generate', 'evaluate', 'entropy'),  # of tools
+  *('grader', 'mesh', 'micro_batches', 'chunk', 'model.remat', 'data.test'),
+  *('rollout.mesh', 'rollout.chunk', 'rollout.stages', 'rollout.buckets'),
+  *('nonfinite', 'alarms', 'compilation_cache'),  # what is done about steps
+)
+# Where the rows lie: their digest says what they are.
+PLACES = ('data.path', 'data.train', 'data.scored', 'data.triples',
+          'rollout.source')  # fmt: skip
+# Below these, names are the user's, and a field that is gone is a change.
+_OWN = '.rewards.', '.groups.', '.of.', '.kwargs.', '.initial.'
+
+
+def flat(config: Config | dict[str, Any]) -> dict[str, Any]:
+  """The fields of a config by their dotted names, as JSON has them."""
+  if not isinstance(config, dict):
+    config = json.loads(config.to_json_best_effort())
+  fields: Any = flatten_dict(config, sep='.')
+  return {f'config.{name}': value for name, value in fields.items()}
+
+
+def differences(
+  old: Mapping[str, Any],
+  new: Mapping[str, Any],
+  config: Config,
+  free: Sequence[str] = (),
+) -> list[str]:
+  """A line for each field that differs and is not `free`. One that `old` does
+  not have counts with the default of the kind of config that this is."""
+  defaults = flat(loaded(kind_of(config)))
+
+  def differs(name: str) -> bool:
+    if any(f'{name}.'.startswith(f'config.{some}.') for some in free):
+      return False
+    if name not in new:  # may be one that this version no longer has
+      return any(own in name for own in _OWN)
+    return old.get(name, defaults.get(name)) != new[name]
+
+  return [
+    f'  {name}: {old.get(name)!r} then, {new.get(name)!r} now'
+    for name in sorted(old.keys() | new.keys())
+    if differs(name)
+  ]

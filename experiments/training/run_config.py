@@ -1,0 +1,70 @@
+"""WORKDIR/config.json: what it takes to repeat a run."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+from etils import epath
+
+from .functions import Config
+
+
+def begin(config: Config, workdir: str, start: int) -> None:
+  """Says from which step a run goes on, if `start` is not 0, and writes
+  WORKDIR/config.json; not that of one which has gone further than `config`."""
+  if start <= config.steps:
+    write_run(config, workdir)
+  if start and not jax.process_index():
+    far = f'already at step {start}, config.steps={config.steps}: nothing is'
+    told = f'resumed from step {start}' if start < config.steps else ''
+    print(told or f'{far} trained', flush=True)
+
+
+def write_run(config: Config, workdir: str) -> None:
+  """Writes WORKDIR/config.json: the resolved config, the command, and what
+  computed it."""
+  if jax.process_index():
+    return
+  packages = 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint'
+  about = {
+    'config': json.loads(config.to_json_best_effort()),
+    'command': sys.argv,
+    'cwd': os.getcwd(),  # where its relative paths begin
+    'path': _own_path(),
+    'revision': revision(),
+    'python': platform.python_version(),
+    'versions': {name: metadata.version(name) for name in packages},
+    'devices': [str(jax.device_count()), jax.devices()[0].device_kind],
+    'processes': jax.process_count(),
+  }
+  folder = epath.Path(workdir)
+  folder.mkdir(parents=True, exist_ok=True)
+  part = folder / 'config.json.part'
+  part.write_text(json.dumps(about, indent=2))
+  part.replace(folder / 'config.json')
+
+
+def revision() -> str:
+  """The git commit of this code, with '+' where it was edited since; its
+  version where it is installed and not checked out."""
+  git = ['git', '-C', str(Path(__file__).parent)]
+  ask = lambda *words: subprocess.run(
+    [*git, *words], capture_output=True, text=True
+  )
+  head = ask('rev-parse', 'HEAD')
+  if ask('ls-files', '--error-unmatch', __file__).returncode:
+    return metadata.version('hybrid-latent')
+  edited = ask('status', '--porcelain', '--untracked-files=no').stdout
+  return head.stdout.strip() + ('+' if edited else '')
+
+
+def _own_path() -> list[str]:
+  """The search path of modules without those of Python itself."""
+  found = map(os.path.abspath, sys.path)
+  pythons = (*{sys.prefix, sys.base_prefix},)
+  return [x for x in found if not x.startswith(pythons)]

@@ -1,0 +1,97 @@
+"""A Hugging Face folder, written whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from huggingface_hub import split_state_dict_into_shards_factory
+from safetensors.numpy import save_file
+
+from hybrid_latent.formats.pretrained import INDEX, OWNED, Pretrained
+from hybrid_latent.formats.weights import finite, on_host, tensors_of
+from hybrid_latent.models.families import to_huggingface
+from hybrid_latent.models.transformer import Transformer
+
+
+def write_folder(ported: Pretrained, folder: Path) -> None:
+  """Parameters, configs, tokenizer and chat template."""
+  write_model(ported.model, folder)
+  if ported.owned:
+    owned = {n: finite(on_host(x), n) for n, x in ported.owned.items()}
+    save_file(owned, folder / OWNED)
+    shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
+  if ported.generation:
+    write_json(folder / 'generation_config.json', ported.generation)
+  if ported.tokenizer is not None:
+    ported.tokenizer.save_pretrained(folder)
+
+
+def write_model(
+  model: Transformer, folder: str | Path, shard_bytes: int = 5 * 10**9
+) -> None:
+  """Writes config.json and the parameters, in the dtype they have and in
+  shards of at most `shard_bytes` (a larger tensor gets one of its own).
+  ValueError, with the name, for one that is not finite."""
+  folder = Path(folder)
+  tensors = tensors_of(model)
+  shards = split_state_dict_into_shards_factory(
+    tensors,
+    get_storage_size=lambda t: prod(t.shape) * jnp.dtype(t.dtype).itemsize,
+    filename_pattern='model{suffix}.safetensors',
+    max_shard_size=shard_bytes,
+  )
+  dtype = {'torch_dtype': str(model.table.dtype)}
+  write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
+  for file, names in shards.filename_to_tensors.items():
+    shard = {name: finite(tensors[name].read(), name) for name in names}
+    if jax.process_index():
+      continue  # read with the others, whose parts are needed
+    save_file(shard, folder / file, metadata={'format': 'pt'})
+    # safetensors writes for the owner alone; a model folder is shared.
+    shutil.copymode(folder / 'config.json', folder / file)
+  if shards.is_sharded:
+    index = {
+      'metadata': shards.metadata,
+      'weight_map': shards.tensor_to_filename,
+    }
+    write_json(folder / INDEX, index)
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+  """The object as an indented file, as transformers writes it."""
+  text = json.dumps(value, indent=2, ensure_ascii=False) + '\n'
+  Path(path).write_text(text, encoding='utf-8')
+
+
+@contextmanager
+def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+  """An empty folder that takes the place of `path` once the block is done.
+  After an error there is nothing at `path`, or what was there before."""
+  path = Path(path).resolve()
+  if path.exists() and not overwrite:
+    raise FileExistsError(f'{path} exists: write elsewhere, or pass overwrite')
+  if path.exists() and not (path / 'config.json').is_file():
+    raise FileExistsError(
+      f'{path} exists and is no model (it has no config.json): only a folder '
+      'that holds a model is overwritten; write elsewhere'
+    )
+  draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
+  draft.mkdir(parents=True)
+  try:
+    yield draft
+    if path.exists():
+      old = path.with_name(f'.{path.name}.{os.getpid()}.old')
+      path.rename(old)
+      draft.rename(path)
+      shutil.rmtree(old)
+    else:
+      draft.rename(path)
+  finally:
+    shutil.rmtree(draft, ignore_errors=True)

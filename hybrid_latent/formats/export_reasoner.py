@@ -1,0 +1,41 @@
+"""The folder of a reasoner, written whole or not at all: config.json has its
+sizes and those of its backbone, model.safetensors its parameters by name."""
+
+import shutil
+from pathlib import Path
+
+import jax
+from safetensors.numpy import save_file
+
+from hybrid_latent.formats.export import new_folder, write_json
+from hybrid_latent.formats.pretrained import FILE
+from hybrid_latent.formats.weights import finite, on_host
+from hybrid_latent.models.families import to_huggingface
+from hybrid_latent.models.reasoner import Prefix
+from hybrid_latent.trees import named_leaves
+
+KIND = 'latent_reasoner'
+
+
+def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
+  """Writes the folder, whole or not at all. All processes read the parameters,
+  and the first one writes them."""
+  made = prefix.reasoner
+  leaves = named_leaves(prefix).items()
+  arrays = {name: finite(on_host(x), name) for name, x in leaves}
+  if jax.process_index():
+    return
+  with new_folder(folder, overwrite=True) as draft:
+    write_json(
+      draft / 'config.json',
+      {
+        'model_type': KIND,
+        'latents': made.r.shape[0],
+        'reads': made.reads,
+        'width': made.f_out.weight.shape[0],
+        'closing': prefix.closing.shape[0],
+        'backbone': to_huggingface(made.backbone.config),
+      },
+    )
+    save_file(arrays, draft / FILE)
+    shutil.copymode(draft / 'config.json', draft / FILE)  # as write_model does
