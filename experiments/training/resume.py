@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict
 from hybrid_latent.data.digest import digest
 
 from .cli import Config, named
-from .policies import problems_of
+from .prompts import problems_of
 
 # Fields, or all below one, that change no number of the steps that follow, but
 # by the rounding of sums in another order.
