@@ -168,7 +168,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     answers = answer_arrays(batch['rows'], rollout.max_tokens, setup.pad)
     data = sharding.from_host(given_answers(prompt, *answers), mesh)
     ids = cluster.all_rows(batch['ids']).tolist()
-    return data, {'tokens': data.mask.sum()}, ids
+    return data, {'tokens': data.loss_mask.sum()}, ids
 
   with (
     Grader(config.rewards.to_dict(), **config.grader) as grader,

@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
      'ratio': times[name] / times[first]}
     for name, columns in table.items()
   ]  # fmt: skip
-  u, g, t = answers(config).mask.shape
+  u, g, t = answers(config).loss_mask.shape
   print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
   print(markdown(rows))
 

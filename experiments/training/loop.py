@@ -72,6 +72,7 @@ class Loop:
     self.metrics: Metrics = {}  # of the last step
     self.clock = StepClock()
     self._config, self._workdir, self._mesh = config, workdir, mesh
+    self._action, self._limit = config.nonfinite.action, config.nonfinite.limit
     self._identity = identity(config, trainer)
     self._counts: Metrics = {'num_tokens': 0, 'skipped': 0, 'rollbacks': 0,
                              'alarms': {}}  # fmt: skip
@@ -169,7 +170,7 @@ class Loop:
       self.evaluations.append(metrics)
       self.telemetry.log(self.step, metrics)
       self.clock.metrics()  # an evaluation is part of no step
-    returns = self._config.nonfinite.action == 'rollback'
+    returns = self._action == 'rollback'
     if self.step > self.start:
       save = preempted or self._alarming
       save = save or self._due(self._config.checkpoint.every)
@@ -203,20 +204,20 @@ class Loop:
     self._counts['skipped'] = updates.in_a_row[-1]
     if not broken and not any(skipped):
       return True
-    policy, rollbacks = self._config.nonfinite, self._counts['rollbacks']
+    rollbacks, limit = self._counts['rollbacks'], self._limit
     names = nonfinite(self.state) if broken else []
     split = self._config.data.train
     what = described(
       pending.step, every, skipped, names, pending.prompts, split
     )
-    action = decide(updates, policy.action, policy.limit, rollbacks)
+    action = decide(updates, self._action, limit, rollbacks)
     if action == 'skip':
       _log.warning('%s: %d updates left out', what, sum(skipped))
       return True
     if action == 'rollback':
       self._roll_back()
       _log.warning('%s: back to step %d with the next data (%d of %d)', what,
-                   self.step, rollbacks + 1, policy.limit)  # fmt: skip
+                   self.step, rollbacks + 1, limit)  # fmt: skip
       return False
     last = self.checkpoints.latest or 0
     if all(skipped) and not broken and pending.step > max(last, self.start):

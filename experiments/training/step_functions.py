@@ -59,12 +59,12 @@ class Batch(NamedTuple):
 
   prompt: Prompt
   trajectory: Trajectory  # without `steps`
-  mask: Bool[Array, '...']  # the tokens that count
+  loss_mask: Bool[Array, '...']  # the tokens that count
   advantages: Float[Array, '...'] | None = None
-  reference: Float[Array, '...'] | None = None  # log-probs of the reference
-  old: Float[Array, '...'] | None = None  # log-probs before the first update
+  ref_log_probs: Float[Array, '...'] | None = None  # of the reference
+  old_log_probs: Float[Array, '...'] | None = None  # before the first update
   returns: Float[Array, '...'] | None = None  # what the critic learns
-  values: Float[Array, '...'] | None = None  # the critic's, before the updates
+  old_values: Float[Array, '...'] | None = None  # before the first update
 
 
 class Learner(NamedTuple):
@@ -144,7 +144,7 @@ def policy_loss(
   values: Float[Array, 'b t'] | None = None,
 ) -> tuple[Mean, dict[str, Mean | Peak]]:
   """The objective of completions [b t], and the metrics of every such loss."""
-  trajectory, mask = batch.trajectory, batch.mask
+  trajectory, mask = batch.trajectory, batch.loss_mask
   advantages: Any = batch.advantages  # None: for a loss that reads none
   mean, metrics = objective(
     Experience(
@@ -153,12 +153,12 @@ def policy_loss(
       values=values,
       mask=mask,
       advantages=advantages,
-      old=batch.old,
+      old=batch.old_log_probs,
       sampler=trajectory.log_probs,
       behaviour=trajectory.behaviour,
-      reference=batch.reference,
+      reference=batch.ref_log_probs,
       returns=batch.returns,
-      old_values=batch.values,
+      old_values=batch.old_values,
     )
   )
   metrics |= {'entropy': token_mean(scores.entropy, mask)}

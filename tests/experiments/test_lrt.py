@@ -140,7 +140,7 @@ def test_the_first_loss_is_that_of_transformers(sft, base):
   tensor = lambda x: torch.tensor(np.asarray(x))
   for i in range(PROMPTS):
     text = tensor(batch.prompt.tokens[i][batch.prompt.mask[i]])
-    answer = tensor(batch.trajectory.tokens[i, 0][batch.mask[i, 0]]).long()
+    answer = tensor(batch.trajectory.tokens[i, 0][batch.loss_mask[i, 0]]).long()
     with torch.no_grad():
       states = base.model(text[None]).last_hidden_state
       z = owned.reasoner(jnp.asarray(states), jnp.ones((1, len(text)), bool))
@@ -159,7 +159,7 @@ def test_the_answers_are_those_of_the_triples(sft):
   rows = {row['question']: row for row in lines(lrt_tiny.TRIPLES)}
   for text, kept, answer, mask in zip(
     *(batch.prompt.tokens, batch.prompt.mask),
-    *(batch.trajectory.tokens, batch.mask),
+    *(batch.trajectory.tokens, batch.loss_mask),
     strict=True,
   ):
     prompt = tokenizer.decode(text[kept])
@@ -182,7 +182,7 @@ def test_the_learner_scores_what_was_sampled(rl):
   gap = column(rl, GAP)
   assert (gap < 1e-4).all() and (gap > 0).all()
   for batch in rl.batches:
-    assert batch.old is None  # one update
+    assert batch.old_log_probs is None  # one update
 
 
 def test_answers_share_the_latents_of_their_prompt(rl):
@@ -207,21 +207,19 @@ def test_answers_of_equal_reward_teach_nothing(rl):
       answers = [*map(decode, *sampled)]
       rewards = tied_digits(answers, [question] * ANSWERS)
       ties.append(len({*rewards}) == 1)
-      assert batch.advantages[u][batch.mask[u]].any() != ties[-1]
+      assert batch.advantages[u][batch.loss_mask[u]].any() != ties[-1]
   assert 0 < sum(ties) < len(ties) == 4 * PROMPTS
 
 
 def test_the_reference_is_the_reasoner_at_the_start(rl):
   kl = column(rl, 'kl')
   assert kl[0] < 1e-9 and (kl[1:] > 1e-6).all()
-  first, *others = rl.batches
-  np.testing.assert_allclose(
-    np.where(first.mask, first.reference - first.trajectory.log_probs, 0),
-    0,
-    atol=1e-4,
-  )
-  assert all(np.abs(x.reference - x.trajectory.log_probs)[x.mask].max() > 1e-3
-             for x in others)  # fmt: skip
+  first, *others = [
+    np.where(x.loss_mask, x.ref_log_probs - x.trajectory.log_probs, 0)
+    for x in rl.batches
+  ]
+  np.testing.assert_allclose(first, 0, atol=1e-4)
+  assert all(np.abs(gap).max() > 1e-3 for gap in others)
 
 
 @pytest.mark.slow
@@ -236,7 +234,9 @@ def test_updates_of_one_batch_compare_with_what_was_before_them(
   for batch in others:
     jax.tree.map(np.testing.assert_array_equal, batch, first)
   np.testing.assert_allclose(
-    np.where(first.mask, first.old - first.trajectory.log_probs, 0),
+    np.where(
+      first.loss_mask, first.old_log_probs - first.trajectory.log_probs, 0
+    ),
     0,
     atol=1e-4,
   )
