@@ -79,28 +79,29 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       policy,
       feedback,
       prompt,
-      trajectory._replace(record=()),
+      trajectory,
       score_temperature=temperature,
       chunk=config.rollout.chunk,
     )
 
   @jax.jit
-  def ref_log_probs(reference, prompt, trajectory):
-    """Under the reasoner as it was at the start."""
-    return score(reference, prompt, trajectory).log_probs
-
-  @jax.jit
-  def advantages(trainable, frozen, prompt, trajectory, reference, rewards):
-    """The batch with its advantages, one row per prompt: a slice of it has all
-    answers to a prompt."""
+  def advantages(trainable, frozen, prompt, trajectory, ref_trainable, rewards):
+    """The batch with its advantages and its log-probs under the reference, one
+    row per prompt: a slice of it has all answers to a prompt."""
     # A NaN is an answer that could not be graded: it teaches nothing.
     mask = trajectory.mask & trajectory.free & ~jnp.isnan(rewards)[:, None]
-    found, old = advantages_of(Judged(rewards, mask), group), None
-    if updates > 1:
-      old = score(combine(trainable, frozen), prompt, trajectory).log_probs
-    arrays = trajectory._replace(record=()), mask, found.values, reference, old
     grouped = lambda x: x.reshape(-1, group, *x.shape[1:])
-    return Batch(prompt, *jax.tree.map(grouped, arrays))
+    answers = trajectory._replace(record=())
+    log_probs = lambda trainable: grouped(
+      score(combine(trainable, frozen), prompt, answers).log_probs
+    )
+    found = advantages_of(Judged(rewards, mask), group)
+    return Batch(
+      prompt,
+      *jax.tree.map(grouped, (answers, mask, found.values)),
+      ref_log_probs=log_probs(ref_trainable) if ref_trainable else None,
+      old_log_probs=log_probs(trainable) if updates > 1 else None,
+    )
 
   @learner.jit
   def update(trainable, frozen, opt_state, batch, part):
@@ -117,12 +118,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     return learner.step(loss, trainable, opt_state, rows, config.micro_batches)
 
   run = learner.functions(
-    mesh,
-    config.rollout,
-    feedback,
-    update,
-    ref_log_probs=ref_log_probs,
-    advantages=advantages,
+    mesh, config.rollout, feedback, update, advantages=advantages
   )
   return learner.trainable, learner.frozen, run
 
@@ -142,9 +138,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
   state = trainable, run.init_optimizer(trainable)
   # The reasoner at the start, which a KL term keeps it close to.
-  reference = None
+  ref_trainable = None
   if needs_reference(config):
-    reference = combine(jax.tree.map(jnp.copy, trainable), frozen)
+    ref_trainable = jax.tree.map(jnp.copy, trainable)
   supervised, updates = (
     bool(config.data.triples),
     (config.epochs * config.mini_batches),
@@ -187,7 +183,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         continue
       # ------ answer, learn
       batch, metrics, ids = given or rollouts.batch(
-        rollouts.sample(), reference
+        rollouts.sample(), ref_trainable
       )
       with loop.clock('update'):
         trainable, opt_state, update_metrics = run_updates(

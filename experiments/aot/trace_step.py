@@ -63,9 +63,9 @@ def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   policy = _adapted(config, mesh, source)
   trainable, frozen, step = lrt_trainer.step_functions(config, mesh, policy)
   held: dict = {'parameters': policy}
-  reference = policy if needs_reference(config) else None
-  if reference:  # the base is that of the policy
-    held['reference'] = trainable
+  reference = trainable if needs_reference(config) else None
+  if reference is not None:
+    held['reference'] = reference
   held['optimizer'] = run(
     'optimizer', step.init_optimizer, trainable, living=held
   )
@@ -146,13 +146,13 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
 def _learned(mesh, run, step, trainable, frozen, held, some, reference):
   """From prompts, completions and rewards to an update."""
   prompt, trajectory, reward = some
-  living, ref_log_probs = held | {'batch': (prompt, trajectory)}, None
+  living = held | {'batch': (prompt, trajectory)}
   with jax.set_mesh(mesh):
-    if reference:
-      ref_log_probs = run('ref_log_probs', step.ref_log_probs, reference,
-                          prompt, trajectory, living=living)  # fmt: skip
+    if reference is not None and step.ref_log_probs:
+      reference = run('ref_log_probs', step.ref_log_probs, reference, prompt,
+                      trajectory, living=living)  # fmt: skip
     batch = run('advantages', step.advantages, trainable, frozen, prompt,
-                trajectory, ref_log_probs, reward, living=living)  # fmt: skip
+                trajectory, reference, reward, living=living)  # fmt: skip
   _updated(mesh, run, step, trainable, frozen, held, batch)
 
 

@@ -26,7 +26,7 @@ from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import nonfinite
 
 from .cli import Config
-from .nonfinite import NonFinite, Updates, decide, described, first_few
+from .nonfinite import NonFinite, decide, described, first_few, in_a_row
 from .resume import checked_resume, identity
 from .workdir import begin
 
@@ -200,8 +200,8 @@ class Loop:
     where it was rolled back. Raises NonFinite where the run ends."""
     broken = any([x.pop('nonfinite_arrays') for x in every])
     skipped = [bool(x['skipped_updates']) for x in every]
-    updates = Updates(broken, skipped, self._counts['skipped'])
-    self._counts['skipped'] = updates.in_a_row[-1]
+    counts = in_a_row(skipped, self._counts['skipped'])
+    self._counts['skipped'] = counts[-1]
     if not broken and not any(skipped):
       return True
     rollbacks, limit = self._counts['rollbacks'], self._limit
@@ -210,7 +210,7 @@ class Loop:
     what = described(
       pending.step, every, skipped, names, pending.prompts, split
     )
-    action = decide(updates, self._action, limit, rollbacks)
+    action = decide(self._action, limit, broken, max(counts), rollbacks)
     if action == 'skip':
       _log.warning('%s: %d updates left out', what, sum(skipped))
       return True

@@ -15,25 +15,24 @@ class NonFinite(cluster.TrainingStopped, FloatingPointError):
   """An update that is not finite."""
 
 
-class Updates:
-  """Those of a step: whether parameters or optimizer state are `broken` after
-  them, which were `skipped`, and how many `in_a_row` up to each of them."""
-
-  def __init__(self, broken: bool, skipped: Sequence[bool], before: int):
-    self.broken, self.skipped = broken, skipped
-    self.in_a_row: list[int] = []
-    for left_out in skipped:
-      before = (before + 1) * left_out
-      self.in_a_row.append(before)
+def in_a_row(skipped: Sequence[bool], before: int) -> list[int]:
+  """How many updates up to each one of a step were skipped, where so many were
+  `before` it."""
+  counts = []
+  for left_out in skipped:
+    before = (before + 1) * left_out
+    counts.append(before)
+  return counts
 
 
 def decide(
-  updates: Updates, action: str, limit: int, rollbacks: int
+  action: str, limit: int, broken: bool, most: int, rollbacks: int
 ) -> Literal['skip', 'rollback', 'stop']:
-  """What becomes of them, after so many rollbacks. Broken arrays cannot be
-  skipped: the update that broke them has been made."""
-  if action == 'skip' and not updates.broken:
-    return 'skip' if max(updates.in_a_row) <= limit else 'stop'
+  """What becomes of a step, at `most` so many skipped updates in a row and
+  after so many rollbacks. `broken` arrays cannot be skipped: the update that
+  broke them has been made."""
+  if action == 'skip' and not broken and most <= limit:
+    return 'skip'
   if action == 'rollback' and rollbacks < limit:
     return 'rollback'
   return 'stop'

@@ -110,17 +110,17 @@ class Rollouts:
     self, rolled: RolloutBatch, reference: Any = None
   ) -> tuple[Batch, Metrics, list[int]]:
     """What the updates are made on, the metrics of the rollout and the numbers
-    of its prompts; `reference` is the policy that a KL term compares with."""
+    of its prompts. `reference` is what a KL term compares with: the first
+    argument of `ref_log_probs` or, where the trainer has none, `advantages`."""
     clock, run = self._loop.clock, self._run
     with clock(self._resharding):
       data = rolled.prompt, self._sampler.trim(rolled.trajectory)
       data = jax.device_put(data, sharding.rows(data, self._mesh))
       prompt, trajectory = jax.block_until_ready(data)
-    ref_log_probs = None
     with clock('log_probs'):  # meanwhile the workers grade
-      if reference is not None:
-        ref_log_probs = run.ref_log_probs(reference, prompt, trajectory)
-        jax.block_until_ready(ref_log_probs)
+      if run.ref_log_probs and reference is not None:
+        reference = run.ref_log_probs(reference, prompt, trajectory)
+        jax.block_until_ready(reference)
     with clock('reward'):
       grades = rolled.grades()
       reward = total(grades, self._sampler.grader.weights, self._group)
@@ -129,7 +129,7 @@ class Rollouts:
       )
     with clock('update'):
       batch = run.advantages(
-        *(self._loop.state[0], self._frozen, prompt, trajectory, ref_log_probs),
+        *(self._loop.state[0], self._frozen, prompt, trajectory, reference),
         sharding.from_host(reward, self._mesh),
       )
     self._graded = rolled, reward

@@ -85,9 +85,7 @@ def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
   """It and its state are the smaller part: the base has neither."""
   config = lrt_tiny.get_config(f'{folder},{stage},{folder}')
   programs = {p.name: p for p in forecast(config, 'lrt', jax.devices())}
-  sampled = (
-    [*PROGRAMS[1:4], 'ref_log_probs', 'advantages'] if stage == 'rl' else []
-  )
+  sampled = [*PROGRAMS[1:4], 'advantages'] if stage == 'rl' else []
   assert [*programs] == ['optimizer', *sampled, 'update']
   assert not any(program.refused for program in programs.values())
   assert {p.name for p in programs.values() if p.work.unknown} <= {'decode'}
