@@ -145,7 +145,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   sync_every = config.reference.sync_every if has_reference else 0
   ref_trainable = [jax.tree.map(jnp.copy, trainable)] if sync_every else []
   state = trainable, run.init_optimizer(trainable), *ref_trainable
-  folder, updates = config.rollout.source, config.epochs * config.mini_batches
+  folder, passes = config.rollout.source, (config.epochs, config.mini_batches)
 
   def batches_of(step: int):
     if folder:
@@ -179,7 +179,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if config.dump_every and step % config.dump_every == 0:
         dump(f'{workdir}/rollouts', step, host, rolled)
       # ------ score under the reference, grade, learn
-      trainable, opt_state, *ref_trainable = loop.state
+      state, ref_trainable = loop.state[:2], loop.state[2:]
       reference = None
       if has_reference:
         reference = actor.base
@@ -187,13 +187,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           reference = combine(*ref_trainable, frozen)
       batch, rollout_metrics, ids = rollouts.batch(rolled, reference)
       with loop.clock('update'):
-        trainable, opt_state, update_metrics = run_updates(
-          *(run.update, trainable, frozen, opt_state, batch),
-          *(updates, config.mini_batches),
+        state, update_metrics = run_updates(
+          run.update, state, frozen, batch, *passes
         )
         if sync_every and (step + 1) % sync_every == 0:
-          ref_trainable = [run.sync_reference(*ref_trainable, trainable)]
-      loop.state = trainable, opt_state, *ref_trainable
+          ref_trainable = [run.sync_reference(*ref_trainable, state[0])]
+      loop.state = *state, *ref_trainable
       loop.record_step(update_metrics, rollout_metrics, ids)
       rollouts.log_samples(step, actor.tokenizer, config.completions)
   written = [f'{workdir}/model'] if config.export else []

@@ -141,10 +141,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   ref_trainable = None
   if needs_reference(config):
     ref_trainable = jax.tree.map(jnp.copy, trainable)
-  supervised, updates = (
-    bool(config.data.triples),
-    (config.epochs * config.mini_batches),
-  )
+  supervised = bool(config.data.triples)
+  passes = config.epochs, config.mini_batches  # over a batch
 
   def batches_of(step: int):
     rows = (
@@ -186,11 +184,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         rollouts.sample(), ref_trainable
       )
       with loop.clock('update'):
-        trainable, opt_state, update_metrics = run_updates(
-          *(run.update, loop.state[0], frozen, loop.state[1], batch),
-          *(updates, config.mini_batches),
+        loop.state, update_metrics = run_updates(
+          run.update, loop.state, frozen, batch, *passes
         )
-      loop.state = trainable, opt_state
       loop.record_step(update_metrics, metrics, ids)
       if not supervised:
         rollouts.log_samples(step, actor.tokenizer, config.completions)

@@ -172,21 +172,22 @@ def policy_loss(
 
 def run_updates(
   update: Callable,
-  trainable: PyTree,
+  state: tuple[PyTree, PyTree],
   frozen: PyTree,
-  opt_state: PyTree,
   batch: PyTree,
-  count: int,
+  epochs: int,
   mini_batches: int,
-) -> tuple[PyTree, PyTree, list[dict[str, jax.Array]]]:
-  """Dispatches `count` updates, each on one of the mini-batches in turn."""
-  metrics = []
-  for i in range(count):
+) -> tuple[tuple[PyTree, PyTree], list[dict[str, jax.Array]]]:
+  """(trained arrays, optimizer state) after an update on each of the
+  mini-batches in turn, `epochs` times over, and the metrics of each update;
+  dispatched, not waited for."""
+  (trainable, opt_state), metrics = state, []
+  for i in range(epochs * mini_batches):
     trainable, opt_state, some = update(
       trainable, frozen, opt_state, batch, i % mini_batches
     )
     metrics.append(some)
-  return trainable, opt_state, metrics
+  return (trainable, opt_state), metrics
 
 
 def warn_uneven_microbatch(rows: int, mesh: Mesh) -> None:
