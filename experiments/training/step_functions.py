@@ -14,7 +14,6 @@ A trainer adds its loss:
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -111,16 +110,18 @@ class Learner(NamedTuple):
       return merged_for_decoding(combine(trainable, frozen))
 
     weights = jax.eval_shape(rollout_weights, self.trainable, self.frozen)
-    placed = partial(sharding.shardings, weights, letters)
+    training, sampling = (
+      sharding.shardings(weights, letters, m)
+      for m in (mesh, rollout_mesh(rollout, mesh))
+    )
     return StepFunctions(
       jax.jit(self.tx.init, out_shardings=self.shardings[1]),
-      jax.jit(rollout_weights, out_shardings=placed(mesh)),
-      jax.jit(lambda weights: weights,
-              out_shardings=placed(rollout_mesh(rollout, mesh))),
+      jax.jit(rollout_weights, out_shardings=training),
+      jax.jit(lambda weights: weights, out_shardings=sampling),
       *prefill_and_decode(rollout, feedback),
       update,
       **others,
-    )  # fmt: skip
+    )
 
 
 def make_learner(
