@@ -57,12 +57,13 @@ from hybrid_latent.types import Stop, Trajectory
 
 from .fields.check import check as check_config
 from .report.tables import markdown
-from .training import policies, resumable_shards
+from .training import resumable_shards
+from .training.actor import feedback_of, rollout_mesh
 from .training.cli import Config
-from .training.dataset_sampling import decisive, speaker
+from .training.dataset_sampling import decoding_actor, sampling_fields
 from .training.latent_similarity import latent_figures
-from .training.policies import feedback_of, prompt_ids, rollout_mesh
-from .training.sampler import Sampler, speech, tests_of
+from .training.prompts import eval_batches_of, problems_of, prompt_ids
+from .training.sampler import Sampler, prefill_and_decode
 
 # Of a model that reads no latents.
 PLAIN = dict(function='discrete:discrete', kwargs={}, parameters='', initial={})
@@ -160,8 +161,8 @@ def check(config: Config, folder: epath.Path) -> Callable[[], None]:
   check_config(config, 'evaluate', jax.process_count())
   counts = 'eval.samples', 'eval.prompts'
   fields = resumable_shards.settings(config, *counts)
-  job = decisive(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  rows = policies.problems_of(config.data)(split=config.data.test)
+  job = sampling_fields(fields, *counts, 'eval.sampling', 'evaluate.reserved')
+  rows = problems_of(config.data)(split=config.data.test)
   return resumable_shards.same_job(
     config, folder / 'evaluate.json', job, rows, 'a table'
   )
@@ -176,11 +177,16 @@ def measured(
   """Figures of lines that differ in their budgets, which one program writes;
   `look` is called before each batch."""
   config, samples = asking(config, lines[0]), config.eval.samples
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor, feedback = speaker(config, mesh), feedback_of(config.feedback)
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
+  actor, feedback = decoding_actor(config, mesh), feedback_of(config.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  tests = trimmed(tests_of(config, encode, int(actor.stop.pad)), config)
-  sampler = Sampler(config, mesh, actor, *speech(config, feedback), grader)
+  parts = config.data, config.rollout, config.eval
+  tests = eval_batches_of(*parts, encode, int(actor.stop.pad))
+  tests = trimmed(tests, config)
+  functions = prefill_and_decode(config.rollout, feedback)
+  sampler = Sampler(
+    config.rollout, config.data, mesh, actor, *functions, grader
+  )
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
   *_, key = jax.random.split(jax.random.key(config.seed), 3)
 
@@ -189,11 +195,11 @@ def measured(
     for batch in batches:
       look()
       start = perf_counter()
-      prompt, ready = sampler.read(actor.policy, batch)
+      prompt, ready = sampler.prefill(actor.policy, batch)
       out = sampler.sample(actor.policy, prompt, ready, key, how, samples, stop)
       jax.block_until_ready(out)
       seconds += perf_counter() - start
-      rolled = sampler.rolled(prompt, out, batch['rows'])
+      rolled = sampler.collect(prompt, out, batch['rows'])
       valid = np.repeat(batch['valid'], samples)
       asked = forced(rolled.out, stop, lines[0].way == 'explicit')
       found.append((rolled.out.lengths, asked, valid, rolled.grades))

@@ -33,7 +33,6 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   with cli.report_errors():
     _check_folders(FLAGS.workdir, Path(FLAGS.to))
 
-import importlib
 import json
 import shlex
 from contextlib import closing
@@ -44,8 +43,9 @@ from hybrid_latent.trees import combine, partition
 
 from .report.run_folders import about
 from .report.tables import rows_of
-from .training.policies import exported
+from .training.actor import export_model, load_actor
 from .training.saved import from_fields, relocated
+from .training.setup import run_keys
 
 
 @cli.report_errors()
@@ -106,12 +106,12 @@ def export(workdir: str, which: str, to: Path) -> int:
     step = named.get(which) or (int(which) if which.isdecimal() else None)
     if step not in kept:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
-    trainer = importlib.import_module(f'experiments.{notes["trainer"]}')
-    actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+    keys = run_keys(config.seed, notes['trainer'])
+    actor = load_actor(config, sharding.mesh(data=1, fsdp=-1), keys.init)
     saved = checkpoints.names(step)  # of a tuple that begins with what learned
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(
+  export_model(
     actor, combine(trained, rest), to, config, step, _figures(workdir, step)
   )
   return step

@@ -44,15 +44,16 @@ from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
 from .training import resumable_shards
+from .training.actor import Actor, rollout_mesh
 from .training.cli import Config
-from .training.dataset_sampling import Completion, decisive, speaker, voice
-from .training.next_command import next_command
-from .training.policies import (
-  Subject,
-  problems_of,
-  prompt_ids,
-  rollout_mesh,
+from .training.dataset_sampling import (
+  Completion,
+  batch_generator,
+  decoding_actor,
+  sampling_fields,
 )
+from .training.next_command import next_command
+from .training.prompts import problems_of, prompt_ids
 
 
 def generate(config: Config, workdir: str) -> str:
@@ -69,8 +70,8 @@ def generate(config: Config, workdir: str) -> str:
 
   # -------------------------------------------------------------------- loop
   if todo:
-    mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-    actor = speaker(config, mesh)
+    mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
+    actor = decoding_actor(config, mesh)
     tokenizer: Any = actor.tokenizer
     check_delimiter(config.rollout.delimiter, actor)
     encode = partial(prompt_ids, tokenizer, config.data)
@@ -78,7 +79,9 @@ def generate(config: Config, workdir: str) -> str:
     check_lengths(asked, encode, config.rollout.prompt_length)
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     draws = sampling(**config.rollout.sampling)
-    with voice(config, mesh, actor, draws, how.samples, workdir) as completions:
+    with batch_generator(
+      config, mesh, actor, draws, how.samples, workdir
+    ) as completions:
       for number in todo:
         some = [source[i] for i in ranges[number]]
         found = completions(some, encode, number, ranges[number].start)
@@ -111,14 +114,14 @@ def check(
   settings that cannot be, and where the folder has completions of something
   else."""
   counts = 'generate.samples', 'generate.rows_per_part'
-  job = decisive(resumable_shards.settings(config, *counts), *counts)
+  job = sampling_fields(resumable_shards.settings(config, *counts), *counts)
   job['prompts of the data'] = prompts
   return resumable_shards.same_job(
     config, folder / 'generate.json', job, source, 'completions'
   )
 
 
-def check_delimiter(delimiter: str, actor: Subject) -> None:
+def check_delimiter(delimiter: str, actor: Actor) -> None:
   """ValueError where no thinking would ever be seen to end."""
   table, state = np.asarray(actor.stop.delimiter), 0
   tokenizer: Any = actor.tokenizer
@@ -147,7 +150,7 @@ def json_line(
     'reward': None if np.isnan(reward) else round(reward, 6),
     'reasoning_tokens': spent,
     'response_tokens': len(ids) - spent,
-    'complete': written and completion.natural,
+    'complete': written and completion.finished_naturally,
   }
   return json.dumps(fields) + '\n'
 

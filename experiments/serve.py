@@ -56,16 +56,12 @@ from hybrid_latent.ops.sampling import sampling
 
 from .generate import check_delimiter, split
 from .training import resumable_shards
+from .training.actor import Actor, feedback_of, rollout_mesh
 from .training.cli import Config
 from .training.compilation_cache import keep_compiled
-from .training.dataset_sampling import speaker
-from .training.policies import (
-  Subject,
-  feedback_of,
-  prompt_ids,
-  rollout_mesh,
-)
-from .training.sampler import Sampler, mode_of, speech
+from .training.dataset_sampling import decoding_actor
+from .training.prompts import mode_of, prompt_ids
+from .training.sampler import Sampler, prefill_and_decode
 
 FIELDS = 'question', 'mode'
 
@@ -78,7 +74,7 @@ class Server(NamedTuple):
   """A model that is ready to answer; what it has compiled stays with it."""
 
   config: Config
-  actor: Subject
+  actor: Actor
   sampler: Sampler
   encoders: dict[str, Encode]  # by the modes that there are
   default: str  # the mode of a request that has none
@@ -93,14 +89,15 @@ def server(config: Config) -> Server:
       "config.feedback.initial.source is '': write the folder of a reasoner, "
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
-  actor = speaker(config, mesh)
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
+  actor = decoding_actor(config, mesh)
   check_delimiter(config.rollout.delimiter, actor)
-  nobody: Any = None  # grades what is said
+  nobody: Any = None  # grades
+  functions = prefill_and_decode(config.rollout, feedback)
   return Server(
     config,
     actor,
-    Sampler(config, mesh, actor, *speech(config, feedback), nobody),
+    Sampler(config.rollout, config.data, mesh, actor, *functions, nobody),
     encoders(config, actor.tokenizer),
     config.rollout.mode or ('latent' if feedback.prefix else 'explicit'),
   )
@@ -140,7 +137,7 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
     pad=int(actor.stop.pad),
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
-    prompt, ready = sampler.read(actor.policy, batch)
+    prompt, ready = sampler.prefill(actor.policy, batch)
     out = sampler.sample(actor.policy, prompt, ready, key, how, 1)
     out = sharding.to_host((out.tokens, out.mask, out.thinking))
     found += [

@@ -39,9 +39,10 @@ from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
 from .training import resumable_shards
+from .training.actor import load_model
 from .training.cli import Config
 from .training.next_command import next_command
-from .training.policies import loaded, problems_of, prompt_ids
+from .training.prompts import problems_of, prompt_ids
 
 # Of the entropies of a step's tokens; one without tokens has 0.
 MEASURES: dict[str, Callable] = {
@@ -96,7 +97,7 @@ def annotate(config: Config, workdir: str) -> str:
   base.model.new_tokens = ()
   if 'eval' in base:
     base.eval.prompts = 0  # nothing is sampled
-  model, tokenizer, *_ = loaded(base, mesh)
+  model, tokenizer, *_ = load_model(base, mesh)
   entropies = programs(config, mesh)
   sizes = (
     len(row.ids)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..training.functions import Config, named
-from ..training.policies import problems_of
+from ..training.prompts import problems_of
 from .reward_check import check_columns, warn_of_marks
 
 _log = logging.getLogger(__name__)

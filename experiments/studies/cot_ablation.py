@@ -72,9 +72,15 @@ from hybrid_latent.ops.thinking import CLOSING_IDS
 
 from ..report.tables import markdown
 from ..training import resumable_shards
+from ..training.actor import rollout_mesh
 from ..training.cli import Config
-from ..training.dataset_sampling import Completion, decisive, speaker, voice
-from ..training.policies import prompt_ids, rollout_mesh
+from ..training.dataset_sampling import (
+  Completion,
+  batch_generator,
+  decoding_actor,
+  sampling_fields,
+)
+from ..training.prompts import prompt_ids
 
 
 def analyze(
@@ -133,7 +139,7 @@ def check(
   if not source:
     raise ValueError('--generated: the folder has no rows: write one that has')
   fields = resumable_shards.settings(config, 'eval.samples')
-  job = decisive(fields, 'eval.samples', 'eval.sampling')
+  job = sampling_fields(fields, 'eval.samples', 'eval.sampling')
   return resumable_shards.same_job(
     config, folder / 'job.json', job, source, 'answers'
   )
@@ -148,9 +154,9 @@ def answer(
 ) -> None:
   """Writes each of the files `todo`: the answers at a kind and share; `begin`
   is called before the first."""
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   config = answering(config)
-  actor = speaker(config, mesh)
+  actor = decoding_actor(config, mesh)
   # A thinking that may have no token is cut, and closed, at once.
   actor = actor._replace(stop=actor.stop._replace(thinking=jnp.int32(0)))
   tokenizer: Any = actor.tokenizer
@@ -165,7 +171,9 @@ def answer(
           for i, row in enumerate(source)]  # fmt: skip
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
   samples = config.eval.samples
-  with voice(config, mesh, actor, how, samples, workdir) as completions:
+  with batch_generator(
+    config, mesh, actor, how, samples, workdir
+  ) as completions:
     for number, (path, (kind, share)) in enumerate(todo.items()):
       left = [
         fragment(steps, kind, share, seed=config.seed, row=i)

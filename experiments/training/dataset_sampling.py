@@ -17,20 +17,21 @@ from hybrid_latent.models.letters import letters
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import Sampling, Stop
 
-from .cli import Config
-from .policies import (
-  Subject,
-  adapted,
+from .actor import (
+  Actor,
   feedback_of,
-  loaded,
-  placed,
-  stop_of,
-  with_owned,
+  init_policy,
+  load_feedback_params,
+  load_model,
+  shard,
+  stopping_rule_of,
 )
-from .sampler import Sampler, speaking, speech
+from .cli import Config
+from .sampler import Sampler, merged_for_decoding, prefill_and_decode
+from .setup import run_keys
 
 # The parts of a config that decide what is sampled, and what of them does not.
-DECISIVE = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
+SAMPLING_FIELDS = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
 FREE = (
   *('model.remat', 'data.test'),
   *('rollout.prompts', 'rollout.group', 'rollout.mesh', 'rollout.buckets'),
@@ -45,12 +46,12 @@ class Completion(NamedTuple):
   prompt: int  # its number in the data
   tokens: list[int]
   thinking: int  # tokens before the one that ended the thinking
-  natural: bool  # no limit ended the thinking or the row
+  finished_naturally: bool  # no limit ended the thinking or the row
   reward: float  # NaN where it could not be graded
   grades: dict[str, float]
 
 
-def decisive(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
+def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
   """Those of a config's fields that decide what is sampled, `more` included."""
   below = lambda field, names: any(
     f'{field}.'.startswith(f'{name}.') for name in names
@@ -58,31 +59,34 @@ def decisive(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
   return {
     f'config.{field}': value
     for field, value in sorted(fields.items())
-    if below(field, (*DECISIVE, *more)) and not below(field, FREE)
+    if below(field, (*SAMPLING_FIELDS, *more)) and not below(field, FREE)
   }
 
 
-def speaker(config: Config, mesh: Mesh) -> Subject:
+def decoding_actor(config: Config, mesh: Mesh) -> Actor:
   """What a trainer of `config` would begin with, ready to decode and without
   all that only training needs."""
   config = config.copy_and_resolve_references()
   config.lora.rank = 0  # adapters that nothing has trained change nothing
-  source, (init_key, _) = loaded(config, mesh), _keys(config)
+  source, key = load_model(config, mesh), run_keys(config.seed).init
   tokenizer: Any = source.tokenizer
-  policy = adapted(config, source.model, tokenizer, init_key)
-  policy = placed(with_owned(policy, source), mesh)
-  where = sharding.shardings(jax.eval_shape(speaking, policy), letters, mesh)
-  weights = jax.jit(speaking, out_shardings=where)(policy)
-  stop = stop_of(config.rollout, source, tokenizer)
-  return Subject(weights, None, tokenizer, source.generation, stop)
+  policy = init_policy(
+    config.lora, config.feedback, source.model, tokenizer, key
+  )
+  policy = shard(load_feedback_params(policy, source), mesh)
+  shapes = jax.eval_shape(merged_for_decoding, policy)
+  shardings = sharding.shardings(shapes, letters, mesh)
+  weights = jax.jit(merged_for_decoding, out_shardings=shardings)(policy)
+  stop = stopping_rule_of(config.rollout, source, tokenizer)
+  return Actor(weights, None, tokenizer, source.generation, stop)
 
 
 @contextmanager
-def voice(
+def batch_generator(
   config: Config,
   mesh: Mesh,
-  actor: Subject,
-  how: Sampling,
+  actor: Actor,
+  sampling_params: Sampling,
   samples: int,
   workdir: str,
 ) -> Iterator[Callable[..., list[Completion]]]:
@@ -94,14 +98,14 @@ def voice(
   """
   rollout, hosts = config.rollout, jax.process_count()
   size = max(rollout.prompts // hosts * rollout.group // samples, 1)
-  programs = speech(config, feedback_of(config.feedback))
+  functions = prefill_and_decode(rollout, feedback_of(config.feedback))
   turns = itertools.count()
   with (
     jax.set_mesh(mesh),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
   ):
-    _, key = _keys(config)
-    sampler = Sampler(config, mesh, actor, *programs, grader)
+    key = run_keys(config.seed).rollout
+    sampler = Sampler(rollout, config.data, mesh, actor, *functions, grader)
 
     def completions(
       rows: Sequence[dict], encode: Encode, part: int, first: int = 0
@@ -118,19 +122,21 @@ def voice(
         if cluster.told_to_end(next(turns)):
           raise cluster.Preempted(part, workdir)
         batch['ids'] += np.int32(first)  # of all the data, not of this part
-        prompt, ready = sampler.read(actor.policy, batch)
-        out = sampler.sample(actor.policy, prompt, ready, key, how, samples)
-        rolled = sampler.rolled(prompt, out, batch['rows'])
+        prompt, ready = sampler.prefill(actor.policy, batch)
+        out = sampler.sample(
+          actor.policy, prompt, ready, key, sampling_params, samples
+        )
+        rolled = sampler.collect(prompt, out, batch['rows'])
         out, each = rolled.out, partial(np.repeat, repeats=samples)
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
         places = each(batch['ids']), each(batch['valid'])
         found.append((columns, places, rolled.grades))
-      return gathered(found, grader.weights, actor.stop, samples)
+      return gather_hosts(found, grader.weights, actor.stop, samples)
 
     yield completions
 
 
-def gathered(
+def gather_hosts(
   found: Sequence[tuple],
   weights: Mapping[str, float],
   stop: Stop,
@@ -161,8 +167,3 @@ def gathered(
 
   # Stable: the completions of a prompt lie together on the host that read it.
   return [completion(i) for i in np.argsort(ids, kind='stable') if valid[i]]
-
-
-def _keys(config: Config):
-  """Of parameters and of samples, as a trainer has them."""
-  return jax.random.split(jax.random.key(config.seed), 3)[:2]

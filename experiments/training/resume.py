@@ -12,7 +12,7 @@ from hybrid_latent.data.digest import digest
 
 from ..fields.differences import FREE, PLACES, differences, flat
 from .cli import Config, named
-from .policies import problems_of
+from .prompts import problems_of
 
 _log = logging.getLogger(__name__)
 

@@ -152,7 +152,7 @@ def test_another_bound_chooses_again_without_a_model(
   run, config, tmp_path, monkeypatch, capsys
 ):
   shutil.copytree(run, tmp_path, dirs_exist_ok=True)
-  monkeypatch.setattr(generate, 'speaker', None)
+  monkeypatch.setattr(generate, 'decoding_actor', None)
   rows = lines(run / 'train.jsonl')
   for least in 0.0, 0.1:
     kept = generated(changed(config, generate__least=least), tmp_path)

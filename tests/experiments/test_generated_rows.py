@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 
 from experiments import generate
-from experiments.training.policies import Subject, stop_of
+from experiments.training.actor import Actor, stopping_rule_of
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.tokenizer import token_bytes
@@ -85,8 +85,8 @@ def test_a_delimiter_that_no_text_shows_is_refused(
   source = pretrained(model_folder)
   tokenizer = source.tokenizer
   tokenizer.add_tokens([AddedToken('</think>', special=special)])
-  stop = stop_of(rollout, source, tokenizer)
-  actor = Subject(None, None, tokenizer, {}, stop)
+  stop = stopping_rule_of(rollout, source, tokenizer)
+  actor = Actor(None, None, tokenizer, {}, stop)
   message = f'config.rollout.delimiter is {delimiter!r}: write the text'
   with nullcontext() if seen else pytest.raises(ValueError, match=message):
     generate.check_delimiter(delimiter, actor)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from experiments.studies import cot_ablation
 from experiments.studies.cot_ablation import fragment, outcome
-from experiments.training.policies import prompt_ids
+from experiments.training.prompts import prompt_ids
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data import arithmetic
@@ -208,7 +208,7 @@ def test_a_stopped_job_goes_on_and_may_be_given_more_shares(
 
 
 def test_a_finished_job_needs_no_model(run, config, folder, monkeypatch):
-  monkeypatch.setattr(cot_ablation, 'speaker', None)
+  monkeypatch.setattr(cot_ablation, 'decoding_actor', None)
   assert analyzed(config, run[0], folder) == run[1]
 
 
