@@ -14,6 +14,7 @@ from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.export import write_json
 from hybrid_latent.formats.parsed import read_json
+from hybrid_latent.formats.tokenizer import chat_ids
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
 
