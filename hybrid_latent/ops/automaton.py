@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Int8
 
 
 def delimiter_automaton(
   delimiter: bytes, token_bytes: Sequence[bytes], vocab: int
-) -> np.ndarray:
-  """int8 [len(delimiter) + 1, vocab]. `token_bytes[i]` is what id i adds to
-  the text; ids beyond it (padding rows of an embedding) add nothing. An empty
-  delimiter gives the automaton that never completes."""
+) -> Int8[np.ndarray, 'a {vocab}']:
+  """Its table, of len(delimiter) + 1 states. `token_bytes[i]` is what id i
+  adds to the text; ids beyond it (padding rows of an embedding) add nothing. An
+  empty delimiter gives the automaton that never completes."""
   if not delimiter:
     return np.zeros((2, vocab), np.int8)
   if len(delimiter) > 126:
@@ -65,8 +65,8 @@ def unfinished(
   return thinking.T
 
 
-def _byte_transitions(delimiter: bytes) -> np.ndarray:
-  """int8 [states, 256] of the Knuth-Morris-Pratt automaton."""
+def _byte_transitions(delimiter: bytes) -> Int8[np.ndarray, 'a 256']:
+  """Those of the Knuth-Morris-Pratt automaton."""
   n = len(delimiter)
   table = np.zeros((n + 1, 256), np.int8)
   table[0, delimiter[0]] = 1
