@@ -9,12 +9,17 @@ PYTEST_ARGS ?=
 # of a file share is compiled once.
 PYTEST := -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
+# What takes arrays, and is quick without a trainer.
+SHAPED := $(addprefix tests/,kernels ops objectives feedback models curricula) \
+  $(patsubst %,tests/test_%.py,latents metrics optim replay rollout sharding \
+  sharded_results finite_step foreign_model typechecker)
+
 SECTION ?= a
 
-.PHONY: quickstart test test-slow faults lint docs setup
+.PHONY: quickstart test test-shapes test-slow faults lint docs setup
 
 # These are made for a CPU; `JAX_PLATFORMS=cuda make test` runs them elsewhere.
-quickstart test test-slow faults: export JAX_PLATFORMS ?= cpu
+quickstart test test-shapes test-slow faults: export JAX_PLATFORMS ?= cpu
 
 quickstart: $(READY)
 	$(BIN)/python -m experiments.studies.quickstart
@@ -23,6 +28,10 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+# Every call of hybrid_latent and latent_kernels is held to its annotations.
+test-shapes: $(READY)
+	$(BIN)/python $(PYTEST) -m "not slow" --shapes $(SHAPED) $(PYTEST_ARGS)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

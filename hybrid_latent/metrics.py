@@ -104,7 +104,9 @@ def evaluation_metrics(
   return found
 
 
-def pass_at_k(grades: Float[np.ndarray, 'u samples'], k: int) -> float:
+def pass_at_k(
+  grades: Float[np.ndarray, 'u samples'] | Bool[np.ndarray, 'u samples'], k: int
+) -> float:
   """The chance that one of k completions of a problem is correct, mean over
   the problems with at least k graded ones, NaN without any: 1 - C(n - c, k) /
   C(n, k) with c of its n graded samples correct, which is unbiased (Chen et

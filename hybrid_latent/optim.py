@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int, Num
 
 from hybrid_latent.objectives.base import Mean, Peak
 from hybrid_latent.trees import map_named, named_leaves
@@ -91,7 +92,7 @@ def mean_gradient(
   batch: PyTree,
   *,
   micro_batches: int,
-) -> tuple[PyTree, dict[str, jax.Array]]:
+) -> tuple[PyTree, dict[str, Num[Array, '']]]:
   """The gradient of the mean loss over a batch, and the value of each part.
 
   The batch is read in `micro_batches` slices of its first dimension. Totals,
@@ -117,10 +118,10 @@ def mean_gradient(
 def finite_step(
   tx: optax.GradientTransformation,
   gradient: PyTree,
-  figures: Mapping[str, jax.Array],
+  figures: Mapping[str, Num[Array, '']],
   state: PyTree,
   params: PyTree,
-) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+) -> tuple[PyTree, PyTree, dict[str, Num[Array, '']]]:
   """Parameters and optimizer state after a step of `tx`; as they were where the
   loss, the norm of the gradient or the rollout's log-probs are not finite.
 
@@ -147,7 +148,7 @@ def finite_step(
   return params, state, figures
 
 
-def slice_of(batch: PyTree, count: int, which: jax.Array | int) -> PyTree:
+def slice_of(batch: PyTree, count: int, which: Int[Array, ''] | int) -> PyTree:
   """One of `count` slices of a batch's rows."""
   return jax.tree.map(lambda x: x[which], _sliced(batch, count))
 

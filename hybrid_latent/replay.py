@@ -1,7 +1,7 @@
 """Scoring a trajectory again in one parallel pass: what the learner
 differentiates."""
 
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -114,6 +114,7 @@ def state_values(
   return jnp.where(trajectory.mask, values, 0)
 
 
+@no_type_check  # in the result t is another
 def trimmed(trajectory: Trajectory, length: int) -> Trajectory:
   """The first `length` positions (static), where no row is longer."""
   per_position = trajectory._replace(ended=None, steps=None)

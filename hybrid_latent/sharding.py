@@ -22,6 +22,7 @@ from jax.sharding import (
   NamedSharding,
   PartitionSpec,
 )
+from jaxtyping import Array, Shaped
 
 from hybrid_latent.trees import map_named
 from hybrid_latent.types import PyTree
@@ -103,7 +104,9 @@ def spec(letters: str, shape: tuple[int, ...], mesh) -> PartitionSpec:
   return PartitionSpec(*parts)
 
 
-def constrain(x: jax.Array, letters: str) -> jax.Array:
+def constrain(
+  x: Shaped[Array, '*shape'], letters: str
+) -> Shaped[Array, '*shape']:
   """`x` held to its place on the ambient mesh (`jax.set_mesh`), if any."""
   mesh = ambient_mesh()
   if mesh is None:

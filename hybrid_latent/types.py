@@ -14,13 +14,15 @@ table and plot labels.
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
   """Whatever has these four methods is a model, ours or another project's."""
 
@@ -100,14 +102,16 @@ class Stop(NamedTuple):
   traced. The thinking ends by itself with the delimiter, or it is cut: by its
   limit, or by a stop token where there is something to write after a cut."""
 
-  tokens: Int[Array, 'k']  # ids that end a row, itself included; -1: none
+  tokens: Int[Array, 'stops']  # ids that end a row, itself included; -1: none
   limit: Int[Array, '']  # tokens a row may have, at most `max_steps`
   pad: Int[Array, '']  # id written after a row has ended
-  delimiter: Int[Array, 'a v']  # automaton over token ids, see ops/automaton.py
+  delimiter: Int[
+    Array, 'a ids'
+  ]  # automaton over token ids, see ops/automaton.py
   thinking: Int[Array, '']  # tokens that the thinking may have
   # Forced after it: [ended by itself, cut], or at the budget, where it had
   # ended and the answer has not; -1: nothing.
-  closing: Int[Array, '3 k']
+  closing: Int[Array, '3 closing']
   answer: Int[Array, '']  # tokens that a row may have after those
   budget: Int[Array, '']  # tokens that thinking and answer may have unforced
 
@@ -246,6 +250,6 @@ class Trajectory(NamedTuple):
   steps: Int[Array, '']  # passes of the decoding loop
 
   @property
-  def lengths(self) -> Int[Array, 'b']:
+  def lengths(self) -> Int[Array, 'b'] | Int[np.ndarray, 'b']:
     """Tokens of each row."""
     return self.mask.sum(-1)

@@ -3,6 +3,7 @@
 Warnings are errors as well, see pyproject.toml.
 """
 
+import importlib
 import os
 import sys
 
@@ -20,6 +21,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
 )
 
 import jax
+import jaxtyping
 import pytest
 
 
@@ -28,11 +30,18 @@ def pytest_addoption(parser):
   parser.addoption(
     '--table', action='store_true', help='print the rows of tests/faults'
   )
+  parser.addoption(
+    '--shapes', action='store_true', help='check the shapes of every call'
+  )
 
 
 def pytest_configure(config):
   """Compiled programs outlive the run, in pytest's own cache folder; and data
   that a trainer has prepared."""
+  if config.getoption('--shapes'):  # before the first import of either
+    importlib.import_module('tests.typechecker')
+    checked = ['hybrid_latent', 'latent_kernels']
+    jaxtyping.install_import_hook(checked, 'tests.typechecker.checked')
   prepared = str(config.cache.mkdir('tfds'))
   os.environ.setdefault('TFDS_DATA_DIR', prepared)
   cache = config.cache.mkdir('jax')
@@ -48,6 +57,12 @@ def pytest_configure(config):
 def key():
   """The root of a test's randomness."""
   return jax.random.key(0)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+  """No shape is checked: for an error of ours about one."""
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
 
 
 @pytest.fixture(autouse=True)

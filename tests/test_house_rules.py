@@ -5,6 +5,7 @@ import graphlib
 import importlib.util
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,15 @@ SHARED = {
   'hybrid_latent.objectives.kl',
   'hybrid_latent.objectives.ratio',
 }
+# Whose public functions take arrays, and how a shape is written.
+SHAPED = tuple(
+  f'hybrid_latent.{part}'
+  for part in (
+    *('ops', 'models', 'feedback', 'objectives'),
+    *('rollout', 'replay', 'latents'),
+  )
+)
+SHAPE = r"\w+\[(Array|np\.ndarray), '[^']*'\]"
 TRAINERS = ('sft.py', 'grpo.py', 'lrt.py')
 NOT_FOR_ROLLOUT = (
   *('optax', 'orbax', 'transformers', 'tensorflow_datasets', 'grain'),
@@ -127,6 +137,27 @@ def test_the_kernels_know_nothing_of_the_project():
     for other in IMPORTS[name]
     if other.split('.')[0] in ('hybrid_latent', 'experiments')
   ]
+
+
+def test_arrays_are_annotated_with_their_shapes():
+  """Which the typechecker of the tests then holds every call to."""
+  found = []
+  for name in FILES:
+    if not name.startswith((*SHAPED, 'latent_kernels')):
+      continue
+    for node in ast.walk(TREES[name]):
+      hint = getattr(node, 'annotation', None) or getattr(node, 'returns', None)
+      bare = re.sub(SHAPE, '', ast.unparse(hint)) if hint else ''
+      if re.search(r'\b(Array|ndarray)\b', bare):
+        found.append(f'{name}:{hint.lineno} {ast.unparse(hint)}: what shape?')
+    for node in TREES[name].body:
+      if isinstance(node, ast.FunctionDef) and not node.name.startswith('_'):
+        found += [
+          f'{name}.{node.name}: what is {arg.arg}?'
+          for arg in ast.walk(node.args)
+          if isinstance(arg, ast.arg) and not arg.annotation
+        ]
+  assert not found
 
 
 def test_a_paper_knows_no_other_paper():

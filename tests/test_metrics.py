@@ -72,7 +72,12 @@ def test_switches_are_runs_of_latent_inputs_that_were_read():
   ones, lengths = np.ones(latent.shape, bool), np.array([[6], [6], [5]])
   mask = np.arange(6) < lengths
   out = OUT._replace(
-    mask=mask, free=mask, thinking=ones, latent=latent, ended=ones[:, 0]
+    **dict.fromkeys(('mask', 'free'), mask),
+    **dict.fromkeys(('log_probs', 'behaviour'), np.zeros(latent.shape)),
+    tokens=np.zeros(latent.shape, np.int32),
+    thinking=ones,
+    latent=latent,
+    ended=ones[:, 0],
   )
   found = completion_metrics(out)
   assert found['switches'] == 1

@@ -23,11 +23,12 @@ def unrolled(policy, prompt, out, feed):
     tokens = prompt.tokens[i // GROUP][prompt.mask[i // GROUP]]
     at = len(tokens)
     x = np.zeros((1, prompt.tokens.shape[1] + STEPS, d), np.float32)
-    x[0, :at] = policy.embed(tokens)
+    x[0, :at] = policy.embed(jnp.asarray(tokens))
     for j in range(n):
       hidden[i, j], logits[i, j] = _last_state(policy, x, at + j)
       fed = feed(i, j, hidden[i, j], logits[i, j])
-      x[0, at + j] = policy.embed(out.tokens[i, j]) if fed is None else fed
+      token = jnp.asarray(out.tokens[i, j])
+      x[0, at + j] = policy.embed(token) if fed is None else fed
   return hidden, logits
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hybrid_latent.types import Fed, PyTree, StepOut
+from hybrid_latent.types import Fed, LanguageModel, PyTree, StepOut
 
 
 def stateless(batch: int) -> tuple:
@@ -15,12 +15,19 @@ def stateless(batch: int) -> tuple:
   return ()
 
 
-def token_log_prob(model, logits, record, token_log_probs):
+def token_log_prob(
+  model: LanguageModel,
+  logits: Float[Array, '*b v'],
+  record: PyTree,
+  token_log_probs: Float[Array, '*b'],
+) -> Float[Array, '*b']:
   """The score of a step whose only random choice is its token."""
   return token_log_probs
 
 
-def drawn_token(model, state, out):
+def drawn_token(
+  model: LanguageModel, state: PyTree, out: StepOut
+) -> tuple[Int[Array, 'b'], Bool[Array, 'b']]:
   """The choice of a feedback that forces no token."""
   return out.token, jnp.ones(out.token.shape, bool)
 
@@ -28,7 +35,7 @@ def drawn_token(model, state, out):
 def latent_where(
   chosen: Bool[Array, 'b'],
   latent: Float[Array, 'b d'],
-  model,
+  model: LanguageModel,
   out: StepOut,
   state: PyTree,
 ) -> Fed:
@@ -41,7 +48,11 @@ def latent_where(
   return Fed(x, record, chosen.astype(jnp.float32), state)
 
 
-def recorded_latents(model, record, tokens):
+def recorded_latents(
+  model: LanguageModel,
+  record: dict[str, Shaped[Array, 'b t ...']],
+  tokens: Int[Array, 'b t'],
+) -> Float[Array, 'b t d']:
   """The inputs of `latent_where` again, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))

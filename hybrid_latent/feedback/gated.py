@@ -22,7 +22,7 @@ has a stable form beside the published 1 - a*a + 1e-8, which is off by up to
 """
 
 import functools
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -88,9 +88,9 @@ class Gate(nnx.Module):
 
 
 def gate(
-  key,
-  model,
-  tokenizer=None,
+  key: Key[Array, ''],
+  model: Any,
+  tokenizer: Any = None,
   *,
   r_min: OpenUnitFloat = 0.99,
   r_max: OpenUnitFloat = 0.999,

@@ -20,11 +20,11 @@ that the score has mean 0 instead of -d/2, which changes no gradient.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from hybrid_latent.feedback.base import (
   latent_where,
@@ -46,9 +46,9 @@ class SoftTokens(NamedTuple):
 
 
 def soft_tokens(
-  key,
-  model,
-  tokenizer=None,
+  key: Key[Array, ''] | None,
+  model: Any,
+  tokenizer: Any = None,
   *,
   temperature: PositiveFloat = 0.5,
   noise: NonNegativeFloat = 0.33,

@@ -15,12 +15,12 @@ run ends the thinking, so it works for models without such a token as well.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from hybrid_latent.feedback.base import (
   latent_where,
@@ -43,9 +43,9 @@ class ColdStop(NamedTuple):
 
 
 def cold_stop(
-  key,
-  model,
-  tokenizer,
+  key: Key[Array, ''] | None,
+  model: Any,
+  tokenizer: Any,
   *,
   end: str = '</think>',
   threshold: NonNegativeFloat = 0.01,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Key
 
 from hybrid_latent.feedback.base import parameters
 from hybrid_latent.feedback.hidden import hidden
@@ -42,9 +42,9 @@ class Spans(NamedTuple):
 
 
 def spans(
-  key,
-  model,
-  tokenizer,
+  key: Key[Array, ''] | None,
+  model: Any,
+  tokenizer: Any,
   *,
   slots: PositiveInt = 1,
   sampled: bool = False,

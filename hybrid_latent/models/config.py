@@ -54,7 +54,7 @@ def decoder_config(
   *,
   head_dim: int | None = None,
   accepted: Mapping[str, Any] = ACCEPTED,
-  **switches,
+  **switches: Any,
 ) -> TransformerConfig:
   """The decoder that a `config.json` describes. `head_dim` is the family's
   default (None: width / heads); `switches` are fields of TransformerConfig.

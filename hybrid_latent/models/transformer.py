@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.ops.attention import attention
 from hybrid_latent.ops.rope import (
@@ -68,16 +68,19 @@ def rms_norm(
 class LoRA(nnx.Module):
   """A low-rank addition to a weight: scale * b @ a (arXiv 2106.09685)."""
 
-  def __init__(self, a: Array, b: Array, scale: float):
-    self.a = nnx.Param(a)  # [*l, r, in]
-    self.b = nnx.Param(b)  # [*l, out, r]
+  def __init__(
+    self, a: Float[Array, '*l r i'], b: Float[Array, '*l o r'], scale: float
+  ):
+    self.a, self.b = nnx.Param(a), nnx.Param(b)
     self.scale = scale
 
 
 class Linear(nnx.Module):
   """x @ weight.T (+ bias) (+ adapter), computed in x's dtype."""
 
-  def __init__(self, key: Array, shape: tuple[int, ...], bias: bool = False):
+  def __init__(
+    self, key: Key[Array, ''], shape: tuple[int, ...], bias: bool = False
+  ):
     self.weight = nnx.Param(0.02 * jax.random.normal(key, shape))
     self.bias = nnx.data(nnx.Param(jnp.zeros(shape[:-1])) if bias else None)
     self.lora = nnx.data(None)
@@ -93,7 +96,9 @@ class Linear(nnx.Module):
     return y
 
 
-def _project(x: Array, weight: Array) -> Array:
+def _project(
+  x: Float[Array, '*b i'], weight: Float[Array, 'o i']
+) -> Float[Array, '*b o']:
   return jnp.einsum('...i,oi->...o', x, weight.astype(x.dtype))
 
 
@@ -101,7 +106,10 @@ class Layer(nnx.Module):
   """One pre-norm block; `stack` of them at once when it is not ()."""
 
   def __init__(
-    self, config: TransformerConfig, key: Array, stack: tuple[int, ...]
+    self,
+    config: TransformerConfig,
+    key: Key[Array, ''],
+    stack: tuple[int, ...],
   ):
     c, keys = config, iter(jax.random.split(key, 7))
     scale = lambda n: nnx.Param(jnp.ones((*stack, n)))
@@ -163,7 +171,7 @@ class KVCache(NamedTuple):
 class Transformer(nnx.Module):
   """A decoder-only language model; see types.LanguageModel."""
 
-  def __init__(self, config: TransformerConfig, key: Array):
+  def __init__(self, config: TransformerConfig, key: Key[Array, '']):
     """Random weights (normal, 0.02), float32."""
     c = config
     if c.remat not in REMAT:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
 
 Option = TypeVar('Option')
 
@@ -28,7 +28,7 @@ Option = TypeVar('Option')
 class Mean(NamedTuple):
   """A mean in two halves, of one part of a batch or of several stacked."""
 
-  total: Float[Array, '*parts']
+  total: Num[Array, '*parts']  # of a mask: how often it holds
   count: Float[Array, '*parts']
 
   @property
@@ -81,13 +81,15 @@ class Experience(NamedTuple):
   old_values: Float[Array, 'b t'] | None = None  # None: values themselves
 
 
-def token_mean(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
+def token_mean(
+  values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
+) -> Mean:
   """Every position counts the same."""
   return Mean(jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32))
 
 
 def sequence_mean(
-  values: Float[Array, 'b t'], mask: Bool[Array, 'b t']
+  values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
 ) -> Mean:
   """Every row counts the same, and within it every position."""
   lengths = jnp.maximum(mask.sum(-1, keepdims=True, dtype=jnp.float32), 1)

@@ -34,7 +34,7 @@ from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
@@ -140,7 +140,9 @@ def policy_gradient(
   return mean(loss, mask), metrics
 
 
-def _surrogate(seen, old, mask, level, clip, delta) -> tuple[Array, Figures]:
+def _surrogate(
+  seen, old, mask, level, clip, delta
+) -> tuple[Float[Array, 'b t'], Figures]:
   """The loss of each token, and how many ratios are held at a bound."""
   log_ratio = at_level(seen.log_probs - old, mask, level)
   held = {}
@@ -158,7 +160,7 @@ def _surrogate(seen, old, mask, level, clip, delta) -> tuple[Array, Figures]:
 
 def _corrections(
   seen, old, mask, correction, cap, proposal
-) -> tuple[Array, Figures]:
+) -> tuple[Float[Array, 'b t'], Figures]:
   """The weight of each token for not having been drawn from `old`."""
   drawn_from = {'sampler': seen.sampler, 'behaviour': seen.behaviour}
   log_ratio = old - choice('proposal', proposal, drawn_from)
@@ -179,7 +181,7 @@ def _uncertain(entropy, mask, share):
   return counted >= jnp.nanquantile(counted, 1 - share)
 
 
-def _value_error(seen, mask, value_clip) -> tuple[Array, Figures]:
+def _value_error(seen, mask, value_clip) -> tuple[Float[Array, 'b t'], Figures]:
   """Half the squared error of the critic, clipped about what it used to say:
   it gains nothing from moving further than `value_clip` in a batch."""
   if seen.returns is None:

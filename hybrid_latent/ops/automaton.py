@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Int8
 
 
 def delimiter_automaton(
   delimiter: bytes, token_bytes: Sequence[bytes], vocab: int
-) -> np.ndarray:
-  """int8 [len(delimiter) + 1, vocab]. `token_bytes[i]` is what id i adds to
-  the text; ids beyond it (padding rows of an embedding) add nothing. An empty
-  delimiter gives the automaton that never completes."""
+) -> Int8[np.ndarray, 'a {vocab}']:
+  """Its table, of len(delimiter) + 1 states. `token_bytes[i]` is what id i
+  adds to the text; ids beyond it (padding rows of an embedding) add nothing. An
+  empty delimiter gives the automaton that never completes."""
   if not delimiter:
     return np.zeros((2, vocab), np.int8)
   if len(delimiter) > 126:
@@ -44,8 +44,8 @@ def delimiter_automaton(
   return table
 
 
-def token_automaton(ids: Sequence[int]) -> np.ndarray:
-  """int8 [len(ids) + 1, max(ids) + 2]: completed by these tokens in this order
+def token_automaton(ids: Sequence[int]) -> Int8[np.ndarray, 'a ids']:
+  """[len(ids) + 1, max(ids) + 2]: completed by these tokens in this order
   and by no others that spell the same. The last column is that of every id
   beyond it, since JAX clips an index that is out of bounds."""
   if not 0 < len(ids) <= 126 or min(ids) < 0:
@@ -74,8 +74,10 @@ def unfinished(
   return thinking.T
 
 
-def _transitions(delimiter: Sequence[int], symbols: int) -> np.ndarray:
-  """int8 [states, symbols] of the Knuth-Morris-Pratt automaton."""
+def _transitions(
+  delimiter: Sequence[int], symbols: int
+) -> Int8[np.ndarray, 'a {symbols}']:
+  """Those of the Knuth-Morris-Pratt automaton."""
   n = len(delimiter)
   table = np.zeros((n + 1, symbols), np.int8)
   table[0, delimiter[0]] = 1

@@ -18,7 +18,7 @@ def mode(feedback: Feedback, prompt: Prompt) -> Int[Array, 'u']:
 
 def with_prefix(
   mask: Bool[Array, 'u p'], latent: Bool[Array, 'u'], length: int
-) -> Bool[Array, 'u p+length']:
+) -> Bool[Array, 'u p+{length}']:
   """The positions that count: of a prefix all where it is `latent`, else none.
   A row without one goes on right after its prompt, at the next position."""
   after = jnp.broadcast_to(latent[:, None], (mask.shape[0], length))

@@ -19,7 +19,7 @@ class Llama3Scaling(NamedTuple):
 
 def rope_frequencies(
   head_dim: int, theta: float, scaling: Llama3Scaling | None
-) -> np.ndarray:
+) -> Float[np.ndarray, '{head_dim}//2']:
   """Angular frequency of each of the head_dim / 2 planes, float32 radians per
   position. With scaling: wavelengths beyond original / low_freq_factor are
   slowed by `factor`, those below original / high_freq_factor kept, and those
@@ -36,8 +36,8 @@ def rope_frequencies(
 
 
 def rope_tables(
-  positions: Int[Array, 'b t'], frequencies: np.ndarray
-) -> tuple[Float[Array, 'b t h'], Float[Array, 'b t h']]:
+  positions: Int[Array, 'b t'], frequencies: Float[np.ndarray, 'half']
+) -> tuple[Float[Array, 'b t 2*half'], Float[Array, 'b t 2*half']]:
   """Cosines and sines in float32, each plane's angle stored twice (halves)."""
   angle = positions[..., None].astype(jnp.float32) * frequencies[None, None]
   angle = jnp.concatenate([angle, angle], axis=-1)

@@ -1,4 +1,4 @@
-"""Kernels that make latent feedback cheap. They need jax and nothing else."""
+"""Kernels that make latent feedback cheap. They need jax and jaxtyping."""
 
 from latent_kernels.soft.definition import SoftEmbedding
 from latent_kernels.soft.embedding import IMPLEMENTATIONS, soft_embedding

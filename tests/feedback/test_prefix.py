@@ -157,7 +157,8 @@ def test_the_completions_of_a_prompt_share_its_latents(actor):
   ready = jax.eval_shape(partial(prefill, feedback=feedback), actor, prompt)
   assert ready.mask.shape == (3, 6 + 8 + len(CLOSING))
   rows = jax.ShapeDtypeStruct((12, STEPS), jnp.int32)
-  past = Trajectory(*[None] * 10)._replace(tokens=rows, mask=rows, record=())
+  mask = jax.ShapeDtypeStruct(rows.shape, bool)
+  past = Trajectory(*[None] * 10)._replace(tokens=rows, mask=mask, record=())
   jax.eval_shape(partial(replay, feedback=feedback), actor, prompt=prompt,
                  trajectory=past)  # fmt: skip
   assert shapes == [(3, 6, actor.model.config.width)] * 2

@@ -56,9 +56,9 @@ def test_the_network_is_that_of_torch(width, norm, key):
   theirs = torch.nn.Sequential(*layers, *[torch.nn.LayerNorm(d)] * norm)
   weights = zip(theirs.state_dict(), jax.tree.leaves(made), strict=True)
   theirs.load_state_dict({n: torch.tensor(np.asarray(x)) for n, x in weights})
-  hidden = np.random.default_rng(0).normal(size=(2, 5, d)).astype(np.float32)
+  hidden = jax.random.normal(key, (2, 5, d))
   with torch.no_grad():
-    expected = theirs(torch.tensor(hidden))
+    expected = theirs(torch.tensor(np.asarray(hidden)))
   close(jax.jit(projection)(made, hidden), expected)
   close(projection(made, hidden[0, 0]), expected[0, 0])
 
@@ -84,7 +84,7 @@ def test_a_state_of_16_bits_is_projected_in_32(actor):
 def test_each_thought_is_the_projection_of_the_state_before_it(actor, out):
   make = lambda hidden: np.asarray(projection(actor.feedback, hidden))
   feed = lambda i, t, hidden, _: (
-    make(np.float32(hidden)) if out.thinking[i, t] else None
+    make(jnp.float32(hidden)) if out.thinking[i, t] else None
   )
   states, logits = unrolled(actor, PROMPT, out, feed)
   close(out.record['hidden'][out.thinking], states[out.thinking])
@@ -126,7 +126,7 @@ def test_the_projector_learns_and_its_inputs_are_constants(actor, out):
   def gradient(owned, hidden):
     policy = actor._replace(feedback=owned)
     record = out.record | {'hidden': hidden}
-    past = out._replace(record=record)
+    past = jax.tree.map(jnp.asarray, out._replace(record=record))
     return replay(policy, FEEDBACK, PROMPT, past).log_probs.sum()
 
   owned, hidden = gradient(actor.feedback, out.record['hidden'])

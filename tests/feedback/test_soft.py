@@ -67,7 +67,8 @@ def test_a_rollout_is_that_of_the_paper(actor):
   expected = np.take_along_axis(logits, out.tokens[..., None], axis=-1)[..., 0]
   close(out.log_probs[words], expected[words])
   # What is said aloud is read without noise.
-  read = np.asarray(soft().replay(actor, out.record, out.tokens))
+  fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
+  read = np.asarray(soft().replay(actor, *fed))
   np.testing.assert_array_equal(read[words], actor.table[out.tokens[words]])
   np.testing.assert_array_equal(read[thinks], latent[thinks])
 
@@ -155,7 +156,7 @@ def test_no_gradient_reaches_the_record(actor):
     model, latent = trained
     record = {**out.record, 'latent': latent}
     policy = actor._replace(model=model)
-    trajectory = out._replace(record=record)
+    trajectory = jax.tree.map(jnp.asarray, out._replace(record=record))
     return replay(policy, soft(), PROMPT, trajectory).log_probs.sum()
 
   model, latent = gradient((actor.model, jnp.asarray(out.record['latent'])))

@@ -41,8 +41,15 @@ def told(actor, end, threshold, patience):
 @partial(jax.jit, static_argnums=0)
 def advance(feedback, policy, count, logits, how):
   """One step of rows that think: what is fed and the token of each."""
-  filtered = filtered_logits(logits, how)
-  out = tiny.step_out(logits, filtered=filtered, temperature=how.temperature)
+  vocab, width = policy.table.shape
+  missing = ((0, 0), (0, vocab - logits.shape[1]))
+  logits = jnp.pad(logits, missing, constant_values=-jnp.inf)
+  out = tiny.step_out(
+    logits,
+    filtered=filtered_logits(logits, how),
+    temperature=how.temperature,
+    hidden=jnp.zeros((len(logits), width)),
+  )
   token, free = feedback.choose(policy, count, out)
   out = out._replace(token=token)
   return feedback.step(policy, count, None, out), token, free
@@ -150,7 +157,8 @@ def test_a_rollout_is_that_of_the_paper(actor):
   np.testing.assert_allclose(
     out.log_probs[out.mask], scores[out.mask], rtol=0, atol=1e-4
   )
-  read = FEEDBACK.replay(actor, out.record, out.tokens)
+  fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
+  read = FEEDBACK.replay(actor, *fed)
   words = out.mask & ~out.thinking  # the end of the thinking is one
   np.testing.assert_array_equal(
     np.asarray(read)[words], actor.table[out.tokens[words]]

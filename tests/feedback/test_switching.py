@@ -181,7 +181,8 @@ def test_a_rollout_is_that_of_the_paper(feedback):
     np.testing.assert_allclose(latent[slots], hidden[slots], atol=1e-5, rtol=0)
   close(out.log_probs, expected)
   close(scores(actor, feedback, PROMPT, out).log_probs, expected)
-  read = np.asarray(feedback.replay(actor, out.record, out.tokens))
+  fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
+  read = np.asarray(feedback.replay(actor, *fed))
   np.testing.assert_array_equal(read[slots], latent[slots])
   np.testing.assert_array_equal(read[~slots], actor.table[out.tokens[~slots]])
 
@@ -214,7 +215,8 @@ def test_no_policy_gradient_reaches_the_logits_of_slots(feedback):
   @jax.grad
   def gradient(by):
     policy = Policy(Moved(actor.model, by), actor.feedback)
-    log_probs = replay(policy, feedback, PROMPT, out).log_probs
+    past = jax.tree.map(jnp.asarray, out)
+    log_probs = replay(policy, feedback, PROMPT, past).log_probs
     return jnp.where(out.mask & out.free, log_probs, 0).sum()
 
   slope = gradient(jnp.zeros((*out.mask.shape, tiny.CONFIG.vocab)))

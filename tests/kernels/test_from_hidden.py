@@ -124,6 +124,6 @@ def test_logits_are_never_whole(key):
     (((2, 4), (7, 4), (7, 4)), {'chunk': 0}, 'chunk=0; expected 1 or more'),
   ],
 )
-def test_errors_say_what_to_write(shapes, keywords, message):
+def test_errors_say_what_to_write(unchecked, shapes, keywords, message):
   with pytest.raises(ValueError, match=message):
     soft_embedding_from_hidden(*map(jnp.zeros, shapes), **keywords)

@@ -158,6 +158,6 @@ def test_gradients_under_shard_map(key, check_vma):
     ((2, 5), (5, 3), {'implementation': 'cuda'}, "'cuda'.*choose.*pallas"),
   ],
 )
-def test_errors_say_what_to_write(logits, table, keywords, message):
+def test_errors_say_what_to_write(unchecked, logits, table, keywords, message):
   with pytest.raises(ValueError, match=message):
     soft_embedding(jnp.zeros(logits), jnp.zeros(table), **keywords)

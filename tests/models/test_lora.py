@@ -94,8 +94,9 @@ def test_merged_is_the_formula(base, trained):
 
 def test_an_adapted_model_decodes_unstacked(trained):
   """Layer by layer each has its own adapter."""
-  x, at = trained.embed(PROMPT.tokens), jnp.arange(6)[None]
-  mask = jnp.tril(jnp.ones((1, 6, 6), bool))
+  x = trained.embed(PROMPT.tokens)
+  at = jnp.broadcast_to(jnp.arange(6), x.shape[:2])
+  mask = jnp.tril(jnp.ones((len(x), 6, 6), bool))
   forward = jax.jit(lambda model: model.forward(x, None, at, mask)[0])
   apart = jax.jit(lambda m: unstack(m).forward(x, None, at, mask)[0])
   np.testing.assert_allclose(

@@ -19,14 +19,14 @@ from hybrid_latent.objectives.base import (
 )
 
 LENGTHS = np.array([5, 0, 2, 1, 3, 5])
-MASK = np.arange(5) < LENGTHS[:, None]
-VALUES = np.random.default_rng(0).normal(size=MASK.shape).astype(np.float32)
+MASK = jnp.asarray(np.arange(5) < LENGTHS[:, None])
+VALUES = jnp.float32(np.random.default_rng(0).normal(size=MASK.shape))
 ALL = [
   *(token_mean, sequence_mean, sequence_sum),
   partial(constant_mean, length=8),
 ]
 # What a program left where nobody may look.
-DIRTY = np.where(MASK, VALUES, np.nan)
+DIRTY = jnp.where(MASK, VALUES, np.nan)
 
 
 @pytest.mark.parametrize('values', [VALUES, DIRTY])
@@ -63,7 +63,7 @@ def test_no_cut_changes_a_mean(mean, parts):
 
 
 def test_the_mean_of_means_would_be_another_number():
-  parts = np.split(VALUES, 3), np.split(MASK, 3)
+  parts = jnp.split(VALUES, 3), jnp.split(MASK, 3)
   own = [token_mean(v, m).value for v, m in zip(*parts, strict=True)]
   assert abs(np.mean(own) - token_mean(VALUES, MASK).value) > 1e-3
 
@@ -76,7 +76,7 @@ def test_no_cut_changes_a_peak(parts):
 
 @pytest.mark.parametrize('mean', ALL)
 def test_the_mean_of_nothing_is_zero(mean):
-  assert mean(VALUES, np.zeros_like(MASK)).value == 0
+  assert mean(VALUES, jnp.zeros_like(MASK)).value == 0
   assert Mean(jnp.float32(0), jnp.float32(0)).value == 0
 
 

@@ -72,7 +72,7 @@ def test_its_formula_and_gradient(name, value, slope):
     -np.random.default_rng(0).exponential(size=(2, 9))
   )
   with jax.enable_x64(True):
-    estimate = lambda x: ESTIMATORS[name](x, reference).sum()
+    estimate = lambda x: ESTIMATORS[name](x, jnp.asarray(reference)).sum()
     actual, gradient = jax.value_and_grad(estimate)(policy)
   d = policy - reference
   np.testing.assert_allclose(actual, value(d).sum(), rtol=1e-12)
@@ -80,7 +80,7 @@ def test_its_formula_and_gradient(name, value, slope):
 
 
 def test_k3_is_never_negative_and_zero_where_both_agree():
-  log_probs = np.linspace(-20, 0, 101, dtype=np.float32)
+  log_probs = jnp.linspace(-20, 0, 101)
   for d in (1e-6, 1e-4, 1e-2, 1.0):
     for reference in (log_probs - d, log_probs + d):
       assert (k3(log_probs, reference) >= 0).all()

@@ -281,10 +281,10 @@ def test_the_critic_is_measured():
 def test_what_no_loss_is_is_refused(how, message):
   e = experience(reference=None)
   with pytest.raises(ValueError, match=re.escape(message)):
-    policy_gradient(e, **how)
+    policy_gradient(jax.tree.map(jnp.asarray, e), **how)
 
 
 def test_a_critic_needs_returns():
   e = experience(critic=True)._replace(returns=None)
   with pytest.raises(ValueError, match='values without returns: write the adv'):
-    policy_gradient(e)
+    policy_gradient(jax.tree.map(jnp.asarray, e))

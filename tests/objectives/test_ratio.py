@@ -27,7 +27,7 @@ def test_the_ratio_of_a_sequence_is_a_geometric_mean_or_a_product():
   x = np.where(e.mask, e.log_probs, np.nan)
   with jax.enable_x64(True):
     token, mean, total = (
-      np.asarray(at_level(x, e.mask, level))[e.mask]
+      np.asarray(at_level(*map(jnp.asarray, (x, e.mask)), level))[e.mask]
       for level in ('token', 'sequence', 'sequence-sum')
     )
   np.testing.assert_array_equal(token, x[e.mask])
@@ -40,8 +40,9 @@ def test_the_ratio_of_a_sequence_is_a_geometric_mean_or_a_product():
 @pytest.mark.parametrize('advantage', [1.0, -2.0])
 def test_the_two_sided_bound_is_the_dual_clip(advantage):
   """verl: min(c |A|, max(-rho A, -clip(rho) A)) where A < 0, and TRL."""
-  rho, c = np.linspace(0.05, 6, 200, dtype=np.float32), 3
-  bounded, held = pessimistic(jnp.log(rho), advantage, (0.2, 0.28), c)
+  rho, c = np.linspace(0.05, 6, 200, dtype=np.float32)[None], 3
+  advantages = jnp.full(rho.shape, advantage)
+  bounded, held = pessimistic(jnp.log(rho), advantages, (0.2, 0.28), c)
   clipped = np.clip(rho, 0.8, 1.28)
   loss = np.maximum(-rho * advantage, -clipped * advantage)
   if advantage < 0:
@@ -77,7 +78,7 @@ def test_weights_scale_the_policy_term_alone(mode, proposal, cap):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_weights_carry_no_gradient(mode):
-  x, mask = jnp.log(jnp.array([[0.5, 1.5, 4.0]])), np.ones((1, 3), bool)
+  x, mask = jnp.log(jnp.array([[0.5, 1.5, 4.0]])), jnp.ones((1, 3), bool)
   total = lambda x: sampling_weights(x, mask, mode, 2.0).sum()
   np.testing.assert_array_equal(jax.grad(total)(x), 0)
   assert total(x) == {MODES[0]: 4, MODES[1]: 2, MODES[2]: 6, MODES[3]: 0}[mode]
@@ -113,7 +114,7 @@ def test_a_filter_does_not_bias_the_weights(how):
   kept = np.exp(sampler)[np.isfinite(behaviour)].sum()
   assert kept < 0.97
   drawn = rng.choice(64, size=(200, 100), p=np.exp(behaviour))
-  mask = np.ones(drawn.shape, bool)
+  mask = jnp.ones(drawn.shape, bool)
   mean = lambda log_ratio: sampling_weights(
     jnp.float32(log_ratio[drawn]), mask, 'token_truncate', 10.0
   ).mean()

@@ -10,7 +10,7 @@ from hybrid_latent.objectives.supervised import layer_distances, shares
 from hybrid_latent.types import Texts
 
 SHAPE = LAYERS, ROWS, WIDTH = 3, 4, 8
-VALID = np.array([True, True, False, True])
+VALID = jnp.array([True, True, False, True])
 
 
 def test_a_token_is_so_much_of_the_loss():
@@ -37,16 +37,16 @@ def states():
   """Of student and teacher, some gaps below and some above 1."""
   rng = np.random.default_rng(0)
   scale = np.array([0.3, 1.0, 5.0])[:, None, None]
-  return [np.float32(scale * rng.normal(size=SHAPE)) for _ in range(2)]
+  return [jnp.float32(scale * rng.normal(size=SHAPE)) for _ in range(2)]
 
 
 @pytest.mark.parametrize('scaled', [True, False])
 @pytest.mark.parametrize('kind', ['smooth_l1', 'l2'])
-@pytest.mark.parametrize('valid', [VALID, np.ones(ROWS, bool)])
+@pytest.mark.parametrize('valid', [VALID, jnp.ones(ROWS, bool)])
 def test_distances_are_those_of_torch(states, kind, scaled, valid):
   """As in zhenyi4/codi: each depth over its own, unbiased, deviation."""
   found = layer_distances(*states, valid, kind=kind, scaled=scaled)
-  student, teacher = (torch.tensor(x[:, valid]) for x in states)
+  student, teacher = (torch.tensor(np.asarray(x[:, valid])) for x in states)
   functional = torch.nn.functional
   loss = (
     functional.smooth_l1_loss if kind == 'smooth_l1' else functional.mse_loss
@@ -66,7 +66,7 @@ def test_of_the_same_states_it_is_nothing(states):
 
 def test_rows_that_do_not_count_may_hold_anything(states):
   student, teacher = states
-  dirty = lambda x: np.where(VALID[:, None], x, np.nan)
+  dirty = lambda x: jnp.where(VALID[:, None], x, np.nan)
   expected = layer_distances(student, teacher, VALID)
   assert expected.all()
   found = layer_distances(dirty(student), dirty(teacher), VALID)
@@ -84,7 +84,7 @@ def test_the_student_alone_learns(states):
 
 @pytest.mark.parametrize('kind', ['smooth_l1', 'l2'])
 def test_a_depth_at_which_all_teachers_agree_stays_finite(kind):
-  teacher = np.ones(SHAPE, np.float32)
+  teacher = jnp.ones(SHAPE)
   distance = lambda x: layer_distances(x, teacher, VALID, kind=kind).sum()
   value, slope = jax.value_and_grad(distance)(teacher)
   assert value == 0

@@ -1,6 +1,7 @@
 """The automaton over tokens against substring search in the decoded text."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,9 +76,9 @@ def test_a_delimiter_split_inside_a_character():
 
 
 def test_steps_are_the_scan():
-  table = delimiter_automaton(b'aab', [b'a', b'b', b'aa'], 3)
-  rows = np.array([[2, 0, 1, 0], [0, 1, 2, 2]])
-  state, found = np.zeros(2, np.int32), []
+  table = jnp.array(delimiter_automaton(b'aab', [b'a', b'b', b'aa'], 3))
+  rows = jnp.array([[2, 0, 1, 0], [0, 1, 2, 2]])
+  state, found = jnp.zeros(2, jnp.int32), []
   for tokens in rows.T:
     state = step(table, state, tokens)
     found.append(np.asarray(state) < 3)

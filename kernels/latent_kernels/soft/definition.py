@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 
 class SoftEmbedding(NamedTuple):
@@ -14,12 +14,14 @@ class SoftEmbedding(NamedTuple):
   (arXiv 2505.18454, eq. 4 as released) is `mixture / l2[..., None]`.
   """
 
-  mixture: Array  # f32[*b d]: the expected row of the table, p @ table
-  log_sum_exp: Array  # f32[*b]: of z, so log p = z - log_sum_exp
-  l2: Array  # f32[*b]: ||p||_2, from 1/sqrt(tokens with p > 0) up to 1
+  mixture: Float[Array, '*b d']  # the expected row of the table, p @ table
+  log_sum_exp: Float[Array, '*b']  # of z, so log p = z - log_sum_exp
+  l2: Float[Array, '*b']  # ||p||_2, from 1/sqrt(tokens with p > 0) up to 1
 
 
-def reference(scaled_logits: Array, table: Array) -> SoftEmbedding:
+def reference(
+  scaled_logits: Float[Array, '*b v'], table: Float[Array, 'v d']
+) -> SoftEmbedding:
   """The definition, in as many lines as it has results."""
   p = jax.nn.softmax(scaled_logits, axis=-1)
   return SoftEmbedding(
@@ -30,8 +32,11 @@ def reference(scaled_logits: Array, table: Array) -> SoftEmbedding:
 
 
 def scaled_logits_gradient(
-  p: Array, projected: Array, out: SoftEmbedding, cotangent: SoftEmbedding
-) -> Array:
+  p: Float[Array, 'n c'],
+  projected: Float[Array, 'n c'],
+  out: SoftEmbedding,
+  cotangent: SoftEmbedding,
+) -> Float[Array, 'n c']:
   """The gradient to z [n c], for any c of the v columns of p = softmax(z).
 
   With g the cotangent of the mixture, `projected` = g @ table[c].T:

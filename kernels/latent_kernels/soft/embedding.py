@@ -4,7 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from latent_kernels.soft import tpu
 from latent_kernels.soft.definition import (
@@ -17,9 +17,9 @@ from latent_kernels.soft.varying import alike
 
 
 def soft_embedding(
-  logits: Array,
-  table: Array,
-  temperature: Array | float = 1.0,
+  logits: Float[Array, '*b v'],
+  table: Float[Array, 'v d'],
+  temperature: Float[Array, ''] | float = 1.0,
   *,
   implementation: str | None = None,
 ) -> SoftEmbedding:
@@ -61,7 +61,7 @@ def soft_embedding(
   return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
 
-def xla(z: Array, table: Array) -> SoftEmbedding:
+def xla(z: Float[Array, 'n v'], table: Float[Array, 'v d']) -> SoftEmbedding:
   """One matmul of unnormalised weights, divided by their sum at the end."""
   state = empty(z, table.shape[1], z.dtype)
   return normalised(absorb(state, z, table))

@@ -9,7 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from latent_kernels.soft.definition import SoftEmbedding, scaled_logits_gradient
 from latent_kernels.soft.online import absorb, empty, normalised
@@ -17,28 +17,28 @@ from latent_kernels.soft.varying import alike
 
 
 def soft_embedding_from_hidden(
-  hidden: Array,
-  head: Array,
-  table: Array,
-  temperature: Array | float = 1.0,
+  hidden: Float[Array, '*b h'],
+  head: Float[Array, 'v h'],
+  table: Float[Array, 'v d'],
+  temperature: Float[Array, ''] | float = 1.0,
   *,
   chunk: int = 4096,
 ) -> SoftEmbedding:
   """The soft embedding of logits = hidden @ head.T, never held as [*b t v].
 
   Args:
-    hidden: [*b t d], the model's last hidden states.
-    head: [v d], the unembedding; may be `table` itself (tied), whose gradient
+    hidden: [*b h], the model's last hidden states.
+    head: [v h], the unembedding; may be `table` itself (tied), whose gradient
       is then the sum of both.
-    table: [v e], the embedding whose rows are mixed; e is d as a rule.
+    table: [v d], the embedding whose rows are mixed; d is h as a rule.
     temperature: positive scalar, may be traced. A constant to
       differentiation: its gradient is zero.
     chunk: tokens of the vocabulary per step, 1 or more. Memory is about
-      `3 * b * t * chunk * 4` bytes. The vocabulary axis of head and table
+      `3 * rows * chunk * 4` bytes. The vocabulary axis of head and table
       must not be sharded: a chunk would be gathered from all its holders.
 
   Returns:
-    SoftEmbedding(mixture [*b t e], log_sum_exp [*b t], l2 [*b t]), float32
+    SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]), float32
     (float64 where an input is). Reverse-mode gradients of the first order.
 
   Raises:
@@ -52,7 +52,7 @@ def soft_embedding_from_hidden(
     raise ValueError(
       f'soft_embedding_from_hidden: hidden {hidden.shape}, head {head.shape},'
       f' table {table.shape} and temperature {jnp.shape(temperature)} do not'
-      ' match; expected hidden [..., d], head [v, d], table [v, e] and a scalar'
+      ' match; expected hidden [..., h], head [v, h], table [v, d] and a scalar'
       ' temperature.'
     )
   if chunk < 1:

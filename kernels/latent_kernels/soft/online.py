@@ -9,8 +9,8 @@ the TPU kernel. Milakov and Gimelshein, arXiv 1805.02867.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from latent_kernels.soft.definition import SoftEmbedding
 
@@ -18,13 +18,13 @@ from latent_kernels.soft.definition import SoftEmbedding
 class OnlineSoftmax(NamedTuple):
   """Sums over the tokens seen so far, one row per distribution."""
 
-  mixture: Array  # f32[n d]: sum of w * table
-  peak: Array  # f32[n 1]: the largest z, or the lowest finite number
-  total: Array  # f32[n 1]: sum of w
-  squares: Array  # f32[n 1]: sum of w**2
+  mixture: Float[Array, 'n d']  # sum of w * table
+  peak: Float[Array, 'n 1']  # the largest z, or the lowest finite number
+  total: Float[Array, 'n 1']  # sum of w
+  squares: Float[Array, 'n 1']  # sum of w**2
 
 
-def empty(rows: Array, d: int, dtype: DTypeLike) -> OnlineSoftmax:
+def empty(rows: Float[Array, 'n _'], d: int, dtype: DTypeLike) -> OnlineSoftmax:
   """The state before any token, one for each of `rows` and sharded like them.
 
   The peak is finite, so that pieces of nothing but -inf keep w = 0.
@@ -39,8 +39,10 @@ def empty(rows: Array, d: int, dtype: DTypeLike) -> OnlineSoftmax:
   )
 
 
-def absorb(state: OnlineSoftmax, z: Array, table: Array) -> OnlineSoftmax:
-  """The state after a piece: z [n c] of scaled logits, table [c d].
+def absorb(
+  state: OnlineSoftmax, z: Float[Array, 'n c'], table: Float[Array, 'c d']
+) -> OnlineSoftmax:
+  """The state after a piece of scaled logits z.
 
   The matmul runs in the table's dtype, w <= 1 rounded to it, and accumulates in
   the state's.

@@ -9,9 +9,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, Float
 
 from latent_kernels.soft.definition import SoftEmbedding
 from latent_kernels.soft.online import OnlineSoftmax, absorb, empty, normalised
@@ -24,14 +24,14 @@ BLOCK_BYTES = 2 << 20
 
 
 def pallas(
-  z: Array,
-  table: Array,
+  z: Float[Array, 'n v'],
+  table: Float[Array, 'v d'],
   *,
   block_rows: int | None = None,
   block_vocab: int | None = None,
   interpret: bool = False,
 ) -> SoftEmbedding:
-  """The soft embedding of scaled logits z f32[n v] in a table [v d].
+  """The soft embedding of scaled logits z, float32, in a table.
 
   Blocks default to what fits VMEM: `block_rows` a multiple of 8 (or n),
   `block_vocab` a multiple of 128 (or v). `interpret` runs on any device, but
@@ -64,7 +64,7 @@ def pallas(
   return normalised(state)
 
 
-def is_supported(z: Array, table: Array) -> bool:
+def is_supported(z: Float[Array, 'n v'], table: Float[Array, 'v d']) -> bool:
   """Whether a TPU has these dtypes and one block of this table fits VMEM."""
   return (
     z.dtype == jnp.float32

@@ -1,10 +1,10 @@
 """Arrays inside `jax.shard_map`, whose types say over which axes they vary."""
 
 import jax
-from jax import Array
+from jaxtyping import Array, Float
 
 
-def alike(*arrays: Array) -> list[Array]:
+def alike(*arrays: Float[Array, '...']) -> list[Float[Array, '...']]:
   """The arrays, each varying over every mesh axis that any of them varies over.
 
   A custom gradient must return the types it was given, and the gradient of a
