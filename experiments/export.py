@@ -111,9 +111,8 @@ def export(workdir: str, which: str, to: Path) -> int:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
     trainer = importlib.import_module(f'{PACKAGE}.{notes["trainer"]}')
     actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
-    saved = checkpoints.names(
-      step
-    )  # of a tuple; element 0 has the trained arrays
+    # Of a tuple; element 0 has the trained arrays.
+    saved = checkpoints.names(step)
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
   exported(
