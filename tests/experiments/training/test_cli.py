@@ -18,10 +18,10 @@ from hybrid_latent.rewards.hrpo import gsm8k
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 ROOT = Path(__file__).parents[3]
 TRAINER = (
-  'from experiments import command\n'
+  'from experiments.training import cli\n'
   'def train(config, workdir):\n'
   '  print("trained", config.steps, config.optimizer.groups.gate.lr, workdir)\n'
-  'command.run(train)\n'
+  'cli.run(train)\n'
 )
 FEEDBACK = 'hybrid_latent.feedback'
 CONFIG = '--config=experiments/configs/rl_arithmetic.py:FOLDER,hrpo'
