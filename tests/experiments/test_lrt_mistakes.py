@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from experiments.training.sft_answers import answered
+from experiments.training.sft_answers import sft_answer_rows
 from hybrid_latent.formats.pretrained import pretrained
 from tests.experiments import lrt_tiny
 from tests.experiments.runs import tuned
@@ -20,10 +20,15 @@ def tiny(model_folder, stage, changes):
   return config.lock()
 
 
+def answer_rows(config, tokenizer):
+  closing = config.feedback.initial.closing
+  return sft_answer_rows(config.data, config.rollout, closing, tokenizer)
+
+
 def test_answers_that_do_not_fit_are_left_out(model_folder, caplog):
   config = tiny(model_folder, 'sft', {'rollout.max_tokens': 5})
   caplog.set_level(logging.WARNING)
-  rows = answered(config, pretrained(model_folder).tokenizer)
+  rows = answer_rows(config, pretrained(model_folder).tokenizer)
   assert 0 < len(rows) < 8
   assert max(len(row['ids']) for row in rows) == 5
   assert f'{8 - len(rows)} of 8 answers of ' in caplog.text
@@ -44,7 +49,7 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
   file.write_text('\n'.join(map(json.dumps, rows)))
   changes = {'data.triples': str(file), 'data.triples_task': 'openr1_math'}
   tokenizer = pretrained(model_folder).tokenizer
-  (row,) = answered(tiny(model_folder, 'sft', changes), tokenizer)
+  (row,) = answer_rows(tiny(model_folder, 'sft', changes), tokenizer)
   assert row['question'] == 'Tom?' and row['answer'] == '4'
   assert tokenizer.decode(row['ids'][:-1]) == ' 4'
   assert row['ids'][-1] == tokenizer.eos_token_id
