@@ -58,16 +58,12 @@ from hybrid_latent.types import Stop
 
 from .fields.check import check
 from .report.tables import markdown_table
+from .training.actor import feedback_of, rollout_mesh
 from .training.cli import Config
 from .training.dataset_sampling import decoding_actor, sampling_fields
 from .training.evaluation import Evaluation, forced_rows, table_metrics
 from .training.latent_similarity import latent_metrics
-from .training.policies import (
-  feedback_of,
-  problems_of,
-  prompt_ids,
-  rollout_mesh,
-)
+from .training.prompts import eval_batches_of, problems_of, prompt_ids
 from .training.resumable_shards import (
   config_fields,
   print_once,
@@ -75,7 +71,7 @@ from .training.resumable_shards import (
   validate_job,
   write_lines,
 )
-from .training.sampler import Sampler, speech, tests_of
+from .training.sampler import Sampler, prefill_and_decode
 
 # The feedback of a model that reads no latents.
 DISCRETE = dict(
@@ -184,13 +180,19 @@ def evaluate_rows(
   """The figures of rows that differ in their budgets alone, by one program;
   `check_preemption` is called before each batch."""
   config, samples = config_of_row(config, rows[0]), config.eval.samples
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   actor = decoding_actor(config, mesh)
   feedback = feedback_of(config.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  batches, width = trim_padding(tests_of(config, encode, int(actor.stop.pad)))
+  parts = config.data, config.rollout, config.eval
+  batches, width = trim_padding(
+    eval_batches_of(*parts, encode, int(actor.stop.pad))
+  )
   config.rollout.prompt_length = width
-  sampler = Sampler(config, mesh, actor, *speech(config, feedback), grader)
+  functions = prefill_and_decode(config.rollout, feedback)
+  sampler = Sampler(
+    config.rollout, config.data, mesh, actor, *functions, grader
+  )
   sampling_params = sampling(
     **{**config.rollout.sampling, **config.eval.sampling}
   )
@@ -201,13 +203,13 @@ def evaluate_rows(
     for batch in batches:
       check_preemption()
       start = perf_counter()
-      prompt, ready = sampler.read(actor.policy, batch)
+      prompt, ready = sampler.prefill(actor.policy, batch)
       out = sampler.sample(
         actor.policy, prompt, ready, key, sampling_params, samples, stop
       )
       jax.block_until_ready(out)
       seconds += perf_counter() - start
-      rolled = sampler.rolled(prompt, out, batch['rows'])
+      rolled = sampler.collect(prompt, out, batch['rows'])
       valid = np.repeat(batch['valid'], samples)
       forced = forced_rows(rolled.out, stop, rows[0].way == 'explicit')
       found.append((rolled.out.lengths, forced, valid, rolled.grades))

@@ -34,7 +34,6 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   with cli.report_errors():
     _check_folders(FLAGS.workdir, Path(FLAGS.to))
 
-import importlib
 import json
 import shlex
 from contextlib import closing
@@ -46,8 +45,9 @@ from hybrid_latent.trees import combine, partition
 from . import PACKAGE
 from .report.run_folders import run_info
 from .report.tables import read_rows
-from .training.policies import exported
+from .training.actor import export_model, load_actor
 from .training.saved import from_fields, relocated
+from .training.setup import run_keys
 
 
 @cli.report_errors()
@@ -109,14 +109,13 @@ def export(workdir: str, which: str, to: Path) -> int:
     step = named.get(which) or (int(which) if which.isdecimal() else None)
     if step not in kept:
       raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
-    trainer = importlib.import_module(f'{PACKAGE}.{notes["trainer"]}')
-    actor = trainer.actor_of(config, sharding.mesh(data=1, fsdp=-1))
-    saved = checkpoints.names(
-      step
-    )  # of a tuple; element 0 has the trained arrays
+    keys = run_keys(config.seed, notes['trainer'])
+    actor = load_actor(config, sharding.mesh(data=1, fsdp=-1), keys.init)
+    # Of a tuple; element 0 has the trained arrays.
+    saved = checkpoints.names(step)
     trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
     (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  exported(
+  export_model(
     actor, combine(trained, rest), to, config, step, _metrics_at(workdir, step)
   )
   return step

@@ -42,6 +42,7 @@ from hybrid_latent import sharding
 from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
+from .training.actor import rollout_mesh
 from .training.cli import Config
 from .training.dataset_sampling import (
   Completion,
@@ -52,7 +53,7 @@ from .training.dataset_sampling import (
   split_thinking,
 )
 from .training.next_command import next_command
-from .training.policies import problems_of, prompt_ids, rollout_mesh
+from .training.prompts import problems_of, prompt_ids
 from .training.resumable_shards import (
   config_fields,
   existing,
@@ -80,7 +81,7 @@ def generate(config: Config, workdir: str) -> str:
 
   # -------------------------------------------------------------------- loop
   if missing:
-    mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+    mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
     actor = decoding_actor(config, mesh)
     tokenizer: Any = actor.tokenizer
     check_delimiter(config.rollout.delimiter, actor.stop, tokenizer)

@@ -51,6 +51,7 @@ from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.formats.files import parsed_json
 from hybrid_latent.ops.sampling import sampling
 
+from .training.actor import Actor, feedback_of, rollout_mesh
 from .training.cli import Config
 from .training.compilation_cache import keep_compiled
 from .training.dataset_sampling import (
@@ -58,14 +59,9 @@ from .training.dataset_sampling import (
   decoding_actor,
   split_thinking,
 )
-from .training.policies import (
-  Subject,
-  feedback_of,
-  prompt_ids,
-  rollout_mesh,
-)
+from .training.prompts import mode_of, prompt_ids
 from .training.resumable_shards import write_lines
-from .training.sampler import Sampler, mode_of, speech
+from .training.sampler import Sampler, prefill_and_decode
 
 FIELDS = 'question', 'mode'
 
@@ -78,7 +74,7 @@ class Server(NamedTuple):
   """A loaded model; its compiled programs serve all calls of `answers`."""
 
   config: Config
-  actor: Subject
+  actor: Actor
   sampler: Sampler
   encoders: dict[str, Encode]  # mode -> row to prompt ids
   default_mode: str  # of a request without one
@@ -93,14 +89,15 @@ def load_server(config: Config) -> Server:
       "config.feedback.initial.source is '': write the folder of a reasoner, "
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   actor = decoding_actor(config, mesh)
   check_delimiter(config.rollout.delimiter, actor.stop, actor.tokenizer)
   no_grader: Any = None
+  functions = prefill_and_decode(config.rollout, feedback)
   return Server(
     config,
     actor,
-    Sampler(config, mesh, actor, *speech(config, feedback), no_grader),
+    Sampler(config.rollout, config.data, mesh, actor, *functions, no_grader),
     encoders(
       config.data,
       config.rollout.closing.neither,
@@ -158,7 +155,7 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
     pad=int(actor.stop.pad),
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
-    prompt, ready = sampler.read(actor.policy, batch)
+    prompt, ready = sampler.prefill(actor.policy, batch)
     out = sampler.sample(actor.policy, prompt, ready, key, sampling_params, 1)
     out = sharding.to_host((out.tokens, out.mask, out.thinking))
     found += [

@@ -37,10 +37,11 @@ from hybrid_latent.curricula.steps import worked
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
+from .training.actor import load_model
 from .training.cli import Config
 from .training.entropy_examples import examples
 from .training.next_command import next_command
-from .training.policies import loaded, problems_of, prompt_ids
+from .training.prompts import problems_of, prompt_ids
 from .training.resumable_shards import (
   config_fields,
   existing,
@@ -105,7 +106,7 @@ def annotate(config: Config, workdir: str) -> str:
   base.model.new_tokens = ()
   if 'eval' in base:
     base.eval.prompts = 0  # nothing is sampled
-  model, tokenizer, *_ = loaded(base, mesh)
+  model, tokenizer, *_ = load_model(base, mesh)
   entropies = entropy_program(config.chunk, mesh)
   sizes = (
     len(row.ids)

@@ -19,15 +19,15 @@ from hybrid_latent.types import Prompt, PyTree, Texts
 from .. import grpo as grpo_trainer
 from .. import lrt as lrt_trainer
 from .. import sft as sft_trainer
-from ..training.cli import Config
-from ..training.policies import (
-  adapted,
-  copies_base,
+from ..training.actor import (
+  init_policy,
+  needs_ref_copy,
   needs_reference,
   policy_of,
   rollout_mesh,
-  stop_of,
+  stopping_rule_of,
 )
+from ..training.cli import Config
 
 Run = Callable[..., Any]  # see `grpo`
 
@@ -46,64 +46,56 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
     jax.eval_shape(lambda: jax.random.key(0)),
   )
   policy, base = shaped((policy, base), mesh)
-  trainable, frozen, step = grpo_trainer.programs(config, mesh, policy)
+  trainable, frozen, step = grpo_trainer.step_functions(config, mesh, policy)
   held: dict = {'parameters': policy}
-  if copies_base(config, policy, base):
+  if needs_ref_copy(config, policy, base):
     held['reference'] = base
-  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
-  prompt, trajectory, reward = _sampled(
-    config, mesh, source, run, step, trainable, frozen, held
+  held['optimizer'] = run(
+    'optimizer', step.init_optimizer, trainable, living=held
   )
-  reference = None
-  with jax.set_mesh(mesh):
-    learning = held | {'batch': (prompt, trajectory)}
-    if needs_reference(config):
-      reference = run('reference_log_probs', step.reference_log_probs, base,
-                      prompt, trajectory, living=learning)  # fmt: skip
-    batch = run('judged', step.judged, trainable, frozen, prompt, trajectory,
-                reference, reward, living=learning)  # fmt: skip
-    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
-        living=held | {'batch': batch})  # fmt: skip
+  some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
+  reference = base if needs_reference(config) else None
+  _learned(mesh, run, step, trainable, frozen, held, some, reference)
 
 
 def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   """A step of experiments/lrt.py, of either stage; see `grpo`."""
   policy = _adapted(config, mesh, source)
-  trainable, frozen, step = lrt_trainer.programs(config, mesh, policy)
+  trainable, frozen, step = lrt_trainer.step_functions(config, mesh, policy)
   held: dict = {'parameters': policy}
-  anchor = trainable if needs_reference(config) else None
-  if anchor:
-    held['reference'] = anchor
-  held['optimizer'] = run('optimizer', step.optimizer, trainable, living=held)
+  reference = trainable if needs_reference(config) else None
+  if reference is not None:
+    held['reference'] = reference
+  held['optimizer'] = run(
+    'optimizer', step.init_optimizer, trainable, living=held
+  )
   if config.data.triples:
     answers = config.rollout.prompts, 1, config.rollout.max_tokens
     mask = jnp.zeros(answers, bool)
     batch = _rows(
-      lambda: lrt_trainer.Batch(_prompt(config), jnp.zeros(answers, int), mask,
-                                mask), mesh)  # fmt: skip
-  else:
-    some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
-    with jax.set_mesh(mesh):
-      batch = run('judged', step.judged, trainable, anchor, frozen, *some,
-                  living=held | {'batch': some})  # fmt: skip
-  with jax.set_mesh(mesh):
-    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
-        living=held | {'batch': batch})  # fmt: skip
+      lambda: lrt_trainer.given_answers(
+        _prompt(config), jnp.zeros(answers, int), mask), mesh)  # fmt: skip
+    _updated(mesh, run, step, trainable, frozen, held, batch)
+    return
+  some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
+  _learned(mesh, run, step, trainable, frozen, held, some, reference)
 
 
 def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   """A step of the last stage of experiments/sft.py, which has the most latents;
   see `grpo`."""
   policy = _adapted(config, mesh, source)
-  trainable, frozen, step = sft_trainer.programs(config, mesh, policy)
+  trainable, frozen, step = sft_trainer.step_functions(config, mesh, policy)
   held = {'parameters': policy}
-  opt_state = run('optimizer', step.optimizer, trainable, living=held)
+  opt_state = run('optimizer', step.init_optimizer, trainable, living=held)
   shape = config.batch, config.length
   whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
   texts = _rows(
     lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
   )
-  curriculum = sft_trainer.curriculum_of(config, source.tokenizer)
+  curriculum = sft_trainer.curriculum_of(
+    config.curriculum, config.feedback, source.tokenizer
+  )
   with jax.set_mesh(mesh):
     run(
       'update',
@@ -119,15 +111,17 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
 
 def _sampled(config, mesh, source, run, step, trainable, frozen, held):
   """Prompts, completions and rewards, as they are learned from."""
-  there = rollout_mesh(config, mesh)
-  weights = run('sampler', step.sampler, trainable, frozen, living=held)
+  there = rollout_mesh(config.rollout, mesh)
+  weights = run(
+    'rollout_weights', step.rollout_weights, trainable, frozen, living=held
+  )
   if there != mesh:
-    weights = run('move', step.move, weights,
+    weights = run('reshard', step.reshard, weights,
                   living=held | {'rollout weights': weights})  # fmt: skip
   prompt = _rows(lambda: _prompt(config), there)
-  speaking = held | {'rollout weights': weights, 'batch': prompt}
+  decoding = held | {'rollout weights': weights, 'batch': prompt}
   with jax.set_mesh(there):
-    ready = run('prefill', step.prefill, weights, prompt, living=speaking)
+    ready = run('prefill', step.prefill, weights, prompt, living=decoding)
     trajectory = run(
       'decode',
       step.decode,
@@ -137,15 +131,35 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
       key=_copies(lambda: jax.random.key(0), there),
       sampling=_copies(lambda: sampling(**config.rollout.sampling), there),
       stop=_copies(
-        lambda: stop_of(config.rollout, source, source.tokenizer), there
+        lambda: stopping_rule_of(config.rollout, source, source.tokenizer),
+        there,
       ),
       group=config.rollout.group,
-      living=speaking | {'cache': ready},
+      living=decoding | {'cache': ready},
       inside={'cache': _cache(config, weights.model, ready.mask, there)},
     )
   rewards = lambda: jnp.zeros(trajectory.mask.shape[0])
   trajectory = trajectory._replace(steps=None)
   return _rows(lambda: (prompt, trajectory, rewards()), mesh)
+
+
+def _learned(mesh, run, step, trainable, frozen, held, some, reference):
+  """From prompts, completions and rewards to an update."""
+  prompt, trajectory, reward = some
+  living = held | {'batch': (prompt, trajectory)}
+  with jax.set_mesh(mesh):
+    if reference is not None and step.ref_log_probs:
+      reference = run('ref_log_probs', step.ref_log_probs, reference, prompt,
+                      trajectory, living=living)  # fmt: skip
+    batch = run('advantages', step.advantages, trainable, frozen, prompt,
+                trajectory, reference, reward, living=living)  # fmt: skip
+  _updated(mesh, run, step, trainable, frozen, held, batch)
+
+
+def _updated(mesh, run, step, trainable, frozen, held, batch):
+  with jax.set_mesh(mesh):
+    run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
+        living=held | {'batch': batch})  # fmt: skip
 
 
 def _prompt(config) -> Prompt:
@@ -156,7 +170,9 @@ def _prompt(config) -> Prompt:
 def _adapted(config, mesh, source):
   """The shapes of a policy that has no critic."""
   policy = jax.eval_shape(
-    lambda model, key: adapted(config, model, source.tokenizer, key),
+    lambda model, key: init_policy(
+      config.lora, config.feedback, model, source.tokenizer, key
+    ),
     source.model,
     jax.eval_shape(lambda: jax.random.key(0)),
   )

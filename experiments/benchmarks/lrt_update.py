@@ -37,7 +37,10 @@ from hybrid_latent.types import Prompt
 
 from .. import lrt
 from ..report.tables import markdown_table
+from ..training.actor import load_actor
 from ..training.cli import Config
+from ..training.setup import run_keys
+from ..training.step_functions import Batch
 from .timing import interleaved
 
 MIB = 2**20
@@ -57,7 +60,7 @@ def main(argv: list[str]) -> None:
      'ratio': times[name] / times[first]}
     for name, columns in table.items()
   ]  # fmt: skip
-  u, g, t = answers(config).tokens.shape
+  u, g, t = answers(config).loss_mask.shape
   print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
   print(markdown_table(rows))
 
@@ -86,23 +89,23 @@ def variants(config: Config) -> dict[str, Config]:
 def compiled(config: Config) -> tuple[Callable[[], object], dict[str, float]]:
   """A call that makes one update, and what that takes."""
   mesh = sharding.mesh(**config.mesh)
-  actor = lrt.actor_of(config, mesh)
-  trainable, frozen, programs = lrt.programs(config, mesh, actor.policy)
+  actor = load_actor(config, mesh, run_keys(config.seed).init)
+  trainable, frozen, run = lrt.step_functions(config, mesh, actor.policy)
   data = jax.device_put(answers(config), sharding.rows(answers(config), mesh))
-  state = [trainable, programs.optimizer(trainable)]
+  state = [trainable, run.init_optimizer(trainable)]
   with jax.set_mesh(mesh):
-    update = programs.update.lower(
+    update = run.update.lower(
       state[0], frozen, state[1], data, jnp.int32(0)
     ).compile()
   memory: Any = update.memory_analysis()
 
-  def run():
+  def call():
     *state[:], figures = update(state[0], frozen, state[1], data, jnp.int32(0))
     return jax.block_until_ready(figures)
 
   size = lambda tree: sum(x.nbytes for x in jax.tree.leaves(tree)) / MIB
   count = sum(x.size for x in named_leaves(trainable).values())
-  return run, {
+  return call, {
     'trained, M': count / 1e6,
     'weights, MiB': size((trainable, frozen)),
     'Adam, MiB': size(state[1]),
@@ -110,7 +113,7 @@ def compiled(config: Config) -> tuple[Callable[[], object], dict[str, float]]:
   }
 
 
-def answers(config: Config) -> lrt.Batch:
+def answers(config: Config) -> Batch:
   """Random ones."""
   rollout, rng = config.rollout, np.random.default_rng(0)
   u, p = rollout.prompts, rollout.prompt_length
@@ -122,15 +125,10 @@ def answers(config: Config) -> lrt.Batch:
     np.ones((u, p), bool),
     np.arange(u, dtype=np.int32),
   )
-  return lrt.Batch(
-    Prompt(*prompt),
-    tokens(*shape),
-    every,
-    every,
-    sampler=zeros,
-    behaviour=zeros,
-    advantages=rng.normal(size=shape).astype(np.float32),
-  )
+  batch = lrt.given_answers(Prompt(*prompt), tokens(*shape), every)
+  answers = batch.trajectory._replace(log_probs=zeros, behaviour=zeros)
+  advantages = rng.normal(size=shape).astype(np.float32)
+  return batch._replace(trajectory=answers, advantages=advantages)
 
 
 if __name__ == '__main__':

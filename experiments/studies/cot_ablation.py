@@ -66,6 +66,7 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import CLOSING_IDS
 
 from ..report.tables import markdown_table
+from ..training.actor import rollout_mesh
 from ..training.cli import Config
 from ..training.dataset_sampling import (
   Completion,
@@ -73,7 +74,7 @@ from ..training.dataset_sampling import (
   decoding_actor,
   sampling_fields,
 )
-from ..training.policies import prompt_ids, rollout_mesh
+from ..training.prompts import prompt_ids
 from ..training.resumable_shards import (
   config_fields,
   existing,
@@ -155,7 +156,7 @@ def write_answers(
 ) -> None:
   """Writes each of the `missing` files, the answers at a kind and share;
   `record` is called before."""
-  mesh = rollout_mesh(config, sharding.mesh(**config.mesh))
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   config = answer_config(config)
   actor = decoding_actor(config, mesh)
   # Thinking may have no token: the closing text is forced at once.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cli import Config, named
-from .policies import problems_of
+from .prompts import problems_of
 from .reward_check import check_columns, warn_of_marks
 
 _log = logging.getLogger(__name__)

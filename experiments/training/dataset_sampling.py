@@ -16,17 +16,18 @@ from hybrid_latent.models.letters import letters
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import Sampling, Stop
 
-from .cli import Config
-from .policies import (
-  Subject,
-  adapted,
+from .actor import (
+  Actor,
   feedback_of,
-  loaded,
-  placed,
-  stop_of,
-  with_owned,
+  init_policy,
+  load_feedback_params,
+  load_model,
+  shard,
+  stopping_rule_of,
 )
-from .sampler import Sampler, speaking, speech
+from .cli import Config
+from .sampler import Sampler, merged_for_decoding, prefill_and_decode
+from .setup import run_keys
 
 # The parts of a config that decide what is sampled, and the fields below them
 # that do not.
@@ -63,26 +64,29 @@ def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
   }
 
 
-def decoding_actor(config: Config, mesh: Mesh) -> Subject:
+def decoding_actor(config: Config, mesh: Mesh) -> Actor:
   """The initial policy of a trainer with this config, its weights merged and
   laid out for decoding, without what only training needs."""
   config = config.copy_and_resolve_references()
   config.lora.rank = 0  # untrained adapters change nothing
-  source, (init_key, _) = loaded(config, mesh), _keys(config.seed)
+  source, key = load_model(config, mesh), run_keys(config.seed).init
   tokenizer: Any = source.tokenizer
-  policy = adapted(config, source.model, tokenizer, init_key)
-  policy = placed(with_owned(policy, source), mesh)
-  where = sharding.shardings(jax.eval_shape(speaking, policy), letters, mesh)
-  weights = jax.jit(speaking, out_shardings=where)(policy)
-  stop = stop_of(config.rollout, source, tokenizer)
-  return Subject(weights, None, tokenizer, source.generation, stop)
+  policy = init_policy(
+    config.lora, config.feedback, source.model, tokenizer, key
+  )
+  policy = shard(load_feedback_params(policy, source), mesh)
+  shapes = jax.eval_shape(merged_for_decoding, policy)
+  shardings = sharding.shardings(shapes, letters, mesh)
+  weights = jax.jit(merged_for_decoding, out_shardings=shardings)(policy)
+  stop = stopping_rule_of(config.rollout, source, tokenizer)
+  return Actor(weights, None, tokenizer, source.generation, stop)
 
 
 @contextmanager
 def batch_generator(
   config: Config,
   mesh: Mesh,
-  actor: Subject,
+  actor: Actor,
   sampling: Sampling,
   samples: int,
   workdir: str,
@@ -95,14 +99,14 @@ def batch_generator(
   """
   rollout, hosts = config.rollout, jax.process_count()
   size = max(rollout.prompts // hosts * rollout.group // samples, 1)
-  programs = speech(config, feedback_of(config.feedback))
+  functions = prefill_and_decode(rollout, feedback_of(config.feedback))
   turns = itertools.count()
   with (
     jax.set_mesh(mesh),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
   ):
-    _, key = _keys(config.seed)
-    sampler = Sampler(config, mesh, actor, *programs, grader)
+    key = run_keys(config.seed).rollout
+    sampler = Sampler(rollout, config.data, mesh, actor, *functions, grader)
 
     def generate(
       rows: Sequence[dict], encode: Encode, shard: int, first: int = 0
@@ -121,11 +125,11 @@ def batch_generator(
         # Keys are folded with the index in all of the data: a completion does
         # not depend on how the rows are cut into shards.
         batch['ids'] += np.int32(first)
-        prompt, ready = sampler.read(actor.policy, batch)
+        prompt, ready = sampler.prefill(actor.policy, batch)
         out = sampler.sample(
           actor.policy, prompt, ready, key, sampling, samples
         )
-        rolled = sampler.rolled(prompt, out, batch['rows'])
+        rolled = sampler.collect(prompt, out, batch['rows'])
         out, per_sample = rolled.out, partial(np.repeat, repeats=samples)
         columns = out.tokens, out.mask, out.thinking, out.free, out.ended
         places = per_sample(batch['ids']), per_sample(batch['valid'])
@@ -201,8 +205,3 @@ def check_delimiter(delimiter: str, stop: Stop, tokenizer) -> None:
       'the thinking. A special token is in no text: where it is one, give it '
       '"special": false in the tokenizer.json of the model'
     )
-
-
-def _keys(seed: int):
-  """The keys of parameters and of samples, as a trainer has them."""
-  return jax.random.split(jax.random.key(seed), 3)[:2]

@@ -1,11 +1,12 @@
-"""What a run says at its end: where everything is, and what to do next."""
+"""The summary that a run prints at its end: where everything is, and what to
+do next."""
 
 import shlex
 
 import jax
 
 from .. import PACKAGE
-from .loop import Figures, Loop
+from .loop import Loop, Metrics
 
 _SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
 _LEFT_OUT = (
@@ -14,7 +15,7 @@ _LEFT_OUT = (
 )
 
 
-def conclude(loop: Loop, workdir: str, *written: str) -> None:
+def print_summary(loop: Loop, workdir: str, *written: str) -> None:
   """Prints it, in the first process; `written` are folders that the trainer
   wrote."""
   if jax.process_index():
@@ -22,12 +23,12 @@ def conclude(loop: Loop, workdir: str, *written: str) -> None:
   rows = [*written, f'{workdir}/metrics.jsonl']
   if saved := loop.checkpoints.steps:
     rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
-  chosen = {name: loop.figures[name] for name in _SHOWN if name in loop.figures}
+  chosen = {name: loop.metrics[name] for name in _SHOWN if name in loop.metrics}
   evaluated = _means(loop.evaluations[-1]) if loop.evaluations else {}
   rows += [
-    ', '.join(f'{name} {x:.4g}' for name, x in figures.items())
-    for figures in (chosen, evaluated)
-    if figures
+    ', '.join(f'{name} {x:.4g}' for name, x in metrics.items())
+    for metrics in (chosen, evaluated)
+    if metrics
   ]
   rows += [
     f'curves and samples: {report_command(workdir)}',
@@ -42,7 +43,7 @@ def report_command(runs: str) -> str:
   return f'python -m {PACKAGE}.report --runs={runs} --out={runs}/report.html'
 
 
-def _means(evaluation: Figures) -> Figures:
+def _means(evaluation: Metrics) -> Metrics:
   """The rewards and the length; metrics.jsonl has all."""
   return {
     name: x

@@ -1,17 +1,14 @@
-"""The frame of every trainer: it restores, evaluates, saves and logs, and keeps
-nothing that is not finite.
+"""The loop of every trainer: it restores, evaluates, saves and logs, ends where
+the machine is taken away, and keeps nothing that is not finite.
 
 A trainer is its data, its batch and its update:
 
     with Loop(config, workdir, 'grpo', mesh, state, batches_of) as loop:
       for step in loop.steps():
+        ...  # what does not need the metrics of the last step
         if loop.settle() and loop.ready(evaluate):
-          loop.state, figures = ...  # dispatched, not waited for
-          loop.learned([figures])
-
-`config.nonfinite.action` says what becomes of an update that is not finite:
-'stop' ends the run; 'skip' leaves it out, at most `limit` in a row; 'rollback'
-restores the last checkpoint and goes on with the next data, `limit` times.
+          loop.state, metrics = ...  # dispatched, not waited for
+          loop.record_step([metrics], {})
 """
 
 import logging
@@ -29,23 +26,20 @@ from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import nonfinite
 
 from .cli import Config
+from .nonfinite import NonFinite, decide, described, first_few, in_a_row
 from .resume import checked_resume, identity
 from .workdir import begin
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-class NonFinite(cluster.TrainingStopped, FloatingPointError):
-  """An update that is not finite."""
-
-
-class _Update(NamedTuple):
+class _Pending(NamedTuple):
   """A step that the devices may still be at."""
 
   step: int
-  figures: Sequence[Figures]  # of each of its updates
-  host_figures: Figures
+  metrics: Sequence[Metrics]  # of each of its updates
+  host_metrics: Metrics
   prompts: Sequence[int]  # of the training split, where they are known
   position: Any  # in the data, before it
 
@@ -74,17 +68,18 @@ class Loop:
   ):
     self.state, self.step, self.start = state, 0, 0
     self.batches: Any = None
-    self.evaluations: list[Figures] = []
-    self.figures: Figures = {}  # of the last step
+    self.evaluations: list[Metrics] = []
+    self.metrics: Metrics = {}  # of the last step
     self.clock = StepClock()
     self._config, self._workdir, self._mesh = config, workdir, mesh
+    self._action, self._limit = config.nonfinite.action, config.nonfinite.limit
     self._identity = identity(config, trainer)
-    self._counts: Figures = {'num_tokens': 0, 'skipped': 0, 'rollbacks': 0,
+    self._counts: Metrics = {'num_tokens': 0, 'skipped': 0, 'rollbacks': 0,
                              'alarms': {}}  # fmt: skip
     self._batches_of, self._latents = batches_of, latents
-    self._pending: _Update | None = None
+    self._pending: _Pending | None = None
     self._alarming: list[str] = []
-    self._position, self._over, self._asked = None, False, 0
+    self._position, self._over, self._polls = None, False, 0
 
   def __enter__(self) -> Self:
     kept = {name: self._config.checkpoint[name] for name in ('keep', 'best')}
@@ -92,7 +87,7 @@ class Loop:
       stack.enter_context(jax.set_mesh(self._mesh))
       self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
-      # The configuration has to be the run's; then arrays; at last it writes.
+      # Refused before arrays are read; and nothing is written before both.
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
@@ -101,7 +96,7 @@ class Loop:
         self._recall(notes)
       if broken := nonfinite(self.state):
         raise ValueError(
-          f'{self._workdir}: {_some(broken)} are not finite at step '
+          f'{self._workdir}: {first_few(broken)} are not finite at step '
           f'{self.start}: begin with other weights or an earlier checkpoint'
         )
       if not self.last:
@@ -130,21 +125,22 @@ class Loop:
     """Whether every step has been trained."""
     return self.step >= self._config.steps
 
-  def due(self, every: int) -> bool:
-    """Whether it is time for what happens so often, and at the end."""
-    return self.last or self.step % every == 0
+  @property
+  def latest_metrics(self) -> Metrics:
+    """Of the last step and the last evaluation."""
+    return self.metrics | (self.evaluations or [{}])[-1]
 
   def read_from(self, batches: Any) -> None:
     """Goes on with other batches."""
     self.batches, self._position = batches, batches.get_state()
 
-  def learned(
-    self, figures: Sequence[Figures], host_figures: Figures, prompts: Any = ()
+  def record_step(
+    self, metrics: Sequence[Metrics], host_metrics: Metrics, prompts: Any = ()
   ) -> None:
-    """The step was dispatched; `figures` are those of `optim.finite_step` for
-    each update, `host_figures` those of the step."""
-    self._pending = _Update(self.step, figures, host_figures, prompts,
-                            self._position)  # fmt: skip
+    """The step was dispatched; `metrics` are those of `optim.finite_step` for
+    each update, `host_metrics` those of the step. `settle` logs them."""
+    self._pending = _Pending(self.step, metrics, host_metrics, prompts,
+                             self._position)  # fmt: skip
     self.step += 1
 
   def settle(self) -> bool:
@@ -152,78 +148,81 @@ class Loop:
     `steps` goes on with another one."""
     if not self._pending:
       return True
-    update, self._pending = self._pending, None
+    pending, self._pending = self._pending, None
     with self.clock('update'):
-      every, host = jax.device_get((update.figures, update.host_figures))
-    if not self._stands(update, every):
+      every, host = jax.device_get((pending.metrics, pending.host_metrics))
+    if not self._keeps(pending, every):
       return False
-    self._log_step(update.step, _merged(every) | host)
+    self._log_step(pending.step, _merged(every) | host)
     return True
 
   def ready(
-    self, evaluate: Callable[[], Figures] | None = None, begins: bool = False
+    self, evaluate: Callable[[], Metrics] | None = None, begins: bool = False
   ) -> bool:
-    """Evaluates, and saves if it is time, as it is where a stage `begins` that
-    a rollback is to return to. Whether the step is to be trained."""
-    told = not self.last and cluster.told_to_end(self._asked)
-    self._asked, figures = self._asked + 1, {}
-    if evaluate and not told:
-      figures = evaluate()
-      self.evaluations.append(figures)
-      self.telemetry.log(self.step, figures)
+    """Evaluates and saves if it is time, as it is where a stage `begins`: a
+    rollback is to return to it. Whether the step is to be trained."""
+    preempted = not self.last and cluster.told_to_end(self._polls)
+    self._polls, metrics = self._polls + 1, {}
+    # Not where the machine goes away: the grace period is for the checkpoint.
+    due = evaluate and (begins or self._due(self._config.eval.every))
+    if evaluate and due and not preempted:
+      metrics = evaluate()
+      self.evaluations.append(metrics)
+      self.telemetry.log(self.step, metrics)
       self.clock.metrics()  # an evaluation is part of no step
-    returns = self._config.nonfinite.action == 'rollback'
+    returns = self._action == 'rollback'
     if self.step > self.start:
-      save = told or self._alarming or self.due(self._config.checkpoint.every)
+      save = preempted or self._alarming
+      save = save or self._due(self._config.checkpoint.every)
       save = save or (returns and begins)
     else:  # a rollback may have nothing to return to
       save = returns and not self.last and self.checkpoints.latest is None
     if save:
-      self._save(self.step, self._position, figures)
+      self._save(self.step, self._position, metrics)
     if self._alarming and not self.last:
       raise cluster.TrainingStopped(
         f'step {self.step - 1}: {self._explained(self._alarming[0])}; step '
         f'{self.step} is saved in {self._workdir}, and without this alarm in '
         'config.alarms.stop the same command goes on from there'
       )
-    if told:
+    if preempted:
       raise cluster.Preempted(self.step, self._workdir)
     self._over = self.last
     return not self.last
 
+  def _due(self, every: int) -> bool:
+    """Whether it is time for what happens so often, and at the end."""
+    return self.last or self.step % every == 0
+
   # --------------------------------------------------------------- not finite
-  def _stands(self, update: _Update, every: list[Figures]) -> bool:
+  def _keeps(self, pending: _Pending, every: list[Metrics]) -> bool:
     """Whether a step counts, without the updates that were left out; False
     where it was rolled back. Raises NonFinite where the run ends."""
-    action, limit = self._config.nonfinite.action, self._config.nonfinite.limit
     broken = any([x.pop('nonfinite_arrays') for x in every])
     skipped = [bool(x['skipped_updates']) for x in every]
-    in_a_row = []
-    for left_out in skipped:
-      self._counts['skipped'] = (self._counts['skipped'] + 1) * left_out
-      in_a_row.append(self._counts['skipped'])
+    counts = in_a_row(skipped, self._counts['skipped'])
+    self._counts['skipped'] = counts[-1]
     if not broken and not any(skipped):
       return True
-    first = every[skipped.index(True) if any(skipped) else -1]
-    loss, norm = first['loss'], first['grad_norm']
-    what = f'step {update.step}: loss {loss}, grad_norm {norm}'
-    if update.prompts:
-      what += f' on prompts {update.prompts} of {self._config.data.train!r}'
-    if broken:
-      what += f', after which {_some(nonfinite(self.state))} are not finite'
-    if action == 'skip' and not broken and max(in_a_row) <= limit:
+    rollbacks, limit = self._counts['rollbacks'], self._limit
+    names = nonfinite(self.state) if broken else []
+    split = self._config.data.train
+    what = described(
+      pending.step, every, skipped, names, pending.prompts, split
+    )
+    action = decide(self._action, limit, broken, max(counts), rollbacks)
+    if action == 'skip':
       _log.warning('%s: %d updates left out', what, sum(skipped))
       return True
-    if action == 'rollback' and self._counts['rollbacks'] < limit:
+    if action == 'rollback':
       self._roll_back()
-      back = self.step, self._counts['rollbacks'], limit
       _log.warning('%s: back to step %d with the next data (%d of %d)', what,
-                   *back)  # fmt: skip
+                   self.step, rollbacks + 1, limit)  # fmt: skip
       return False
     last = self.checkpoints.latest or 0
-    if all(skipped) and not broken and update.step > max(last, self.start):
-      last = update.step  # what is held is from before it
-      self._save(last, update.position)
+    if all(skipped) and not broken and pending.step > max(last, self.start):
+      last = pending.step  # what is held is from before it
+      self._save(last, pending.position)
     kept = f'checkpoint {last} in {self._workdir}' if last else 'no checkpoint'
     raise NonFinite(
       f'{what}; {kept} is from before it: lower the learning rate or write '
@@ -248,12 +247,12 @@ class Loop:
     self.clock.metrics()
 
   # ------------------------------------------------------------- written down
-  def _log_step(self, step: int, figures: Figures) -> None:
+  def _log_step(self, step: int, metrics: Metrics) -> None:
     """With how fast it was, and which alarms are on."""
     limits, counts = self._config.alarms, self._counts
-    tokens = int(figures.get('completions/tokens', figures.get('tokens', 0)))
+    tokens = int(metrics.get('completions/tokens', metrics.get('tokens', 0)))
     counts['num_tokens'] += tokens
-    seen = figures | {'max_tokens': self._config.rollout.max_tokens}
+    seen = metrics | {'max_tokens': self._config.rollout.max_tokens}
     if not self._latents:
       seen = {n: x for n, x in seen.items() if not n.startswith('hidden_ratio')}
     counts['alarms'] = alarms.streaks(counts['alarms'], seen, limits)
@@ -263,22 +262,22 @@ class Loop:
         _log.warning('step %d: %s', step, self._explained(name))
     self._alarming = [name for name in limits.stop if on.get(name)]
     times = self.clock.metrics()
-    self.figures = figures | {
+    self.metrics = metrics | {
       'num_tokens': counts['num_tokens'],
       'tokens_per_second': tokens / times['time/step'],
       'rollbacks': counts['rollbacks'],
       **{f'alarms/{name}': x for name, x in on.items()},
     }
-    self.telemetry.log(step, self.figures | times)
+    self.telemetry.log(step, self.metrics | times)
 
   def _explained(self, name: str) -> str:
     return alarms.explained(name, self._config.alarms[name])
 
-  def _save(self, step: int, position: Any, figures: Figures | None = None):
+  def _save(self, step: int, position: Any, metrics: Metrics | None = None):
     notes = {**self._identity, **self._counts, 'data': position}
-    self.checkpoints.save(step, self.state, notes, figures)
+    self.checkpoints.save(step, self.state, notes, metrics)
 
-  def _recall(self, notes: Figures) -> None:
+  def _recall(self, notes: Metrics) -> None:
     """The counts of a checkpoint; that of an older version has fewer."""
     self._counts |= {name: notes[name] for name in self._counts & notes.keys()}
 
@@ -287,15 +286,9 @@ class Loop:
     return Telemetry(self._workdir, total=self._config.steps, **where)
 
 
-def _merged(every: Sequence[Figures]) -> Figures:
-  """The figures of a step, from those of its updates."""
+def _merged(every: Sequence[Metrics]) -> Metrics:
+  """The metrics of a step, from those of its updates."""
   column = lambda name: [x[name] for x in every]
   reduce = lambda name: np.max if name.endswith('/max') else np.mean
   merged = {name: float(reduce(name)(column(name))) for name in every[0]}
   return merged | {'skipped_updates': float(sum(column('skipped_updates')))}
-
-
-def _some(names: Sequence[str]) -> str:
-  """The first few of many."""
-  more = f' and {len(names) - 3} more' if len(names) > 3 else ''
-  return ', '.join(names[:3]) + more

@@ -20,7 +20,7 @@ from hybrid_latent.data.digest import digest
 
 from .. import PACKAGE
 from .cli import Config, named
-from .policies import problems_of
+from .prompts import problems_of
 
 # Fields, or all below one, that change no number of the steps that follow, but
 # by the rounding of sums in another order.

@@ -8,14 +8,14 @@ from hybrid_latent import sharding
 from hybrid_latent.formats import rollouts
 from hybrid_latent.types import Prompt, Trajectory
 
-from .sampler import Rolled
+from .sampler import RolloutBatch
 
 
-def dump(folder: str | Path, step: int, host: int, rolled: Rolled) -> None:
+def dump(folder: str | Path, step: int, host: int, batch: RolloutBatch) -> None:
   """Writes what `StoredBatches` reads."""
-  prompt, trajectory = sharding.to_host((rolled.prompt, rolled.trajectory))
+  prompt, trajectory = sharding.to_host((batch.prompt, batch.trajectory))
   path = Path(folder) / f'{step:06d}-{host}.safetensors'
-  notes = {'step': step, 'rows': list(rolled.rows)}
+  notes = {'step': step, 'rows': list(batch.rows)}
   rollouts.write(path, prompt, trajectory, notes)
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from hybrid_latent import cluster, metrics, sharding
-from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
-from hybrid_latent.formats.tokenizer import answer_opening
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.policy import Policy
@@ -29,109 +27,75 @@ from hybrid_latent.types import (
 )
 
 from ..fields.rule import EVALUATED
+from .actor import Actor
 from .cli import Config
-from .data_check import trains_on_all
-from .policies import Subject, problems_of
+from .prompts import answer_prefix, mode_of
 
 
-class Rolled(NamedTuple):
+class RolloutBatch(NamedTuple):
   """Completions of a batch of prompts, `group` rows for each."""
 
   prompt: Prompt  # on the mesh, one row a prompt
   trajectory: Trajectory  # on the mesh
   out: Trajectory  # on this host, without the record
   rows: Sequence[dict]  # of the data, one a prompt
-  texts: Sequence[str]  # each behind what was put into the model's mouth
+  texts: Sequence[str]  # each behind the answer prefix of its prompt
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
 
-def speech(config: Config, feedback: Feedback) -> tuple[Callable, Callable]:
-  """The programs that read prompts and that write completions."""
+def prefill_and_decode(
+  rollout: Config, feedback: Feedback
+) -> tuple[Callable, Callable]:
+  """The programs that prefill prompts and that decode completions."""
   settings = {
     'feedback': feedback,
-    'max_steps': config.rollout.max_tokens,
-    'stages': config.rollout.stages,
+    'max_steps': rollout.max_tokens,
+    'stages': rollout.stages,
   }
   write = jax.jit(partial(decode, **settings), static_argnames='group')
   return jax.jit(partial(prefill, feedback=feedback)), write
 
 
-def speaking(policy: Policy) -> Policy:
+def merged_for_decoding(policy: Policy) -> Policy:
   """The policy as decoding wants it: adapters merged, a weight a layer."""
   return Policy(unstack(lora.merge(policy.model)), policy.feedback)
 
 
-def tests_of(config: Config, encode: Encode, pad: int) -> list[dict]:
-  """The batches of this host that an evaluation reads; none for 0 prompts.
-  ValueError where the data has no row, or no prompt that is short enough."""
-  if not config.eval.prompts or trains_on_all(config):
-    return []
-  rows = problems_of(config.data)(split=config.data.test)
-  rows = [rows[i] for i in range(min(config.eval.prompts, len(rows)))]
-  rollout, hosts = config.rollout, jax.process_count()
-  each = rollout.prompts // hosts * rollout.group // config.eval.samples
-  batches = [
-    *eval_batches(
-      rows,
-      encode,
-      batch=max(each, 1),
-      length=rollout.prompt_length,
-      pad=pad,
-      shard=(jax.process_index(), hosts),
-    )
-  ]
-  if not batches:
-    check_lengths(rows, encode, rollout.prompt_length)
-  return batches
-
-
-def mode_of(name: str) -> Mode | None:
-  """The mode of this name; none for '', which is the feedback's own."""
-  names = [mode.name.lower() for mode in Mode]
-  if name and name not in names:
-    raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
-  return Mode(names.index(name)) if name else None
-
-
-def opening(actor: Subject, data: Config, mode: Mode | None) -> str:
-  """What the prompts of `config.data` put into the model's mouth, with the text
-  that stands between latents and answer, where latents are read."""
-  fields = 'system', 'template', 'prefill', 'enable_thinking'
-  settings = {name: data[name] for name in fields}
-  tokenizer: Any = actor.tokenizer
-  begun = answer_opening(tokenizer, **settings)
-  closing = getattr(actor.policy.feedback, 'closing', None)
-  if closing is None or mode not in (None, Mode.LATENT):
-    return begun
-  return begun + tokenizer.decode(closing, skip_special_tokens=True)
-
-
 class Sampler:
-  """Reads prompts, samples completions and has them graded."""
+  """Prefills prompts, samples completions and has them graded.
+
+  Args:
+    rollout, data: those of a config.
+    mesh: on which it samples.
+    prefill, decode: those of `prefill_and_decode`.
+    grader: None where nothing is graded.
+  """
 
   def __init__(
     self,
-    config: Config,
+    rollout: Config,
+    data: Config,
     mesh: jax.sharding.Mesh,
-    actor: Subject,
-    read: Callable,
-    write: Callable,
+    actor: Actor,
+    prefill: Callable,
+    decode: Callable,
     grader: Grader,
   ):
-    self._rollout, self._mesh, self._grader = config.rollout, mesh, grader
-    self._prefill, self._decode = read, write
+    self.mesh, self.grader, self._rollout = mesh, grader, rollout
+    self._prefill, self._decode = prefill, decode
     self._tokenizer, self._stop = actor.tokenizer, actor.stop
-    thinking = jnp.int32(config.eval.thinking or actor.stop.thinking)
-    self._eval_stop = actor.stop._replace(thinking=thinking)
-    self._mode = mode_of(config.rollout.mode)
-    self._opening = opening(actor, config.data, self._mode)
+    self._mode = mode_of(rollout.mode)
+    closing = getattr(actor.policy.feedback, 'closing', None)
+    if self._mode not in (None, Mode.LATENT):
+      closing = None  # no latents stand before these answers
+    self._answer_prefix = answer_prefix(actor.tokenizer, data, closing)
     self._checked = not grader
 
-  def read(self, weights, batch) -> tuple[Prompt, Prefilled]:
-    """Dispatches the reading of a batch's prompts. RewardError, the first time,
+  def prefill(self, weights, batch) -> tuple[Prompt, Prefilled]:
+    """Dispatches the prefill of a batch's prompts. RewardError, the first time,
     where a reward cannot be called with the columns of the data."""
     if not self._checked:
-      self._grader.check_columns([*batch['rows'][0], 'completion_ids'])
+      self.grader.check_columns([*batch['rows'][0], 'completion_ids'])
       self._checked = True
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = self._bucket(longest, self._rollout.prompt_length)
@@ -139,9 +103,9 @@ class Sampler:
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)
     tokens, mask = (batch[name][:, -width:] for name in ('tokens', 'mask'))
-    read: Any = tokens, mask, ids, mode
-    prompt = sharding.from_host(Prompt(*read), self._mesh)
-    with jax.set_mesh(self._mesh):
+    arrays: Any = tokens, mask, ids, mode
+    prompt = sharding.from_host(Prompt(*arrays), self.mesh)
+    with jax.set_mesh(self.mesh):
       return prompt, self._prefill(weights, prompt)
 
   def sample(
@@ -150,26 +114,26 @@ class Sampler:
     prompt: Prompt,
     ready: Prefilled,
     key: Key[Array, ''],
-    how: Sampling,
+    sampling_params: Sampling,
     group: int,
     stop: Stop | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
-    key = jax.device_put(key, sharding.rows(key, self._mesh))
-    with jax.set_mesh(self._mesh):
+    key = jax.device_put(key, sharding.rows(key, self.mesh))
+    with jax.set_mesh(self.mesh):
       return self._decode(
         weights,
         prompt=prompt,
         prefilled=ready,
         key=key,
-        sampling=how,
+        sampling=sampling_params,
         stop=stop or self._stop,
         group=group,
       )
 
-  def rolled(
+  def collect(
     self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
-  ) -> Rolled:
+  ) -> RolloutBatch:
     """Waits for a trajectory and begins to grade it."""
     out = sharding.to_host(trajectory._replace(record=(), steps=()))
     ids = [
@@ -177,25 +141,26 @@ class Sampler:
     ]
     texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
     group = len(texts) // len(rows)
-    texts = [self._opening + text for text in texts]
+    texts = [self._answer_prefix + text for text in texts]
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
     columns['completion_ids'] = ids
-    grading = self._grader.submit(texts, columns, group)
-    return Rolled(prompt, trajectory, out, rows, texts, grading.result)
+    grading = self.grader.submit(texts, columns, group)
+    return RolloutBatch(prompt, trajectory, out, rows, texts, grading.result)
 
-  def cut(self, trajectory: Trajectory) -> Trajectory:
+  def trim(self, trajectory: Trajectory) -> Trajectory:
     """Without the positions that no row reaches, rounded up."""
     longest = self._bucket(int(trajectory.steps), self._rollout.max_tokens)
     return trimmed(trajectory, longest)._replace(steps=None)
 
-  def evaluation(
+  def evaluate(
     self,
     weights,
     batches: Iterable[dict],
     key: Key[Array, ''],
-    how: Sampling,
+    sampling_params: Sampling,
     samples: int = 1,
+    stop: Stop | None = None,
   ) -> dict[str, float]:
     """Lengths and grades of `samples` completions of every test prompt that is
     not too long: see `metrics.evaluation_metrics`, whose `mean` is
@@ -203,11 +168,11 @@ class Sampler:
     parts, too_long = [], 0
     for batch in batches:
       too_long = batch['too_long']
-      prompt, ready = self.read(weights, batch)
+      prompt, ready = self.prefill(weights, batch)
       trajectory = self.sample(
-        weights, prompt, ready, key, how, samples, self._eval_stop
+        weights, prompt, ready, key, sampling_params, samples, stop
       )
-      parts.append((self.rolled(prompt, trajectory, batch['rows']),
+      parts.append((self.collect(prompt, trajectory, batch['rows']),
                     np.repeat(batch['valid'], samples)))  # fmt: skip
     whole = lambda *parts: np.concatenate(parts)
     out, valid = jax.tree.map(
@@ -216,7 +181,7 @@ class Sampler:
     grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
     out, valid, grades = cluster.all_rows((out, valid, grades))
     grades = {name: values[valid] for name, values in grades.items()}
-    reward = total(grades, self._grader.weights, samples)
+    reward = total(grades, self.grader.weights, samples)
     lengths = metrics.completion_metrics(out, valid)
     found = {'prompts': len(reward) // samples, 'too_long': too_long}
     found['ungraded'] = int(np.isnan(reward).sum())
@@ -228,19 +193,21 @@ class Sampler:
     found |= {name: lengths[name] for name in EVALUATED}
     return {f'eval/{name}': figure for name, figure in found.items()}
 
-  def uneven(self, parts: Sequence[Rolled]) -> Bool[np.ndarray, 'u']:
+  def nonzero_std_groups(
+    self, parts: Sequence[RolloutBatch]
+  ) -> Bool[np.ndarray, 'u']:
     """The prompts of all parts whose completions were graded differently."""
-    group, weights = self._rollout.group, self._grader.weights
+    group, weights = self._rollout.group, self.grader.weights
     rewards = [total(part.grades(), weights, group) for part in parts]
     return ~metrics.flat_groups(np.concatenate(rewards), group)
 
-  def joined(self, parts: Sequence[Rolled]) -> Rolled:
+  def select_groups(self, parts: Sequence[RolloutBatch]) -> RolloutBatch:
     """As many prompts as one part has, those first whose completions were
     graded differently (DAPO, arXiv 2503.14476)."""
     if len(parts) == 1:
       return parts[0]
     group, count = self._rollout.group, len(parts[0].rows)
-    chosen = np.argsort(~self.uneven(parts), kind='stable')[:count]
+    chosen = np.argsort(~self.nonzero_std_groups(parts), kind='stable')[:count]
     members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
     pick = lambda index, trees: jax.tree.map(
       lambda *arrays: np.concatenate(arrays)[index], *trees
@@ -252,8 +219,8 @@ class Sampler:
     rows = [row for part in parts for row in part.rows]
     texts = [text for part in parts for text in part.texts]
     steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
-    prompts, on_mesh = sharding.from_host((prompt, trajectory), self._mesh)
-    return Rolled(
+    prompts, on_mesh = sharding.from_host((prompt, trajectory), self.mesh)
+    return RolloutBatch(
       prompts,
       on_mesh._replace(steps=steps),
       trajectory._replace(record=()),
@@ -269,20 +236,20 @@ class Sampler:
     return min(size for size in sizes if size >= longest)
 
 
-def shown(
-  rolled: Rolled, reward: Float[np.ndarray, 'b'], tokenizer, count: int
+def sample_rows(
+  batch: RolloutBatch, reward: Float[np.ndarray, 'b'], tokenizer, count: int
 ) -> list[dict]:
   """The first completion of the first `count` prompts, for people to read."""
-  found, out = [], rolled.out
-  group = len(reward) // len(rolled.rows)
+  found, out = [], batch.out
+  group = len(reward) // len(batch.rows)
   for i, row in zip(
-    itertools.count(0, group), rolled.rows[:count], strict=False
+    itertools.count(0, group), batch.rows[:count], strict=False
   ):
     ids = out.tokens[i][out.mask[i]].tolist()
     found.append(
       {
         'prompt': row['question'],
-        'completion': rolled.texts[i],
+        'completion': batch.texts[i],
         'tokens': [tokenizer.decode([token]) for token in ids],
         'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
         'reward': float(reward[i]),

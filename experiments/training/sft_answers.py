@@ -1,4 +1,4 @@
-"""Answers that are given: rows of config.data.triples, and a batch of them."""
+"""Answers to learn from: rows of config.data.triples, and a batch of them."""
 
 import logging
 
@@ -8,11 +8,13 @@ from jaxtyping import Bool, Int
 from .cli import Config, named
 
 
-def answered(config: Config, tokenizer) -> list[dict]:
+def sft_answer_rows(
+  data: Config, rollout: Config, closing: str, tokenizer
+) -> list[dict]:
   """The rows that have an answer which fits into rollout.max_tokens with its
-  end of text; with its `ids`. It goes on where the text after the latents ends,
+  end of text; with its `ids`. It follows the text `closing` of the latents,
   white space included. ValueError where there is none."""
-  data, longest = config.data, config.rollout.max_tokens
+  longest = rollout.max_tokens
   problems = named('jsonl:problems', 'hybrid_latent.data')
   wanted = 'question', 'answer', 'response'
   rows = [
@@ -20,27 +22,25 @@ def answered(config: Config, tokenizer) -> list[dict]:
     for row in problems(data.triples_task, data.triples, 'train')
     if row['response']
   ]
-  *_, begun = config.feedback.initial.closing.rpartition(
-    config.rollout.delimiter
-  )
+  *_, begun = closing.rpartition(rollout.delimiter)
   texts = [row['response'].removeprefix(begun) for row in rows]
   ids = tokenizer(texts, add_special_tokens=False)['input_ids'] if texts else []
   for row, answer in zip(rows, ids, strict=True):
     row['ids'] = [*answer, tokenizer.eos_token_id]
   fitting = [row for row in rows if len(row['ids']) <= longest]
-  told = (
+  left_out = (
     f'{len(rows) - len(fitting)} of {len(rows)} answers of config.data.triples'
     f'={data.triples!r} left out: longer than config.rollout.max_tokens='
     f'{longest}'
   )
   if not fitting:
-    raise ValueError(f'{told}; none is left: write more, or other triples')
+    raise ValueError(f'{left_out}; none is left: write more, or other triples')
   if len(fitting) < len(rows):
-    logging.getLogger(__name__).warning(told)
+    logging.getLogger(__name__).warning(left_out)
   return fitting
 
 
-def given(
+def answer_arrays(
   rows: list[dict], length: int, pad: int
 ) -> tuple[Int[np.ndarray, 'u 1 t'], Bool[np.ndarray, 'u 1 t']]:
   """The ids of rows, and where they stand."""

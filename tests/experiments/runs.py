@@ -12,7 +12,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from experiments import grpo, lrt, sft
-from experiments.training.policies import Subject, subject
+from experiments.training import setup
+from experiments.training.actor import Actor, load_actor
+from experiments.training.step_functions import Batch
 from hybrid_latent.data.documents import document_batches
 from hybrid_latent.trees import named_leaves
 
@@ -24,7 +26,7 @@ class Run(NamedTuple):
 
   folder: Path
   evaluations: list[dict[str, float]]
-  actor: Subject  # what it trained; the trained arrays are gone
+  actor: Actor  # what it trained; the trained arrays are gone
   before: dict[str, np.ndarray]  # the policy's parameters at the start
   compiled: list[tuple[int, str]]  # steps written down by then, and what
 
@@ -35,7 +37,7 @@ def trained(config, folder: Path, edit=lambda actor: actor) -> Run:
   metrics = folder / 'metrics.jsonl'
 
   def watched(*args):
-    actors.append(edit(subject(*args)))
+    actors.append(edit(load_actor(*args)))
     before.update(arrays(actors[-1].policy))
     return actors[-1]
 
@@ -47,7 +49,7 @@ def trained(config, folder: Path, edit=lambda actor: actor) -> Run:
   jax.monitoring.register_event_duration_secs_listener(listen)
   try:
     with pytest.MonkeyPatch.context() as patch, quick_compiler():
-      patch.setattr(grpo, 'subject', watched)
+      patch.setattr(setup, 'load_actor', watched)
       evaluations = grpo.train(config, str(folder))
   finally:
     jax.monitoring.unregister_event_duration_listener(listen)
@@ -63,13 +65,13 @@ class Lesson(NamedTuple):
 
 
 def taught(
-  config, folder: Path, look: Callable[[Subject], None] = lambda actor: None
+  config, folder: Path, look: Callable[[Actor], None] = lambda actor: None
 ) -> Lesson:
   """A supervised run to its end; `look` sees what it begins with."""
-  batches, start = [], sft.actor_of
+  batches = []
 
   def watched(*args):
-    actor = start(*args)
+    actor = load_actor(*args)
     look(actor)
     return actor
 
@@ -78,7 +80,7 @@ def taught(
     return made.map(lambda batch: batches.append(batch) or batch)
 
   with pytest.MonkeyPatch.context() as patch, quick_compiler():
-    patch.setattr(sft, 'actor_of', watched)
+    patch.setattr(setup, 'load_actor', watched)
     patch.setattr(sft, 'document_batches', read)
     evaluations = sft.train(config, str(folder))
   return Lesson(folder, evaluations, batches)
@@ -89,22 +91,22 @@ class Tuning(NamedTuple):
 
   folder: Path
   evaluations: list[dict[str, float]]
-  actor: Subject  # what it began with; the trained arrays are gone
+  actor: Actor  # what it began with; the trained arrays are gone
   before: dict[str, np.ndarray]  # the policy's parameters at the start
-  batches: list[lrt.Batch]  # of each update, on the host
+  batches: list[Batch]  # of each update, on the host
 
 
 def tuned(config, folder: Path) -> Tuning:
   """A run of experiments/lrt.py to its end."""
   actors, before, batches = [], {}, []
-  start, compiled = lrt.actor_of, lrt.programs
+  compiled = lrt.step_functions
 
   def watched(*args):
-    actors.append(start(*args))
+    actors.append(load_actor(*args))
     before.update(arrays(actors[-1].policy))
     return actors[-1]
 
-  def programs(*args):
+  def step_functions(*args):
     *halves, run = compiled(*args)
 
     def update(trainable, frozen, opt_state, batch, part):
@@ -114,8 +116,8 @@ def tuned(config, folder: Path) -> Tuning:
     return *halves, run._replace(update=update)
 
   with pytest.MonkeyPatch.context() as patch, quick_compiler():
-    patch.setattr(lrt, 'actor_of', watched)
-    patch.setattr(lrt, 'programs', programs)
+    patch.setattr(setup, 'load_actor', watched)
+    patch.setattr(lrt, 'step_functions', step_functions)
     evaluations = lrt.train(config, str(folder))
   return Tuning(folder, evaluations, actors[0], before, batches)
 

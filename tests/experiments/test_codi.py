@@ -10,9 +10,8 @@ import torch
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 from transformers import AutoModelForCausalLM
 
-from experiments import sft
 from experiments.configs import sft_arithmetic
-from experiments.training.policies import exported
+from experiments.training.actor import export_model, load_actor
 from hybrid_latent import sharding
 from tests.experiments.runs import Lesson, arrays, saved, steps, taught
 
@@ -37,7 +36,7 @@ def codi(model_folder, tmp_path_factory):
   config.eval.prompts = 0
 
   def look(actor):
-    exported(actor, actor.policy, folder / 'before', config)
+    export_model(actor, actor.policy, folder / 'before', config)
     before.append(jax.tree.map(np.array, actor.policy.feedback.inner))
 
   lesson = taught(config.lock(), folder, look)
@@ -115,7 +114,9 @@ def test_the_projector_goes_with_the_model(codi):
   learned = saved(folder, 1)
   config = sft_arithmetic.get_config(f'{folder}/model,codi').unlock()
   config.feedback.initial.slots = 5
-  actor = sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+  actor = load_actor(
+    config, sharding.mesh(data=1, fsdp=-1), jax.random.key(config.seed)
+  )
   assert int(actor.policy.feedback.slots) == 5
   for name, x in arrays(actor.policy.feedback.inner).items():
     np.testing.assert_array_equal(x, learned[f'0.feedback.inner.{name}'])
@@ -126,4 +127,6 @@ def test_one_of_another_shape_is_refused(codi):
   with config.unlocked():
     config.feedback.inside.initial.width = 8
   with pytest.raises(ValueError, match=r'inner.expand: \(32, 32\), expected'):
-    sft.actor_of(config, sharding.mesh(data=1, fsdp=-1))
+    load_actor(
+      config, sharding.mesh(data=1, fsdp=-1), jax.random.key(config.seed)
+    )

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
-from experiments.training import sampler
+from experiments.training.actor import feedback_of
 from experiments.training.dataset_sampling import decoding_actor
 from experiments.training.latent_similarity import mean_cosine
-from experiments.training.policies import feedback_of, problems_of
-from experiments.training.sampler import Sampler, speech
+from experiments.training.prompts import eval_batches_of, problems_of
+from experiments.training.sampler import Sampler, prefill_and_decode
 from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader
@@ -124,25 +124,29 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
       config.feedback = rl_tiny.get_config('x,grpo').feedback
   mesh = sharding.mesh(**config.mesh)
   actor = decoding_actor(config, mesh)
-  tests = sampler.tests_of(
-    config, ways_tiny.encoders(config, actor.tokenizer)[row['way']], 0
+  tests = eval_batches_of(
+    *(config.data, config.rollout, config.eval),
+    ways_tiny.encoders(config, actor.tokenizer)[row['way']],
+    0,
   )
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})
   key = jax.random.split(jax.random.key(config.seed), 3)[2]
-  programs = speech(config, feedback_of(config.feedback))
+  functions = prefill_and_decode(config.rollout, feedback_of(config.feedback))
   with (
     quick_compiler(),
     Grader(config.rewards.to_dict(), **config.grader) as grader,
   ):
-    speaks = Sampler(config, mesh, actor, *programs, grader)
-    said = speaks.evaluation(actor.policy, tests, key, how, SAMPLES)
+    sampler = Sampler(
+      config.rollout, config.data, mesh, actor, *functions, grader
+    )
+    said = sampler.evaluate(actor.policy, tests, key, how, SAMPLES)
     assert said['eval/accuracy'] == pytest.approx(row['accuracy'])
     assert said['eval/completions/mean_length'] == row['tokens']
     assert said['eval/accuracy/pass@2'] == row['pass@2']
     asked = []
     for batch in tests:
-      prompt, ready = speaks.read(actor.policy, batch)
-      out = speaks.sample(actor.policy, prompt, ready, key, how, SAMPLES)
+      prompt, ready = sampler.prefill(actor.policy, batch)
+      out = sampler.sample(actor.policy, prompt, ready, key, how, SAMPLES)
       asked += [*np.any(out.mask & ~out.free, axis=1)[
         np.repeat(batch['valid'], SAMPLES)]]  # fmt: skip
     assert np.mean(asked) == row['forced'] > 0

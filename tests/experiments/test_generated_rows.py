@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 
 from experiments import generate
+from experiments.training.actor import stopping_rule_of
 from experiments.training.dataset_sampling import (
   check_delimiter,
   split_thinking,
 )
-from experiments.training.policies import stop_of
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.formats.tokenizer import token_bytes
@@ -89,7 +89,7 @@ def test_a_delimiter_that_no_text_shows_is_refused(
   source = pretrained(model_folder)
   tokenizer = source.tokenizer
   tokenizer.add_tokens([AddedToken('</think>', special=special)])
-  stop = stop_of(rollout, source, tokenizer)
+  stop = stopping_rule_of(rollout, source, tokenizer)
   message = f'config.rollout.delimiter is {delimiter!r}: write the text'
   with nullcontext() if seen else pytest.raises(ValueError, match=message):
     check_delimiter(delimiter, stop, tokenizer)

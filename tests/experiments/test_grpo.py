@@ -166,7 +166,7 @@ def test_nothing_compiles_after_the_first_step(hrpo):
   # Twice: prompts and completions of a step, and of an evaluation.
   for name in ('prefill', 'decode'):
     assert first.count(f'jit({name})') == 2
-  for name in ('sampler', 'reference_log_probs', 'update'):
+  for name in ('rollout_weights', 'ref_log_probs', 'update'):
     assert first.count(f'jit({name})') == 1
   # Orbax cuts replicated arrays, so that every device writes a part.
   late = {name for rows, name in hrpo.compiled if rows > 0}

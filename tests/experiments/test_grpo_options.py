@@ -169,7 +169,7 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
     values = {'digits': np.array(grades, np.float32)}
     texts = [f'{row["question"]} {i}' for row in rows for i in range(4)]
     parts.append(
-      sampler.Rolled(
+      sampler.RolloutBatch(
         prompt,
         trajectory,
         trajectory,
@@ -181,11 +181,14 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   config = tiny(model_folder, 'hrpo')
   mesh = sharding.mesh(**config.mesh)
   with Grader(config.rewards.to_dict(), **config.grader) as grader:
-    programs = sampler.speech(config, gated())
-    speaker = sampler.Sampler(config, mesh, dumped.actor, *programs, grader)
-    uneven, joint = speaker.uneven(parts), speaker.joined(parts)
-    assert speaker.joined(parts[:1]) is parts[0]
-  assert uneven.sum() == 2
+    functions = sampler.prefill_and_decode(config.rollout, gated())
+    ours = sampler.Sampler(
+      *(config.rollout, config.data, mesh, dumped.actor),
+      *(*functions, grader),
+    )
+    kept, joint = ours.nonzero_std_groups(parts), ours.select_groups(parts)
+    assert ours.select_groups(parts[:1]) is parts[0]
+  assert kept.sum() == 2
   assert joint.rows == [parts[0].rows[1], parts[1].rows[0]]
   assert joint.grades()['digits'].tolist() == [0, 1, 0, 1, 0, 0, 1, 0]
   assert joint.texts == [*parts[0].texts[4:], *parts[1].texts[:4]]

@@ -140,7 +140,7 @@ def test_the_first_loss_is_that_of_transformers(sft, base):
   tensor = lambda x: torch.tensor(np.asarray(x))
   for i in range(PROMPTS):
     text = tensor(batch.prompt.tokens[i][batch.prompt.mask[i]])
-    answer = tensor(batch.tokens[i, 0][batch.mask[i, 0]]).long()
+    answer = tensor(batch.trajectory.tokens[i, 0][batch.loss_mask[i, 0]]).long()
     with torch.no_grad():
       states = base.model(text[None]).last_hidden_state
       z = owned.reasoner(jnp.asarray(states), jnp.ones((1, len(text)), bool))
@@ -158,7 +158,8 @@ def test_the_answers_are_those_of_the_triples(sft):
   tokenizer, batch = sft.actor.tokenizer, sft.batches[0]
   rows = {row['question']: row for row in lines(lrt_tiny.TRIPLES)}
   for text, kept, answer, mask in zip(
-    *(batch.prompt.tokens, batch.prompt.mask, batch.tokens, batch.mask),
+    *(batch.prompt.tokens, batch.prompt.mask),
+    *(batch.trajectory.tokens, batch.loss_mask),
     strict=True,
   ):
     prompt = tokenizer.decode(text[kept])
@@ -167,7 +168,7 @@ def test_the_answers_are_those_of_the_triples(sft):
     *said, end = answer[0][mask[0]]
     assert tokenizer.decode(said) == row['response']
     assert end == tokenizer.eos_token_id
-  assert batch.tokens.shape == (PROMPTS, 1, 8)
+  assert batch.trajectory.tokens.shape == (PROMPTS, 1, 8)
 
 
 def test_the_loss_of_given_answers_falls(sft):
@@ -181,15 +182,15 @@ def test_the_learner_scores_what_was_sampled(rl):
   gap = column(rl, GAP)
   assert (gap < 1e-4).all() and (gap > 0).all()
   for batch in rl.batches:
-    assert batch.old is None  # one update
+    assert batch.old_log_probs is None  # one update
 
 
 def test_answers_share_the_latents_of_their_prompt(rl):
   """One row of it, and several of them."""
   for batch in rl.batches:
     assert batch.prompt.tokens.shape == (PROMPTS, 64)
-    assert batch.tokens.shape[:2] == (PROMPTS, ANSWERS)
-    assert len({bytes(row) for row in batch.tokens[0]}) > 1
+    assert batch.trajectory.tokens.shape[:2] == (PROMPTS, ANSWERS)
+    assert len({bytes(row) for row in batch.trajectory.tokens[0]}) > 1
 
 
 def test_answers_of_equal_reward_teach_nothing(rl):
@@ -202,22 +203,23 @@ def test_answers_of_equal_reward_teach_nothing(rl):
       zip(batch.prompt.tokens, batch.prompt.mask, strict=True)
     ):
       (question,) = re.findall(r'\w+ has .* have\?', decode(text, mask))
-      answers = [*map(decode, batch.tokens[u], batch.spoken[u])]
+      sampled = batch.trajectory.tokens[u], batch.trajectory.mask[u]
+      answers = [*map(decode, *sampled)]
       rewards = tied_digits(answers, [question] * ANSWERS)
       ties.append(len({*rewards}) == 1)
-      assert batch.advantages[u][batch.mask[u]].any() != ties[-1]
+      assert batch.advantages[u][batch.loss_mask[u]].any() != ties[-1]
   assert 0 < sum(ties) < len(ties) == 4 * PROMPTS
 
 
 def test_the_reference_is_the_reasoner_at_the_start(rl):
   kl = column(rl, 'kl')
   assert kl[0] < 1e-9 and (kl[1:] > 1e-6).all()
-  first, *others = rl.batches
-  np.testing.assert_allclose(
-    np.where(first.mask, first.reference - first.sampler, 0), 0, atol=1e-4
-  )
-  assert all(np.abs(x.reference - x.sampler)[x.mask].max() > 1e-3
-             for x in others)  # fmt: skip
+  first, *others = [
+    np.where(x.loss_mask, x.ref_log_probs - x.trajectory.log_probs, 0)
+    for x in rl.batches
+  ]
+  np.testing.assert_allclose(first, 0, atol=1e-4)
+  assert all(np.abs(gap).max() > 1e-3 for gap in others)
 
 
 @pytest.mark.slow
@@ -232,7 +234,11 @@ def test_updates_of_one_batch_compare_with_what_was_before_them(
   for batch in others:
     jax.tree.map(np.testing.assert_array_equal, batch, first)
   np.testing.assert_allclose(
-    np.where(first.mask, first.old - first.sampler, 0), 0, atol=1e-4
+    np.where(
+      first.loss_mask, first.old_log_probs - first.trajectory.log_probs, 0
+    ),
+    0,
+    atol=1e-4,
   )
   (row,) = steps(tmp_path)
   # The mean over four updates, before the first of which nothing has moved.
@@ -255,17 +261,17 @@ def test_what_is_written_is_what_was_evaluated(sft, rl):
 def test_without_its_prefix_it_says_what_the_base_says(
   sft, made, base, tmp_path, monkeypatch
 ):
-  heard, rolled = [], Sampler.rolled
+  batches, collect = [], Sampler.collect
 
   def watched(*args):
-    heard.append(rolled(*args))
-    return heard[-1]
+    batches.append(collect(*args))
+    return batches[-1]
 
-  monkeypatch.setattr(Sampler, 'rolled', watched)
+  monkeypatch.setattr(Sampler, 'collect', watched)
   for mode in 'neither', 'latent':
     config = after(sft, made, steps=0, rollout__mode=mode)
     tuned(config, tmp_path / mode)
-  plain, latent = heard
+  plain, latent = batches
   assert (plain.out.tokens != latent.out.tokens).any(axis=1).all()
   prompt = jax.device_get(plain.prompt)
   for i in range(3):

@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM
 from experiments import sft
 from experiments.configs import sft_arithmetic
 from experiments.convert import logit_gap
-from experiments.training.policies import chat_ids
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.pretrained import pretrained
+from hybrid_latent.formats.tokenizer import chat_ids
 from tests.experiments.runs import lines, steps, taught
 
 ROWS = PROBLEMS = 8

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from experiments import step_entropy
 from experiments.training import entropy_examples
-from experiments.training.policies import placed
+from experiments.training.actor import shard
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.hyrea import hyrea
 from hybrid_latent.curricula.steps import worked
@@ -106,7 +106,7 @@ def test_a_mesh_computes_what_one_device_does(
   rows = step_entropy.encode_rows([*source], tokenizer, config.data)
 
   def found(mesh):
-    run, at = step_entropy.entropy_program(7, mesh), placed(model, mesh)
+    run, at = step_entropy.entropy_program(7, mesh), shard(model, mesh)
     with jax.set_mesh(mesh), quick_compiler():
       return [
         run(at, *sharding.from_host(tuple(batch), mesh))

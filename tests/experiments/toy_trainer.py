@@ -54,12 +54,12 @@ def train(
   workdir,
   bad=(),
   ruinous=(),
-  figures=lambda step: {},
+  more=lambda step: {},
   killed_at=None,
   latents=False,
 ) -> list[int]:
   """The numbers that it was trained on. Those in `bad` give a loss that is NaN,
-  those in `ruinous` a rate that is; `figures` are metrics of a step; the run is
+  those in `ruinous` a rate that is; `more` are metrics of a step; the run is
   killed before the update of step `killed_at`."""
   mesh, params = sharding.mesh(data=-1), {'w': jnp.zeros(2)}
   groups = {'all': {'pattern': 'w', 'lr': 0.1, 'weight_decay': 0.0}}
@@ -96,7 +96,7 @@ def train(
         loop.state = tuple(state)
         every.append(some)
       seen.append(number)
-      loop.learned(every, {'tokens': batch.size} | figures(step), [number])
+      loop.record_step(every, {'tokens': batch.size} | more(step), [number])
   return seen
 
 

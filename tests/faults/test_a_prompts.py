@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.configs import rl
-from experiments.training import sampler
-from experiments.training.policies import Subject
-from experiments.training.sampler import Sampler, shown
+from experiments.training.actor import Actor
+from experiments.training.prompts import eval_batches_of
+from experiments.training.sampler import Sampler, sample_rows
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.models.reasoner import Prefix
@@ -64,7 +64,7 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
     closing = tokenizer('\n</think>\n\n', add_special_tokens=False)
     owned = Prefix(None, np.array(closing['input_ids']))
   stop = Stop(*[None] * len(Stop._fields))._replace(thinking=jnp.int32(9))
-  actor = Subject(Policy(None, owned), None, tokenizer, {}, stop)
+  actor = Actor(Policy(None, owned), None, tokenizer, {}, stop)
   rewards = {
     'format': {
       'function': 'hybrid_latent.rewards.math:format',
@@ -78,12 +78,18 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   row = {'question': 'Six and eight?', 'answer': '14'}
   with Grader(rewards, workers=1) as grader:
     mesh = sharding.mesh()
-    ours = Sampler(config, mesh, actor, *[lambda: None] * 2, grader)
-    rolled = ours.rolled(None, on_mesh, [row])
+    ours = Sampler(
+      *(config.rollout, config.data, mesh, actor),
+      *[lambda: None] * 2,
+      grader,
+    )
+    rolled = ours.collect(None, on_mesh, [row])
     graded = rolled.grades()
   now('what opened the thinking is not seen', f'{fields} {text}', graded)
   assert list(rolled.texts) == [read, read]
-  assert shown(rolled, nothing[:, 0], tokenizer, 1)[0]['completion'] == read
+  assert (
+    sample_rows(rolled, nothing[:, 0], tokenizer, 1)[0]['completion'] == read
+  )
   np.testing.assert_array_equal(graded['format'], [1, 1])
   # Lengths are those of what was generated.
   np.testing.assert_array_equal(graded['length'], [-1, -1])
@@ -94,7 +100,7 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   [(13, '4 of 8 prompts are left out'), (12, '5 of 8 prompts are left out')],
 )
 def test_prompts_that_are_too_long_are_counted(now, longest, happens):
-  batches = sampler.tests_of(evaluating(longest), encode, 0)
+  batches = eval_batches_of(*evaluating(longest), encode, 0)
   found = f'{batches[0]["too_long"]} of 8 prompts are left out'
   now('evaluations drop rows unseen', f'prompt_length={longest}', found)
   assert found == happens
@@ -104,7 +110,7 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
   with pytest.raises(
     ValueError, match='prompt_length is 9, and each'
   ) as caught:
-    sampler.tests_of(evaluating(9), encode, 0)
+    eval_batches_of(*evaluating(9), encode, 0)
   now('evaluations drop rows unseen', 'prompt_length=9', caught.value)
   assert str(caught.value) == (
     'prompt_length is 9, and each of the 8 prompts is longer: write '
@@ -121,7 +127,7 @@ def evaluating(prompt_length):
   del config.data.path
   config.eval.prompts = 8
   config.rollout.prompt_length = prompt_length
-  return config
+  return config.data, config.rollout, config.eval
 
 
 ROWS = [row['question'] for row in arithmetic.problems('test', count=8)]

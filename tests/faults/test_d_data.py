@@ -16,8 +16,8 @@ from experiments.configs import (
   sft,
   soft_tokens_gsm8k,
 )
-from experiments.training import policies
 from experiments.training.data_check import check_data, trains_on_all
+from experiments.training.prompts import problems_of
 from hybrid_latent.curricula.worked import worked_solutions
 from hybrid_latent.data import arithmetic
 
@@ -46,7 +46,7 @@ def write(path, rows):
 
 def train_rows(config, **data):
   config.data.update(data)
-  return [*policies.problems_of(config.data)(split=config.data.train)]
+  return [*problems_of(config.data)(split=config.data.train)]
 
 
 def message(call):
@@ -174,7 +174,7 @@ def test_a_wrong_map_of_fields(fields, says, config, tmp_path, now):
 def test_rows_of_ones_own_may_be_split_into_files(config, tmp_path, now):
   write(tmp_path / 'a.jsonl', ROWS)
   (tmp_path / 'dev.csv').write_text('question,answer\nx,4\n')
-  test = lambda: policies.problems_of(config.data)(split=config.data.test)
+  test = lambda: problems_of(config.data)(split=config.data.test)
   assert train_rows(config, path=str(tmp_path), train='a.jsonl') == READ
   told = message(test)
   assert told.startswith(f'{tmp_path}/test.jsonl does not exist ({tmp_path} ')

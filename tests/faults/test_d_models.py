@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from experiments.configs import lrt
-from experiments.training.policies import loaded, parameters_of
+from experiments.training.actor import init_feedback, load_model
 from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.policy import Policy
@@ -31,7 +31,7 @@ def test_the_field_of_a_reasoner(
   feedback.initial[field] = source
   base = pretrained(model_folder)
   with pytest.raises(FileNotFoundError) as caught:
-    parameters_of(
+    init_feedback(
       feedback, jax.random.key(0), Policy(base.model), base.tokenizer
     )
   now('a model that is not there', f'{field}={source}', caught.value)
@@ -54,7 +54,7 @@ def test_the_field_of_a_model(source, said, tmp_path, now):
   config = lrt.get_config('none').unlock()
   config.model.source = source.replace('FOLDER', str(tmp_path))
   with pytest.raises(FileNotFoundError) as caught:
-    loaded(config, sharding.mesh(data=-1))
+    load_model(config, sharding.mesh(data=-1))
   now('a model that is not there', source, caught.value)
   assert str(caught.value).startswith('config.model.source: ')
   assert said in str(caught.value)

@@ -27,8 +27,8 @@ from tests.experiments.conftest import MODEL
 from tests.experiments.runs import quick_compiler
 
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
-PROGRAMS = ['optimizer', 'sampler', 'prefill', 'decode',
-            'reference_log_probs', 'judged', 'update']  # fmt: skip
+PROGRAMS = ['optimizer', 'rollout_weights', 'prefill', 'decode',
+            'ref_log_probs', 'advantages', 'update']  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -89,7 +89,7 @@ def test_a_reasoner_is_trained_without_a_file_of_its_backbone(stage, folder):
   """It and its state are the smaller part: the base has neither."""
   config = lrt_tiny.get_config(f'{folder},{stage},{folder}')
   programs = {p.name: p for p in forecast(config, 'lrt', jax.devices())}
-  sampled = [*PROGRAMS[1:4], 'judged'] if stage == 'rl' else []
+  sampled = [*PROGRAMS[1:4], 'advantages'] if stage == 'rl' else []
   assert [*programs] == ['optimizer', *sampled, 'update']
   assert not any(program.oom_error for program in programs.values())
   assert {p.name for p in programs.values() if p.cost.unknown} <= {'decode'}

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.fields.model import check_model
 from experiments.fields.overrides import resolved
-from experiments.training import policies
+from experiments.training import actor
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from tests.experiments.conftest import MODEL
@@ -74,7 +74,7 @@ def test_the_weights_are_not_read_for_it(model_folder, monkeypatch):
   def unread(*_, **__):
     raise AssertionError('the weights were read')
 
-  monkeypatch.setattr(policies, 'pretrained', unread)
+  monkeypatch.setattr(actor, 'pretrained', unread)
   config = config_of(f'rl:{model_folder}', ['data.template={question}'])
   with pytest.raises(ValueError, match=r'is 1024 and .* has 128 positions'):
-    policies.loaded(config, sharding.mesh())
+    actor.load_model(config, sharding.mesh())

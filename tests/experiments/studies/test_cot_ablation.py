@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from experiments.studies import cot_ablation
 from experiments.studies.cot_ablation import ablate, summarize
-from experiments.training.policies import prompt_ids
+from experiments.training.prompts import prompt_ids
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data import arithmetic

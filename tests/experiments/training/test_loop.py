@@ -46,13 +46,13 @@ def test_a_spike_does_not_end_a_run(
 ):
   module, config = trainer(model_folder)
   config.nonfinite.action = action
-  programs, calls = module.programs, []
+  step_functions, calls = module.step_functions, []
 
   def spoiled(x):
     return x * jnp.nan if jnp.issubdtype(x.dtype, jnp.floating) else x
 
   def watched(*args):
-    trained, frozen, run = programs(*args)
+    trained, frozen, run = step_functions(*args)
 
     def update(trained, frozen, opt_state, batch, *rest, **kwargs):
       calls.append(len(calls))
@@ -62,7 +62,7 @@ def test_a_spike_does_not_end_a_run(
 
     return trained, frozen, run._replace(update=update)
 
-  monkeypatch.setattr(module, 'programs', watched)
+  monkeypatch.setattr(module, 'step_functions', watched)
   with quick_compiler():
     module.train(config, str(tmp_path))
   rows = steps(tmp_path)

@@ -1,11 +1,10 @@
-"""From a config to what an experiment trains: a policy on the mesh, its
-tokenizer, and how its completions end."""
+"""From a config to an actor: a policy on the mesh, its tokenizer and its
+stopping rule; and from a policy to a Hugging Face folder."""
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +24,6 @@ from hybrid_latent.formats.pretrained import (
 )
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import (
-  chat_ids,
   check_byte_level,
   pad_id,
   stop_ids,
@@ -43,31 +41,32 @@ from ..fields.model import check_model
 from ..fields.overrides import at
 from .cli import Config, configured, named
 from .model_card import model_card
+from .prompts import prompt_ids
 
 _log = logging.getLogger(__name__)
 
 
-class Subject(NamedTuple):
-  """What an experiment trains."""
+class Actor(NamedTuple):
+  """A policy, and what sampling from it and exporting it need."""
 
   policy: Policy
   base: Any  # the model as loaded: the KL reference
   tokenizer: PreTrainedTokenizerBase
   generation: dict[str, Any]  # generation_config.json
-  stop: Any = None  # a Stop: how completions end, where there are any
+  stop: Any = None  # a Stop: its stopping rule, where it samples
 
 
-def subject(config: Config, mesh: Mesh, key) -> Subject:
+def load_actor(config: Config, mesh: Mesh, key) -> Actor:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
-  source = loaded(config, mesh)
+  source = load_model(config, mesh)
   tokenizer: Any = source.tokenizer
   policy, base = policy_of(config, source.model, tokenizer, key)
-  policy = with_owned(policy, source)
-  stop = stop_of(config.rollout, source, tokenizer)
-  return Subject(placed(policy, mesh), base, tokenizer, source.generation, stop)
+  policy = shard(load_feedback_params(policy, source), mesh)
+  stop = stopping_rule_of(config.rollout, source, tokenizer)
+  return Actor(policy, base, tokenizer, source.generation, stop)
 
 
-def loaded(config: Config, mesh: Mesh) -> Pretrained:
+def load_model(config: Config, mesh: Mesh) -> Pretrained:
   """The model of `config.model` on the mesh, with its new tokens. ValueError,
   before the weights are read, for a tokenizer that cannot be used, or that
   cannot make the prompts of `config.data`, and for a model that cannot be used
@@ -88,7 +87,7 @@ def loaded(config: Config, mesh: Mesh) -> Pretrained:
     files,
     dtype=model.dtype,
     param_dtype=model.param_dtype,
-    place=lambda name, x: placed({name: x}, mesh)[name],
+    place=lambda name, x: shard({name: x}, mesh)[name],
     remat=model.remat,
   )
   for token, _, like in (x.partition('=') for x in model.new_tokens):
@@ -106,7 +105,7 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
   is a copy; so is the critic's model where it has no adapters of its own.
   """
   *_, critic_key = jax.random.split(key, 3)
-  policy = adapted(config, base, tokenizer, key)
+  policy = init_policy(config.lora, config.feedback, base, tokenizer, key)
   if at(config, 'critic.enabled'):
     rank = config.lora.rank
     model = (
@@ -115,18 +114,21 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
       else jax.tree.map(jnp.copy, base)
     )
     policy = policy._replace(critic=Critic(model, jnp.zeros(base.config.width)))
-  if copies_base(config, policy, base):
+  if needs_ref_copy(config, policy, base):
     base = jax.tree.map(jnp.copy, base)
   return policy, base
 
 
-def adapted(config: Config, base, tokenizer, key) -> Policy:
-  """`base` with new adapters and with what its feedback owns."""
+def init_policy(
+  adapters: Config, feedback: Config, base, tokenizer, key
+) -> Policy:
+  """`base` with new adapters, as `config.lora` has them, and with the new
+  parameters of its feedback."""
   lora_key, feedback_key, _ = jax.random.split(key, 3)
-  model = lora.add(base, lora_key, **config.lora) if config.lora.rank else base
+  model = lora.add(base, lora_key, **adapters) if adapters.rank else base
   policy = Policy(model)
-  made = parameters_of(config.feedback, feedback_key, policy, tokenizer)
-  return policy._replace(feedback=made)
+  params = init_feedback(feedback, feedback_key, policy, tokenizer)
+  return policy._replace(feedback=params)
 
 
 def feedback_of(feedback: Config) -> Feedback:
@@ -136,49 +138,49 @@ def feedback_of(feedback: Config) -> Feedback:
   return make(feedback_of(feedback.inside)) if 'inside' in feedback else make()
 
 
-def parameters_of(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
-  """What it owns, new."""
+def init_feedback(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
+  """The new parameters of a feedback; None where it has none."""
   if not feedback.parameters:
     return None
   make = named(feedback.parameters, 'hybrid_latent.feedback')
   inner = {}
   if 'inside' in feedback:
-    inner['inner'] = parameters_of(feedback.inside, key, policy, tokenizer)
+    inner['inner'] = init_feedback(feedback.inside, key, policy, tokenizer)
   with _naming('config.feedback.initial', feedback.initial):
     return make(key, policy, tokenizer, **feedback.initial, **inner)
 
 
 @contextmanager
 def _naming(part: str, fields: Mapping[str, Any]) -> Iterator[None]:
-  """Says in which of the fields of a part stands a file that is missing."""
+  """Names the field of a part whose file is missing."""
   try:
     yield
   except FileNotFoundError as error:
-    said = f'{error}'
-    named = [
+    text = f'{error}'
+    found = [
       f'{part}.{name}: '
       for name, x in fields.items()
-      if isinstance(x, str) and x and (repr(x) in said or said.startswith(x))
+      if isinstance(x, str) and x and (repr(x) in text or text.startswith(x))
     ]
-    raise FileNotFoundError(f'{"".join(named[:1])}{said}') from error
+    raise FileNotFoundError(f'{"".join(found[:1])}{text}') from error
 
 
-def with_owned(policy: Policy, source: Pretrained) -> Policy:
-  """The policy with what its feedback owns as a folder has it beside the model;
-  as it is where that is of another feedback."""
-  if not fits(source, owned(policy)):
+def load_feedback_params(policy: Policy, source: Pretrained) -> Policy:
+  """The policy with the feedback parameters that its folder has beside the
+  model; as it is where those are of another feedback."""
+  if not fits(source, feedback_params(policy)):
     return policy
   known = lambda name, x: jnp.asarray(source.owned.get(name, x))
   return policy._replace(feedback=map_named(known, policy.feedback))
 
 
-def owned(policy: Policy) -> dict[str, jax.Array]:
+def feedback_params(policy: Policy) -> dict[str, jax.Array]:
   """The parameters of its feedback; settings, which are scalars, are none."""
   leaves = named_leaves(policy.feedback).items()
   return {name: x for name, x in leaves if x.ndim}
 
 
-def copies_base(config: Config, policy: Policy, base) -> bool:
+def needs_ref_copy(config: Config, policy: Policy, base) -> bool:
   """Whether the KL reference has weights of its own."""
   is_trained = optim.is_trained(policy, config.optimizer.groups)
   names = (f'model.{name}' for name in named_leaves(base))
@@ -186,12 +188,12 @@ def copies_base(config: Config, policy: Policy, base) -> bool:
 
 
 def needs_reference(config: Config) -> bool:
-  """Whether anything asks how far the policy is from where it began."""
+  """Whether a KL term compares the policy with a reference."""
   fields = 'objective.kwargs.beta', 'reward_kl.beta'
   return any(at(config, field) for field in fields)
 
 
-def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
+def stopping_rule_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
   """How completions of this model end under `config.rollout`."""
   vocab = source.model.config.vocab
   ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
@@ -210,57 +212,32 @@ def stop_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
   )
 
 
-def rollout_mesh(config: Config, mesh: Mesh) -> Mesh:
+def rollout_mesh(rollout: Config, mesh: Mesh) -> Mesh:
   """The mesh that samples: the same devices, arranged by the sizes of
   `config.rollout.mesh`; 0 is that of `mesh`."""
   sizes = {
     axis: size or mesh.shape[axis]
-    for axis, size in config.rollout.get('mesh', {}).items()
+    for axis, size in rollout.get('mesh', {}).items()
   }
   return sharding.rearranged(mesh, **sizes)
 
 
-def placed(tree: PyTree, mesh: Mesh) -> PyTree:
-  """Parameters, or an optimizer's state of them, at their place."""
+def shard(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Parameters, or an optimizer's state of them, sharded over the mesh."""
   return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
 
 
-def problems_of(data: Config) -> Callable:
-  """The rows of a split, by `data.source`."""
-  rows = named('sources:rows', 'hybrid_latent.data')
-  function = named(data.source, 'hybrid_latent.data')
-  given = {name: data[name] for name in ('path', 'fields') if name in data}
-  return partial(rows, function, data.source, of=data.of.to_dict(), **given)
-
-
-def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
-  """A row's prompt: `data.template` with its {question}, or without one the
-  model's chat template up to where it answers, and what is put into its mouth
-  (`data.prefill`)."""
-  if not data.template:
-    return chat_ids(
-      tokenizer,
-      data.system,
-      row['question'],
-      data.prefill,
-      enable_thinking=data.enable_thinking,
-    )
-  text = data.template.replace('{question}', row['question'])
-  return tokenizer(text + data.prefill)['input_ids']
-
-
-def exported(
-  actor: Subject,
+def export_model(
+  actor: Actor,
   policy: Policy,
   folder,
   config: Config,
   step: int | None = None,
-  figures: Mapping = {},
+  metrics: Mapping = {},
 ) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters that its feedback owns and a README.md, which says the
-  `figures` at `step`. All processes read the parameters, and the
-  first one writes them."""
+  the parameters of its feedback and a README.md that has the `metrics` of
+  `step`. All processes read the parameters, and the first one writes them."""
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -273,21 +250,7 @@ def exported(
       'not finite: export an earlier step'
     )
   with draft as path:
-    rest = actor.tokenizer, actor.generation, owned(policy)
+    rest = actor.tokenizer, actor.generation, feedback_params(policy)
     write_folder(Pretrained(model, *rest), Path(path))
-    card = model_card(config, step, figures)
+    card = model_card(config, step, metrics)
     (Path(path) / 'README.md').write_text(card, 'utf-8')
-
-
-def share_rows(rows: int, mesh: Mesh) -> None:
-  """Warns where the devices cannot share the rows of a micro-batch."""
-  shares = mesh.shape['data'] * mesh.shape['fsdp']
-  if rows % shares:
-    _log.warning(
-      'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
-      'computes rows of others too. Choose micro_batches (and prompts) such '
-      'that it has a multiple of %d',
-      rows,
-      shares,
-      shares,
-    )

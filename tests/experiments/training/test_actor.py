@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.training.policies import (
-  chat_ids,
-  prompt_ids,
-  subject,
-)
+from experiments.training.actor import load_actor
+from experiments.training.prompts import prompt_ids
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.formats.files import read_json, write_json
+from hybrid_latent.formats.tokenizer import chat_ids
 from hybrid_latent.trees import named_leaves
 from tests.experiments import rl_tiny
 
@@ -28,7 +26,7 @@ def tokenizer():
 def actor(model_folder, key, method='hrpo', **changes):
   config = rl_tiny.get_config(f'{model_folder},{method}')
   config.update_from_flattened_dict(changes)
-  return subject(config, sharding.mesh(fsdp=2, tensor=2), key)
+  return load_actor(config, sharding.mesh(fsdp=2, tensor=2), key)
 
 
 def buffers(x):

@@ -1,0 +1,80 @@
+"""From rows of a data set to prompts, and batches of them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+
+from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
+from hybrid_latent.formats.tokenizer import answer_opening, chat_ids
+from hybrid_latent.types import Mode
+
+from .cli import Config, named
+
+
+def problems_of(data: Config) -> Callable:
+  """The rows of a split, by `data.source`."""
+  rows = named('sources:rows', 'hybrid_latent.data')
+  function = named(data.source, 'hybrid_latent.data')
+  given = {name: data[name] for name in ('path', 'fields') if name in data}
+  return partial(rows, function, data.source, of=data.of.to_dict(), **given)
+
+
+def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
+  """A row's prompt: `data.template` with its {question}, or without one the
+  model's chat template with the start of the answer, `data.prefill`."""
+  if not data.template:
+    return chat_ids(
+      tokenizer,
+      data.system,
+      row['question'],
+      data.prefill,
+      enable_thinking=data.enable_thinking,
+    )
+  text = data.template.replace('{question}', row['question'])
+  return tokenizer(text + data.prefill)['input_ids']
+
+
+def answer_prefix(tokenizer, data: Config, closing=None) -> str:
+  """The start of the answer that is part of every prompt, with the text of
+  `closing`, ids that stand between latents and answer."""
+  fields = 'system', 'template', 'prefill', 'enable_thinking'
+  prefix = answer_opening(tokenizer, **{name: data[name] for name in fields})
+  if closing is None:
+    return prefix
+  return prefix + tokenizer.decode(closing, skip_special_tokens=True)
+
+
+def mode_of(name: str) -> Mode | None:
+  """The mode of this name; none for '', which is the feedback's own."""
+  names = [mode.name.lower() for mode in Mode]
+  if name and name not in names:
+    raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
+  return Mode(names.index(name)) if name else None
+
+
+def eval_batches_of(
+  data: Config, rollout: Config, evaluation: Config, encode: Encode, pad: int
+) -> list[dict]:
+  """The batches of this host that an evaluation reads; none for 0 prompts.
+  ValueError where the data has no row, or no prompt that is short enough."""
+  if not evaluation.prompts:
+    return []
+  rows = problems_of(data)(split=data.test)
+  rows = [rows[i] for i in range(min(evaluation.prompts, len(rows)))]
+  hosts = jax.process_count()
+  # As many completions at once as a training step has.
+  each = rollout.prompts // hosts * rollout.group // evaluation.samples
+  batches = [
+    *eval_batches(
+      rows,
+      encode,
+      batch=max(each, 1),
+      length=rollout.prompt_length,
+      pad=pad,
+      shard=(jax.process_index(), hosts),
+    )
+  ]
+  if not batches:
+    check_lengths(rows, encode, rollout.prompt_length)
+  return batches

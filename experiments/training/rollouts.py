@@ -1,0 +1,146 @@
+"""The rollouts of reinforcement: sampled, graded, and made a batch to train on.
+
+The prefill of the next prompts is dispatched before the last update has been
+waited for, and completions are scored under the reference while worker
+processes grade them.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from hybrid_latent import cluster, metrics, sharding
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.rewards.grader import total
+from hybrid_latent.types import PyTree
+
+from .loop import Loop, Metrics
+from .sampler import RolloutBatch, Sampler, sample_rows
+from .setup import Setup
+from .step_functions import Batch, StepFunctions
+
+
+class Rollouts:
+  """One rollout after another, by the weights in `loop.state`.
+
+  Args:
+    frozen: the arrays of the policy that are not trained.
+    sampler: on the mesh of the rollouts, which may not be that of the training.
+    max_batches: of dynamic sampling; 1: whatever prompts come are trained on.
+  """
+
+  def __init__(
+    self,
+    setup: Setup,
+    loop: Loop,
+    run: StepFunctions,
+    frozen: PyTree,
+    sampler: Sampler,
+    max_batches: int = 1,
+  ):
+    rollout = setup.config.rollout
+    self._mesh, self._key = setup.mesh, setup.keys.rollout
+    self._loop, self._run, self._frozen = loop, run, frozen
+    self._sampler, self._evaluation = sampler, setup.evaluation(sampler)
+    self._group, self._prompts = rollout.group, rollout.prompts
+    self._params, self._max_batches = sampling(**rollout.sampling), max_batches
+    self._resharding = 'move' if sampler.mesh != setup.mesh else 'prefill'
+    self._weights: Any = None
+    self._ready: Any = None
+    self._graded: Any = None
+
+  def evaluate(self) -> Metrics:
+    """Of the policy as it is."""
+    return self._evaluation(self.weights(), self._loop.step)
+
+  def weights(self) -> Policy:
+    """The policy as decoding wants it, on the mesh that samples."""
+    if self._weights is not None:
+      return self._weights
+    clock = self._loop.clock
+    with clock('prefill'):
+      weights = self._run.rollout_weights(self._loop.state[0], self._frozen)
+    if self._sampler.mesh != self._mesh:
+      with clock('move'):
+        weights = jax.block_until_ready(self._run.reshard(weights))
+    return weights
+
+  def prefill_next(self) -> None:
+    """Dispatches the prefill of the next prompts, unless the run is over."""
+    self._weights = self._ready = None
+    if self._loop.last:
+      return
+    self._weights = self.weights()
+    with self._loop.clock('prefill'):
+      batch = next(self._loop.batches)
+      self._ready = batch, *self._sampler.prefill(self._weights, batch)
+
+  def sample(self) -> RolloutBatch:
+    """Completions of the prompts, which are being graded.
+
+    Dynamic sampling (DAPO, arXiv 2503.14476) reads more prompts until enough
+    of them have completions of different reward.
+    """
+    parts, needed = [self._sample(*self._ready)], self._prompts
+    self._ready = None
+    while len(parts) < self._max_batches:
+      found = self._sampler.nonzero_std_groups(parts).sum()
+      if sharding.over_hosts(np.min, found) >= needed // jax.process_count():
+        break
+      batch = next(self._loop.batches)
+      ready = self._sampler.prefill(self._weights, batch)
+      parts.append(self._sample(batch, *ready))
+    self._weights = None  # the update needs the memory
+    return self._sampler.select_groups(parts)
+
+  def _sample(self, batch, prompt, prefilled) -> RolloutBatch:
+    clock = self._loop.clock
+    with clock('prefill'):
+      jax.block_until_ready(prefilled)
+    with clock('decode'):
+      key = jax.random.fold_in(self._key, self._loop.step)
+      trajectory = self._sampler.sample(
+        self._weights, prompt, prefilled, key, self._params, self._group
+      )
+      return self._sampler.collect(prompt, trajectory, batch['rows'])
+
+  def batch(
+    self, rolled: RolloutBatch, reference: Any = None
+  ) -> tuple[Batch, Metrics, list[int]]:
+    """What the updates are made on, the metrics of the rollout and the numbers
+    of its prompts. `reference` is what a KL term compares with: the first
+    argument of `ref_log_probs` or, where the trainer has none, `advantages`."""
+    clock, run = self._loop.clock, self._run
+    with clock(self._resharding):
+      data = rolled.prompt, self._sampler.trim(rolled.trajectory)
+      data = jax.device_put(data, sharding.rows(data, self._mesh))
+      prompt, trajectory = jax.block_until_ready(data)
+    with clock('log_probs'):  # meanwhile the workers grade
+      if run.ref_log_probs and reference is not None:
+        reference = run.ref_log_probs(reference, prompt, trajectory)
+        jax.block_until_ready(reference)
+    with clock('reward'):
+      grades = rolled.grades()
+      reward = total(grades, self._sampler.grader.weights, self._group)
+      out, grades, rewards, ids = cluster.all_rows(
+        (rolled.out, grades, reward, sharding.to_host(prompt.ids))
+      )
+    with clock('update'):
+      batch = run.advantages(
+        *(self._loop.state[0], self._frozen, prompt, trajectory, reference),
+        sharding.from_host(reward, self._mesh),
+      )
+    self._graded = rolled, reward
+    rollout_metrics = {
+      **metrics.completion_metrics(out),
+      **metrics.reward_metrics(grades, rewards, self._group),
+    }
+    return batch, rollout_metrics, ids.tolist()
+
+  def log_samples(self, step: int, tokenizer, count: int) -> None:
+    """Writes some completions of the last batch to completions.jsonl."""
+    rolled, reward = self._graded
+    rows = sample_rows(rolled, reward, tokenizer, count)
+    self._loop.telemetry.completions(step, rows)

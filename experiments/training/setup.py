@@ -1,0 +1,112 @@
+"""What a trainer begins with: a checked config, keys, model and prompts."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Key
+
+from hybrid_latent import sharding
+from hybrid_latent.data.prompts import Encode, prompt_batches
+from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.policy import Policy
+from hybrid_latent.rewards.grader import Grader
+
+from ..fields.check import check
+from .actor import Actor, load_actor, rollout_mesh
+from .cli import Config
+from .data_check import check_data, trains_on_all
+from .prompts import eval_batches_of, prompt_ids
+from .sampler import Sampler
+from .step_functions import StepFunctions
+
+
+class Keys(NamedTuple):
+  """The roots of a run's randomness."""
+
+  init: Key[Array, '']  # of parameters
+  rollout: Key[Array, '']
+  evaluation: Key[Array, '']
+
+
+class Setup(NamedTuple):
+  """What a trainer begins with."""
+
+  config: Config
+  mesh: Mesh
+  keys: Keys
+  actor: Actor
+  encode: Encode  # (row) -> the ids of its prompt
+  eval_batches: list[dict]  # of this host; empty where nothing is evaluated
+
+  @property
+  def pad(self) -> int:
+    """The id of padding."""
+    return int(self.actor.stop.pad)
+
+  def prompt_batches(self, rows: Sequence[dict]) -> Any:
+    """Endless batches of this host, `rollout.prompts` over all hosts each."""
+    rollout, hosts = self.config.rollout, jax.process_count()
+    return iter(
+      prompt_batches(
+        rows,
+        self.encode,
+        batch=rollout.prompts // hosts,
+        length=rollout.prompt_length,
+        pad=self.pad,
+        seed=self.config.seed,
+        shard=(jax.process_index(), hosts),
+      )
+    )
+
+  def sampler(self, run: StepFunctions, grader: Grader) -> Sampler:
+    """Of completions, on the mesh of the rollouts."""
+    rollout = self.config.rollout
+    mesh = rollout_mesh(rollout, self.mesh)
+    functions = run.prefill, run.decode
+    return Sampler(
+      rollout, self.config.data, mesh, self.actor, *functions, grader
+    )
+
+  def evaluation(
+    self, sampler: Sampler
+  ) -> Callable[[Policy, int], dict[str, float]]:
+    """An evaluation of weights at a step, as `config.eval` has it."""
+    rollout, how, stop = self.config.rollout, self.config.eval, self.actor.stop
+    params = sampling(**{**rollout.sampling, **how.sampling})
+    # An evaluation may think longer, or shorter, than training does.
+    stop = stop._replace(thinking=jnp.int32(how.thinking or stop.thinking))
+
+    def evaluate(weights: Policy, step: int) -> dict[str, float]:
+      key = jax.random.fold_in(self.keys.evaluation, step)
+      batches = self.eval_batches
+      return sampler.evaluate(weights, batches, key, params, how.samples, stop)
+
+    return evaluate
+
+
+def set_up(config: Config, trainer: str) -> Setup:
+  """ValueError, before a model is loaded, for a config or data that this
+  trainer cannot run."""
+  check(config, trainer, jax.process_count())
+  check_data(config)
+  mesh, keys = sharding.mesh(**config.mesh), run_keys(config.seed, trainer)
+  actor = load_actor(config, mesh, keys.init)
+  encode = partial(prompt_ids, actor.tokenizer, config.data)
+  setup = Setup(config, mesh, keys, actor, encode, [])
+  if trains_on_all(config):
+    return setup
+  parts = config.data, config.rollout, config.eval
+  return setup._replace(eval_batches=eval_batches_of(*parts, encode, setup.pad))
+
+
+def run_keys(seed: int, trainer: str = 'grpo') -> Keys:
+  """The roots of a run. Their split is part of what a checkpoint means: `sft`
+  has had another one from the start."""
+  if trainer == 'sft':
+    root = jax.random.key(seed)
+    return Keys(root, root, jax.random.key(seed + 1))
+  return Keys(*jax.random.split(jax.random.key(seed), 3))

@@ -1,0 +1,204 @@
+"""What every training step runs on the devices, whatever its batch and loss.
+
+A trainer adds its loss:
+
+    learner = make_learner(policy, mesh, config.optimizer, steps)
+
+    @learner.jit
+    def update(trainable, frozen, opt_state, batch, part):
+      ...
+      return learner.step(loss, trainable, opt_state, batch, micro_batches)
+
+    return learner.functions(mesh, config.rollout, feedback, update)
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float
+
+from hybrid_latent import optim, sharding
+from hybrid_latent.models.letters import letters
+from hybrid_latent.objectives.base import Experience, Mean, Peak, token_mean
+from hybrid_latent.ops.logprobs import TokenScores
+from hybrid_latent.policy import Policy
+from hybrid_latent.trees import combine, partition
+from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
+
+from .actor import rollout_mesh
+from .cli import Config
+from .sampler import merged_for_decoding, prefill_and_decode
+
+_log = logging.getLogger(__name__)
+
+
+class StepFunctions(NamedTuple):
+  """The jitted functions of a step, in the order in which they run."""
+
+  init_optimizer: Callable  # (trained arrays) -> the optimizer's state of them
+  rollout_weights: Callable  # the policy as decoding wants it
+  reshard: Callable  # it, on the mesh that samples
+  prefill: Callable
+  decode: Callable
+  update: Callable  # one step of the optimizer
+  # Where rollouts are trained on:
+  ref_log_probs: Any = None  # of completions, under the reference
+  advantages: Any = None  # the batch with its advantages
+  sync_reference: Any = None  # the reference, moved toward the policy
+
+
+class Batch(NamedTuple):
+  """Completions as an update reads them: [b t] with a prompt for each, or
+  [u g t] with a prompt for every `g`."""
+
+  prompt: Prompt
+  trajectory: Trajectory  # without `steps`
+  loss_mask: Bool[Array, '...']  # the tokens that count
+  advantages: Float[Array, '...'] | None = None
+  ref_log_probs: Float[Array, '...'] | None = None  # of the reference
+  old_log_probs: Float[Array, '...'] | None = None  # before the first update
+  returns: Float[Array, '...'] | None = None  # what the critic learns
+  old_values: Float[Array, '...'] | None = None  # before the first update
+
+
+class Learner(NamedTuple):
+  """The arrays of a policy that are trained, those that are not, and AdamW."""
+
+  trainable: PyTree
+  frozen: PyTree
+  tx: optax.GradientTransformation
+  shardings: tuple[PyTree, PyTree]  # of `trainable` and of the optimizer state
+
+  def jit(self, update: Callable, **options: Any) -> Callable:
+    """update(trainable, frozen, opt_state, ...), which reuses the memory of
+    what it replaces."""
+    out = (*self.shardings, None)
+    return jax.jit(update, donate_argnums=(0, 2), out_shardings=out, **options)
+
+  def step(
+    self,
+    loss: Callable,
+    trainable: PyTree,
+    opt_state: PyTree,
+    batch: PyTree,
+    micro_batches: int,
+  ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+    """One step of AdamW on the mean of loss(trainable, rows) over a batch."""
+    gradient, metrics = optim.mean_gradient(
+      loss, trainable, batch, micro_batches=micro_batches
+    )
+    # Sharded as the parameters are, so that no device holds all of it.
+    gradient = jax.lax.with_sharding_constraint(gradient, self.shardings[0])
+    return optim.finite_step(self.tx, gradient, metrics, opt_state, trainable)
+
+  def functions(
+    self,
+    mesh: Mesh,
+    rollout: Config,
+    feedback: Feedback,
+    update: Callable,
+    **others: Callable,
+  ) -> StepFunctions:
+    """Those that all trainers have, with `update` and the `others`."""
+
+    def rollout_weights(trainable, frozen):
+      return merged_for_decoding(combine(trainable, frozen))
+
+    weights = jax.eval_shape(rollout_weights, self.trainable, self.frozen)
+    placed = partial(sharding.shardings, weights, letters)
+    return StepFunctions(
+      jax.jit(self.tx.init, out_shardings=self.shardings[1]),
+      jax.jit(rollout_weights, out_shardings=placed(mesh)),
+      jax.jit(lambda weights: weights,
+              out_shardings=placed(rollout_mesh(rollout, mesh))),
+      *prefill_and_decode(rollout, feedback),
+      update,
+      **others,
+    )  # fmt: skip
+
+
+def make_learner(
+  policy: Policy, mesh: Mesh, optimizer: Config, steps: int
+) -> Learner:
+  """AdamW over the groups of `config.optimizer`, whose schedule has `steps`;
+  `policy` holds arrays, or the shapes of some."""
+  options = optimizer.to_dict()
+  is_trained = optim.is_trained(policy, options['groups'])
+  trainable, frozen = partition(policy, is_trained)
+  tx = optim.adamw(trainable, steps=steps, **options)
+  opt_state = jax.eval_shape(tx.init, trainable)
+  shardings = sharding.shardings((trainable, opt_state), letters, mesh)
+  return Learner(trainable, frozen, tx, shardings)
+
+
+def policy_loss(
+  objective: Callable,
+  scores: TokenScores,
+  batch: Batch,
+  values: Float[Array, 'b t'] | None = None,
+) -> tuple[Mean, dict[str, Mean | Peak]]:
+  """The objective of completions [b t], and the metrics of every such loss."""
+  trajectory, mask = batch.trajectory, batch.loss_mask
+  advantages: Any = batch.advantages  # None: for a loss that reads none
+  mean, metrics = objective(
+    Experience(
+      log_probs=scores.log_probs,
+      entropy=scores.entropy,
+      values=values,
+      mask=mask,
+      advantages=advantages,
+      old=batch.old_log_probs,
+      sampler=trajectory.log_probs,
+      behaviour=trajectory.behaviour,
+      reference=batch.ref_log_probs,
+      returns=batch.returns,
+      old_values=batch.old_values,
+    )
+  )
+  metrics |= {'entropy': token_mean(scores.entropy, mask)}
+  if trajectory.log_probs is not None:  # else nothing was sampled
+    gap = jnp.abs(scores.log_probs - trajectory.log_probs)
+    name = 'sampling/sampling_logp_difference'
+    metrics[f'{name}/mean'] = token_mean(gap, mask)
+    metrics[f'{name}/max'] = Peak(gap.max())
+  return mean, metrics
+
+
+def run_updates(
+  update: Callable,
+  state: tuple[PyTree, PyTree],
+  frozen: PyTree,
+  batch: PyTree,
+  epochs: int,
+  mini_batches: int,
+) -> tuple[tuple[PyTree, PyTree], list[dict[str, jax.Array]]]:
+  """(trained arrays, optimizer state) after an update on each of the
+  mini-batches in turn, `epochs` times over, and the metrics of each update;
+  dispatched, not waited for."""
+  (trainable, opt_state), metrics = state, []
+  for i in range(epochs * mini_batches):
+    trainable, opt_state, some = update(
+      trainable, frozen, opt_state, batch, i % mini_batches
+    )
+    metrics.append(some)
+  return (trainable, opt_state), metrics
+
+
+def warn_uneven_microbatch(rows: int, mesh: Mesh) -> None:
+  """Warns where the devices cannot share the rows of a micro-batch."""
+  shares = mesh.shape['data'] * mesh.shape['fsdp']
+  if rows % shares:
+    _log.warning(
+      'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
+      'computes rows of others too. Choose micro_batches (and prompts) such '
+      'that it has a multiple of %d',
+      rows,
+      shares,
+      shares,
+    )
