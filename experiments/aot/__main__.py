@@ -153,7 +153,7 @@ def cost_table(programs: list[Program], machine: Target) -> str:
     )])  # fmt: skip
   rows.append(['compile time, s', *(f'{p.compile_s:.0f}' for p in programs)])
   times = [program.seconds(machine.chip) for program in programs]
-  rows.append(['roofline time, s', *(_bound(seconds) for seconds in times)])
+  rows.append(['roofline, s', *(_bound(seconds) for seconds in times)])
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = ['  '.join(
     [row[0].ljust(widths[0]),

@@ -121,8 +121,8 @@ def _line(model, method, found) -> dict:
     'fits': 'yes' if found['fits'] else 'NO',
     'peak, GiB': f'{worst["total_bytes"] / GIB:.1f} of '
     f'{found["memory"] / GIB:.0f} ({worst["name"]})',
-    'parameters': f'{worst["bytes"].get("parameters", 0) / GIB:.2f}',
-    'optimizer': f'{worst["bytes"].get("optimizer", 0) / GIB:.2f}',
+    'parameters, GiB': f'{worst["bytes"].get("parameters", 0) / GIB:.2f}',
+    'optimizer, GiB': f'{worst["bytes"].get("optimizer", 0) / GIB:.2f}',
     'update, TFLOP': f'{update["flops"] / 1e12:.0f}',
     'communication, GiB': f'{sent / GIB:.1f}',
     'roofline step time, s': f'{roofline_s:.1f}',

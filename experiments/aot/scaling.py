@@ -89,7 +89,7 @@ def scaling_rows(model: str, chunk: int, machine: Target) -> Iterator[dict]:
         'mesh': f'{axis}={n}',
         'rows': f'{rows} ({kind})',
         'TFLOP per device': f'{flops / 1e12:.3f}',
-        'of its share': f'{flops / share:.2f}',
+        'over an equal share': f'{flops / share:.2f}',
         'GiB per device': f'{update.total / 2**30:.2f}',
         'communication, MiB': f'{sent / MIB:.0f}',
         'minimum, MiB': f'{least / MIB:.0f}',

@@ -65,9 +65,9 @@ def main() -> None:
     {
       'K': k,
       'gradient, s': times[k],
-      'ratio': times[k] / times[first],
+      'time ratio': times[k] / times[first],
       'temporaries, MiB': size / MIB,
-      'times the first': size / programs[first][1],
+      'memory ratio': size / programs[first][1],
     }
     for k, (_, size) in programs.items()
   ]
