@@ -12,6 +12,7 @@ from typing import Any
 from etils import epath
 from flax.traverse_util import flatten_dict
 
+from ..fields.renamed import renamed_config
 from .tables import rows_of
 
 _ABOUT = {  # of its config.json
@@ -71,7 +72,8 @@ def about(run: str) -> dict[str, Any]:
       raise ValueError(
         f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
       )
-  steps = (found.get('config') or {}).get('steps')
+  found['config'] = renamed_config(found.get('config') or {})
+  steps = found['config'].get('steps')
   if steps is not None and type(steps) is not int:
     raise ValueError(
       f'{path}: config.steps = {steps!r:.60}: accepted is a whole number'
