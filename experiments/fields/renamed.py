@@ -1,4 +1,5 @@
-"""What fields are called now that had another name, and functions too.
+"""What fields that had another name are called now; keywords, functions and
+values too.
 
 An override or a config file with an old name is refused in a sentence with the
 new one. A config that a run has written, in config.json or with a checkpoint,
@@ -78,6 +79,8 @@ FIELDS: dict[str, str] = {
 KEYWORDS: dict[str, dict[str, str]] = {}
 # Functions as configs had them -> as they have them.
 FUNCTIONS: dict[str, str] = {}
+# The old name of a field -> its old values -> those of today.
+VALUES: dict[str, dict[str, str]] = {}
 # A part that names a function -> the part of its keywords.
 _KEYWORDS_OF = {'function': 'kwargs', 'init': 'init_kwargs'}
 
@@ -107,6 +110,10 @@ def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
     name = f'{part}.{word}' if part else word
     if isinstance(value, Mapping):
       value = renamed_config(value, name)
+    elif values := VALUES.get(name):
+      one = isinstance(value, str)
+      new = [values.get(x, x) for x in ([value] if one else value)]
+      value = new[0] if one else new
     found[new_name(name).rpartition('.')[2]] = value
   for role, kwargs in _KEYWORDS_OF.items():
     if isinstance(spec := found.get(role), str):
@@ -125,7 +132,12 @@ def markdown() -> str:
     for function, words in KEYWORDS.items()
     for old, new in words.items()
   ]
-  rows = [*fields, *keywords, *FUNCTIONS.items()]
+  values = [
+    (f'{old}` of `{name}', new)
+    for name, words in VALUES.items()
+    for old, new in words.items()
+  ]
+  rows = [*fields, *keywords, *values, *FUNCTIONS.items()]
   return '\n'.join(
     [_INTRODUCTION, *(f'| `{a}` | `{b}` |' for a, b in rows), '']
   )
