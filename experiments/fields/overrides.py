@@ -161,9 +161,11 @@ def _fields(config: Config, name: str, text: str) -> Iterator[tuple[str, str]]:
 def _set(config: Config, name: str, text: str, path: str) -> None:
   """Reads a value and puts it in its place."""
   new = _new_name(config, name)
-  annotation = _annotation(config, new, path)
   if new != name:
+    if not isinstance(at(config, new), ConfigDict):
+      _annotation(config, new, path)  # this config may have no such field
     raise ValueError(refusal(name, new, f'--config.{new}={text}'))
+  annotation = _annotation(config, name, path)
   try:
     value = parsed(annotation, text)
   except ValueError as error:
