@@ -83,7 +83,7 @@ def _check_feedback(config: Config) -> None:
     made = made_feedback(config)
   except Exception as error:  # whatever a function says that is none
     made = f'{type(error).__name__}: {error}'
-  if not hasattr(made, 'replay'):
+  if not hasattr(made, 'prefix'):
     within = ' with config.feedback.inside' * ('inside' in config.feedback)
     raise ValueError(
       f'config.feedback.function is {spec!r}, which{within} makes '
