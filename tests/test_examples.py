@@ -1,15 +1,79 @@
-"""What stands in examples/ runs as it stands."""
+"""The files of examples/ run as they stand."""
 
 import runpy
+from functools import partial
 from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+import hybrid_latent as hl
+from hybrid_latent.rewards.grader import Grader
+from tests import tiny
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 
 
-def test_a_model_of_ones_own_is_sampled_and_scored(capsys):
-  names = runpy.run_path(str(EXAMPLES / 'rollout_in_your_project.py'))
-  sampled, again = names['trajectory'], names['scores']
-  assert sampled.tokens.shape == (8, 24)
-  assert 0 < sampled.latent.max() < 1
-  assert abs(sampled.log_probs - again.log_probs).max() < 1e-5
-  assert capsys.readouterr().out
+def example(name: str) -> dict:
+  return runpy.run_path(str(EXAMPLES / name))
+
+
+@partial(
+  jax.jit,
+  static_argnames=('feedback', 'group', 'max_steps'),
+  compiler_options=tiny.QUICK,
+)
+def scored(policy, feedback, prompt, **settings):
+  """A rollout, and how far its log-probs are from those of a rescoring."""
+  out = hl.rollout(policy, feedback, prompt, jax.random.key(1), **settings)
+  scores = hl.replay(policy, feedback, prompt, out)
+  return out, abs(scores.log_probs - out.log_probs).max()
+
+
+def test_a_model_of_ones_own_is_trained():
+  names = example('rollout_in_your_project.py')
+  assert names['reward'] > 0.5  # a random model: 1 / 32
+  names['settings']['sampling'] = hl.sampling(temperature=0.5, top_k=4)
+  out, gap = scored(
+    names['policy'], hl.gated(), names['prompt'], **names['settings']
+  )
+  assert gap < 1e-5
+  assert 0 < out.latent.max() < 1
+
+
+@jax.numpy_rank_promotion('allow')  # a user's code, with JAX's defaults
+def test_a_feedback_of_ones_own_is_trained(key):
+  """At 0 it is the discrete feedback; a step changes what the model reads."""
+  names = example('new_feedback.py')
+  model, feedback = tiny.policy().model, names['residual']()
+  policy = hl.Policy(model, names['scale'](key, model))
+  prompt, settings = tiny.prompts(), {'max_steps': 6, 'sampling': hl.sampling()}
+  settings['stop'] = hl.stop_rule([], 6)
+  out, gap = scored(policy, feedback, prompt, **settings)
+  same, _ = scored(hl.Policy(model), hl.discrete(), prompt, **settings)
+  assert gap < 1e-4
+  np.testing.assert_array_equal(out.tokens, same.tokens)
+
+  @partial(jax.jit, compiler_options=tiny.QUICK)
+  @jax.value_and_grad
+  def loss(scale):
+    policy = hl.Policy(model, scale)
+    return -hl.replay(policy, feedback, prompt, out).log_probs.mean()
+
+  before, slope = loss(policy.feedback)
+  after = optax.apply_updates(policy.feedback, {'scale': -slope['scale']})
+  assert loss(after)[0] < before
+  policy = policy._replace(feedback=after)
+  out, gap = scored(policy, feedback, prompt, **settings)
+  assert gap < 1e-4
+  assert (out.log_probs != same.log_probs).any()
+
+
+def test_a_reward_of_ones_own_is_graded(monkeypatch):
+  monkeypatch.syspath_prepend(EXAMPLES)
+  rewards = {'mine': {'function': 'custom_reward:right_and_short'}}
+  columns = {'answer': ['7', '7', None], 'completion_ids': [[1], [1, 2], [3]]}
+  with Grader(rewards, workers=1) as grader:
+    graded = grader.submit(['it is 7', '7 or 8', '7'], columns, 3).result()
+  np.testing.assert_allclose(graded['mine'], [0.999, -0.002, np.nan], rtol=1e-6)

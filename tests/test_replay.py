@@ -20,7 +20,12 @@ from tests.roles import PLAIN
 from tests.tiny import FEEDBACKS, GROUP, PAD, STEPS, STOPS, sample, scores
 
 PROMPT = tiny.prompts()
-FORCED = {'thinking': 5, 'ended': [3], 'cut': [7, 8], 'answer': 4}
+FORCED = {
+  'max_thinking_tokens': 5,
+  'after_thinking': [3],
+  'on_truncation': [7, 8],
+  'max_answer_tokens': 4,
+}
 SETTINGS = {
   'plain': {},
   'scored-cold-forced': {'score_temperature': 0.6, 'stop': FORCED},

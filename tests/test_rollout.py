@@ -97,7 +97,8 @@ def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
   assert rolled(stop(limit=STEPS + 1)).steps == STEPS
   assert rolled(stop(first.tokens[:1, 0])).lengths[0] == 1
   assert (rolled(stop(delimiter=b'dd')).thinking != first.thinking).any()
-  cut = rolled(stop(thinking=2, cut=[7, 8], answer=3))
+  ends = stop(max_thinking_tokens=2, on_truncation=[7, 8], max_answer_tokens=3)
+  cut = rolled(ends)
   assert (cut.lengths <= 7).all() and (cut.tokens == first.tokens)[:, :2].all()
   assert sample._cache_size() == programs
 

@@ -13,7 +13,6 @@ from hybrid_latent.models.transformer import (
   TransformerConfig,
   unstack,
 )
-from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stop_rule
 from hybrid_latent.policy import Policy
@@ -124,7 +123,6 @@ def rollout_program(
       max_steps=max_steps,
     )
 
-  vocab = policy.model.config.vocab
-  stop = stop_rule([], max_steps, 0, delimiter_automaton(b'', [], vocab))
+  stop = stop_rule([], max_steps)
   rest = prompt, jax.random.key(0), sampling(**sampling_params), stop
   return run, (policy, *rest)

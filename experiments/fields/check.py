@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from .. import PACKAGE
 from ..training.functions import Config
 from .accepted import accepts, described
 from .functions import (
@@ -71,8 +72,8 @@ def _check_complete(config: Config, command: str) -> None:
     free |= command not in TRAINERS and name.partition('.')[0] not in config
     if not free and last not in (found if found is not None else ()):
       raise ValueError(
-        f'config.{name} is missing: begin with experiments.configs.{kind}.'
-        'defaults(source) in get_config, and change what differs'
+        f'config.{name} is missing: begin with {PACKAGE}.configs.'
+        f'{kind}.defaults(source) in get_config, and change what differs'
       )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from .. import PACKAGE
 from ..training.functions import Config
 from .accepted import Kwargs, expanded, parsed
 from .functions import (
@@ -86,9 +87,9 @@ def loaded(path: str) -> Config:
       f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
       f'saved:WORKDIR/config.json, or one of {known}'
     )
-  ours = file.resolve().parent in (CONFIGS, SAVED.parent)
-  package = __package__.rpartition('.')[0]
-  name = f'{package}.{file.parent.name}.' * ours + f'config_{file.stem}'
+  # A copy of one of ours imports what that does, relative to its package.
+  folder = 'training' if file == SAVED else 'configs'
+  name = f'{PACKAGE}.{folder}.config_{file.stem}'
   spec: Any = importlib.util.spec_from_file_location(name, file)
   module = importlib.util.module_from_spec(spec)
   try:
@@ -100,7 +101,7 @@ def loaded(path: str) -> Config:
   if not hasattr(module, 'get_config'):
     raise ValueError(
       f'--config: {file} defines no get_config(argument): write one that '
-      'returns a ConfigDict, as those of experiments/configs do'
+      f'returns a ConfigDict, as {PACKAGE}.configs.rl does'
     )
   try:
     config = module.get_config(argument) if colon else module.get_config()

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from .. import PACKAGE
 from ..training.functions import Config
 from .rule import EVALUATED as EVALUATED_FIGURES
 from .rule import (
@@ -117,8 +118,7 @@ EVALUATED = (
   Rule(
     ('evaluate.reasoners', 'feedback.function'),
     lambda c, _: c.evaluate.reasoners and not has_prefix(c),
-    'a feedback that has a prefix, such as prefix:prefix in '
-    'experiments/configs/lrt.py',
+    'a feedback that has a prefix, such as prefix:prefix of the config lrt',
   ),
 )
 
@@ -146,5 +146,5 @@ def made_for(command: str, *fields: str) -> Rule:
   return Rule(
     fields,
     lacks(*fields),
-    f'a config of experiments.{command}: this config is of another command',
+    f'a config of {PACKAGE}.{command}: this config is of another command',
   )

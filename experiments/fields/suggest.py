@@ -7,6 +7,7 @@ with the same or almost the same last word is meant, or none is suggested.
 import difflib
 from collections.abc import Sequence
 
+from .. import PACKAGE
 from .table import field_of, matches
 
 _LR, _PROMPTS = 'optimizer.groups.*.lr', ('batch', 'rollout.prompts')
@@ -111,9 +112,9 @@ ELSEWHERE = {
   'output_dir': 'write --workdir=FOLDER',
   'logging_dir': 'WORKDIR has the logs',
   'logging_steps': 'every step is logged, in WORKDIR/metrics.jsonl',
-  'report_to': 'python -m experiments.report draws WORKDIR/metrics.jsonl',
+  'report_to': f'python -m {PACKAGE}.report draws WORKDIR/metrics.jsonl',
   'resume_from_checkpoint': 'the same command goes on with its --workdir',
-  'export': 'python -m experiments.export writes the model of a --workdir',
+  'export': f'python -m {PACKAGE}.export writes the model of a --workdir',
 }
 _ALIKE = 0.7  # ratio of difflib between last words
 

@@ -203,11 +203,11 @@ def stopping_rule_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
     rollout.max_tokens,
     pad_id(tokenizer),
     delimiter_automaton(delimiter, token_bytes(tokenizer), vocab),
-    thinking=rollout.thinking or rollout.max_tokens,
-    ended=ids(rollout.closing.ended),
-    cut=ids(rollout.closing.cut),
-    late=ids(rollout.closing.late),
-    answer=rollout.answer or rollout.max_tokens,
+    max_thinking_tokens=rollout.thinking or rollout.max_tokens,
+    after_thinking=ids(rollout.closing.ended),
+    on_truncation=ids(rollout.closing.cut),
+    on_budget=ids(rollout.closing.late),
+    max_answer_tokens=rollout.answer or rollout.max_tokens,
     budget=rollout.max_tokens - rollout.reserved,
   )
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from absl import logging
 
+from .. import PACKAGE
 from ..fields.accepted import Folder, described, expanded, parsed
 from ..fields.check import check
 from ..fields.help import configs_text, fields_text
@@ -52,13 +53,13 @@ class Options(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-  """Options of `python -m experiments.COMMAND`. A mistake is one line and exit
-  code 2."""
+  """Options of `python -m PACKAGE.COMMAND`. A mistake is one line and exit code
+  2."""
 
   def __init__(self, command: str, about: str | None):
     super().__init__(
-      prog=f'python -m experiments.{command}',
-      description=about,
+      prog=f'python -m {PACKAGE}.{command}',
+      description=(about or '').replace(' experiments.', f' {PACKAGE}.'),
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
@@ -157,8 +158,8 @@ def run(
     importlib.import_module,
     (
       'hybrid_latent.cluster',
-      'experiments.training.compilation_cache',
-      'experiments.training.workdir',
+      f'{PACKAGE}.training.compilation_cache',
+      f'{PACKAGE}.training.workdir',
     ),
   )
   with report_errors():

@@ -123,13 +123,13 @@ def _written(workdir: str) -> bytes:
 
 def revision() -> str:
   """The git commit of this code, with '+' where it was edited since; its
-  version where it is installed without git."""
+  version where it is installed and not checked out."""
   git = ['git', '-C', str(Path(__file__).parent)]
   ask = lambda *words: subprocess.run(
     [*git, *words], capture_output=True, text=True
   )
   head = ask('rev-parse', 'HEAD')
-  if head.returncode:
+  if ask('ls-files', '--error-unmatch', __file__).returncode:
     return metadata.version('hybrid-latent')
   edited = ask('status', '--porcelain', '--untracked-files=no').stdout
   return head.stdout.strip() + ('+' if edited else '')

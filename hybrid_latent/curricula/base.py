@@ -5,8 +5,9 @@ answer (`steps.worked`). Each of them is tokenised by itself, so that a step
 that is left out or replaced changes no token of the others.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,14 +25,29 @@ class Document(NamedTuple):
   cue: Bool[np.ndarray, 't']  # where two parts are to know the same
 
 
+class DocumentFn(Protocol):
+  """`Curriculum.document`."""
+
+  def __call__(
+    self,
+    prompt_ids: Sequence[int],
+    row: Mapping[str, Any],
+    stage: int,
+    rng: random.Random,
+    /,
+  ) -> Document:
+    """The example that a row of data is at a stage, which counts from 0."""
+    ...
+
+
 class Curriculum(NamedTuple):
   """Training examples that change from stage to stage."""
 
-  # (prompt's token ids, row, stage from 0 on, random.Random) -> Document
-  document: Callable
-  latents: Callable  # (stage) -> the most latents that a part of one can have
-  # (stage) -> what `feedback.switching.Spans` is to have in decoding
-  spans: Callable = lambda stage: {}
+  document: DocumentFn
+  # stage -> the most latents that a part of an example can have
+  latents: Callable[[int], int]
+  # stage -> fields of `feedback.switching.Spans` in decoding
+  spans: Callable[[int], Mapping[str, Any]] = lambda stage: {}
 
 
 class Piece(NamedTuple):

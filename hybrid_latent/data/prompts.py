@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import grain
 import numpy as np
 
+from hybrid_latent.ops.padding import padded_rows
+
 Encode = Callable[[dict], list[int]]
 
 
@@ -158,12 +160,7 @@ def _prompts(
 def _batch(
   source: Sequence[dict], prompts: Sequence[_Prompt], length: int, pad: int
 ) -> dict[str, Any]:
-  tokens = np.full((len(prompts), length), pad, np.int32)
-  mask = np.zeros((len(prompts), length), bool)
-  for row, prompt in enumerate(prompts):
-    start = length - len(prompt.tokens)
-    tokens[row, start:] = prompt.tokens
-    mask[row, start:] = True
+  tokens, mask = padded_rows([x.tokens for x in prompts], length, pad)
   return {
     'tokens': tokens,
     'mask': mask,

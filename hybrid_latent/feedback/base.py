@@ -1,6 +1,8 @@
 """What the feedbacks share: a state that is empty, a score and a choice that
 are the token's, a record that is the latent input itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -43,3 +45,15 @@ def recorded_latents(model, record, tokens):
   """The inputs of `latent_where` again, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
+
+
+def parameters(model: Any, init: str) -> Any:
+  """What the feedback owns: `Policy.feedback`. ValueError where the model has
+  none; `init` is the function that makes it."""
+  owned = getattr(model, 'feedback', None)
+  if owned is None:
+    raise ValueError(
+      f'{type(model).__name__} has no parameters of this feedback: pass '
+      f'hybrid_latent.Policy(model, {init}(...))'
+    )
+  return owned

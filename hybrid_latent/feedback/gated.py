@@ -32,11 +32,13 @@ from jaxtyping import Array, Float, Key
 from hybrid_latent.feedback.base import (
   drawn_token,
   latent_where,
+  parameters,
   recorded_latents,
   stateless,
   token_log_prob,
 )
 from hybrid_latent.ops.soft import filtered_soft_embedding
+from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeInt, OpenUnitFloat
 from hybrid_latent.types import Fed, Feedback
 
@@ -95,7 +97,7 @@ def gate(
   initializer: Initializer = 'normal',
 ) -> Gate:
   """The gate for a model, see `Gate`."""
-  width = model.table.shape[-1]
+  width = embedding_table(model).shape[-1]
   return Gate(key, width, r_min=r_min, r_max=r_max, initializer=initializer)
 
 
@@ -112,7 +114,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
   def step(model, state, keys, out):
     token = model.embed(out.token)
     h = _projected(model, out, width).astype(token.dtype)
-    mixed, latent = mixture(model.feedback, token, h, form)
+    mixed, latent = mixture(parameters(model, 'gate'), token, h, form)
     x = jnp.where(out.thinking[:, None], mixed, token)
     latent = jnp.where(out.thinking, latent, 0)
     return Fed(x, {'h': h, 'mixed': out.thinking}, latent, state)
@@ -120,7 +122,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
   def replay(model, record, tokens):
     token = model.embed(tokens)
     h = jax.lax.stop_gradient(record['h'])
-    mixed, _ = mixture(model.feedback, token, h, form)
+    mixed, _ = mixture(parameters(model, 'gate'), token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)
 
   return Feedback(stateless, step, replay, token_log_prob, drawn_token)
@@ -142,7 +144,9 @@ def interpolated(width: NonNegativeInt = 64) -> Feedback:
 
 def _projected(model, out, width):
   """h of equation 3, float32."""
-  soft = filtered_soft_embedding(out.filtered, model.table, width=width)
+  soft = filtered_soft_embedding(
+    out.filtered, embedding_table(model), width=width
+  )
   return soft.mixture / soft.l2[:, None]
 
 

@@ -15,6 +15,7 @@ import functools
 
 import jax.numpy as jnp
 
+from hybrid_latent.feedback.base import parameters
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.types import Feedback
 
@@ -29,7 +30,7 @@ def prefix(swapped: bool = False) -> Feedback:
   """
 
   def made(model, hidden, mask):
-    p = model.feedback
+    p = parameters(model, 'Prefix')
     closing = model.embed(p.closing)
     z = p.reasoner(hidden, mask).astype(closing.dtype)
     if swapped:

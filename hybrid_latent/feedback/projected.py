@@ -19,9 +19,11 @@ from jaxtyping import Array, Float, Key
 
 from hybrid_latent.feedback.base import (
   drawn_token,
+  parameters,
   stateless,
   token_log_prob,
 )
+from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeInt
 from hybrid_latent.types import Fed, Feedback
 
@@ -39,14 +41,14 @@ class Projector(NamedTuple):
 def projector(
   key: Key[Array, ''],
   model: Any,
-  tokenizer: Any,
+  tokenizer: Any = None,
   *,
   width: NonNegativeInt = 0,
   norm: bool = True,
 ) -> Projector:
   """A new one, uniform in +-1/sqrt(in) as torch has it by default; `width` is
   that of its hidden layer, 0 for the model's."""
-  d = model.table.shape[1]
+  d = embedding_table(model).shape[1]
   e = width or d
   keys = iter(jax.random.split(key, 4))
   uniform = lambda *shape, n: jax.random.uniform(
@@ -81,7 +83,7 @@ def projected() -> Feedback:
   `Policy(model, projector(...))`."""
 
   def latents(model, hidden):
-    return projection(model.feedback, hidden)
+    return projection(parameters(model, 'projector'), hidden)
 
   def step(model, state, keys, out):
     fed, token = out.thinking, model.embed(out.token)

@@ -28,10 +28,12 @@ from jaxtyping import Array, Float
 
 from hybrid_latent.feedback.base import (
   latent_where,
+  parameters,
   recorded_latents,
   stateless,
 )
 from hybrid_latent.ops.soft import soft_mixture
+from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeFloat, PositiveFloat
 from hybrid_latent.types import Feedback
 
@@ -57,7 +59,8 @@ def soft_tokens(
       f'soft_tokens: temperature={temperature}, noise={noise}: write a '
       'temperature > 0 (0.5 soft, 1e-4 fuzzy) and a noise >= 0 (0: none)'
     )
-  rms = jnp.sqrt(jnp.mean(jnp.square(model.table.astype(jnp.float32))))
+  table = embedding_table(model)
+  rms = jnp.sqrt(jnp.mean(jnp.square(table.astype(jnp.float32))))
   return SoftTokens(jnp.float32(temperature), noise * rms)
 
 
@@ -73,13 +76,13 @@ def soft() -> Feedback:
   def step(model, state, keys, out):
     h0 = _mean(model, out.logits)
     noise = jax.vmap(lambda key: jax.random.normal(key, h0.shape[1:]))(keys)
-    sigma = jnp.where(out.greedy, 0, model.feedback.sigma)
+    sigma = jnp.where(out.greedy, 0, _settings(model).sigma)
     x = h0 + sigma[:, None] * noise
     return latent_where(out.inside, x, model, out, state)
 
   def log_prob(model, logits, record, token_log_probs):
     x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
-    sigma = model.feedback.sigma
+    sigma = _settings(model).sigma
     gap = (x - _mean(model, logits)) / jnp.where(sigma > 0, sigma, 1)
     score = -0.5 * (jnp.sum(gap**2, axis=-1) - gap.shape[-1])
     score = jnp.where(sigma > 0, score, 0)  # without noise nothing is random
@@ -88,5 +91,11 @@ def soft() -> Feedback:
   return Feedback(stateless, step, recorded_latents, log_prob, choose)
 
 
+def _settings(model) -> SoftTokens:
+  return parameters(model, 'soft_tokens')
+
+
 def _mean(model, logits):
-  return soft_mixture(logits, model.table, model.feedback.temperature)
+  return soft_mixture(
+    logits, embedding_table(model), _settings(model).temperature
+  )

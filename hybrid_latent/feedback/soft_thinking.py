@@ -24,10 +24,12 @@ from jaxtyping import Array, Float, Int
 
 from hybrid_latent.feedback.base import (
   latent_where,
+  parameters,
   recorded_latents,
   token_log_prob,
 )
 from hybrid_latent.ops.soft import top_soft_embedding
+from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeFloat, PositiveInt
 from hybrid_latent.types import Feedback
 
@@ -76,21 +78,27 @@ def soft_thinking(width: PositiveInt = 10) -> Feedback:
 
   def choose(model, count, out):
     likeliest = jnp.argmax(out.filtered, axis=-1)
-    stops = _counted(model, count, out) >= model.feedback.patience
-    concept = jnp.where(stops, model.feedback.end, likeliest)
+    stops = _counted(model, count, out) >= _settings(model).patience
+    concept = jnp.where(stops, _settings(model).end, likeliest)
     token = jnp.where(out.inside, concept, out.token)
     return token.astype(out.token.dtype), ~out.inside
 
   def step(model, count, keys, out):
-    concept = top_soft_embedding(out.filtered, model.table, width=width)
+    concept = top_soft_embedding(
+      out.filtered, embedding_table(model), width=width
+    )
     count = _counted(model, count, out)
     return latent_where(out.thinking, concept.mixture, model, out, count)
 
   return Feedback(init, step, recorded_latents, token_log_prob, choose)
 
 
+def _settings(model) -> ColdStop:
+  return parameters(model, 'cold_stop')
+
+
 def _counted(model, count, out):
   """Steps of low entropy in a row, this one included."""
   p = jax.nn.softmax(out.logits / out.temperature, axis=-1)
   entropy = jnp.sum(entr(p), axis=-1)  # never below 0, not even by rounding
-  return jnp.where(entropy < model.feedback.threshold, count + 1, 0)
+  return jnp.where(entropy < _settings(model).threshold, count + 1, 0)

@@ -22,7 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from hybrid_latent.feedback.base import parameters
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.policy import Policy
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.types import Feedback
 
@@ -77,7 +79,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
   """Words, and spans of the feedback `inside` (by default `hidden()`), for a
   `Policy(model, spans(...))`."""
   inside = inside or hidden()
-  within = lambda model: model._replace(feedback=model.feedback.inner)
+  within = lambda model: Policy(model, _settings(model).inner)
 
   def init(batch):
     # Forced tokens to come: the slots and the end token; -1: nothing was said.
@@ -85,7 +87,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
 
   def choose(model, state, out):
     left, _ = state
-    spans = model.feedback
+    spans = _settings(model)
     may_leave = spans.sampled & (left > 1) & (left <= spans.slots)
     leaves = may_leave & (out.token == spans.end)
     forced = jnp.where((left > 1) & ~leaves, spans.slot, spans.end)
@@ -96,7 +98,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
 
   def step(model, state, keys, out):
     left, inner = state
-    spans = model.feedback
+    spans = _settings(model)
     slot = (left > 1) & (out.token == spans.slot)
     out = out._replace(thinking=slot, inside=slot)
     fed = inside.step(within(model), inner, keys, out)
@@ -113,3 +115,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
   made: Any = inside.latents
   latents = made and (lambda model, hidden: made(within(model), hidden))
   return Feedback(init, step, replay, log_prob, choose, latents)
+
+
+def _settings(model) -> Spans:
+  return parameters(model, 'spans')

@@ -17,7 +17,7 @@ Rows without a counted token do not count, as in verl; TRL counts them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -107,6 +107,24 @@ def sequence_sum(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
   """The mean over rows of their sums: the log-probability of a row."""
   total = jnp.sum(jnp.where(mask, values, 0))
   return Mean(total, mask.any(-1).sum(dtype=jnp.float32))
+
+
+class Advantage(Protocol):
+  """How rewards become advantages, its settings bound (`functools.partial`)."""
+
+  def __call__(self, judged: Judged, group: int, /) -> Advantages:
+    """The advantage of each token; each `group` rows are of one prompt."""
+    ...
+
+
+class Objective(Protocol):
+  """A loss, its settings bound (`functools.partial`)."""
+
+  def __call__(
+    self, experience: Experience, /
+  ) -> tuple[Mean, Mapping[str, Mean | Peak]]:
+    """The loss to minimise, and metrics by their names."""
+    ...
 
 
 Aggregation = Literal['token', 'sequence', 'constant', 'sum']

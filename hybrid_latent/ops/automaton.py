@@ -33,7 +33,7 @@ def delimiter_automaton(
       f'the tokenizer has {len(token_bytes)} ids, the model {vocab} rows: '
       'load the tokenizer that belongs to the model'
     )
-  byte_step = _byte_transitions(delimiter)
+  byte_step = _transitions(delimiter, 256)
   states = np.arange(len(delimiter) + 1, dtype=np.int8)
   table = np.repeat(states[:, None], vocab, axis=1)
   for token, text in enumerate(token_bytes):
@@ -42,6 +42,15 @@ def delimiter_automaton(
       state = byte_step[state, byte]
     table[:, token] = state
   return table
+
+
+def token_automaton(ids: Sequence[int]) -> np.ndarray:
+  """int8 [len(ids) + 1, max(ids) + 2]: completed by these tokens in this order
+  and by no others that spell the same. The last column is that of every id
+  beyond it, since JAX clips an index that is out of bounds."""
+  if not 0 < len(ids) <= 126 or min(ids) < 0:
+    raise ValueError(f'delimiter {[*ids]}: write 1 to 126 ids, all >= 0')
+  return _transitions(ids, max(ids) + 2)
 
 
 def step(
@@ -65,10 +74,10 @@ def unfinished(
   return thinking.T
 
 
-def _byte_transitions(delimiter: bytes) -> np.ndarray:
-  """int8 [states, 256] of the Knuth-Morris-Pratt automaton."""
+def _transitions(delimiter: Sequence[int], symbols: int) -> np.ndarray:
+  """int8 [states, symbols] of the Knuth-Morris-Pratt automaton."""
   n = len(delimiter)
-  table = np.zeros((n + 1, 256), np.int8)
+  table = np.zeros((n + 1, symbols), np.int8)
   table[0, delimiter[0]] = 1
   border = 0  # state of delimiter[1:state]: where a mismatch falls back to
   for state in range(1, n):

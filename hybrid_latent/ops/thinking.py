@@ -24,57 +24,68 @@ _ENDED, _CUT, _LATE = range(3)  # rows of stop.closing
 
 
 def stop_rule(
-  tokens: Sequence[int],
-  limit: int,
-  pad: int = 0,
-  delimiter: Int[np.ndarray, 'a v'] = _NO_DELIMITER,
+  stop_ids: Sequence[int],
+  max_tokens: int,
+  pad_id: int = 0,
+  end_of_thinking: Sequence[int] | Int[np.ndarray, 'a v'] = (),
   *,
-  thinking: int = _NEVER,
-  ended: Sequence[int] = (),
-  cut: Sequence[int] = (),
-  late: Sequence[int] = (),
-  answer: int = _NEVER,
+  max_thinking_tokens: int = _NEVER,
+  after_thinking: Sequence[int] = (),
+  on_truncation: Sequence[int] = (),
+  on_budget: Sequence[int] = (),
+  max_answer_tokens: int = _NEVER,
   budget: int = _NEVER,
 ) -> Stop:
   """Checked settings, as arrays.
 
   Args:
-    tokens: ids that end a row.
-    limit: tokens that a row may have in all.
-    pad: id written after a row has ended, which nothing reads.
-    delimiter: the automaton of what ends the thinking; by default nothing.
-    thinking: tokens that the thinking may have.
-    ended, cut: ids written after a thinking that ended by itself, or was cut.
-    late: ids written at the budget into an answer that has not ended.
-    answer: tokens that a row may have after those.
-    budget: tokens after which either is cut.
+    stop_ids: ids that end a completion.
+    max_tokens: of a completion in all.
+    pad_id: written after a completion has ended, where nothing reads it.
+    end_of_thinking: ids that end the thinking in this order, or the automaton
+      of a text (`ops.automaton.delimiter_automaton`); by default nothing does.
+    max_thinking_tokens: of the thinking, which is cut there.
+    after_thinking, on_truncation: ids forced after a thinking that ended by
+      itself, or was cut.
+    on_budget: ids forced at the budget, into an answer that has not ended.
+    max_answer_tokens: of a completion after those.
+    budget: tokens after which thinking or answer are cut.
   """
   for name, ids, room in (
-    ('tokens', tokens, STOP_IDS),
-    ('ended', ended, CLOSING_IDS),
-    ('cut', cut, CLOSING_IDS),
-    ('late', late, CLOSING_IDS),
+    ('stop_ids', stop_ids, STOP_IDS),
+    ('after_thinking', after_thinking, CLOSING_IDS),
+    ('on_truncation', on_truncation, CLOSING_IDS),
+    ('on_budget', on_budget, CLOSING_IDS),
   ):
     if len(ids) > room or min(ids, default=0) < 0:
       raise ValueError(
-        f'stop: {name}={list(ids)}: at most {room} ids, all >= 0'
+        f'stop_rule: {name}={list(ids)}: write at most {room} ids, all >= 0'
       )
-  if min(limit, thinking, answer, budget) < 1:
+  if min(max_tokens, max_thinking_tokens, max_answer_tokens, budget) < 1:
     raise ValueError(
-      f'stop: limit={limit}, thinking={thinking}, budget={budget}, '
-      f'answer={answer}: each is a number of tokens, at least 1'
+      f'stop_rule: max_tokens={max_tokens}, max_thinking_tokens='
+      f'{max_thinking_tokens}, max_answer_tokens={max_answer_tokens}, '
+      f'budget={budget}: each is a number of tokens, at least 1'
     )
+  delimiter = np.asarray(end_of_thinking)
+  if delimiter.ndim == 1:
+    ids = delimiter.tolist()
+    delimiter = automaton.token_automaton(ids) if ids else _NO_DELIMITER
   padded = lambda ids, room: [*ids, *[-1] * (room - len(ids))]
   return Stop(
-    tokens=jnp.array(padded(tokens, STOP_IDS), jnp.int32),
-    limit=jnp.int32(limit),
-    pad=jnp.int32(pad),
+    tokens=jnp.array(padded(stop_ids, STOP_IDS), jnp.int32),
+    limit=jnp.int32(max_tokens),
+    pad=jnp.int32(pad_id),
     delimiter=jnp.asarray(delimiter),
-    thinking=jnp.int32(thinking),
+    thinking=jnp.int32(max_thinking_tokens),
     closing=jnp.array(
-      [padded(x, CLOSING_IDS) for x in (ended, cut, late)], jnp.int32
+      [
+        padded(x, CLOSING_IDS)
+        for x in (after_thinking, on_truncation, on_budget)
+      ],
+      jnp.int32,
     ),
-    answer=jnp.int32(answer),
+    answer=jnp.int32(max_answer_tokens),
     budget=jnp.int32(budget),
   )
 

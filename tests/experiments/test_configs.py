@@ -2,6 +2,8 @@
 
 import importlib
 import pkgutil
+import shutil
+from pathlib import Path
 
 import ml_collections
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from experiments import configs
 from experiments.configs import lrt_arithmetic
 from experiments.configs.sft_arithmetic import METHODS
-from experiments.training.cli import named
+from experiments.training.cli import named, resolved
 
 # Config -> what may follow the model, one of each kind.
 WORDS = {
@@ -85,6 +87,16 @@ def test_every_config_is_tested():
   modules = pkgutil.iter_modules(configs.__path__)
   tested = WORDS | SUPERVISED | REASONED | OTHERS
   assert {module.name for module in modules} == tested.keys()
+
+
+@pytest.mark.parametrize('path', ['hrpo_gsm8k', 'hrpo_gsm8k.py', 'copy.py'])
+def test_a_name_and_a_copy_are_found_in_any_folder(path, tmp_path, monkeypatch):
+  """A copy may import what the config does, relative to its package."""
+  file = Path('experiments/configs/hrpo_gsm8k.py')
+  expected = resolved(f'{file}:MODEL', [])
+  shutil.copy(file, tmp_path / 'copy.py')
+  monkeypatch.chdir(tmp_path)
+  assert resolved(f'{path}:MODEL', []) == expected
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_every_command_is_here():
     )
   }
   runs = {name.removesuffix('.__main__') for name in runs}
-  others = {'fields', 'benchmarks.device', 'benchmarks.grading'}
+  others = {'__main__', 'fields', 'benchmarks.device', 'benchmarks.grading'}
   assert runs - others == {*COMMANDS}
 
 

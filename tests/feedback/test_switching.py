@@ -88,7 +88,7 @@ def test_rows_are_those_of_a_plain_loop(script, slots, sampled):
 def test_a_cut_ends_a_span():
   """What is forced after the thinking is said in words."""
   script = [[3, START, *[9] * (STEPS - 2)]] * ROWS
-  out = spoken(script, slots=6, thinking=4, cut=[7, 8])
+  out = spoken(script, slots=6, max_thinking_tokens=4, on_truncation=[7, 8])
   expected = [3, START, SLOT, SLOT, 7, 8, *[9] * (STEPS - 6)]
   assert out.tokens.tolist() == [expected] * ROWS
   assert np.flatnonzero(out.latent[0]).tolist() == [2, 3]

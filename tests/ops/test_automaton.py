@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_latent.ops.automaton import delimiter_automaton, step, unfinished
+from hybrid_latent.ops.automaton import (
+  delimiter_automaton,
+  step,
+  token_automaton,
+  unfinished,
+)
 
 VOCAB = 8
 
@@ -90,6 +95,22 @@ def test_an_empty_delimiter_never_completes():
   assert _thinking(table, [[0, 1, 2, 3]]) == [[True] * 4]
 
 
+def test_token_ids_are_completed_in_their_order():
+  """Other ids, beyond the table too, change nothing but the order."""
+  ids, other = [1, 2, 1, 0], [3, 99]
+  rows = np.random.default_rng(0).choice([0, 1, 2, *other], size=(256, 16))
+  rows[:8, 3:7] = ids
+  found = [
+    [
+      ids not in [[*row[i : i + 4]] for i in range(end - 2)]
+      for end in range(16)
+    ]
+    for row in rows
+  ]
+  assert not all(map(all, found))
+  assert _thinking(token_automaton(ids), rows) == found
+
+
 def test_errors_say_what_to_do():
   with pytest.raises(ValueError, match='127 bytes: at most 126'):
     delimiter_automaton(b'x' * 127, [b'x'], 4)
@@ -97,3 +118,9 @@ def test_errors_say_what_to_do():
     delimiter_automaton(b'x', [b'x'] * 5, 4)
   longest = delimiter_automaton(b'x' * 126, [b'x', b'x' * 126], 2)
   assert longest[0].tolist() == [1, 126]
+
+
+@pytest.mark.parametrize('ids', [[], [-1], [0] * 127])
+def test_token_ids_are_some_and_no_padding(ids):
+  with pytest.raises(ValueError, match=r'delimiter .*: write 1 to 126 ids'):
+    token_automaton(ids)

@@ -1,0 +1,52 @@
+r"""A feedback of your own, with parameters that are trained.
+
+A trainer finds it in the folder in which it is started, or in any installed
+package:
+
+    python -m experiments.grpo --workdir=runs/mine --config=grpo_gsm8k:MODEL \
+        --config.feedback.function=new_feedback:residual \
+        --config.feedback.parameters=new_feedback:scale \
+        --config.optimizer.groups.mine.pattern='^feedback\.' \
+        --config.optimizer.groups.mine.lr=1e-3
+"""
+
+# --- docs: begin
+import functools
+
+import jax
+import jax.numpy as jnp
+
+import hybrid_latent as hl
+from hybrid_latent.feedback.base import drawn_token, stateless, token_log_prob
+
+
+def scale(key, model, tokenizer=None):
+  """Its parameters: one factor per channel, which begins at 0."""
+  width = model.embed(jnp.zeros(1, jnp.int32)).shape[-1]
+  return {'scale': jnp.zeros(width)}
+
+
+@functools.cache  # one object, so that a jit that takes it compiles once
+def residual() -> hl.Feedback:
+  """While the model thinks it reads e + scale * h: the embedding of the drawn
+  token and the hidden state that the token was drawn from."""
+
+  def mixed(model, tokens, hidden, thinking):
+    embedded = model.embed(tokens)
+    latent = model.feedback['scale'] * hidden
+    x = embedded + jnp.where(thinking[..., None], latent, 0)
+    return x.astype(embedded.dtype)
+
+  def step(model, state, keys, out):
+    record = {'hidden': out.hidden, 'thinking': out.thinking}
+    x = mixed(model, out.token, out.hidden, out.thinking)
+    return hl.Fed(x, record, out.thinking.astype(jnp.float32), state)
+
+  def replay(model, record, tokens):
+    hidden = jax.lax.stop_gradient(record['hidden'])
+    return mixed(model, tokens, hidden, record['thinking'])
+
+  return hl.Feedback(stateless, step, replay, token_log_prob, drawn_token)
+
+
+# --- docs: end
