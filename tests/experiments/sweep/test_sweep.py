@@ -212,7 +212,7 @@ def test_a_plan_compiles_and_runs_nothing(
   *table, _, told = capsys.readouterr().out.splitlines()
   assert table[0] == (
     '| config.rollout.max_tokens | config.seed | state | steps | programs | '
-    'GiB a device | folder |'
+    'GiB per device | folder |'
   )
   rows = [line.strip('| ').split(' | ') for line in table[2:]]
   assert [row[2:5] for row in rows] == [
