@@ -20,7 +20,11 @@ def is_run(module: str) -> bool:
   )
 
 
-COMMANDS = [name for name in FILES if name.startswith(ROOT) and is_run(name)]
+COMMANDS = [
+  name
+  for name in FILES
+  if name.startswith(ROOT) and name != f'{ROOT}__main__' and is_run(name)
+]
 
 
 @pytest.mark.parametrize('module', COMMANDS)
@@ -32,7 +36,7 @@ def test_a_command_is_in_the_table(module):
 
 def test_a_file_beside_the_folders_is_a_command():
   files = [path for path in README.parent.glob('*.py')]
-  names = {ROOT + path.stem for path in files} - {f'{ROOT}__init__'}
+  names = {ROOT + path.stem for path in files if path.stem[:2] != '__'}
   assert names <= {*COMMANDS}
 
 
