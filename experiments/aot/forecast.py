@@ -104,16 +104,16 @@ class _StepCompiler:
     self._devices, self._trip_count = mesh.devices.flatten(), trip_count
     self.programs: list[Program] = []
 
-  def run(self, name, program, *args, living, inside=None, **kwargs):
+  def run(self, name, program, *args, live, internal=None, **kwargs):
     """Compiles `program` and returns the shapes of its outputs. By kind,
-    `living` are the arrays that are live while it runs, its arguments included;
-    `inside` are arrays that it allocates itself, such as the cache of a
+    `live` are the arrays that are live while it runs, its arguments included;
+    `internal` are arrays that it allocates itself, such as the cache of a
     decoding loop."""
     args, kwargs = jax.tree.map(_shape, (args, kwargs))
     lowered = program.lower(*args, **kwargs)
     text = lowered.as_text()
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]
-    held = {kind: device_bytes(tree) for kind, tree in living.items()}
+    held = {kind: device_bytes(tree) for kind, tree in live.items()}
     key = fingerprint, *map(id, self._devices), self._trip_count
     try:
       if key not in self._cache:
@@ -125,7 +125,7 @@ class _StepCompiler:
       self._fail(Program(name, fingerprint, held, Cost(), 0, str(error)))
     known = self._cache[key]
     # The compiler counts them as temporaries; the table shows them by kind.
-    made = {kind: device_bytes(tree) for kind, tree in (inside or {}).items()}
+    made = {kind: device_bytes(tree) for kind, tree in (internal or {}).items()}
     rest = max(known.memory['temporaries'] - sum(made.values()), 0)
     kinds = Counter(held) + Counter(made) + Counter(known.memory)
     kinds['temporaries'] = rest

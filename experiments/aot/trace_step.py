@@ -35,10 +35,10 @@ Run = Callable[..., Any]  # see `grpo`
 def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   """A step of experiments/grpo.py on the largest batch it may see.
 
-  `source.model` holds shapes. `run(name, program, *args, living, **kwargs)`
-  compiles a program and returns the shapes of what it gives; `living` is what
-  the devices hold meanwhile, by kind, its arguments included, and `inside` what
-  the program itself makes room for.
+  `source.model` holds shapes. `run(name, program, *args, live, **kwargs)`
+  compiles a program and returns the shapes of its outputs. By kind, `live` are
+  the arrays that are live while it runs, its arguments included, and `internal`
+  those that the program allocates itself.
   """
   policy, base = jax.eval_shape(
     lambda model, key: policy_of(config, model, source.tokenizer, key),
@@ -51,7 +51,7 @@ def grpo(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   if needs_ref_copy(config, policy, base):
     held['reference'] = base
   held['optimizer'] = run(
-    'optimizer', step.init_optimizer, trainable, living=held
+    'optimizer', step.init_optimizer, trainable, live=held
   )
   some = _sampled(config, mesh, source, run, step, trainable, frozen, held)
   reference = base if needs_reference(config) else None
@@ -67,7 +67,7 @@ def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   if reference is not None:
     held['reference'] = reference
   held['optimizer'] = run(
-    'optimizer', step.init_optimizer, trainable, living=held
+    'optimizer', step.init_optimizer, trainable, live=held
   )
   if config.data.triples:
     answers = config.rollout.prompts, 1, config.rollout.max_tokens
@@ -87,7 +87,7 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   policy = _adapted(config, mesh, source)
   trainable, frozen, step = sft_trainer.step_functions(config, mesh, policy)
   held = {'parameters': policy}
-  opt_state = run('optimizer', step.init_optimizer, trainable, living=held)
+  opt_state = run('optimizer', step.init_optimizer, trainable, live=held)
   shape = config.batch, config.length
   whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
   texts = _rows(
@@ -105,7 +105,7 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
       opt_state,
       texts,
       passes=curriculum.latents(len(config.stages.begin) - 1),
-      living=held | {'optimizer': opt_state, 'batch': texts},
+      live=held | {'optimizer': opt_state, 'batch': texts},
     )
 
 
@@ -113,15 +113,15 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
   """Prompts, completions and rewards, as they are learned from."""
   there = rollout_mesh(config.rollout, mesh)
   weights = run(
-    'rollout_weights', step.rollout_weights, trainable, frozen, living=held
+    'rollout_weights', step.rollout_weights, trainable, frozen, live=held
   )
   if there != mesh:
     weights = run('reshard', step.reshard, weights,
-                  living=held | {'rollout weights': weights})  # fmt: skip
+                  live=held | {'rollout weights': weights})  # fmt: skip
   prompt = _rows(lambda: _prompt(config), there)
   decoding = held | {'rollout weights': weights, 'batch': prompt}
   with jax.set_mesh(there):
-    ready = run('prefill', step.prefill, weights, prompt, living=decoding)
+    ready = run('prefill', step.prefill, weights, prompt, live=decoding)
     trajectory = run(
       'decode',
       step.decode,
@@ -135,8 +135,8 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
         there,
       ),
       group=config.rollout.group,
-      living=decoding | {'cache': ready},
-      inside={'cache': _cache(config, weights.model, ready.mask, there)},
+      live=decoding | {'cache': ready},
+      internal={'cache': _cache(config, weights.model, ready.mask, there)},
     )
   rewards = lambda: jnp.zeros(trajectory.mask.shape[0])
   trajectory = trajectory._replace(steps=None)
@@ -146,20 +146,20 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
 def _learned(mesh, run, step, trainable, frozen, held, some, reference):
   """From prompts, completions and rewards to an update."""
   prompt, trajectory, reward = some
-  living = held | {'batch': (prompt, trajectory)}
+  live = held | {'batch': (prompt, trajectory)}
   with jax.set_mesh(mesh):
     if reference is not None and step.ref_log_probs:
       reference = run('ref_log_probs', step.ref_log_probs, reference, prompt,
-                      trajectory, living=living)  # fmt: skip
+                      trajectory, live=live)  # fmt: skip
     batch = run('advantages', step.advantages, trainable, frozen, prompt,
-                trajectory, reference, reward, living=living)  # fmt: skip
+                trajectory, reference, reward, live=live)  # fmt: skip
   _updated(mesh, run, step, trainable, frozen, held, batch)
 
 
 def _updated(mesh, run, step, trainable, frozen, held, batch):
   with jax.set_mesh(mesh):
     run('update', step.update, trainable, frozen, held['optimizer'], batch, 0,
-        living=held | {'batch': batch})  # fmt: skip
+        live=held | {'batch': batch})  # fmt: skip
 
 
 def _prompt(config) -> Prompt:

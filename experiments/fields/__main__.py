@@ -1,6 +1,10 @@
-"""Prints docs/config.md: `python -m experiments.fields > docs/config.md`."""
+"""Prints docs/config.md, or with --renamed docs/migration.md:
+`python -m experiments.fields > docs/config.md`."""
 
-from .help import markdown
+import sys
+
+from . import help, renamed
 
 if __name__ == '__main__':
-  print(markdown(), end='')
+  made = renamed if '--renamed' in sys.argv else help
+  print(made.markdown(), end='')

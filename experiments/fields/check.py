@@ -12,6 +12,7 @@ from .functions import (
   resolved_function,
 )
 from .overrides import at, kind_of, leaves, loaded
+from .renamed import new_name, refusal
 from .rule import made_feedback
 from .rules import RULES
 from .suggest import suggestion
@@ -27,6 +28,8 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
   names, and fields that contradict each other."""
   for name, value in leaves(config):
     entry = field_of(name)
+    if (new := new_name(name)) != name:
+      raise ValueError(refusal(name, new, f'config.{new}={value!r}'))
     if command in RULES and not entry and not is_known(name):
       raise ValueError(
         f'config.{name} is {value!r}, and no command reads it: '
@@ -80,7 +83,7 @@ def _check_feedback(config: Config) -> None:
     made = made_feedback(config)
   except Exception as error:  # whatever a function says that is none
     made = f'{type(error).__name__}: {error}'
-  if not hasattr(made, 'replay'):
+  if not hasattr(made, 'prefix'):
     within = ' with config.feedback.inside' * ('inside' in config.feedback)
     raise ValueError(
       f'config.feedback.function is {spec!r}, which{within} makes '

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..training.functions import named
 from .accepted import accepts, described
+from .renamed import new_keyword, refusal
 
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'
 OBJECTIVES, REWARDS = 'hybrid_latent.objectives', 'hybrid_latent.rewards'
@@ -89,6 +90,9 @@ def check_keywords(
     if name not in known:
       if others or role.package == DATA:
         continue  # a source is given those that it takes
+      if (new := new_keyword(spec, name)) in known:
+        old, new = f'{field}.{name}', f'{field}.{new}'
+        raise ValueError(refusal(old, new, f'config.{new}={value!r}'))
       near = difflib.get_close_matches(name, known, n=1)
       advice = f'write {near[0]}' if near else f'write --config.{field}={{}}'
       raise ValueError(

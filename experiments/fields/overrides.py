@@ -19,6 +19,7 @@ from .functions import (
   keywords,
   resolved_function,
 )
+from .renamed import new_keyword, new_name, refusal
 from .suggest import suggestion
 from .table import field_of, function_of, matches
 
@@ -167,6 +168,11 @@ def _fields(config: Config, name: str, text: str) -> Iterator[tuple[str, str]]:
 
 def _set(config: Config, name: str, text: str, path: str) -> None:
   """Reads a value and puts it in its place."""
+  new = _new_name(config, name)
+  if new != name:
+    if not isinstance(at(config, new), ConfigDict):
+      _annotation(config, new, path)  # this config may have no such field
+    raise ValueError(refusal(name, new, f'--config.{new}={text}'))
   annotation = _annotation(config, name, path)
   try:
     value = parsed(annotation, text)
@@ -200,6 +206,20 @@ def _annotation(config: Config, name: str, path: str) -> Any:
   raise ValueError(
     f'{path} has no field config.{name}{other}: {suggestion(name, known)}'
   )
+
+
+def _new_name(config: Config, name: str) -> str:
+  """What a field or a keyword is called now; its name where the config has it,
+  as the function of a keyword may be one of your own."""
+  new = new_name(name)
+  if keyword := function_of(new):
+    part, old = keyword
+    if isinstance(at(config, part), ConfigDict):
+      _, spec, _ = function_at(config, part)
+      taken, _ = _keywords(config, part)
+      word = old if old in taken else new_keyword(spec, old)
+      return f'{part}.{word}'
+  return new
 
 
 def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:

@@ -43,5 +43,7 @@ def is_known(name: str) -> bool:
   names = name.split('.')
   if {'kwargs', 'initial'} & {*names} or names[:2] == ['data', 'of']:
     return True
+  if name == 'feedback.inside':
+    return True
   parts = (pattern.split('.')[: len(names)] for pattern in FIELDS)
   return any(matches(name, '.'.join(part)) for part in parts)

@@ -13,6 +13,7 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
+from ..fields.renamed import renamed_config
 from .tables import read_rows
 
 _FIELDS = {  # of config.json: type, and what is accepted
@@ -73,7 +74,8 @@ def run_info(run: str) -> dict[str, Any]:
       raise ValueError(
         f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
       )
-  steps = (found.get('config') or {}).get('steps')
+  found['config'] = renamed_config(found.get('config') or {})
+  steps = found['config'].get('steps')
   if steps is not None and type(steps) is not int:
     raise ValueError(
       f'{path}: config.steps = {steps!r:.60}: accepted is a whole number'

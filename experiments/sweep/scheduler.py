@@ -14,6 +14,7 @@ from rich.table import Table
 from hybrid_latent.cluster import RESTART
 
 from .. import PACKAGE
+from ..fields.renamed import renamed_config
 from ..report.tables import read_rows, write_atomic
 from .executors import LOG, Executor, State
 from .grid import Cell
@@ -83,7 +84,8 @@ def finished(cell: Cell) -> bool:
   """Whether its trainer finished, with the config that the cell has now."""
   marker = cell.folder / _MARKER
   return marker.exists() and (
-    json.loads(marker.read_text('utf-8')) == json.loads(cell.config.to_json())
+    renamed_config(json.loads(marker.read_text('utf-8')))
+    == json.loads(cell.config.to_json())
   )
 
 
@@ -135,7 +137,8 @@ def _running_job(cell: Cell, setup: Setup) -> str | None:
   if note.get('on') != setup.name:
     return None
   (state,) = setup.executor.states([note['job']])
-  same = note['config'] == json.loads(cell.config.to_json())
+  config = json.loads(cell.config.to_json())
+  same = renamed_config(note['config']) == config
   if isinstance(state, str) and not same:
     raise ValueError(
       f'{cell.folder} runs as job {note["job"]} with another config: cancel '

@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 
 from hybrid_latent.data.digest import digest
 
 from ..fields.differences import PLACES, differences
+from ..fields.renamed import renamed_config
 from .cli import Config
 from .run_config import write_run
 
@@ -48,7 +49,7 @@ def validate_job(
   new = json.loads(json.dumps(fields | {_ROWS: digest(rows)[:16]}))
   if path.exists():
     try:
-      old = dict(json.loads(path.read_text()))
+      old = _renamed(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
       raise ValueError(
         f'{path} is not as it was written ({error}): choose another --workdir, '
@@ -70,6 +71,14 @@ def validate_job(
     write_run(config, str(path.parent))
 
   return record
+
+
+def _renamed(job: dict[str, Any]) -> dict[str, Any]:
+  """A recorded job with the present names of its fields."""
+  nested: Any = unflatten_dict(job, sep='.')
+  return flatten_dict(
+    nested | {'config': renamed_config(nested.get('config', {}))}, sep='.'
+  )
 
 
 def shard_paths(folder: epath.Path, count: int) -> list[epath.Path]:

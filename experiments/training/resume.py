@@ -11,6 +11,7 @@ from typing import Any
 from hybrid_latent.data.digest import digest
 
 from ..fields.differences import FREE, PLACES, differences, flat
+from ..fields.renamed import renamed_config
 from .cli import Config, named
 from .prompts import problems_of
 
@@ -30,7 +31,8 @@ def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes.
   ValueError says what differs."""
   try:
-    old, new = flat(json.loads(notes['config'])), flat(config)
+    old = flat(renamed_config(json.loads(notes['config'])))
+    new = flat(config)
   except (KeyError, TypeError, ValueError, AttributeError) as error:
     raise ValueError(
       f'the notes of the checkpoint in {workdir} are not those of a run '

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from ..fields.accepted import expanded
 from ..fields.overrides import leaves
+from ..fields.renamed import renamed_config
 from ..fields.table import field_of
 from .cli import Config
 
@@ -43,14 +44,15 @@ def get_config(argument: str) -> Config:
 
 
 def from_fields(fields: dict) -> Config:
-  """JSON has no tuples, and the configs have no lists."""
+  """JSON has no tuples, and the configs have no lists; fields may have had
+  other names."""
 
   def frozen(value):
     if isinstance(value, dict):
       return {name: frozen(x) for name, x in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
-  return ConfigDict(frozen(fields)).lock()
+  return ConfigDict(frozen(renamed_config(fields))).lock()
 
 
 def relocated(config: Config, about: Mapping[str, Any]) -> Config:

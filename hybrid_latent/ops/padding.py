@@ -41,7 +41,7 @@ def left_padded(
 
 
 def padded_rows(
-  rows: Sequence[Sequence[int]], length: int, pad_id: int
+  rows: Sequence[Sequence[int] | Int[np.ndarray, '_']], length: int, pad_id: int
 ) -> tuple[Int[np.ndarray, 'u p'], Bool[np.ndarray, 'u p']]:
   """The rows at the right end of `length` positions, and a mask that is False
   on the padding."""

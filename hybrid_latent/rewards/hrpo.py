@@ -23,35 +23,15 @@ text of a model is ever run.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
+from hybrid_latent.rewards import answers
+from hybrid_latent.rewards.answers import Kind
 from hybrid_latent.rewards.golds import Gold, texts
-from hybrid_latent.rewards.latex import boxed, last_span, spelled, unwrapped
-from hybrid_latent.rewards.notation import (
-  VARIABLES,
-  last_number,
-  plain,
-  whole_number,
-  without_words,
-)
+from hybrid_latent.rewards.latex import boxed, last_span, lower_spelled
 
-Kind = Literal['number', 'letter', 'latex']
 Parser = Literal['official', 'fixed']
-DELIMITER = '####'
-# What has one is more than its last number.
-# "B) Vitamin C", "The answer is (b).": the letter in front, or a lone one.
-_LABEL = re.compile(
-  r'(?:[A-Za-z ]*\b(?:answer|option|choice)(?: is\b)?)?\W*([A-Ja-j])'
-  r'(?: ?[)\]}:*.]++(?!\w)|\W*\Z)',
-  re.IGNORECASE,
-)
-_REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
-_FORMULA = re.compile(
-  r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
-  rf'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\d ?{VARIABLES}|\b[A-Za-z] *[-+*/]'
-)
 SYSTEM_PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
   'the assistant solves it. The assistant first thinks about the reasoning '
@@ -115,26 +95,24 @@ def parsed_answer(
 ) -> str:
   """What the parser reads after the last `####`, or in all of `text` if there
   is none; '' where it finds nothing. `kind`: 'number', 'letter' or 'latex'."""
-  if (kind, parser) not in _READERS:
+  if kind not in _READERS or parser not in _PARSERS:
+    accepted = [(kind, parser) for kind in _READERS for parser in _PARSERS]
     raise ValueError(
-      f'kind={kind!r} with parser={parser!r}: there is {sorted(_READERS)}'
+      f'kind={kind!r} with parser={parser!r}: there is {sorted(accepted)}'
     )
-  answer = text.split(DELIMITER)[-1].strip()
-  if answer.endswith('.'):
-    answer = answer[:-1].strip()
-  answer = _bare(answer)
-  if parser == 'fixed' and kind == 'latex':
-    return _fixed_latex(answer, delimited=DELIMITER in text)
-  if parser == 'fixed' and kind == 'letter':
-    return _fixed_letter(answer, delimited=DELIMITER in text)
-  return _READERS[kind, parser](answer)
+  if parser == 'fixed':
+    return answers.read_answer(text, kind)
+  return _READERS[kind](answers.after_delimiter(text))
 
 
 def _rewards(
-  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
+  completions: Sequence[str],
+  golds: Sequence[Gold],
+  kind: Kind,
+  parser: Parser,
 ) -> list[float | None]:
   return [
-    right if right is None or text.count(DELIMITER) == 1 else 0.0
+    right if right is None or text.count(answers.DELIMITER) == 1 else 0.0
     for text, right in zip(
       completions, _matches(completions, golds, kind, parser), strict=True
     )
@@ -142,39 +120,23 @@ def _rewards(
 
 
 def _matches(
-  completions: Sequence[str], golds: Sequence[Gold], kind: str, parser: str
+  completions: Sequence[str],
+  golds: Sequence[Gold],
+  kind: Kind,
+  parser: Parser,
 ) -> list[float | None]:
   """None without a gold answer, or where 'fixed' can read none."""
-  read = [{parsed_answer(text, parser, kind)} for text in completions]
+  if parser == 'fixed' and kind in _READERS:
+    return answers.correct(completions, answer=golds, kind=kind)
+  read = [parsed_answer(text, parser, kind) for text in completions]
   want = [
-    {_READERS[kind, parser](_bare(_gold(one, kind))) for one in texts(gold)}
+    {_READERS[kind](answers.gold_text(one, kind)) for one in texts(gold)}
     for gold in golds
   ]
-  if (kind, parser) == ('latex', 'fixed'):
-    # A gold answer may have dollars within: `$3$, $2$`.
-    endings = [text.rpartition(DELIMITER)[2] for text in completions]
-    read = [
-      {_valued(spelling) for spelling in one | {_fixed_spelling(end)}}
-      for one, end in zip(read, endings, strict=True)
-    ]
-    want = [{*map(_valued, spellings)} for spellings in want]
-  if parser == 'fixed':
-    want = [spellings - {''} for spellings in want]
   return [
-    float(not gold.isdisjoint(one)) if gold else None
-    for one, gold in zip(read, want, strict=True)
+    float(one in spellings) if spellings else None
+    for one, spellings in zip(read, want, strict=True)
   ]
-
-
-def _gold(answer: str, kind: str) -> str:
-  if kind != 'latex':
-    return answer
-  latex = boxed(answer) if 'boxed' in answer else answer
-  return rf'\boxed{{{latex.strip()}}}'
-
-
-def _bare(answer: str) -> str:
-  return answer.strip('\n').rstrip('.').rstrip('/').strip(' ')
 
 
 def _official_number(answer: str) -> str:
@@ -203,13 +165,6 @@ def _quotient(number: str) -> float:
   return int(above) / (float(below) if '.' in below else int(below))
 
 
-def _fixed_number(answer: str) -> str:
-  """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
-  box = boxed(answer, r'\boxed')
-  value = last_number(box or answer)
-  return '' if value is None else str(value)
-
-
 def _official_letter(answer: str) -> str:
   found = re.findall(r'\b[A-J]\b', answer.upper())
   return (
@@ -217,77 +172,19 @@ def _official_letter(answer: str) -> str:
   )
 
 
-def _fixed_letter(answer: str, delimited: bool = True) -> str:
-  """What is in the box counts. Behind the delimiter a letter in front, as of an
-  option, is the answer; else the last capital that stands alone and does not
-  begin a phrase, as 'A' and 'I' do; else the last that stands alone; or a small
-  letter that is all."""
-  if box := boxed(answer, r'\boxed'):
-    answer, delimited = box, True
-  answer = re.sub(r'\\[A-Za-z]+|_', ' ', unicodedata.normalize('NFKC', answer))
-  answer = _REFUSED.sub(' ', answer)
-  if label := _LABEL.match(answer) if delimited else None:
-    return label[1].upper()
-  found = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
-  found = found or re.findall(r'\b[A-J]\b', answer)
-  alone = re.fullmatch(r'\W*([a-j])\W*', answer)
-  return found[-1] if found else alone[1].upper() if alone else ''
-
-
 def _official_latex(answer: str) -> str:
   if 'boxed' in answer:
     answer = boxed(answer)
   else:
-    answer = last_span(answer) or _last(r'-?\d*\.?\d+', answer)
-  return _lower(answer)
+    answer = (
+      last_span(answer) or (re.findall(r'-?\d*\.?\d+', answer) or [''])[-1]
+    )
+  return lower_spelled(answer)
 
 
-def _fixed_latex(answer: str, delimited: bool = False) -> str:
-  """Behind the delimiter a formula needs no box and no dollars; a bare fraction
-  is read, and the commas of thousands are dropped."""
-  answer = plain(answer)
-  if 'boxed' in answer:
-    return _fixed_spelling(boxed(answer))
-  if span := last_span(answer):
-    return _fixed_spelling(span)
-  number = r'(?:(?<![\w)])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+'
-  found = _last(number, answer)
-  whole = delimited and (not found or _FORMULA.search(answer))
-  return _fixed_spelling(answer if whole else found)
-
-
-def _fixed_spelling(answer: str) -> str:
-  """Of all that `answer` holds: no dollars, and of a number no words."""
-  bare = plain(unwrapped(answer)).replace('$', '').strip(' \n*').rstrip('.')
-  bare = re.sub(r'\\text\{ *(?:or|and) *\}', ',', bare)  # no unit
-  spelling = _lower(without_words(bare))
-  if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
-    spelling = spelling.replace(',', '')
-  return spelling
-
-
-def _valued(spelling: str) -> str:
-  """0.50 and 1/2 are one number."""
-  value = whole_number(spelling)
-  return spelling if value is None else str(value)
-
-
-def _last(pattern: str, text: str) -> str:
-  return (re.findall(pattern, text) or [''])[-1]
-
-
-def _lower(answer: str) -> str:
-  spelling = spelled(answer).rstrip('.').rstrip('/')
-  closed, brace, rest = spelling.rpartition('}')  # none is open beyond
-  unwrapped = re.sub(r'\\text\{([^}]*)\}', r'\1', closed + brace)
-  return (unwrapped + rest).lower()
-
-
-_READERS: dict[tuple[str, str], Callable[[str], str]] = {
-  ('number', 'official'): _official_number,
-  ('number', 'fixed'): _fixed_number,
-  ('letter', 'official'): _official_letter,
-  ('letter', 'fixed'): _fixed_letter,
-  ('latex', 'official'): _official_latex,
-  ('latex', 'fixed'): _fixed_latex,
+_PARSERS = get_args(Parser)
+_READERS: dict[str, Callable[[str], str]] = {
+  'number': _official_number,
+  'letter': _official_letter,
+  'latex': _official_latex,
 }

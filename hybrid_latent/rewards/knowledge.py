@@ -10,9 +10,8 @@ import string
 import unicodedata
 from collections.abc import Sequence
 
-from hybrid_latent.rewards.answers import final_answer, matches
+from hybrid_latent.rewards.answers import DELIMITER, final_answer, matches
 from hybrid_latent.rewards.golds import Gold
-from hybrid_latent.rewards.hrpo import DELIMITER
 
 _PUNCTUATION = frozenset(string.punctuation)
 

@@ -110,6 +110,14 @@ def spelled(text: str) -> str:
   return _slash(_fractions(text.replace(' ', '')))
 
 
+def lower_spelled(latex: str) -> str:
+  """`spelled`, in small letters and without \\text{}, to compare."""
+  spelling = spelled(latex).rstrip('.').rstrip('/')
+  closed, brace, rest = spelling.rpartition('}')  # none is open beyond
+  bare = re.sub(r'\\text\{([^}]*)\}', r'\1', closed + brace)
+  return (bare + rest).lower()
+
+
 def _fractions(text: str) -> str:
   """Braces around one-character numerators and denominators."""
   head, *tails = text.split(r'\frac')

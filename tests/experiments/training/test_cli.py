@@ -58,7 +58,7 @@ def test_a_run_keeps_what_it_takes_to_repeat_it(folder):
   ]
   assert re.fullmatch(r'[0-9a-f]{40}\+?|\d[\d.]*', about['revision'])
   assert about['versions']['jax'] == jax.__version__
-  path = f'experiments/training/saved.py:{folder}/config.json'
+  path = f'saved:{folder}/config.json'
   again = resolved(path, ['--config.seed=9'])
   first = resolved(CONFIG.partition('=')[2], ['--config.steps=7'])
   with first.unlocked():

@@ -1,0 +1,163 @@
+"""What fields that had another name are called now; keywords, functions and
+values too.
+
+An override or a config file with an old name is refused in a sentence with the
+new one. A config that a run has written, in config.json or with a checkpoint,
+is read with the new names (`renamed_config`), so that the run resumes.
+docs/migration.md is made of these tables.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .table import is_known
+
+# The old name of a field or of a part -> the last word of its new name. What
+# `feedback.inner` has is called as in `feedback`.
+FIELDS: dict[str, str] = {
+  'steps': 'max_steps',
+  'epochs': 'num_iterations',
+  'mini_batches': 'num_mini_batches',
+  'micro_batches': 'gradient_accumulation_steps',
+  'batch': 'batch_size',
+  'length': 'max_length',
+  'packed': 'packing',
+  'chunk': 'logits_chunk',
+  'truncate': 'bptt_steps',
+  'completions': 'num_logged_completions',
+  'data.source': 'function',
+  'data.of': 'kwargs',
+  'data.train': 'train_split',
+  'data.test': 'test_split',
+  'data.system': 'system_prompt',
+  'data.template': 'prompt_template',
+  'data.scored': 'step_entropy_dir',
+  'data.triples': 'sft_answers_dir',
+  'data.triples_task': 'sft_answers_task',
+  'feedback.parameters': 'init',
+  'feedback.initial': 'init_kwargs',
+  'feedback.inside': 'inner',
+  'rollout.prompts': 'prompts_per_step',
+  'rollout.group': 'num_generations',
+  'rollout.prompt_length': 'max_prompt_length',
+  'rollout.max_tokens': 'max_completion_length',
+  'rollout.thinking': 'max_thinking_tokens',
+  'rollout.answer': 'max_answer_tokens',
+  'rollout.reserved': 'answer_reserve',
+  'rollout.delimiter': 'end_of_thinking',
+  'rollout.closing': 'forced_text',
+  'rollout.closing.ended': 'after_thinking',
+  'rollout.closing.cut': 'on_truncation',
+  'rollout.closing.late': 'on_budget',
+  'rollout.closing.neither': 'no_thinking',
+  'rollout.stages': 'cache_stages',
+  'rollout.chunk': 'logits_chunk',
+  'rollout.attempts': 'dynamic_sampling_max_batches',
+  'rollout.source': 'rollout_dir',
+  'reference.sync_every': 'sync_steps',
+  'reference.mix': 'mixup_alpha',
+  'optimizer.warmup': 'warmup_ratio',
+  'optimizer.clip': 'max_grad_norm',
+  'stages.begin': 'starts',
+  'stages.share': 'data_fraction',
+  'distillation.kind': 'loss_type',
+  'distillation.scaled': 'div_std',
+  'eval.prompts': 'num_prompts',
+  'eval.samples': 'num_generations',
+  'eval.thinking': 'max_thinking_tokens',
+  'generate.prompts': 'num_prompts',
+  'generate.samples': 'num_generations',
+  'generate.rows_per_part': 'rows_per_shard',
+  'generate.least': 'min_reward',
+  'evaluate.ways': 'modes',
+  'evaluate.reserved': 'answer_reserve',
+  'entropy.measure': 'aggregation',
+  'entropy.rows_per_part': 'rows_per_shard',
+  'entropy.shown': 'example_steps',
+}
+# Of functions, as module:function: the old name of a keyword -> the new one.
+KEYWORDS: dict[str, dict[str, str]] = {}
+# Functions as configs had them -> as they have them.
+FUNCTIONS: dict[str, str] = {}
+# The old name of a field -> its old values -> those of today.
+VALUES: dict[str, dict[str, str]] = {}
+# A part that names a function -> the part of its keywords.
+_KEYWORDS_OF = {'function': 'kwargs', 'init': 'init_kwargs'}
+
+
+def new_name(name: str) -> str:
+  """The dotted name of a field now; its own where that is no old one. What a
+  function takes is renamed by `new_keyword`."""
+  return name if is_known(name) else _translated(name)
+
+
+def new_keyword(function: str, keyword: str) -> str:
+  """What a function, as a config names it, calls one of its keywords now."""
+  module, _, name = function.partition(':')
+  words = KEYWORDS.get(f'{module.rpartition(".")[2]}:{name}', {})
+  return words.get(keyword, keyword)
+
+
+def refusal(old: str, new: str, written: str) -> str:
+  """What an old name is answered with."""
+  return f'config.{old} is called config.{new} now: write {written}'
+
+
+def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
+  """A config as JSON has it, or a `part` of one, with the names of today."""
+  found: dict[str, Any] = {}
+  for word, value in fields.items():
+    name = f'{part}.{word}' if part else word
+    if isinstance(value, Mapping):
+      value = renamed_config(value, name)
+    elif values := VALUES.get(name):
+      one = isinstance(value, str)
+      new = [values.get(x, x) for x in ([value] if one else value)]
+      value = new[0] if one else new
+    found[new_name(name).rpartition('.')[2]] = value
+  for role, kwargs in _KEYWORDS_OF.items():
+    if isinstance(spec := found.get(role), str):
+      found[role] = spec = FUNCTIONS.get(spec, spec)
+      if kwargs in found:
+        given = found[kwargs]
+        found[kwargs] = {new_keyword(spec, x): given[x] for x in given}
+  return found
+
+
+def markdown() -> str:
+  """Old names and new ones, as docs/migration.md."""
+  fields = [(name, _translated(name)) for name in FIELDS]
+  keywords = [
+    (f'{old}` of `{function}', new)
+    for function, words in KEYWORDS.items()
+    for old, new in words.items()
+  ]
+  values = [
+    (f'{old}` of `{name}', new)
+    for name, words in VALUES.items()
+    for old, new in words.items()
+  ]
+  rows = [*fields, *keywords, *values, *FUNCTIONS.items()]
+  return '\n'.join(
+    [_INTRODUCTION, *(f'| `{a}` | `{b}` |' for a, b in rows), '']
+  )
+
+
+def _translated(name: str) -> str:
+  found: list[str] = []
+  old: list[str] = []
+  for word in name.split('.'):
+    found.append(FIELDS.get('.'.join([*old, word]), word))
+    if found != ['feedback', 'inner']:  # it has what feedback has
+      old.append(word)
+  return '.'.join(found)
+
+
+_INTRODUCTION = """# Fields that have another name now
+
+Made by `python -m experiments.fields --renamed`. An override or a config file
+with an old name is refused with the new one. A run that was started with old
+names resumes: its config.json and its checkpoints are read with the new ones.
+
+| was | is now |
+| --- | --- |"""
