@@ -16,7 +16,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import sub
 from typing import Any
 
@@ -228,7 +228,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   return loop.evaluations
 
 
-def with_spans(policy: Policy, spans: dict) -> Policy:
+def with_spans(policy: Policy, spans: Mapping) -> Policy:
   """The policy that decodes with these settings of its curriculum's spans."""
   if not spans:
     return policy

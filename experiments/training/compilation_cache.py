@@ -14,7 +14,7 @@ def keep_compiled() -> None:
   ~/.cache/hybrid_latent/jax; nowhere if that is ''. A folder that jax has been
   given (JAX_COMPILATION_CACHE_DIR) stays what it is."""
   folder = os.environ.get('HYBRID_LATENT_CACHE', '~/.cache/hybrid_latent/jax')
-  if folder and jax.config.jax_compilation_cache_dir is None:
+  if folder and jax.config.values['jax_compilation_cache_dir'] is None:
     path = str(Path(folder).expanduser())
     jax.config.update('jax_compilation_cache_dir', path)
     jax.config.update('jax_compilation_cache_max_size', _MOST_BYTES)
