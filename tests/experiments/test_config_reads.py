@@ -63,6 +63,9 @@ def test_lrt_reads_its_config_in_one_stage_or_the_other(model_folder, tmp_path):
     if stage == 'sft':
       config.data.triples = str(TRIPLES)
       config.lora.rank = 4
+      config.optimizer.groups.lora = dict(
+        pattern=r'^model\..*\.lora\.', lr=1e-3, weight_decay=0.0
+      )
     else:
       config.rollout.update(prompts=2, group=4)
     found.append({*unread(lrt, config, tmp_path / stage)})
