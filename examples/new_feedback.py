@@ -38,9 +38,11 @@ def residual() -> hl.Feedback:
     return x.astype(embedded.dtype)
 
   def step(model, state, keys, out):
-    record = {'hidden': out.hidden, 'thinking': out.thinking}
-    x = mixed(model, out.token, out.hidden, out.thinking)
-    return hl.Fed(x, record, out.thinking.astype(jnp.float32), state)
+    record = {'hidden': out.hidden, 'thinking': out.thinking_continues}
+    x = mixed(model, out.token, out.hidden, out.thinking_continues)
+    return hl.FeedbackOutput(
+      x, record, out.thinking_continues.astype(jnp.float32), state
+    )
 
   def replay(model, record, tokens):
     hidden = jax.lax.stop_gradient(record['hidden'])

@@ -36,10 +36,12 @@ def train_step(policy, state, key):
   """Eight completions per prompt, and a step on them."""
   out = hl.rollout(policy, hl.gated(), prompt, key, group=8, **settings)
   reward = (out.tokens == 3).mean(-1)
-  advantage = hl.group_relative(hl.Judged(reward, out.mask), group=8).values
+  advantage = hl.group_relative(
+    hl.AdvantageInputs(reward, out.mask), group=8
+  ).values
 
   def loss(policy):
-    scores = hl.replay(policy, hl.gated(), prompt, out)
+    scores = hl.rescore(policy, hl.gated(), prompt, out)
     return -jnp.mean(advantage * scores.log_probs)
 
   updates, state = adam.update(jax.grad(loss)(policy), state)
@@ -48,7 +50,7 @@ def train_step(policy, state, key):
 
 key, adam = jax.random.key(0), optax.adam(3e-2)
 prompt = hl.left_padded([[7, 8], [4, 5, 6]])  # token ids
-stop = hl.stop_rule(stop_ids=[1], max_tokens=24)
+stop = hl.stopping_rule(stop_ids=[1], max_tokens=24)
 settings = {'sampling': hl.sampling(), 'stop': stop, 'max_steps': 24}
 model = Model(jax.random.normal(key, (32, 16)) / 4)
 policy = hl.Policy(model, hl.gate(key, model))  # HRPO's gate is trained too

@@ -8,10 +8,10 @@ r"""Evaluates models on the test prompts, per mode and token budget.
 
 A row of the table is a subject, a way and a budget. The subjects config.model
 (`base`) and config.evaluate.models, each NAME=FOLDER, are evaluated with chain
-of thought (the way `explicit`) and without thinking (`neither`); the text that
-then closes the thinking in the prompt, that of NoThinking or the empty thinking
-of Qwen3, is config.rollout.closing.neither. Reasoners of the base model are
-evaluated in the way `latent`.
+of thought (the way `chain_of_thought`) and without thinking (`no_thinking`);
+the text that then closes the thinking in the prompt, that of NoThinking or the
+empty thinking of Qwen3, is config.rollout.closing.neither. Reasoners of the
+base model are evaluated in the way `latent`.
 
 A budget is the number of tokens that a completion may have, prompt and latents
 not counted, and the only limit. It is enforced as in s1 (arXiv 2501.19393) and
@@ -54,7 +54,7 @@ from etils import epath
 from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.types import Stop
+from hybrid_latent.types import StoppingRule
 
 from .fields.check import check
 from .report.tables import markdown_table
@@ -100,7 +100,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   missing, turns = [row for row in rows if row not in done], itertools.count()
 
   def check_preemption():
-    if cluster.told_to_end(next(turns)):
+    if cluster.preemption_requested(next(turns)):
       raise cluster.Preempted(len(done), workdir)
 
   if missing:
@@ -186,7 +186,7 @@ def evaluate_rows(
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   parts = config.data, config.rollout, config.eval
   batches, width = trim_padding(
-    eval_batches_of(*parts, encode, int(actor.stop.pad))
+    eval_batches_of(*parts, encode, int(actor.stop.pad_id))
   )
   config.rollout.prompt_length = width
   functions = prefill_and_decode(config.rollout, feedback)
@@ -198,7 +198,7 @@ def evaluate_rows(
   )
   *_, key = jax.random.split(jax.random.key(config.seed), 3)
 
-  def run(batches: Sequence[dict], stop: Stop) -> Evaluation:
+  def run(batches: Sequence[dict], stop: StoppingRule) -> Evaluation:
     found, seconds = [], 0.0
     for batch in batches:
       check_preemption()
@@ -211,7 +211,7 @@ def evaluate_rows(
       seconds += perf_counter() - start
       rolled = sampler.collect(prompt, out, batch['rows'])
       valid = np.repeat(batch['valid'], samples)
-      forced = forced_rows(rolled.out, stop, rows[0].way == 'explicit')
+      forced = forced_rows(rolled.out, stop, rows[0].way == 'chain_of_thought')
       found.append((rolled.out.lengths, forced, valid, rolled.grades))
     found = [(*columns, grades()) for *columns, grades in found]
     lengths, forced, valid, grades = cluster.all_rows(
@@ -227,11 +227,13 @@ def evaluate_rows(
   if feedback.prefix:
     latents = latent_metrics(actor.policy, batches, mesh)
   # Limits are traced: one token compiles the program of every budget.
-  run(batches[:1], actor.stop._replace(limit=jnp.int32(1)))
+  run(batches[:1], actor.stop._replace(max_tokens=jnp.int32(1)))
   for row in rows:
     limit = jnp.int32(row.budget)
     budget = limit - config.rollout.reserved
-    evaluation = run(batches, actor.stop._replace(limit=limit, budget=budget))
+    evaluation = run(
+      batches, actor.stop._replace(max_tokens=limit, budget=budget)
+    )
     figures = table_metrics(evaluation)
     both = figures['tokens'] + latents['latents']
     yield row, figures | latents | {'tokens_with_latents': both}
@@ -248,7 +250,7 @@ def config_of_row(config: Config, row: Row) -> Config:
     max_tokens=max(evaluate.budgets),
     reserved=evaluate.reserved,
   )
-  if row.way == 'neither':
+  if row.way == 'no_thinking':
     config.data.prefill += config.rollout.closing.neither
   if row.way == 'latent':
     config.feedback.initial.source = row.source

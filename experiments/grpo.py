@@ -24,10 +24,10 @@ from jax.sharding import Mesh
 
 from hybrid_latent import optim, sharding
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.objectives.base import Judged, choice
+from hybrid_latent.objectives.base import AdvantageInputs, lookup
 from hybrid_latent.objectives.kl import ESTIMATORS
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay, state_values
+from hybrid_latent.rescoring import rescore, state_values
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 
@@ -65,14 +65,14 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   )
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
-  divergence = choice(
+  divergence = lookup(
     'config.reward_kl.estimator', config.reward_kl.estimator, ESTIMATORS
   )
   learner = make_learner(policy, mesh, config.optimizer, config.steps * updates)
   score = partial(
-    replay,
+    rescore,
     score_temperature=config.rollout.sampling.score_temperature,
-    chunk=config.rollout.chunk,
+    logits_chunk=config.rollout.chunk,
   )
 
   @jax.jit
@@ -85,9 +85,11 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     """The batch with its advantages, one row per completion."""
     policy, old, values, by_token = combine(trainable, frozen), None, None, None
     # A NaN is a completion that could not be graded: it teaches nothing.
-    mask = trajectory.mask & trajectory.free & ~jnp.isnan(rewards)[:, None]
+    mask = (
+      trajectory.mask & trajectory.policy_mask & ~jnp.isnan(rewards)[:, None]
+    )
     if config.rollout.mask_truncated:
-      mask &= trajectory.ended[:, None]
+      mask &= trajectory.terminated[:, None]
     if updates > 1:  # else the first ratio is 1, whatever was sampled
       old = score(policy, feedback, prompt, trajectory).log_probs
     if policy.critic:
@@ -95,7 +97,9 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     if config.reward_kl.beta:
       kl = divergence(trajectory.log_probs, reference)
       by_token = -config.reward_kl.beta * kl
-    found = advantages_of(Judged(rewards, mask, by_token, values), group)
+    found = advantages_of(
+      AdvantageInputs(rewards, mask, by_token, values), group
+    )
     # A row of its own for each, so that any slice of the batch is complete.
     prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
     return Batch(prompt, trajectory, mask, found.values, reference, old,
@@ -173,11 +177,11 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if folder:
         *parts, rows = next(loop.batches)
         prompt, trajectory = sharding.from_host(parts, sampler.mesh)
-        rolled = sampler.collect(prompt, trajectory, rows)
+        completions = sampler.collect(prompt, trajectory, rows)
       else:
-        rolled = rollouts.sample()
+        completions = rollouts.sample()
       if config.dump_every and step % config.dump_every == 0:
-        dump(f'{workdir}/rollouts', step, host, rolled)
+        dump(f'{workdir}/rollouts', step, host, completions)
       # ------ score under the reference, grade, learn
       state, ref_trainable = loop.state[:2], loop.state[2:]
       reference = None
@@ -185,7 +189,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         reference = actor.base
         if ref_trainable:
           reference = combine(*ref_trainable, frozen)
-      batch, rollout_metrics, ids = rollouts.batch(rolled, reference)
+      batch, rollout_metrics, ids = rollouts.batch(completions, reference)
       with loop.clock('update'):
         state, update_metrics = run_updates(
           run.update, state, frozen, batch, *passes

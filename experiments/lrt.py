@@ -31,9 +31,9 @@ from jax.sharding import Mesh
 
 from hybrid_latent import cluster, optim, sharding
 from hybrid_latent.formats.export_reasoner import write_reasoner
-from hybrid_latent.objectives.base import Judged
+from hybrid_latent.objectives.base import AdvantageInputs
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import Prompt, Trajectory
@@ -75,13 +75,13 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   def score(policy, prompt, trajectory):
     """Of answers [b t]; the latents of a prompt are made once for all of its
     answers."""
-    return replay(
+    return rescore(
       policy,
       feedback,
       prompt,
       trajectory,
       score_temperature=temperature,
-      chunk=config.rollout.chunk,
+      logits_chunk=config.rollout.chunk,
     )
 
   @jax.jit
@@ -89,13 +89,15 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     """The batch with its advantages and its log-probs under the reference, one
     row per prompt: a slice of it has all answers to a prompt."""
     # A NaN is an answer that could not be graded: it teaches nothing.
-    mask = trajectory.mask & trajectory.free & ~jnp.isnan(rewards)[:, None]
+    mask = (
+      trajectory.mask & trajectory.policy_mask & ~jnp.isnan(rewards)[:, None]
+    )
     grouped = lambda x: x.reshape(-1, group, *x.shape[1:])
     answers = trajectory._replace(record=())
     log_probs = lambda trainable: grouped(
       score(combine(trainable, frozen), prompt, answers).log_probs
     )
-    found = advantages_of(Judged(rewards, mask), group)
+    found = advantages_of(AdvantageInputs(rewards, mask), group)
     return Batch(
       prompt,
       *jax.tree.map(grouped, (answers, mask, found.values)),

@@ -4,13 +4,13 @@ r"""Answers questions from a file, each in the mode that it names.
         --config=experiments/configs/lrt.py:MODEL,rl \
         --config.feedback.initial.source=runs/lrt_rl/reasoner
 
-A request is a line {"question": ..., "mode": ...}. In the mode `explicit` the
-model writes a chain of thought before its answer; in `latent` it reads the
-latents of config.feedback instead; in `neither` its prompt ends with the text
-config.rollout.closing.neither, which closes the thinking (NoThinking, arXiv
-2504.09858). The default mode is config.rollout.mode; where that is '', it is
-latent if config.feedback makes latents, else explicit. Requests of all modes
-are decoded in the same batches.
+A request is a line {"question": ..., "mode": ...}. In the mode
+`chain_of_thought` the model writes a chain of thought before its answer; in
+`latent` it reads the latents of config.feedback instead; in `no_thinking` its
+prompt ends with the text config.rollout.closing.neither, which closes the
+thinking (NoThinking, arXiv 2504.09858). The default mode is
+config.rollout.mode; where that is '', it is latent if config.feedback makes
+latents, else explicit. Requests of all modes are decoded in the same batches.
 
 Writes one answer per line in the order of the requests, the file whole or not
 at all: question, mode, reasoning (the text before config.rollout.delimiter),
@@ -104,7 +104,8 @@ def load_server(config: Config) -> Server:
       actor.tokenizer,
       latents=feedback.prefix is not None,
     ),
-    config.rollout.mode or ('latent' if feedback.prefix else 'explicit'),
+    config.rollout.mode
+    or ('latent' if feedback.prefix else 'chain_of_thought'),
   )
 
 
@@ -116,16 +117,16 @@ def encoders(
   Args:
     data: config.data; its prompts end where the thinking begins.
     no_thinking: the text that closes the thinking in a prompt of the mode
-      `neither`; without one there is no such mode.
+      `no_thinking`; without one there is no such mode.
     tokenizer: the model's.
     latents: whether the model reads latents, in the mode `latent`.
   """
-  prompts = {'explicit': data}
+  prompts = {'chain_of_thought': data}
   if latents:
     prompts['latent'] = data
   if no_thinking:
-    prompts['neither'] = data.copy_and_resolve_references()
-    prompts['neither'].prefill += no_thinking
+    prompts['no_thinking'] = data.copy_and_resolve_references()
+    prompts['no_thinking'].prefill += no_thinking
   return {
     mode: partial(prompt_ids, tokenizer, x) for mode, x in prompts.items()
   }
@@ -152,12 +153,12 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
     itemgetter('ids'),
     batch=min(rollout.prompts * rollout.group, padded),
     length=rollout.prompt_length,
-    pad=int(actor.stop.pad),
+    pad=int(actor.stop.pad_id),
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
     prompt, ready = sampler.prefill(actor.policy, batch)
     out = sampler.sample(actor.policy, prompt, ready, key, sampling_params, 1)
-    out = sharding.to_host((out.tokens, out.mask, out.thinking))
+    out = sharding.to_host((out.tokens, out.mask, out.thinking_mask))
     found += [
       answer_fields(server, row, tokens[mask].tolist(), int(thinking.sum()))
       for row, tokens, mask, thinking in zip(batch['rows'], *out, strict=True)
@@ -213,7 +214,7 @@ def answer_fields(
   tokenizer: Any = server.actor.tokenizer
   decode = partial(tokenizer.decode, skip_special_tokens=True)
   reasoning, response = '', decode(tokens)
-  if row['mode'] == 'explicit':
+  if row['mode'] == 'chain_of_thought':
     reasoning, response, _ = split_thinking(tokens, thinking, delimiter, decode)
     # After a thinking that a limit ended, the response begins with the text
     # that was forced there.

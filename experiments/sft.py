@@ -27,12 +27,13 @@ from jax.sharding import Mesh
 from hybrid_latent import latents, sharding
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches
-from hybrid_latent.objectives.base import Mean, token_mean
-from hybrid_latent.objectives.supervised import layer_distances, shares
+from hybrid_latent.objectives.accumulators import RunningMean
+from hybrid_latent.objectives.base import token_mean
+from hybrid_latent.objectives.supervised import layer_distances, loss_weights
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
-from hybrid_latent.types import Texts
+from hybrid_latent.types import TokenBatch
 
 from .training.actor import export_model, feedback_of
 from .training.cli import Config, named
@@ -53,21 +54,21 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     policy, mesh, config.optimizer, horizon(config.stages, config.steps)
   )
   # A mean over the slices: each counts the same.
-  mean = lambda total: Mean(total, jnp.float32(1 / slices))
+  mean = lambda total: RunningMean(total, jnp.float32(1 / slices))
 
   def update(trainable, frozen, opt_state, texts, passes):
     """One step on a batch whose texts have up to `passes` latents each."""
 
     def loss(trainable, part):
       (texts, share), policy = part, combine(trainable, frozen)
-      x = latents.inputs(
+      x = latents.inputs_with_latents(
         policy,
         texts,
-        feedback.latents,
+        feedback.latent_from_hidden,
         passes=passes,
-        truncate=config.truncate,
+        bptt_steps=config.truncate,
       )
-      places, total, metrics = latents.places(texts), 0.0, {}
+      places, total, metrics = latents.positions_and_mask(texts), 0.0, {}
       if distillation.weight:
         hidden, gaps = layer_gaps(policy, x, places, texts)
         gaps /= slices
@@ -75,13 +76,15 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         metrics = {f'distillation/{i}': mean(gap) for i, gap in enumerate(gaps)}
       else:
         hidden, _ = policy.forward(x, None, *places)
-      scores = latents.reading(policy, texts, hidden, chunk=config.chunk)
+      scores = latents.score_tokens(
+        policy, texts, hidden, logits_chunk=config.chunk
+      )
       total -= jnp.sum(share * scores.log_probs)
       targets, norms = texts.weights > 0, jnp.linalg.norm(x, axis=-1)
       written = texts.segments > 0
       metrics |= {
         'entropy': token_mean(scores.entropy, targets),
-        'mean_token_accuracy': token_mean(scores.best, targets),
+        'mean_token_accuracy': token_mean(scores.is_argmax, targets),
         'tokens': mean(jnp.sum(written)),
         'embedding_norm': token_mean(norms, written & ~texts.latent),
       }
@@ -89,7 +92,10 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         metrics['latent_norm'] = token_mean(norms, texts.latent)
       return mean(total), metrics
 
-    batch = texts, shares(texts)  # of all targets of the batch, not of a slice
+    batch = (
+      texts,
+      loss_weights(texts),
+    )  # of all targets of the batch, not of a slice
     return learner.step(loss, trainable, opt_state, batch, slices)
 
   def layer_gaps(policy, x, places, texts):
@@ -117,11 +123,13 @@ def horizon(stages: Config, steps: int) -> int:
   return max(map(sub, [*stages.begin[1:], steps], stages.begin))
 
 
-def align_positions(texts: Texts):
+def align_positions(texts: TokenBatch):
   """Where the two texts of a row are to know the same [b 2], and whether there
   are two."""
-  at = lambda part: jnp.argmax(texts.cue & (texts.part == part), axis=1)
-  return jnp.stack([at(0), at(1)], axis=1), texts.cue.sum(1) == 2
+  at = lambda part: jnp.argmax(
+    texts.align_position & (texts.view == part), axis=1
+  )
+  return jnp.stack([at(0), at(1)], axis=1), texts.align_position.sum(1) == 2
 
 
 def curriculum_of(
@@ -185,8 +193,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
     )
 
-  def read_batch() -> Texts:
-    return sharding.from_host(Texts(**next(loop.batches)), mesh)
+  def read_batch() -> TokenBatch:
+    return sharding.from_host(TokenBatch(**next(loop.batches)), mesh)
 
   def evaluate():
     stage = stage_of(max(step - 1, 0))  # the one that was trained last
@@ -217,7 +225,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       texts, stage = texts or read_batch(), stage_of(step)
       *state, metrics = run.update(
         *(loop.state[0], frozen, loop.state[1], texts),
-        passes=curriculum.latents(stage),
+        passes=curriculum.num_latents(stage),
       )
       loop.state = tuple(state)
       loop.record_step([metrics], {'stage': stage})

@@ -33,7 +33,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
 from hybrid_latent import cluster, sharding
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
@@ -91,7 +91,7 @@ def annotate(config: Config, workdir: str) -> str:
   # ---------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
   source = problems_of(config.data)(split=config.data.train)
-  worked(source[0])  # refuses rows without a solution
+  split_solution(source[0])  # refuses rows without a solution
   folder, size = epath.Path(workdir), config.entropy.rows_per_part
   record = validate(config, folder, source)
   shards = shard_ranges(len(source), size)
@@ -145,7 +145,7 @@ def annotate(config: Config, workdir: str) -> str:
   missing, pending = [i for i, exists in enumerate(exist) if not exists], None
   with jax.set_mesh(mesh):
     for turn, number in enumerate(missing):
-      preempted = cluster.told_to_end(turn)
+      preempted = cluster.preemption_requested(turn)
       dispatched = None if preempted else dispatch(number)
       if pending:  # the devices compute the next part while this one is written
         write(*pending)
@@ -206,7 +206,7 @@ def check_lengths(sizes: Iterable[int], length: int) -> None:
 def encode_rows(source: Sequence[dict], tokenizer, data: Config) -> list[Row]:
   """The ids of rows. Each step is encoded by itself, as in the curriculum: no
   token belongs to two steps."""
-  rows, pieces = [], [worked(row) for row in source]
+  rows, pieces = [], [split_solution(row) for row in source]
   texts = [step for steps, _ in pieces for step in steps]
   # All steps at once: the tokenizer uses every core. It rejects an empty list.
   batch = tokenizer(texts, add_special_tokens=False) if texts else {}

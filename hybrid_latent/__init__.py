@@ -15,24 +15,24 @@ __version__ = '0.1.0'
 _MODULES = {
   # Records.
   'Feedback': 'hybrid_latent.types',
-  'Fed': 'hybrid_latent.types',
+  'FeedbackOutput': 'hybrid_latent.types',
   'LanguageModel': 'hybrid_latent.types',
   'Mode': 'hybrid_latent.types',
   'Policy': 'hybrid_latent.policy',
   'Prompt': 'hybrid_latent.types',
   'Sampling': 'hybrid_latent.types',
   'StepOut': 'hybrid_latent.types',
-  'Stop': 'hybrid_latent.types',
+  'StoppingRule': 'hybrid_latent.types',
   'Trajectory': 'hybrid_latent.types',
   # Sampling and scoring.
   'decode': 'hybrid_latent.rollout',
   'left_padded': 'hybrid_latent.ops.padding',
   'prefill': 'hybrid_latent.rollout',
   'pretrained': 'hybrid_latent.formats.pretrained',
-  'replay': 'hybrid_latent.replay',
+  'rescore': 'hybrid_latent.rescoring',
   'rollout': 'hybrid_latent.rollout',
   'sampling': 'hybrid_latent.ops.sampling',
-  'stop_rule': 'hybrid_latent.ops.thinking',
+  'stopping_rule': 'hybrid_latent.ops.thinking',
   # Feedbacks, each before what makes its parameters.
   'discrete': 'hybrid_latent.feedback.discrete',
   'gated': 'hybrid_latent.feedback.gated',
@@ -48,8 +48,8 @@ _MODULES = {
   'switching': 'hybrid_latent.feedback.switching',
   'spans': 'hybrid_latent.feedback.switching',
   # Training.
-  'Experience': 'hybrid_latent.objectives.base',
-  'Judged': 'hybrid_latent.objectives.base',
+  'LossInputs': 'hybrid_latent.objectives.base',
+  'AdvantageInputs': 'hybrid_latent.objectives.base',
   'group_relative': 'hybrid_latent.objectives.advantages',
   'policy_gradient': 'hybrid_latent.objectives.policy_gradient',
 }
@@ -77,27 +77,27 @@ if TYPE_CHECKING:
   from hybrid_latent.objectives.advantages import (
     group_relative as group_relative,
   )
-  from hybrid_latent.objectives.base import Experience as Experience
-  from hybrid_latent.objectives.base import Judged as Judged
+  from hybrid_latent.objectives.base import AdvantageInputs as AdvantageInputs
+  from hybrid_latent.objectives.base import LossInputs as LossInputs
   from hybrid_latent.objectives.policy_gradient import (
     policy_gradient as policy_gradient,
   )
   from hybrid_latent.ops.padding import left_padded as left_padded
   from hybrid_latent.ops.sampling import sampling as sampling
-  from hybrid_latent.ops.thinking import stop_rule as stop_rule
+  from hybrid_latent.ops.thinking import stopping_rule as stopping_rule
   from hybrid_latent.policy import Policy as Policy
-  from hybrid_latent.replay import replay as replay
+  from hybrid_latent.rescoring import rescore as rescore
   from hybrid_latent.rollout import decode as decode
   from hybrid_latent.rollout import prefill as prefill
   from hybrid_latent.rollout import rollout as rollout
-  from hybrid_latent.types import Fed as Fed
   from hybrid_latent.types import Feedback as Feedback
+  from hybrid_latent.types import FeedbackOutput as FeedbackOutput
   from hybrid_latent.types import LanguageModel as LanguageModel
   from hybrid_latent.types import Mode as Mode
   from hybrid_latent.types import Prompt as Prompt
   from hybrid_latent.types import Sampling as Sampling
   from hybrid_latent.types import StepOut as StepOut
-  from hybrid_latent.types import Stop as Stop
+  from hybrid_latent.types import StoppingRule as StoppingRule
   from hybrid_latent.types import Trajectory as Trajectory
 
 else:  # not for a type checker, which then knows no other name

@@ -51,7 +51,7 @@ class Preemption:
   def __init__(self):
     self.told = threading.Event()
     self.cause = 'SIGTERM'
-    self.steps: set[int] = set()  # that `told_to_end` was asked at
+    self.steps: set[int] = set()  # that `preemption_requested` was asked at
 
 
 preemption = Preemption()
@@ -62,7 +62,7 @@ def exit_code(cause: str) -> int:
   return INTERRUPTED if cause == 'Ctrl-C' else RESTART
 
 
-def told_to_end(step: int) -> bool:
+def preemption_requested(step: int) -> bool:
   """Whether SIGTERM or Ctrl-C came, to any process; the same answer on all of
   them. Each asks once a step."""
   preemption.steps.add(step)

@@ -25,78 +25,83 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
-from hybrid_latent.types import LanguageModel, Texts
+from hybrid_latent.types import LanguageModel, TokenBatch
 
 
-class Reading(NamedTuple):
+class TargetScores(NamedTuple):
   """What a model makes of each token of a text, given those before it."""
 
   log_probs: Float[Array, 'b t']  # nats
   entropy: Float[Array, 'b t']  # nats, of what was expected in its place
-  best: Bool[Array, 'b t']  # it is the likeliest token
+  is_argmax: Bool[Array, 'b t']  # it is the likeliest token
 
 
-def inputs(
+def inputs_with_latents(
   model: LanguageModel,
-  texts: Texts,
-  latents: Callable | None,
+  texts: TokenBatch,
+  latent_from_hidden: Callable | None,
   *,
   passes: int,
-  truncate: int = 0,
+  bptt_steps: int = 0,
 ) -> Float[Array, 'b t d']:
   """What the model reads: embeddings, and latents where `texts.latent`.
 
   Args:
-    latents: (model, hidden states after the final norm) to inputs [b t d]; see
-      types.Feedback.
+    latent_from_hidden: (model, hidden states after the final norm) to inputs
+      [b t d]; see types.Feedback.
     passes: at least the most latents of a text (static); more change nothing.
-    truncate: a gradient goes back through this many latents at most; 0: all.
+    bptt_steps: a gradient goes back through this many latents at most; 0: all.
   """
   embedded = model.embed(texts.tokens)
   if not passes:
     return embedded
-  if latents is None:
+  if latent_from_hidden is None:
     raise ValueError(
       'these texts have latents, and the feedback makes none of a state alone: '
       "write one that does, such as config.feedback.function='hidden:hidden'"
     )
-  where = places(texts)
+  layout = positions_and_mask(texts)
 
   def refined(x, _):
-    hidden, _ = model.forward(x, None, *where)
-    made = latents(model, jnp.roll(hidden, 1, axis=1)).astype(x.dtype)
+    hidden, _ = model.forward(x, None, *layout)
+    made = latent_from_hidden(model, jnp.roll(hidden, 1, axis=1)).astype(
+      x.dtype
+    )
     return jnp.where(texts.latent[..., None], made, embedded), None
 
   refined = jax.checkpoint(refined)
-  free = min(truncate or passes, passes)
+  free = min(bptt_steps or passes, passes)
   x, _ = jax.lax.scan(refined, embedded, length=passes - free)
   if free < passes:
     x = jnp.where(texts.latent[..., None], jax.lax.stop_gradient(x), embedded)
   return jax.lax.scan(refined, x, length=free)[0]
 
 
-def places(
-  texts: Texts,
+def positions_and_mask(
+  texts: TokenBatch,
 ) -> tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]:
   """The positions and the mask of a forward pass: each text by itself."""
   return segment_positions(texts.segments), segment_mask(texts.segments)
 
 
-def reading(
+def score_tokens(
   model: LanguageModel,
-  texts: Texts,
+  texts: TokenBatch,
   hidden: Float[Array, 'b t d'],
   *,
-  chunk: int = 128,
-) -> Reading:
+  logits_chunk: int = 128,
+) -> TargetScores:
   """What `hidden`, the states at each position, say of the next one; where a
-  text begins this means nothing. At most `chunk` positions have logits."""
+  text begins this means nothing. At most `logits_chunk` positions have
+  logits."""
 
   def of(part):
     hidden, tokens = part
     logits = model.unembed(hidden)
     scores = token_scores(logits, tokens)
     best = jnp.argmax(logits, axis=-1) == tokens
-    return Reading(scores.log_probs, scores.entropy, best)
+    return TargetScores(scores.log_probs, scores.entropy, best)
 
-  return over_chunks(of, (jnp.roll(hidden, 1, axis=1), texts.tokens), chunk)
+  return over_chunks(
+    of, (jnp.roll(hidden, 1, axis=1), texts.tokens), logits_chunk
+  )

@@ -18,10 +18,10 @@ def completion_metrics(
   (`latent_tokens`) and how often a run of these began (`switches`). `out` holds
   numpy arrays; `rows` picks those that count."""
   rows = np.ones(len(out.mask), bool) if rows is None else rows
-  mask, ended = out.mask[rows], out.ended[rows]
-  lengths, thinking = mask.sum(-1), out.thinking[rows]
+  mask, ended = out.mask[rows], out.terminated[rows]
+  lengths, thinking = mask.sum(-1), out.thinking_mask[rows]
   read = mask[:, 1:]  # a row's last token is never read
-  inputs = out.latent[rows][:, :-1]
+  inputs = out.latent_share[rows][:, :-1]
   ratios = inputs[thinking[:, :-1] & read]
   margins = np.minimum(ratios, 1 - ratios)
   latent = (inputs > 0) & read
@@ -31,7 +31,9 @@ def completion_metrics(
     **_spread('completions/{}_terminated_length', lengths[ended]),
     'completions/tokens': float(lengths.sum()),
     'completions/clipped_ratio': float(1 - ended.mean()),
-    'completions/mean_forced': float((mask & ~out.free[rows]).sum(-1).mean()),
+    'completions/mean_forced': float(
+      (mask & ~out.policy_mask[rows]).sum(-1).mean()
+    ),
     'hidden_ratio': float(ratios.mean()) if ratios.size else 0.0,
     'hidden_ratio_margin': float(margins.mean()) if ratios.size else 0.0,
     'latent_tokens': float(latent.sum(-1).mean()),
@@ -64,12 +66,12 @@ def reward_metrics(
   return each | {
     'reward': _of_graded(np.mean, reward),
     'reward_std': float(np.mean(stds)) if stds else np.nan,
-    'frac_reward_zero_std': float(flat_groups(reward, group).mean()),
+    'frac_reward_zero_std': float(zero_std_groups(reward, group).mean()),
     'rewards/ungraded': float(np.isnan(reward).mean()),
   }
 
 
-def flat_groups(
+def zero_std_groups(
   reward: Float[np.ndarray, 'b'], group: int
 ) -> Bool[np.ndarray, 'u']:
   """The groups whose graded rewards are all the same."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Num
 
-from hybrid_latent.objectives.base import Mean, Peak
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
 from hybrid_latent.trees import map_named, named_leaves
 from hybrid_latent.types import PyTree
 
@@ -87,17 +87,19 @@ def is_trained(
 
 
 def mean_gradient(
-  loss: Callable[..., tuple[Mean, Mapping[str, Mean | Peak]]],
+  loss: Callable[
+    ..., tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]
+  ],
   params: PyTree,
   batch: PyTree,
   *,
-  micro_batches: int,
+  gradient_accumulation_steps: int,
 ) -> tuple[PyTree, dict[str, Num[Array, '']]]:
   """The gradient of the mean loss over a batch, and the value of each part.
 
-  The batch is read in `micro_batches` slices of its first dimension. Totals,
-  counts and gradients of totals are summed over them and divided once, so
-  that the slicing changes nothing but the memory.
+  The batch is read in `gradient_accumulation_steps` slices of its first
+  dimension. Totals, counts and gradients of totals are summed over them and
+  divided once, so that the slicing changes nothing but the memory.
   """
 
   def total(params, part):
@@ -109,7 +111,9 @@ def mean_gradient(
     return jax.tree.map(jnp.add, gradient, more), parts
 
   zero = jax.tree.map(jnp.zeros_like, params)
-  gradient, parts = jax.lax.scan(add, zero, _sliced(batch, micro_batches))
+  gradient, parts = jax.lax.scan(
+    add, zero, _sliced(batch, gradient_accumulation_steps)
+  )
   count = jnp.maximum(parts['loss'].count.sum(), 1)
   gradient = jax.tree.map(lambda g: g / count, gradient)
   return gradient, {name: part.value for name, part in parts.items()}
@@ -118,21 +122,21 @@ def mean_gradient(
 def finite_step(
   tx: optax.GradientTransformation,
   gradient: PyTree,
-  figures: Mapping[str, Num[Array, '']],
+  metrics: Mapping[str, Num[Array, '']],
   state: PyTree,
   params: PyTree,
 ) -> tuple[PyTree, PyTree, dict[str, Num[Array, '']]]:
   """Parameters and optimizer state after a step of `tx`; as they were where the
   loss, the norm of the gradient or the rollout's log-probs are not finite.
 
-  Adds to `figures`: `grad_norm`; `skipped_updates`, 1 where the step was left
+  Adds to `metrics`: `grad_norm`; `skipped_updates`, 1 where the step was left
   out; `nonfinite_arrays`, how many arrays hold a NaN or an infinity after it
   (an overflow, a rate that is NaN).
   """
-  figures = {**figures, 'grad_norm': optax.tree.norm(gradient)}
+  metrics = {**metrics, 'grad_norm': optax.tree.norm(gradient)}
   finite = jnp.array(True)
   for name in _DECISIVE:
-    finite &= jnp.isfinite(figures.get(name, 0))
+    finite &= jnp.isfinite(metrics.get(name, 0))
   changes, new_state = tx.update(gradient, state, params)
   new = optax.apply_updates(params, changes), new_state
   # Elementwise, so that it happens in place where the arguments are donated.
@@ -143,9 +147,9 @@ def finite_step(
     for x in jax.tree.leaves((params, state))
     if jnp.issubdtype(x.dtype, jnp.inexact)
   ]
-  figures['skipped_updates'] = 1.0 - finite
-  figures['nonfinite_arrays'] = jnp.array(broken).sum()
-  return params, state, figures
+  metrics['skipped_updates'] = 1.0 - finite
+  metrics['nonfinite_arrays'] = jnp.array(broken).sum()
+  return params, state, metrics
 
 
 def slice_of(batch: PyTree, count: int, which: Int[Array, ''] | int) -> PyTree:

@@ -15,15 +15,15 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import token_scores
-from hybrid_latent.ops.prefix import mode, with_prefix
+from hybrid_latent.ops.prefix import prompt_mode, with_prefix
 from hybrid_latent.ops.sampling import draw, filtered_logits
 from hybrid_latent.ops.thinking import (
-  Thinking,
-  after,
-  answering,
-  begun,
-  cut_at_limit,
+  ThinkingState,
+  apply_limits,
   forced_token,
+  has_room,
+  init_state,
+  update,
 )
 from hybrid_latent.types import (
   Feedback,
@@ -33,7 +33,7 @@ from hybrid_latent.types import (
   PyTree,
   Sampling,
   StepOut,
-  Stop,
+  StoppingRule,
   Trajectory,
 )
 
@@ -45,20 +45,22 @@ def rollout(
   key: Key[Array, ''],
   *,
   sampling: Sampling,
-  stop: Stop,
+  stop: StoppingRule,
   max_steps: int,
   group: int = 1,
-  stages: int = 1,
+  cache_stages: int = 1,
 ) -> Trajectory:
   """`group` completions of every prompt, of at most `max_steps` tokens.
 
   Row u * group + g of the result is completion g of prompt u. Its randomness
   depends on (key, prompt.ids[u], g, position) alone: not on its batch, nor on
   where its row lies. To be jitted by the caller with `group`, `max_steps` and
-  `stages` static. With models.transformer.Transformer, pass `unstack(model)`.
+  `cache_stages` static. With models.transformer.Transformer, pass
+  `unstack(model)`.
 
-  `stages` cuts the loop into that many, each with a cache just long enough:
-  a long rollout then reads few empty slots, for `stages` times the compile
+  `cache_stages` cuts the loop into that many, each with a cache just long
+  enough: a long rollout then reads few empty slots, for `cache_stages` times
+  the compile
   time. It changes no result.
   """
   return decode(
@@ -71,7 +73,7 @@ def rollout(
     stop=stop,
     max_steps=max_steps,
     group=group,
-    stages=stages,
+    cache_stages=cache_stages,
   )
 
 
@@ -90,7 +92,7 @@ def prefill(
   """One pass over the prompts, and one over the prefix of a feedback that has
   one; every row must hold at least one token."""
   u, p = prompt.tokens.shape
-  mask, way = prompt.mask, mode(feedback, prompt)
+  mask, way = prompt.mask, prompt_mode(feedback, prompt)
   states, cache = model.forward(
     model.embed(prompt.tokens),
     model.init_cache(u, p),
@@ -106,7 +108,7 @@ def prefill(
       x, cache, positions(mask)[:, p:], causal_mask(mask)[:, p:]
     )
     hidden = jnp.where(mask[:, -1:], after[:, -1], hidden)
-  return Prefilled(cache, hidden, mask, way == Mode.EXPLICIT)
+  return Prefilled(cache, hidden, mask, way == Mode.CHAIN_OF_THOUGHT)
 
 
 class _State(NamedTuple):
@@ -116,8 +118,8 @@ class _State(NamedTuple):
   hidden: Float[Array, 'b d']  # the next token is drawn from here
   cache: PyTree
   readable: Bool[Array, 'b s']  # filled slots of the cache, without padding
-  thinking: Thinking
-  ended: Bool[Array, 'b']  # a stop token came
+  thinking: ThinkingState
+  terminated: Bool[Array, 'b']  # a stop token came
   feedback: PyTree  # the feedback's own state
   columns: dict[str, PyTree]  # the trajectory's [b t ...] fields, up to `step`
 
@@ -130,10 +132,10 @@ def decode(
   key: Key[Array, ''],
   *,
   sampling: Sampling,
-  stop: Stop,
+  stop: StoppingRule,
   max_steps: int,
   group: int = 1,
-  stages: int = 1,
+  cache_stages: int = 1,
 ) -> Trajectory:
   """The second half of `rollout`, for callers that time or reuse the first."""
   rows = lambda x: jnp.repeat(x, group, axis=0)
@@ -142,8 +144,8 @@ def decode(
   row_keys = _row_keys(key, prompt.ids, group)
   b, p = prompt_mask.shape
 
-  def alive(state: _State) -> Bool[Array, 'b']:
-    return ~state.ended & answering(stop, state.thinking, state.step)
+  def is_active(state: _State) -> Bool[Array, 'b']:
+    return ~state.terminated & has_room(stop, state.thinking, state.step)
 
   def write_token(state: _State):
     """One column of the trajectory and what the model reads next."""
@@ -151,9 +153,9 @@ def decode(
     draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     logits = model.unembed(state.hidden)
     filtered = filtered_logits(logits, sampling)
-    thinking = cut_at_limit(stop, state.thinking, state.step)
-    inside = state.step < thinking.end
-    greedy = sampling.greedy | (sampling.greedy_answer & ~inside)
+    thinking = apply_limits(stop, state.thinking, state.step)
+    in_thinking = state.step < thinking.end
+    greedy = sampling.greedy | (sampling.greedy_answer & ~in_thinking)
     out = StepOut(
       token=draw(draw_keys, filtered, greedy),
       logits=logits,
@@ -161,41 +163,48 @@ def decode(
       temperature=sampling.temperature,
       greedy=greedy,
       hidden=state.hidden,
-      thinking=inside,
-      inside=inside,
+      thinking_continues=in_thinking,
+      in_thinking=in_thinking,
     )
-    token, free = feedback.choose(model, state.feedback, out)
+    token, chosen = feedback.select_token(model, state.feedback, out)
     forced = forced_token(stop, thinking, state.step)
     token = jnp.where(forced < 0, token, forced)
-    thinking, stopped = after(stop, thinking, state.step, token)
-    living = alive(state)
-    going_on = living & (state.step + 1 < thinking.end)
-    out = out._replace(token=token, thinking=going_on, inside=living & inside)
-    fed = feedback.step(model, state.feedback, feed_keys, out)
+    thinking, stopped = update(stop, thinking, state.step, token)
+    active = is_active(state)
+    thinking_continues = active & (state.step + 1 < thinking.end)
+    out = out._replace(
+      token=token,
+      thinking_continues=thinking_continues,
+      in_thinking=active & in_thinking,
+    )
+    output = feedback.step(model, state.feedback, feed_keys, out)
 
     def score(given):
       of_token = token_scores(given, token).log_probs
-      score = feedback.log_prob(model, logits, fed.record, of_token)
-      return jnp.where(living, score, 0)
+      score = feedback.log_prob(model, logits, output.record, of_token)
+      return jnp.where(active, score, 0)
 
     column = {
-      'tokens': jnp.where(living, token, stop.pad),
-      'mask': living,
-      'free': living & free & (forced < 0),
+      'tokens': jnp.where(active, token, stop.pad_id),
+      'mask': active,
+      'policy_mask': active & chosen & (forced < 0),
       'log_probs': score(logits / sampling.score_temperature),
-      'behaviour': score(filtered),
-      'thinking': going_on,
-      'latent': jnp.where(living, fed.latent, 0),
-      'record': fed.record,
+      'behavior_log_probs': score(filtered),
+      'thinking_mask': thinking_continues,
+      'latent_share': jnp.where(active, output.latent_share, 0),
+      'record': output.record,
     }
-    return column, fed, thinking, state.ended | (stopped & living)
+    return column, output, thinking, state.terminated | (stopped & active)
 
   def advance(state: _State) -> _State:
-    column, fed, thinking, ended = write_token(state)
+    column, output, thinking, terminated = write_token(state)
     readable = state.readable.at[:, p + state.step].set(True)
     position = prompt_length + state.step
     hidden, cache = model.forward(
-      fed.x[:, None], state.cache, position[:, None], readable[:, None]
+      output.next_input[:, None],
+      state.cache,
+      position[:, None],
+      readable[:, None],
     )
     return _State(
       step=state.step + 1,
@@ -203,16 +212,16 @@ def decode(
       cache=cache,
       readable=readable,
       thinking=thinking,
-      ended=ended,
-      feedback=fed.state,
+      terminated=terminated,
+      feedback=output.state,
       columns=_with_column(state.columns, column, state.step),
     )
 
   def unfinished(bound: int, state: _State) -> Bool[Array, '']:
     return (
       (state.step < bound)  # room in this stage's cache
-      & (state.step < stop.limit)  # the user's budget
-      & jnp.any(alive(state))  # someone is still speaking
+      & (state.step < stop.max_tokens)  # the user's budget
+      & jnp.any(is_active(state))  # some row goes on
     )
 
   state = _State(
@@ -220,18 +229,20 @@ def decode(
     hidden=rows(prefilled.hidden),
     cache=prefilled.cache,
     readable=prompt_mask,
-    thinking=begun(rows(prefilled.thinks)),
-    ended=jnp.zeros(b, bool),
+    thinking=init_state(rows(prefilled.thinks)),
+    terminated=jnp.zeros(b, bool),
     feedback=feedback.init(b),
     columns={},
   )
   column, *_ = jax.eval_shape(write_token, state)
-  state = state._replace(columns=_empty_columns(column, max_steps, stop.pad))
-  for stage in range(1, stages + 1):
-    bound = -(-max_steps * stage // stages)
+  state = state._replace(columns=_empty_columns(column, max_steps, stop.pad_id))
+  for stage in range(1, cache_stages + 1):
+    bound = -(-max_steps * stage // cache_stages)
     state = _with_room(model, state, p + bound)
     state = jax.lax.while_loop(partial(unfinished, bound), advance, state)
-  return Trajectory(**state.columns, ended=state.ended, steps=state.step)
+  return Trajectory(
+    **state.columns, terminated=state.terminated, steps=state.step
+  )
 
 
 def _row_keys(key, ids, group) -> Key[Array, 'b']:

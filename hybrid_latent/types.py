@@ -58,9 +58,9 @@ class LanguageModel(Protocol):
 class Mode(IntEnum):
   """How a prompt is answered."""
 
-  EXPLICIT = 0  # the thinking is written, then the answer
+  CHAIN_OF_THOUGHT = 0  # the thinking is written, then the answer
   LATENT = 1  # the feedback's prefix is read in its place
-  NEITHER = 2  # the answer is written at once
+  NO_THINKING = 2  # the answer is written at once
 
 
 class Prompt(NamedTuple):
@@ -74,15 +74,16 @@ class Prompt(NamedTuple):
   mode: Int[Array, 'u'] | None = None
 
 
-class Texts(NamedTuple):
+class TokenBatch(NamedTuple):
   """Texts that are given, several to a row: what supervised training reads."""
 
   tokens: Int[Array, 'b t']
   segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
-  part: Int[Array, 'b t']  # 0, or 1 for the second text of an example
+  view: Int[Array, 'b t']  # 0, or 1 for the second text of an example
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
   latent: Bool[Array, 'b t']  # reads a latent, made at the position before
-  cue: Bool[Array, 'b t']  # where an example's two texts are to know the same
+  # where an example's two texts are to know the same
+  align_position: Bool[Array, 'b t']
 
 
 class Sampling(NamedTuple):
@@ -97,22 +98,22 @@ class Sampling(NamedTuple):
   score_temperature: Float[Array, '']  # of the log-probs the learner compares
 
 
-class Stop(NamedTuple):
+class StoppingRule(NamedTuple):
   """When a row ends, where its thinking ends, and what is written then. All
   traced. The thinking ends by itself with the delimiter, or it is cut: by its
   limit, or by a stop token where there is something to write after a cut."""
 
-  tokens: Int[Array, 'stops']  # ids that end a row, itself included; -1: none
-  limit: Int[Array, '']  # tokens a row may have, at most `max_steps`
-  pad: Int[Array, '']  # id written after a row has ended
+  stop_ids: Int[Array, 'stops']  # ids that end a row, itself included; -1: none
+  max_tokens: Int[Array, '']  # tokens a row may have, at most `max_steps`
+  pad_id: Int[Array, '']  # id written after a row has ended
   delimiter: Int[
     Array, 'a ids'
   ]  # automaton over token ids, see ops/automaton.py
-  thinking: Int[Array, '']  # tokens that the thinking may have
+  max_thinking_tokens: Int[Array, '']  # tokens that the thinking may have
   # Forced after it: [ended by itself, cut], or at the budget, where it had
   # ended and the answer has not; -1: nothing.
-  closing: Int[Array, '3 closing']
-  answer: Int[Array, '']  # tokens that a row may have after those
+  forced_tokens: Int[Array, '3 closing']
+  max_answer_tokens: Int[Array, '']  # tokens that a row may have after those
   budget: Int[Array, '']  # tokens that thinking and answer may have unforced
 
 
@@ -125,16 +126,17 @@ class StepOut(NamedTuple):
   temperature: Float[Array, '']  # by which `filtered` was divided
   greedy: Bool[Array, 'b']  # nothing is to be random
   hidden: Float[Array, 'b d']  # post-norm hidden state the logits came from
-  thinking: Bool[Array, 'b']  # the thinking goes on after this token
-  inside: Bool[Array, 'b']  # this token is of the thinking, its last included
+  thinking_continues: Bool[Array, 'b']  # the thinking goes on after this token
+  # this token is of the thinking, its last included
+  in_thinking: Bool[Array, 'b']
 
 
-class Fed(NamedTuple):
+class FeedbackOutput(NamedTuple):
   """What a feedback decided at one step."""
 
-  x: Float[Array, 'b d']  # the model's next input
+  next_input: Float[Array, 'b d']  # the model's next input
   record: PyTree  # what replay needs, leaves [b ...]
-  latent: Float[Array, 'b']  # 0 for a plain token .. 1 for a pure latent
+  latent_share: Float[Array, 'b']  # 0 for a plain token .. 1 for a pure latent
   state: PyTree  # carried to the next step
 
 
@@ -151,14 +153,14 @@ class StepFn(Protocol):
 
   def __call__(
     self, model: Any, state: PyTree, keys: Key[Array, 'b'], out: StepOut, /
-  ) -> Fed:
+  ) -> FeedbackOutput:
     """The next input, from what the model computed at this position; `keys`
     are the only source of randomness."""
     ...
 
 
-class ReplayFn(Protocol):
-  """`Feedback.replay`."""
+class RecomputeInputsFn(Protocol):
+  """`Feedback.recompute_inputs`."""
 
   def __call__(
     self, model: Any, record: PyTree, tokens: Int[Array, 'b t'], /
@@ -185,7 +187,7 @@ class LogProbFn(Protocol):
 
 
 class SelectTokenFn(Protocol):
-  """`Feedback.choose`."""
+  """`Feedback.select_token`."""
 
   def __call__(
     self, model: Any, state: PyTree, out: StepOut, /
@@ -196,7 +198,7 @@ class SelectTokenFn(Protocol):
 
 
 class LatentFromHiddenFn(Protocol):
-  """`Feedback.latents`."""
+  """`Feedback.latent_from_hidden`."""
 
   def __call__(
     self, model: Any, hidden: Float[Array, '*b d'], /
@@ -223,12 +225,12 @@ class Feedback(NamedTuple):
 
   init: InitFn
   step: StepFn
-  replay: ReplayFn
+  recompute_inputs: RecomputeInputsFn
   log_prob: LogProbFn
-  choose: SelectTokenFn
+  select_token: SelectTokenFn
   # Where latents follow from the state before them alone, so that supervised
   # training can go through them; else None.
-  latents: LatentFromHiddenFn | None = None
+  latent_from_hidden: LatentFromHiddenFn | None = None
   # Where latents are read once, between the prompt and the answer, in the
   # place of a thinking; else None.
   prefix: PrefixFn | None = None
@@ -239,14 +241,15 @@ class Trajectory(NamedTuple):
 
   tokens: Int[Array, 'b t']  # pad after the end
   mask: Bool[Array, 'b t']  # True up to the end, the stop token included
-  free: Bool[Array, 'b t']  # drawn, not forced: what a loss counts
+  policy_mask: Bool[Array, 'b t']  # drawn, not forced: what a loss counts
   log_probs: Float[Array, 'b t']  # full vocabulary, at the score temperature;
   # where the random choice was a latent, its log-density
-  behaviour: Float[Array, 'b t']  # log-probs of the distribution drawn from
-  thinking: Bool[Array, 'b t']  # before the delimiter's last token
-  latent: Float[Array, 'b t']  # how latent the input after this token was
+  # log-probs of the distribution drawn from
+  behavior_log_probs: Float[Array, 'b t']
+  thinking_mask: Bool[Array, 'b t']  # before the delimiter's last token
+  latent_share: Float[Array, 'b t']  # how latent the input after this token was
   record: PyTree  # the feedback's, leaves [b t ...]
-  ended: Bool[Array, 'b']  # a stop token came, not the limit
+  terminated: Bool[Array, 'b']  # a stop token came, not the limit
   steps: Int[Array, '']  # passes of the decoding loop
 
   @property

@@ -27,9 +27,9 @@ from hybrid_latent.models.transformer import (  # noqa: E402
   TransformerConfig,
 )
 from hybrid_latent.ops.sampling import sampling  # noqa: E402
-from hybrid_latent.ops.thinking import stop_rule  # noqa: E402
+from hybrid_latent.ops.thinking import stopping_rule  # noqa: E402
 from hybrid_latent.policy import Policy  # noqa: E402
-from hybrid_latent.replay import replay  # noqa: E402
+from hybrid_latent.rescoring import rescore  # noqa: E402
 from hybrid_latent.rollout import rollout  # noqa: E402
 from hybrid_latent.types import Prompt  # noqa: E402
 
@@ -167,7 +167,7 @@ def findings(policy, feedback) -> dict:
     mask=jnp.array([[True, True, True], [False, False, True]]),
     ids=jnp.arange(2),
   )
-  stop = stop_rule([], STEPS, PAD, max_thinking_tokens=4)
+  stop = stopping_rule([], STEPS, PAD, max_thinking_tokens=4)
 
   @jax.jit
   def sample(policy, how):
@@ -185,7 +185,7 @@ def findings(policy, feedback) -> dict:
   @jax.jit
   @partial(jax.value_and_grad, has_aux=True, allow_int=True)
   def scores(policy, out):
-    log_probs = replay(policy, feedback, prompt, out).log_probs
+    log_probs = rescore(policy, feedback, prompt, out).log_probs
     return log_probs.sum(), log_probs
 
   out = sample(policy, sampling())
@@ -193,7 +193,7 @@ def findings(policy, feedback) -> dict:
   leaves = [x for x in jax.tree.leaves(gradient) if x.dtype == np.float32]
   return {
     'gap': float(jnp.abs(log_probs - out.log_probs).max()),
-    'latent': float(out.latent.mean()),
+    'latent': float(out.latent_share.mean()),
     'score': float(log_probs.sum()),
     'learns': all(jnp.isfinite(x).all() and x.any() for x in leaves),
     'greedy': sample(policy, sampling(greedy=True)).tokens[::2].tolist(),

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from hybrid_latent import sharding
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rollout import rollout
@@ -66,7 +66,7 @@ def lowered_update(mesh):
 
 
 def _parameters(mesh, tree):
-  return _described(tree, sharding.shardings(tree, letters, mesh))
+  return _described(tree, sharding.shardings(tree, param_axes, mesh))
 
 
 def _batch(mesh, tree):

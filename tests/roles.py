@@ -24,7 +24,7 @@ def latent_inputs(feedback, out):
     return spans(out)[0]
   if feedback is FEEDBACKS['soft']:  # the last of the thinking, too
     return inside(out)
-  return out.thinking
+  return out.thinking_mask
 
 
 def forced(feedback, out):
@@ -39,13 +39,15 @@ def forced(feedback, out):
 
 def inside(out, thinks=True):
   """The tokens of the thinking, its last included, in rows that think."""
-  return out.mask & _before(out.thinking, start=thinks)
+  return out.mask & _before(out.thinking_mask, start=thinks)
 
 
 def thinks(feedback, out):
   """The rows that think in words, of prompts numbered from 0 on."""
   numbers = np.arange(len(out.mask)) // GROUP
-  return (numbers % len(Mode) == Mode.EXPLICIT) | (feedback.prefix is None)
+  return (numbers % len(Mode) == Mode.CHAIN_OF_THOUGHT) | (
+    feedback.prefix is None
+  )
 
 
 def spans(out):

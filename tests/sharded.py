@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 from hybrid_latent import optim, sharding
 from hybrid_latent.models import lora
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.models.transformer import Transformer
-from hybrid_latent.objectives.base import Experience, Judged
+from hybrid_latent.objectives.base import AdvantageInputs, LossInputs
 from hybrid_latent.objectives.gae import gae
 from hybrid_latent.objectives.policy_gradient import policy_gradient
 from hybrid_latent.policy import Critic, Policy
-from hybrid_latent.replay import replay, state_values
+from hybrid_latent.rescoring import rescore, state_values
 from tests import tiny
 
 SIZES = {
@@ -30,7 +30,7 @@ def mesh(name):
 
 def placed(tree, mesh):
   """Parameters and what is shaped like them, at their place."""
-  return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
+  return jax.device_put(tree, sharding.shardings(tree, param_axes, mesh))
 
 
 def everything(config=tiny.CONFIG) -> Policy:
@@ -57,24 +57,24 @@ def update(policy, opt_state, prompt, trajectory, rewards):
   """A step of PPO with a divergence from the sampler, and its gradient."""
   group = len(rewards) // len(prompt.ids)
   values = state_values(policy, FEEDBACK, prompt, trajectory)
-  found = gae(Judged(rewards, trajectory.mask, None, values), group)
+  found = gae(AdvantageInputs(rewards, trajectory.mask, None, values), group)
   rows = jax.tree.map(partial(jnp.repeat, repeats=group, axis=0), prompt)
   batch = rows, trajectory._replace(steps=None), found, values
 
   def loss(policy, batch):
     prompt, trajectory, found, values = batch
-    scores = replay(policy, FEEDBACK, prompt, trajectory, chunk=4)
+    scores = rescore(policy, FEEDBACK, prompt, trajectory, logits_chunk=4)
     return policy_gradient(
-      Experience(
+      LossInputs(
         log_probs=scores.log_probs,
         entropy=scores.entropy,
         values=state_values(policy, FEEDBACK, prompt, trajectory),
-        mask=trajectory.mask,
+        loss_mask=trajectory.mask,
         advantages=found.values,
-        old=trajectory.log_probs,
-        sampler=trajectory.log_probs,
-        behaviour=trajectory.behaviour,
-        reference=trajectory.log_probs,
+        old_log_probs=trajectory.log_probs,
+        rollout_log_probs=trajectory.log_probs,
+        behavior_log_probs=trajectory.behavior_log_probs,
+        ref_log_probs=trajectory.log_probs,
         returns=found.returns,
         old_values=values,
       ),
@@ -82,7 +82,9 @@ def update(policy, opt_state, prompt, trajectory, rewards):
       entropy_coef=0.01,
     )
 
-  gradient, figures = optim.mean_gradient(loss, policy, batch, micro_batches=1)
+  gradient, figures = optim.mean_gradient(
+    loss, policy, batch, gradient_accumulation_steps=1
+  )
   changes, opt_state = optimizer(policy).update(gradient, opt_state, policy)
   policy = jax.tree.map(jnp.add, policy, changes)
   return policy, opt_state, gradient, figures

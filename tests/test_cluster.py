@@ -29,9 +29,9 @@ if not processes.is_child():
 """
 WAITS = """
 with processes.ending_together('runs/x'):
-  cluster.told_to_end(0)
+  cluster.preemption_requested(0)
   print('begun', flush=True)
-  while not cluster.told_to_end(1):
+  while not cluster.preemption_requested(1):
     time.sleep(0.01)
   raise cluster.Preempted(1, 'runs/x')
 """
@@ -74,10 +74,10 @@ def test_half_an_address_is_refused(missing):
 def test_a_process_alone_is_told_by_a_signal(number, code, cause, capsys):
   before = signal.getsignal(number)
   with pytest.raises(SystemExit) as end, processes.ending_together('runs/x'):
-    assert not cluster.told_to_end(4)
-    assert not cluster.told_to_end(5)
+    assert not cluster.preemption_requested(4)
+    assert not cluster.preemption_requested(5)
     os.kill(os.getpid(), number)
-    assert cluster.told_to_end(6)
+    assert cluster.preemption_requested(6)
     raise cluster.Preempted(6, 'runs/x')
   assert end.value.code == code
   assert cluster.RESTART == 75
@@ -196,7 +196,7 @@ def two_hosts(folder):
     for step in range(1000):
       if host and step == 2:
         os.kill(os.getpid(), signal.SIGTERM)
-      if cluster.told_to_end(step):
+      if cluster.preemption_requested(step):
         raise cluster.Preempted(step, folder)
       time.sleep(0.01)
 

@@ -158,11 +158,11 @@ def test_the_code_of_readme_runs(tmp_path, capsys):
   names = runpy.run_path(str(tmp_path / 'readme.py'))
   policy, out = names['policy'], names['out']
   assert out.tokens.shape == (16, 24)
-  assert 0 < out.latent.max() < 1
+  assert 0 < out.latent_share.max() < 1
   gradient = jax.grad(names['loss'])(policy)
   leaves = jax.tree.leaves(gradient)
   assert all(jnp.isfinite(x).all() and jnp.any(x != 0) for x in leaves)
-  again = hl.replay(policy, names['hrpo'], names['prompt'], out)
+  again = hl.rescore(policy, names['hrpo'], names['prompt'], out)
   assert abs(again.log_probs - out.log_probs).max() < 1e-5
   assert 'Gate' in capsys.readouterr().out
 

@@ -27,7 +27,7 @@ def example(name: str) -> dict:
 def scored(policy, feedback, prompt, **settings):
   """A rollout, and how far its log-probs are from those of a rescoring."""
   out = hl.rollout(policy, feedback, prompt, jax.random.key(1), **settings)
-  scores = hl.replay(policy, feedback, prompt, out)
+  scores = hl.rescore(policy, feedback, prompt, out)
   return out, abs(scores.log_probs - out.log_probs).max()
 
 
@@ -39,7 +39,7 @@ def test_a_model_of_ones_own_is_trained():
     names['policy'], hl.gated(), names['prompt'], **names['settings']
   )
   assert gap < 1e-5
-  assert 0 < out.latent.max() < 1
+  assert 0 < out.latent_share.max() < 1
 
 
 @jax.numpy_rank_promotion('allow')  # a user's code, with JAX's defaults
@@ -49,7 +49,7 @@ def test_a_feedback_of_ones_own_is_trained(key):
   model, feedback = tiny.policy().model, names['residual']()
   policy = hl.Policy(model, names['scale'](key, model))
   prompt, settings = tiny.prompts(), {'max_steps': 6, 'sampling': hl.sampling()}
-  settings['stop'] = hl.stop_rule([], 6)
+  settings['stop'] = hl.stopping_rule([], 6)
   out, gap = scored(policy, feedback, prompt, **settings)
   same, _ = scored(hl.Policy(model), hl.discrete(), prompt, **settings)
   assert gap < 1e-4
@@ -59,7 +59,7 @@ def test_a_feedback_of_ones_own_is_trained(key):
   @jax.value_and_grad
   def loss(scale):
     policy = hl.Policy(model, scale)
-    return -hl.replay(policy, feedback, prompt, out).log_probs.mean()
+    return -hl.rescore(policy, feedback, prompt, out).log_probs.mean()
 
   before, slope = loss(policy.feedback)
   after = optax.apply_updates(policy.feedback, {'scale': -slope['scale']})

@@ -24,7 +24,7 @@ LAYERS = (
     *('checkpoint', 'integrity', 'telemetry'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
-  ('rollout', 'replay', 'latents', 'optim'),
+  ('rollout', 'rescoring', 'latents', 'optim'),
   ('experiments',),
 )
 # Mathematics that papers share and that carries no paper's name.
@@ -32,6 +32,7 @@ SHARED = {
   'hybrid_latent.feedback.base',
   'hybrid_latent.feedback.discrete',
   'hybrid_latent.feedback.hidden',
+  'hybrid_latent.objectives.accumulators',
   'hybrid_latent.objectives.advantages',
   'hybrid_latent.objectives.base',
   'hybrid_latent.objectives.kl',
@@ -42,7 +43,7 @@ SHAPED = tuple(
   f'hybrid_latent.{part}'
   for part in (
     *('ops', 'models', 'feedback', 'objectives'),
-    *('rollout', 'replay', 'latents'),
+    *('rollout', 'rescoring', 'latents'),
   )
 )
 SHAPE = r"\w+\[(Array|np\.ndarray), '[^']*'\]"
@@ -244,7 +245,7 @@ def test_the_rollout_needs_only_jax_and_flax():
   printed = output_of(
     'import sys, flax.nnx\n'  # which brings optax along, its own dependency
     'before = set(sys.modules)\n'
-    'import hybrid_latent.rollout, hybrid_latent.replay\n'
+    'import hybrid_latent.rollout, hybrid_latent.rescoring\n'
     'import hybrid_latent.feedback.gated, hybrid_latent.models.transformer\n'
     f'print(*set({NOT_FOR_ROLLOUT}) & (set(sys.modules) - before))'
   )

@@ -9,7 +9,7 @@ import pytest
 
 from hybrid_latent import latents
 from hybrid_latent.feedback.projected import projected, projector
-from hybrid_latent.types import Texts
+from hybrid_latent.types import TokenBatch
 from tests import tiny
 from tests.tiny import FEEDBACKS, QUICK, SLOT
 
@@ -22,7 +22,7 @@ ROWS = (
 WIDTH, LONGEST, MOST = 20, 9, 4
 
 
-def texts() -> Texts:
+def texts() -> TokenBatch:
   rng, shape = np.random.default_rng(0), (len(ROWS), WIDTH)
   tokens = rng.integers(0, 85, shape).astype(np.int32)
   segments, latent = np.zeros(shape, np.int32), np.zeros(shape, bool)
@@ -35,7 +35,7 @@ def texts() -> Texts:
   tokens[latent] = SLOT
   first = segments != np.roll(segments, 1, axis=1)
   weights = np.where((segments > 0) & ~latent & ~first, 1.0, 0.0)
-  return Texts(
+  return TokenBatch(
     *map(jnp.asarray, (tokens, segments, np.zeros(shape, np.int32))),
     jnp.asarray(weights, jnp.float32),
     *map(jnp.asarray, (latent, np.zeros(shape, bool))),
@@ -51,8 +51,11 @@ def speakers():
   bare = policy._replace(feedback=None)
   owned = projector(jax.random.key(0), bare, None, width=24)
   return {
-    'hidden': (policy, FEEDBACKS['hidden'].latents),
-    'projected': (policy._replace(feedback=owned), projected().latents),
+    'hidden': (policy, FEEDBACKS['hidden'].latent_from_hidden),
+    'projected': (
+      policy._replace(feedback=owned),
+      projected().latent_from_hidden,
+    ),
   }
 
 
@@ -63,8 +66,8 @@ speaks = pytest.mark.parametrize('name', SPEAKERS)
 @jax.jit
 def loss_of(policy, x):
   """Whatever depends on all that is read."""
-  hidden, _ = policy.forward(x, None, *latents.places(TEXTS))
-  scores = latents.reading(policy, TEXTS, hidden, chunk=7)
+  hidden, _ = policy.forward(x, None, *latents.positions_and_mask(TEXTS))
+  scores = latents.score_tokens(policy, TEXTS, hidden, logits_chunk=7)
   return -jnp.sum(TEXTS.weights * scores.log_probs)
 
 
@@ -74,7 +77,9 @@ def refined(name, passes=MOST, truncate=0):
   policy, make = SPEAKERS[name]
 
   def loss(policy):
-    x = latents.inputs(policy, TEXTS, make, passes=passes, truncate=truncate)
+    x = latents.inputs_with_latents(
+      policy, TEXTS, make, passes=passes, bptt_steps=truncate
+    )
     return loss_of(policy, x), x
 
   run = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICK)
@@ -145,7 +150,7 @@ def test_fewer_passes_leave_the_last_latents_wrong():
 def test_truncation_changes_the_gradient_alone():
   whole, gaps = refined('hidden'), []
   for hops in (1, 2, MOST):
-    some = refined('hidden', truncate=hops)
+    some = refined('hidden', bptt_steps=hops)
     close(some[:2], whole[:2])
     pairs = zip(some[2], whole[2], strict=True)
     gaps.append(max(np.abs(a - b).max() for a, b in pairs))
@@ -159,19 +164,21 @@ def test_a_truncated_gradient_reads_what_is_further_back_as_constants():
     embedded = policy.embed(TEXTS.tokens)
     slots = TEXTS.latent[..., None]
     x = jnp.where(slots, fixed, embedded)
-    states, _ = policy.forward(x, None, *latents.places(TEXTS))
+    states, _ = policy.forward(x, None, *latents.positions_and_mask(TEXTS))
     x = jnp.where(slots, jnp.roll(states, 1, axis=1), embedded)
     return loss_of(policy, x), x
 
   run = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICK)
-  close(refined('hidden', truncate=1), numbers(*run(policy)))
+  close(refined('hidden', bptt_steps=1), numbers(*run(policy)))
 
 
 def test_neither_the_slot_token_nor_other_texts_are_read():
   policy, make = SPEAKERS['hidden']
   texts = lambda tokens: TEXTS._replace(tokens=tokens)
   run = jax.jit(
-    lambda tokens: latents.inputs(policy, texts(tokens), make, passes=MOST),
+    lambda tokens: latents.inputs_with_latents(
+      policy, texts(tokens), make, passes=MOST
+    ),
     compiler_options=QUICK,
   )
   x = np.asarray(run(TEXTS.tokens))
@@ -186,9 +193,9 @@ def test_neither_the_slot_token_nor_other_texts_are_read():
 def test_a_reading_is_of_the_next_token():
   policy = tiny.policy()
   hidden, _ = policy.forward(
-    policy.embed(TEXTS.tokens), None, *latents.places(TEXTS)
+    policy.embed(TEXTS.tokens), None, *latents.positions_and_mask(TEXTS)
   )
-  found = latents.reading(policy, TEXTS, hidden, chunk=6)
+  found = latents.score_tokens(policy, TEXTS, hidden, logits_chunk=6)
   logits = np.float64(policy.unembed(hidden))[:, :-1]
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   index = np.asarray(TEXTS.tokens)[:, 1:, None]
@@ -197,4 +204,4 @@ def test_a_reading_is_of_the_next_token():
   entropy = -np.sum(p * np.log(p), -1)
   np.testing.assert_allclose(found.entropy[:, 1:], entropy, atol=1e-4)
   best = p.argmax(-1) == index[..., 0]
-  assert found.best[:, 1:].tolist() == best.tolist()
+  assert found.is_argmax[:, 1:].tolist() == best.tolist()

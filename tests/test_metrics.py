@@ -19,13 +19,14 @@ LATENT = np.array([[0.1, 0.3, 0, 0], [0.5, 0, 0, 0], [0.9, 0, 0, 0]])
 OUT = Trajectory(
   tokens=np.zeros((3, 4), np.int32),
   mask=MASK,
-  free=MASK & ~np.array([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], bool),
+  policy_mask=MASK
+  & ~np.array([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], bool),
   log_probs=np.zeros((3, 4)),
-  behaviour=np.zeros((3, 4)),
-  thinking=LATENT > 0,
-  latent=LATENT,
+  behavior_log_probs=np.zeros((3, 4)),
+  thinking_mask=LATENT > 0,
+  latent_share=LATENT,
   record=(),
-  ended=np.array([False, True, True]),
+  terminated=np.array([False, True, True]),
   steps=np.int32(4),
 )
 
@@ -60,7 +61,7 @@ def test_only_the_rows_that_count():
 
 def test_no_thought_has_no_hidden_ratio():
   thinking = np.zeros_like(MASK)
-  out = OUT._replace(thinking=thinking, latent=np.zeros(MASK.shape))
+  out = OUT._replace(thinking_mask=thinking, latent_share=np.zeros(MASK.shape))
   assert completion_metrics(out)['hidden_ratio'] == 0
 
 
@@ -75,9 +76,9 @@ def test_switches_are_runs_of_latent_inputs_that_were_read():
     **dict.fromkeys(('mask', 'free'), mask),
     **dict.fromkeys(('log_probs', 'behaviour'), np.zeros(latent.shape)),
     tokens=np.zeros(latent.shape, np.int32),
-    thinking=ones,
-    latent=latent,
-    ended=ones[:, 0],
+    thinking_mask=ones,
+    latent_share=latent,
+    terminated=ones[:, 0],
   )
   found = completion_metrics(out)
   assert found['switches'] == 1

@@ -8,11 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from hybrid_latent.objectives.base import Experience, Mean, Peak
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
+from hybrid_latent.objectives.base import LossInputs
 from hybrid_latent.objectives.policy_gradient import policy_gradient
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.optim import adamw, is_trained, mean_gradient, slice_of
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from tests import tiny
 
 GROUPS = {
@@ -172,13 +173,13 @@ def test_slices_are_summed_and_divided_once(micro_batches):
 
   def loss(p, part):
     total, count = (part['mask'] * part['x']).sum(), part['mask'].sum()
-    return Mean(p * total, count), {
-      'rows': Mean(total, jnp.float32(len(part['x']))),
-      'most': Peak(part['x'].max()),
+    return RunningMean(p * total, count), {
+      'rows': RunningMean(total, jnp.float32(len(part['x']))),
+      'most': RunningMax(part['x'].max()),
     }
 
   gradient, figures = mean_gradient(
-    loss, jnp.float32(3.0), batch, micro_batches=micro_batches
+    loss, jnp.float32(3.0), batch, gradient_accumulation_steps=micro_batches
   )
   assert gradient == pytest.approx(36 / 5)
   assert {name: float(x) for name, x in figures.items()} == pytest.approx(
@@ -187,9 +188,9 @@ def test_slices_are_summed_and_divided_once(micro_batches):
 
 
 def test_a_batch_without_a_single_position_has_no_gradient():
-  loss = lambda p, part: (Mean((0 * p * part).sum(), jnp.float32(0)), {})
+  loss = lambda p, part: (RunningMean((0 * p * part).sum(), jnp.float32(0)), {})
   gradient, figures = mean_gradient(
-    loss, jnp.float32(1.0), jnp.ones(4), micro_batches=2
+    loss, jnp.float32(1.0), jnp.ones(4), gradient_accumulation_steps=2
   )
   assert float(gradient) == float(figures['loss']) == 0
 
@@ -197,7 +198,9 @@ def test_a_batch_without_a_single_position_has_no_gradient():
 def test_slices_must_be_equal():
   told = r'8 rows \(prompts \* group\) cannot be cut into 3 equal parts'
   with pytest.raises(ValueError, match=told):
-    mean_gradient(lambda p, x: None, 1.0, jnp.zeros(8), micro_batches=3)
+    mean_gradient(
+      lambda p, x: None, 1.0, jnp.zeros(8), gradient_accumulation_steps=3
+    )
   with pytest.raises(ValueError, match=told):
     slice_of(jnp.zeros(8), 3, 0)
 
@@ -229,25 +232,25 @@ def test_slicing_changes_no_update_of_a_policy(key):
 
   def loss(policy, rows):
     prompt, trajectory, reference, advantages = rows
-    scores = replay(policy, feedback, prompt, trajectory)
-    experience = Experience(
+    scores = rescore(policy, feedback, prompt, trajectory)
+    experience = LossInputs(
       log_probs=scores.log_probs,
       entropy=scores.entropy,
       values=None,
-      mask=trajectory.mask & trajectory.free,
+      loss_mask=trajectory.mask & trajectory.policy_mask,
       advantages=advantages,
-      old=None,
-      sampler=trajectory.log_probs,
-      behaviour=trajectory.behaviour,
-      reference=reference,
+      old_log_probs=None,
+      rollout_log_probs=trajectory.log_probs,
+      behavior_log_probs=trajectory.behavior_log_probs,
+      ref_log_probs=reference,
     )
     return policy_gradient(
-      experience, aggregation='sequence', clip=None, beta=0.1
+      experience, aggregation='sequence', clip_range=None, beta=0.1
     )
 
   def update(micro_batches):
     gradient = jax.jit(
-      partial(mean_gradient, loss, micro_batches=micro_batches),
+      partial(mean_gradient, loss, gradient_accumulation_steps=micro_batches),
       compiler_options=tiny.QUICK,
     )
     return gradient(actor, batch)

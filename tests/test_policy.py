@@ -10,9 +10,9 @@ from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import soft, soft_tokens
 from hybrid_latent.ops.padding import left_padded
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.ops.thinking import stopping_rule
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.rollout import rollout
 from tests.foreign_models import VOCAB, WIDTH, plain
 
@@ -35,7 +35,7 @@ def sample(model, feedback):
     PROMPT,
     jax.random.key(0),
     sampling=sampling(),
-    stop=stop_rule([], 4),
+    stop=stopping_rule([], 4),
     max_steps=4,
   )
 
@@ -56,8 +56,8 @@ def test_four_methods_are_enough(feedback):
     'bare': lambda: (model, interpolated()),
   }[feedback]()
   out = sample(policy, feedback)
-  scores = replay(policy, feedback, PROMPT, out)
-  assert out.latent.all()
+  scores = rescore(policy, feedback, PROMPT, out)
+  assert out.latent_share.all()
   assert jnp.abs(scores.log_probs - out.log_probs).max() < 1e-4
 
 

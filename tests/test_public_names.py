@@ -20,8 +20,8 @@ assert {*hl.__all__} <= {*dir(hl)} and not {'jax', 'numpy'} & {*sys.modules}
 assert hl.rollout and 'jax' in sys.modules
 """
 AFTER_ITS_MODULE = """
-import hybrid_latent.rollout, hybrid_latent.replay, hybrid_latent as hl
-assert callable(hl.rollout) and callable(hl.replay)
+import hybrid_latent.rollout, hybrid_latent.rescoring, hybrid_latent as hl
+assert callable(hl.rollout) and callable(hl.rescore)
 """
 
 

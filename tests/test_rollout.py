@@ -49,16 +49,20 @@ def rolled(actor, feedback):
 def test_rows_end_at_a_stop_id_or_the_limit(rolled, feedback):
   limit = STEPS - 2
   out = rolled(stop(STOPS, limit))
-  assert out.ended.any() and not out.ended.all()  # both kinds are judged
+  assert (
+    out.terminated.any() and not out.terminated.all()
+  )  # both kinds are judged
   assert len(set(out.lengths.tolist())) > 2
   for i, n in enumerate(out.lengths):
     drawn, rest = np.split(out.tokens[i], [n])
     assert out.mask[i].tolist() == [True] * n + [False] * (STEPS - n)
     assert (rest == PAD).all()
     assert not set(drawn[:-1]) & set(STOPS)
-    assert out.ended[i] == (drawn[-1] in STOPS)
-    assert out.ended[i] or n == limit
-    assert not out.log_probs[i, n:].any() and not out.behaviour[i, n:].any()
+    assert out.terminated[i] == (drawn[-1] in STOPS)
+    assert out.terminated[i] or n == limit
+    assert (
+      not out.log_probs[i, n:].any() and not out.behavior_log_probs[i, n:].any()
+    )
     assert (out.log_probs[i, :n] != 0).all()
   assert (out.log_probs <= 0)[words(feedback, out)].all()
   assert out.steps == limit
@@ -73,16 +77,16 @@ def test_thinking_lasts_until_the_text_holds_the_delimiter(rolled, feedback):
     for j, token in enumerate(out.tokens[i, : out.lengths[i]]):
       text += spelled[token]
       expected[i, j] = tiny.DELIMITER not in text
-  np.testing.assert_array_equal(out.thinking, expected)
+  np.testing.assert_array_equal(out.thinking_mask, expected)
   assert (out.mask & ~expected).any() and expected.any()
   latent = latent_inputs(feedback, out)
-  np.testing.assert_array_equal(out.latent > 0, latent)
+  np.testing.assert_array_equal(out.latent_share > 0, latent)
   assert latent.any() or feedback in roles.PLAIN
   if feedback is FEEDBACKS['gated']:
-    assert (out.latent < 1).all()
+    assert (out.latent_share < 1).all()
   else:
-    assert (out.latent[latent] == 1).all()
-  assert (out.free == out.mask & ~forced(feedback, out)).all()
+    assert (out.latent_share[latent] == 1).all()
+  assert (out.policy_mask == out.mask & ~forced(feedback, out)).all()
 
 
 def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
@@ -96,7 +100,9 @@ def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
   assert rolled(stop(limit=5)).lengths.tolist() == [5] * len(first.mask)
   assert rolled(stop(limit=STEPS + 1)).steps == STEPS
   assert rolled(stop(first.tokens[:1, 0])).lengths[0] == 1
-  assert (rolled(stop(delimiter=b'dd')).thinking != first.thinking).any()
+  assert (
+    rolled(stop(delimiter=b'dd')).thinking_mask != first.thinking_mask
+  ).any()
   ends = stop(max_thinking_tokens=2, on_truncation=[7, 8], max_answer_tokens=3)
   cut = rolled(ends)
   assert (cut.lengths <= 7).all() and (cut.tokens == first.tokens)[:, :2].all()
@@ -105,12 +111,12 @@ def test_other_settings_do_not_recompile_and_are_not_stale(rolled):
 
 def test_an_early_stop_changes_no_token(rolled):
   whole = rolled()
-  assert whole.mask.all() and not whole.ended.any()
+  assert whole.mask.all() and not whole.terminated.any()
   out = rolled(stop(whole.tokens[:, 7]))
   last = np.isin(whole.tokens, whole.tokens[:, 7]).argmax(axis=1)
   mask = np.arange(STEPS) <= last[:, None]
   np.testing.assert_array_equal(out.mask, mask)
-  assert out.ended.all()
+  assert out.terminated.all()
   assert out.steps == last.max() + 1 < STEPS
   same_where(mask, out, whole)
 
@@ -144,7 +150,7 @@ def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled):
 def test_stages_change_nothing():
   how = {'sampling': sampling(), 'stop': stop(STOPS[:3])}
   args = tiny.policy(), FEEDBACKS['gated'], PROMPT, KEY
-  once, cut = sample(*args, **how), sample(*args, stages=3, **how)
+  once, cut = sample(*args, **how), sample(*args, cache_stages=3, **how)
   assert once.lengths.max() == STEPS
   close(cut, once)
   assert cut.steps == once.steps
@@ -162,15 +168,15 @@ def test_a_closed_gate_is_discrete_decoding(actor, rolled, decay):
 def test_thought_that_is_over_is_discrete_decoding(actor, feedback, rolled):
   """Where words and spans alternate: if none begins. Where a prefix may stand
   in its place: if none does."""
-  over, prompt = stop(STOPS)._replace(thinking=jnp.int32(0)), PROMPT
+  over, prompt = stop(STOPS)._replace(max_thinking_tokens=jnp.int32(0)), PROMPT
   if feedback in SPANS:
     nobody = actor.feedback._replace(start=jnp.int32(-1))
     actor = actor._replace(feedback=nobody)
   if feedback.prefix:
-    prompt = PROMPT._replace(mode=jnp.full(3, Mode.NEITHER))
+    prompt = PROMPT._replace(mode=jnp.full(3, Mode.NO_THINKING))
   out = rolled(over, actor, prompt, **FILTERED)
-  assert not out.thinking.any() and not out.latent.any()
-  assert (out.free == out.mask).all()
+  assert not out.thinking_mask.any() and not out.latent_share.any()
+  assert (out.policy_mask == out.mask).all()
   same_as_discrete(out, actor, atol=1e-5)
 
 
@@ -188,10 +194,10 @@ def test_the_answer_can_be_greedy(actor, feedback, rolled):
   before = inside(out, roles.thinks(feedback, out))
   likeliest = tiny.logits(actor, feedback, PROMPT, out).argmax(-1)
   greedy = out.tokens == likeliest
-  answer = out.free & ~before
+  answer = out.policy_mask & ~before
   assert greedy[answer].all() and answer.any()
   if feedback not in (FEEDBACKS['soft'], FEEDBACKS['soft-thinking']):
-    assert not greedy[before & out.free].all()
+    assert not greedy[before & out.policy_mask].all()
   same_where(before, out, first)
 
 
@@ -204,12 +210,18 @@ def test_behaviour_is_the_filtered_distribution(actor, feedback, rolled):
   close = lambda x, y: np.testing.assert_allclose(
     x[scored], y[scored], rtol=0, atol=1e-4
   )
-  close(out.behaviour, token_log_probs(filtered(logits, **FILTERED), out))
+  close(
+    out.behavior_log_probs, token_log_probs(filtered(logits, **FILTERED), out)
+  )
   close(out.log_probs, token_log_probs(logits / 1.7, out))
-  np.testing.assert_array_equal(out.log_probs[~scored], out.behaviour[~scored])
+  np.testing.assert_array_equal(
+    out.log_probs[~scored], out.behavior_log_probs[~scored]
+  )
   other = rolled(score_temperature=0.6, **FILTERED)
   np.testing.assert_array_equal(other.tokens, out.tokens)
-  np.testing.assert_array_equal(other.behaviour, out.behaviour)
+  np.testing.assert_array_equal(
+    other.behavior_log_probs, out.behavior_log_probs
+  )
   assert (np.abs(other.log_probs - out.log_probs) > 1e-3)[scored].any()
 
 
@@ -258,7 +270,7 @@ def test_greedy_equals_generate(case, tmp_path, key):
 
   eos = np.asarray(ours([]).tokens[:2, 6]).tolist()
   out = ours(eos)
-  assert out.ended[:2].all()
+  assert out.terminated[:2].all()
   for text, tokens, n in zip(texts, out.tokens, out.lengths, strict=True):
     expected = theirs.generate(
       torch.from_numpy(text)[None],
@@ -295,6 +307,12 @@ def close(a, b):
 
 def same_where(mask, a, b):
   """Equal to the last bit at these positions."""
-  for name in ('tokens', 'log_probs', 'behaviour', 'thinking', 'latent'):
+  for name in (
+    'tokens',
+    'log_probs',
+    'behavior_log_probs',
+    'thinking_mask',
+    'latent_share',
+  ):
     x, y = getattr(a, name), getattr(b, name)
     np.testing.assert_array_equal(np.where(mask, x, 0), np.where(mask, y, 0))

@@ -13,12 +13,12 @@ import pytest
 from hybrid_latent import sharding
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.objectives.advantages import group_relative, leave_one_out
-from hybrid_latent.objectives.base import Judged
+from hybrid_latent.objectives.base import AdvantageInputs
 from hybrid_latent.objectives.gae import gae
 from hybrid_latent.objectives.policy_gradient import policy_gradient
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.trees import combine, named_leaves, partition
 from tests import sharded, tiny
 from tests.objectives import by_hand
@@ -34,7 +34,10 @@ SLOWLY = sorted({*itertools.product(FEEDBACKS, SIZES)} - {*QUICKLY})
 OBJECTIVES = by_hand.PAPERS | {
   'entropy of few tokens': {'entropy_coef': 0.01, 'top_entropy': 0.4},
   **{
-    f'{level}_{how}': {'correction': f'{level}_{how}', 'proposal': 'behaviour'}
+    f'{level}_{how}': {
+      'importance_sampling_mode': f'{level}_{how}',
+      'importance_sampling_target': 'behavior',
+    }
     for level in ('token', 'sequence')
     for how in ('truncate', 'mask')
   },
@@ -55,7 +58,7 @@ def score(policy, feedback, prompt, out):
 
   def total(floats, others):
     policy, asked = combine(floats, others), tiny.asked(prompt, feedback)
-    log_probs = replay(policy, feedback, asked, out, chunk=4).log_probs
+    log_probs = rescore(policy, feedback, asked, out, logits_chunk=4).log_probs
     return log_probs.sum(), log_probs
 
   return jax.grad(total, has_aux=True)(*partition(policy, is_float))
@@ -93,7 +96,7 @@ def feedback_on(name, mesh):
   feedback, prompt = FEEDBACKS[name], tiny.prompts((4, 3, 1, 4))
   policy, mesh = tiny.policy(0, feedback), sharded.mesh(mesh)
   out = assert_unchanged(policy, feedback, prompt, mesh, tiny.GROUP)
-  assert feedback in PLAIN or out.latent.any()
+  assert feedback in PLAIN or out.latent_share.any()
 
 
 @pytest.mark.parametrize(('name', 'mesh'), QUICKLY)
@@ -145,10 +148,12 @@ def test_every_objective_and_advantage(mesh, rows):
   as_float32 = lambda tree: jax.tree.map(
     lambda x: x.astype(np.float32) if x.dtype == np.float64 else x, tree
   )
-  experience = by_hand.experience(lengths=lengths, critic=True)
-  rewards, mask = rng.normal(size=rows), experience.mask
+  experience = by_hand.loss_inputs(lengths=lengths, critic=True)
+  rewards, mask = rng.normal(size=rows), experience.loss_mask
   tokens, values = rng.normal(size=(2, *mask.shape))
-  given = as_float32((experience, Judged(rewards, mask, tokens, values)))
+  given = as_float32(
+    (experience, AdvantageInputs(rewards, mask, tokens, values))
+  )
   mesh = sharded.mesh(mesh)
   expected = losses(*given)
   with jax.set_mesh(mesh):

@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from hybrid_latent import sharding
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 
 BATCH = ('data', 'fsdp')
 
@@ -126,7 +126,7 @@ def test_parameters_stacked_or_not_and_whatever_is_shaped_like_them(mesh):
     'count': shape(),
   }
   tensor, fsdp = ('tensor',), ('fsdp',)
-  places = sharding.shardings(tree, letters, mesh)
+  places = sharding.shardings(tree, param_axes, mesh)
   assert {name: place.spec for name, place in places.items()} == {
     'layers.q.weight': P(None, tensor, fsdp),
     '0.mu.layers.q.weight': P(None, tensor, fsdp),

@@ -4,8 +4,9 @@ import pytest
 from jaxtyping import Array, Float, TypeCheckError, jaxtyped
 
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.objectives.base import Mean, token_mean
-from hybrid_latent.ops.prefix import mode
+from hybrid_latent.objectives.accumulators import RunningMean
+from hybrid_latent.objectives.base import token_mean
+from hybrid_latent.ops.prefix import prompt_mode
 from hybrid_latent.types import Prompt
 from latent_kernels import soft_embedding
 from tests.typechecker import checked
@@ -38,17 +39,17 @@ def test_a_dtype_is_no_other():
 )
 def test_so_are_the_fields_of_a_record(wrong):
   with pytest.raises(TypeCheckError, match="parameter 'prompt'"):
-    mode(discrete(), PROMPT._replace(**wrong))
+    prompt_mode(discrete(), PROMPT._replace(**wrong))
 
 
 def test_a_record_may_hold_arrays_of_numpy():
-  assert not mode(discrete(), Prompt(*map(np.asarray, PROMPT[:3]))).any()
+  assert not prompt_mode(discrete(), Prompt(*map(np.asarray, PROMPT[:3]))).any()
 
 
 def test_results_are_checked():
   @jaxtyped(typechecker=checked)
-  def halves(x: Float[Array, 'b']) -> tuple[Mean, int]:
-    return Mean(x.sum(), x), 0
+  def halves(x: Float[Array, 'b']) -> tuple[RunningMean, int]:
+    return RunningMean(x.sum(), x), 0
 
   with pytest.raises(TypeCheckError, match='the return value'):
     halves(jnp.zeros(3))

@@ -25,9 +25,9 @@ from hybrid_latent.models.transformer import (
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.automaton import delimiter_automaton
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.ops.thinking import stopping_rule
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import opening, replay
+from hybrid_latent.rescoring import prompt_inputs, rescore
 from hybrid_latent.rollout import rollout
 from hybrid_latent.trees import map_named
 from hybrid_latent.types import (
@@ -35,7 +35,7 @@ from hybrid_latent.types import (
   Mode,
   Prompt,
   StepOut,
-  Stop,
+  StoppingRule,
   Trajectory,
 )
 
@@ -173,10 +173,10 @@ def stop(
   delimiter: bytes = DELIMITER,
   vocab: int = CONFIG.vocab,
   **more,
-) -> Stop:
+) -> StoppingRule:
   """A delimiter of two letters, and whatever else ends things."""
   table = delimiter_automaton(delimiter, TEXTS, vocab)
-  return stop_rule(tokens, limit, PAD, table, **more)
+  return stopping_rule(tokens, limit, PAD, table, **more)
 
 
 def step_out(logits, **more) -> StepOut:
@@ -233,13 +233,13 @@ def rolled(policy, feedback, stops=STOPS, **how) -> Trajectory:
 @partial(jax.jit, static_argnames=('feedback', 'chunk'), compiler_options=QUICK)
 def scores(policy, feedback, prompt, trajectory, temperature=1.0, chunk=128):
   """Its replay."""
-  return replay(
+  return rescore(
     policy,
     feedback,
     asked(prompt, feedback),
     trajectory,
     score_temperature=temperature,
-    chunk=chunk,
+    logits_chunk=chunk,
   )
 
 
@@ -247,8 +247,10 @@ def scores(policy, feedback, prompt, trajectory, temperature=1.0, chunk=128):
 def logits(policy, feedback, prompt, trajectory):
   """What each token was drawn from, [b t v], by one plain forward pass."""
   rows = lambda x: jnp.repeat(x, len(trajectory.mask) // len(x), axis=0)
-  fed = feedback.replay(policy, trajectory.record, trajectory.tokens)
-  said, before = map(rows, opening(policy, feedback, asked(prompt, feedback)))
+  fed = feedback.recompute_inputs(policy, trajectory.record, trajectory.tokens)
+  said, before = map(
+    rows, prompt_inputs(policy, feedback, asked(prompt, feedback))
+  )
   x = jnp.concatenate([said, fed], axis=1)
   mask = jnp.concatenate([before, trajectory.mask], axis=1)
   hidden, _ = policy.forward(x, None, positions(mask), causal_mask(mask))

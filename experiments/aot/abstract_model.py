@@ -18,7 +18,7 @@ from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.formats.reasoner import new_prefix, read_fields
 from hybrid_latent.models.families import from_huggingface, size
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.models.reasoner import Prefix
 from hybrid_latent.models.transformer import (
   Transformer,
@@ -28,7 +28,7 @@ from hybrid_latent.types import PyTree
 
 from ..training.cli import Config
 
-READER = 'hybrid_latent.formats.reasoner:parameters'
+READER = 'prefix:reasoner'
 _CHAT = (
   "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
   '{% if add_generation_prompt %}<|assistant|>{% endif %}'
@@ -46,7 +46,7 @@ def abstract_model(model: Config, mesh: Mesh) -> Pretrained:
   shapes = jax.eval_shape(partial(Transformer, config), jax.random.key(0))
   return Pretrained(
     shape_structs(
-      shapes, sharding.shardings(shapes, letters, mesh), model.param_dtype
+      shapes, sharding.shardings(shapes, param_axes, mesh), model.param_dtype
     ),
     _tokenizer([token.partition('=')[0] for token in model.new_tokens]),
     {},
@@ -71,7 +71,7 @@ def prefix(
   backbone: str = '',
   **new: Any,
 ) -> Prefix:
-  """Like `formats.reasoner.parameters`, with a backbone of which only the sizes
+  """Like `feedback.prefix.reasoner`, with a backbone of which only the sizes
   are known; where `source` does not exist yet, a new reasoner."""
   folder = Path(source).expanduser()
   if source and (folder / 'config.json').is_file():

@@ -12,9 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import Pretrained
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.types import Prompt, PyTree, Texts
+from hybrid_latent.types import Prompt, PyTree, TokenBatch
 
 from .. import grpo as grpo_trainer
 from .. import lrt as lrt_trainer
@@ -91,7 +91,8 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   shape = config.batch, config.length
   whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
   texts = _rows(
-    lambda: Texts(whole, whole, whole, jnp.zeros(shape), flags, flags), mesh
+    lambda: TokenBatch(whole, whole, whole, jnp.zeros(shape), flags, flags),
+    mesh,
   )
   curriculum = sft_trainer.curriculum_of(
     config.curriculum, config.feedback, source.tokenizer
@@ -104,7 +105,7 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
       frozen,
       opt_state,
       texts,
-      passes=curriculum.latents(len(config.stages.begin) - 1),
+      passes=curriculum.num_latents(len(config.stages.begin) - 1),
       live=held | {'optimizer': opt_state, 'batch': texts},
     )
 
@@ -181,7 +182,7 @@ def _adapted(config, mesh, source):
 
 def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
   """Shapes of parameters at their place."""
-  return _placed(tree, sharding.shardings(tree, letters, mesh))
+  return _placed(tree, sharding.shardings(tree, param_axes, mesh))
 
 
 def _cache(config, model, mask, mesh):

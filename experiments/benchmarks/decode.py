@@ -64,7 +64,7 @@ from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models import lora
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.trees import combine, partition
 from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 
@@ -140,7 +140,7 @@ def feedbacks_table(flags, model, dtype) -> None:
       out = runs.setdefault(name, sample(policy, feedback))()
       if name not in UNTRAINED:
         runs[f'{name}, gradient'] = gradient(flags, policy, feedback, out)
-      latents[name] = float(jnp.mean(out.latent > 0))
+      latents[name] = float(jnp.mean(out.latent_share > 0))
       record = sum(x.nbytes for x in jax.tree.leaves(out.record))
       sizes[name] = record // out.tokens.size
     times = interleaved(runs, flags.repeats)
@@ -182,7 +182,7 @@ def gradient(
   def run(trained, frozen, prompt, trajectory):
     def loss(trained):
       policy = combine(trained, frozen)
-      scores = replay(policy, feedback, prompt, trajectory)
+      scores = rescore(policy, feedback, prompt, trajectory)
       return -jnp.mean(advantages * scores.log_probs)
 
     return jax.value_and_grad(loss)(trained)

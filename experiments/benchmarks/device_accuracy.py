@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid_latent.ops.attention import attention, causal_mask
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 
 from .device_models import (
   REPEATS,
@@ -48,7 +48,7 @@ def agreement(sizes: Sizes) -> dict:
       scores = compiled(
         {
           name: (
-            jax.jit(lambda p, q, t, f=feedback: replay(p, f, q, t).log_probs),
+            jax.jit(lambda p, q, t, f=feedback: rescore(p, f, q, t).log_probs),
             (policy, prompt, sampled[name]),
           )
           for name, (feedback, policy) in policies.items()
@@ -63,7 +63,7 @@ def agreement(sizes: Sizes) -> dict:
           'matmul': precision or 'default',
           'max': float(gap.max()),
           'mean': float(gap.mean()),
-          'latent': float(jnp.mean(sampled[name].latent > 0)),
+          'latent': float(jnp.mean(sampled[name].latent_share > 0)),
           'compile_s': run.facts['compile_s']
           + rollouts[name].facts['compile_s'],
         }

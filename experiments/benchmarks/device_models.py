@@ -14,7 +14,7 @@ from hybrid_latent.models.transformer import (
   unstack,
 )
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.ops.thinking import stopping_rule
 from hybrid_latent.policy import Policy
 from hybrid_latent.rollout import rollout
 from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
@@ -123,6 +123,6 @@ def rollout_program(
       max_steps=max_steps,
     )
 
-  stop = stop_rule([], max_steps)
+  stop = stopping_rule([], max_steps)
   rest = prompt, jax.random.key(0), sampling(**sampling_params), stop
   return run, (policy, *rest)

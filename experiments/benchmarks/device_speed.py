@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.types import Trajectory
 
 from ..aot.targets import CHIPS, Chip
@@ -124,13 +124,13 @@ def update_speed(sizes: Sizes) -> dict:
   trajectory = Trajectory(
     tokens=random_prompt(sizes._replace(prompt=half), rows_).tokens,
     mask=ones > 0,
-    free=ones > 0,
+    policy_mask=ones > 0,
     log_probs=-ones,
-    behaviour=-ones,
-    thinking=ones > 0,
-    latent=0 * ones,
+    behavior_log_probs=-ones,
+    thinking_mask=ones > 0,
+    latent_share=0 * ones,
     record=(),
-    ended=ones[:, 0] > 0,
+    terminated=ones[:, 0] > 0,
     steps=jnp.int32(half),
   )
   advantages = jnp.where(jnp.arange(rows_) % 2, 1.0, -1.0)[:, None] * ones
@@ -138,7 +138,7 @@ def update_speed(sizes: Sizes) -> dict:
   @partial(jax.jit, donate_argnums=0)
   def update(model, prompt, trajectory, advantages):
     def loss(model):
-      scores = replay(Policy(model), discrete(), prompt, trajectory)
+      scores = rescore(Policy(model), discrete(), prompt, trajectory)
       return -jnp.mean(advantages * scores.log_probs)
 
     value, gradient = jax.value_and_grad(loss)(model)
@@ -186,5 +186,5 @@ def _chip() -> Chip | None:
 def _limited(run: Program, limit: int) -> Trajectory:
   """The rollout of `limit` tokens; limits are traced, so it compiles once."""
   *rest, stop = run.arguments
-  stop = stop._replace(limit=jnp.int32(limit))
+  stop = stop._replace(max_tokens=jnp.int32(limit))
   return jax.block_until_ready(run.compiled(*rest, stop))

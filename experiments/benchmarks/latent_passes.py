@@ -43,7 +43,7 @@ from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
-from hybrid_latent.types import Texts
+from hybrid_latent.types import TokenBatch
 
 from ..report.tables import markdown_table
 from .timing import interleaved
@@ -75,7 +75,7 @@ def main() -> None:
   print(markdown_table(table))
 
 
-def texts(flags, k: int) -> Texts:
+def texts(flags, k: int) -> TokenBatch:
   """Random tokens with k latents in the middle and a loss on the tokens after
   them."""
   shape = flags.rows, flags.length
@@ -84,20 +84,22 @@ def texts(flags, k: int) -> Texts:
   latent = (at >= flags.length // 2) & (at < flags.length // 2 + k)
   words = jnp.where(at >= flags.length // 2 + k, 1.0, 0.0)
   rows = lambda x: jnp.broadcast_to(x, shape)
-  return Texts(tokens, none + 1, none, rows(words), rows(latent), none > 0)
+  return TokenBatch(tokens, none + 1, none, rows(words), rows(latent), none > 0)
 
 
 def gradient(
-  model: Transformer, texts: Texts, k: int
+  model: Transformer, texts: TokenBatch, k: int
 ) -> tuple[Callable[[], object], int]:
   """A function that computes the gradient, and the bytes of its temporaries."""
 
   @jax.jit
   def run(model, texts):
     def loss(model):
-      x = latents.inputs(model, texts, hidden().latents, passes=k)
-      states, _ = model.forward(x, None, *latents.places(texts))
-      found = latents.reading(model, texts, states)
+      x = latents.inputs_with_latents(
+        model, texts, hidden().latent_from_hidden, passes=k
+      )
+      states, _ = model.forward(x, None, *latents.positions_and_mask(texts))
+      found = latents.score_tokens(model, texts, states)
       return -jnp.mean(texts.weights * found.log_probs)
 
     return jax.grad(loss)(model)

@@ -126,7 +126,7 @@ def answers(config: Config) -> Batch:
     np.arange(u, dtype=np.int32),
   )
   batch = lrt.given_answers(Prompt(*prompt), tokens(*shape), every)
-  answers = batch.trajectory._replace(log_probs=zeros, behaviour=zeros)
+  answers = batch.trajectory._replace(log_probs=zeros, behavior_log_probs=zeros)
   advantages = rng.normal(size=shape).astype(np.float32)
   return batch._replace(trajectory=answers, advantages=advantages)
 

@@ -61,7 +61,7 @@ def defaults(source: str, stage: str) -> ConfigDict:
   config.feedback = dict(
     function='prefix:prefix',
     kwargs={},
-    parameters='hybrid_latent.formats.reasoner:parameters',
+    parameters='prefix:reasoner',
     initial=dict(
       source='',  # the folder of a reasoner, to go on from
       backbone='Qwen/Qwen3-Embedding-0.6B',  # of a new one

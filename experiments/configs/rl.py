@@ -162,7 +162,7 @@ def defaults(source: str) -> ConfigDict:
   )
   config.generate = dict(samples=1, prompts=0, rows_per_part=256, least=1.0)
   config.evaluate = dict(
-    ways=('explicit', 'neither', 'latent'),
+    ways=('chain_of_thought', 'no_thinking', 'latent'),
     models=(),
     reasoners=(),
     budgets=(512, 1024),

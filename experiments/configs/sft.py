@@ -41,7 +41,7 @@ def defaults(source: str) -> ConfigDict:
   config.buckets = 3
   config.chunk = 128
   config.curriculum = dict(
-    function='worked:worked_solutions', kwargs=dict(steps=True)
+    function='cot:worked_solutions', kwargs=dict(steps=True)
   )
   config.stages = dict(begin=(0,), share=(1.0,), reset_optimizer=False)
   config.truncate = 0

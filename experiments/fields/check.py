@@ -11,7 +11,7 @@ from .functions import (
   check_keywords,
   resolved_function,
 )
-from .overrides import at, kind_of, leaves, loaded
+from .overrides import at, kind_of, leaves, load_model
 from .renamed import new_name, refusal
 from .rule import made_feedback
 from .rules import RULES
@@ -64,7 +64,7 @@ def _check_complete(config: Config, command: str) -> None:
   """ValueError for a field that its kind of config has and this one has not. A
   tool reads some parts of a config: it may be given those alone."""
   kind = kind_of(config)
-  for name, _ in leaves(loaded(kind)):
+  for name, _ in leaves(load_model(kind)):
     part, _, last = name.rpartition('.')
     found = at(config, part) if part else config
     free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS

@@ -18,7 +18,7 @@ def check_data(config: Config) -> None:
   if config.steps and not data.get('scored') and not data.get('triples'):
     rows = problems_of(data)(split=data.train)
     learnt = config.get('curriculum', {}).get('function')
-    if learnt and learnt != 'worked:worked_solutions':  # that needs none
+    if learnt and learnt != 'cot:worked_solutions':  # that needs none
       _check_solutions(rows)
     if 'advantage' in config:  # rewards are what it learns by
       check_columns(config, rows[0])
@@ -45,7 +45,7 @@ def check_data(config: Config) -> None:
 
 def _check_solutions(rows: Sequence[dict]) -> None:
   """ValueError for a row that has nothing to learn from."""
-  worked = named('steps:worked', 'hybrid_latent.curricula')
+  worked = named('steps:split_solution', 'hybrid_latent.curricula')
   for number, row in enumerate(rows, 1):
     if row.get('solution') is None:  # a text is one, however it is split
       try:

@@ -11,7 +11,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from ..training.functions import Config
-from .overrides import kind_of, loaded
+from .overrides import kind_of, load_model
 
 # Fields, or all below one, that change no number of the steps that follow, but
 # by the rounding of sums in another order.
@@ -45,7 +45,7 @@ def differences(
 ) -> list[str]:
   """A line for each field that differs and is not `free`. One that `old` does
   not have counts with the default of the kind of config that this is."""
-  defaults = flat(loaded(kind_of(config)))
+  defaults = flat(load_model(kind_of(config)))
 
   def differs(name: str) -> bool:
     if any(f'{name}.'.startswith(f'config.{some}.') for some in free):

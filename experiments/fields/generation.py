@@ -12,7 +12,7 @@ from hybrid_latent.ranges import (
 
 from .accepted import Field, Kwargs, NamedPath, Path, Text
 
-Way = Literal['explicit', 'neither', 'latent']
+Way = Literal['chain_of_thought', 'no_thinking', 'latent']
 Floor = Annotated[float, Range(ge=0, lt=1)]
 
 SAMPLING = {
@@ -125,7 +125,7 @@ GENERATION = {
     'came.',
   ),
   'rollout.mode': Field(
-    Literal['', 'explicit', 'latent', 'neither'],
+    Literal['', 'chain_of_thought', 'latent', 'no_thinking'],
     "How prompts are answered; '': latent by a feedback that has a prefix, "
     'explicit by any other.',
   ),

@@ -4,7 +4,7 @@ from typing import Any
 
 from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.transformer import TransformerConfig
-from hybrid_latent.ops.thinking import CLOSING_IDS
+from hybrid_latent.ops.thinking import FORCED_IDS
 
 from ..training.functions import Config
 
@@ -29,10 +29,10 @@ def check_model(
     )
   for name in 'ended', 'cut', 'late':
     text = config.rollout.closing[name]
-    if len(encode(text)) > CLOSING_IDS:
+    if len(encode(text)) > FORCED_IDS:
       raise ValueError(
         f'config.rollout.closing.{name} is {text!r}, {len(encode(text))} '
-        f'tokens: write at most {CLOSING_IDS}'
+        f'tokens: write at most {FORCED_IDS}'
       )
 
 

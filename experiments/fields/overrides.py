@@ -41,7 +41,7 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   is read as the table of fields says (table.py), one of a function's keywords
   as its signature does. Raises ValueError for what there is not or cannot be.
   """
-  config = loaded(path)
+  config = load_model(path)
   pairs = map(_taken_apart, joined(overrides))
   values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():
@@ -74,7 +74,7 @@ def kind_of(config: Config) -> str:
   return 'sft' if 'curriculum' in config else 'rl'
 
 
-def loaded(path: str) -> Config:
+def load_model(path: str) -> Config:
   """The config of FILE.py[:ARGUMENT] as it stands."""
   file, colon, argument = path.partition(':')
   if colon and not argument:

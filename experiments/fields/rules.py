@@ -82,7 +82,7 @@ _SFT = (
       and is_ours(
         c,
         'curriculum.function',
-        *('worked:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
+        *('cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
       )
     ),
     'codi:codi, whose rows have two texts to compare, or weight=0',

@@ -106,9 +106,11 @@ EVALUATED = (
   ),
   Rule(
     ('evaluate.ways', 'rollout.closing.neither'),
-    lambda c, _: 'neither' in c.evaluate.ways and not c.rollout.closing.neither,
+    lambda c, _: (
+      'no_thinking' in c.evaluate.ways and not c.rollout.closing.neither
+    ),
     'the text that closes the thinking at the end of a prompt, or ways without '
-    'neither',
+    'no_thinking',
   ),
   Rule(
     ('evaluate.budgets', 'evaluate.reserved'),

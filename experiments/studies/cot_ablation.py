@@ -63,7 +63,7 @@ from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data.jsonl import problems
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.ops.thinking import CLOSING_IDS
+from hybrid_latent.ops.thinking import FORCED_IDS
 
 from ..report.tables import markdown_table
 from ..training.actor import rollout_mesh
@@ -160,7 +160,9 @@ def write_answers(
   config = answer_config(config)
   actor = decoding_actor(config, mesh)
   # Thinking may have no token: the closing text is forced at once.
-  actor = actor._replace(stop=actor.stop._replace(thinking=jnp.int32(0)))
+  actor = actor._replace(
+    stop=actor.stop._replace(max_thinking_tokens=jnp.int32(0))
+  )
   tokenizer: Any = actor.tokenizer
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
   texts = [step_ids(tokenizer, row['reasoning']) for row in source]
@@ -197,7 +199,7 @@ def answer_config(config: Config) -> Config:
   rollout = config.rollout
   rollout.closing.cut = rollout.delimiter + rollout.closing.ended
   rollout.answer = rollout.answer or rollout.max_tokens
-  rollout.max_tokens = rollout.answer + CLOSING_IDS
+  rollout.max_tokens = rollout.answer + FORCED_IDS
   rollout.buckets = 1
   return config
 

@@ -228,7 +228,7 @@ def run_search(
 
   for cell, status in run_cells(chosen(), flags.trials, setup):
     if status == 0:
-      search.tell(trials[cell.folder], cell)
+      search.report(trials[cell.folder], cell)
 
 
 def plan(every: Sequence[Cell], trainer: str, where: str) -> str:

@@ -40,7 +40,7 @@ class Search:
       trial = self._study.ask(self._space)
       yield trial.number, _point(trial.params)
 
-  def tell(self, number: int, cell: Cell) -> None:
+  def report(self, number: int, cell: Cell) -> None:
     """Reports the last value of the metric of a finished trial."""
     rows = read_rows(cell.run, 'metrics')
     values = [row[self._metric] for row in rows if self._metric in row]

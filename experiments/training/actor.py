@@ -29,12 +29,12 @@ from hybrid_latent.formats.tokenizer import (
   token_bytes,
 )
 from hybrid_latent.models import lora
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.ops.automaton import delimiter_automaton
-from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.ops.thinking import stopping_rule
 from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import map_named, named_leaves, nonfinite
-from hybrid_latent.types import Feedback, PyTree, Stop
+from hybrid_latent.types import Feedback, PyTree, StoppingRule
 
 from ..fields.model import check_model
 from ..fields.overrides import at
@@ -169,7 +169,7 @@ def load_feedback_params(policy: Policy, source: Pretrained) -> Policy:
   model; as it is where those are of another feedback."""
   if not fits(source, feedback_params(policy)):
     return policy
-  known = lambda name, x: jnp.asarray(source.owned.get(name, x))
+  known = lambda name, x: jnp.asarray(source.feedback_params.get(name, x))
   return policy._replace(feedback=map_named(known, policy.feedback))
 
 
@@ -192,12 +192,14 @@ def needs_reference(config: Config) -> bool:
   return any(at(config, field) for field in fields)
 
 
-def stopping_rule_of(rollout: Config, source: Pretrained, tokenizer) -> Stop:
+def stopping_rule_of(
+  rollout: Config, source: Pretrained, tokenizer
+) -> StoppingRule:
   """How completions of this model end under `config.rollout`."""
   vocab = source.model.config.vocab
   ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
   delimiter = rollout.delimiter.encode()
-  return stop_rule(
+  return stopping_rule(
     stop_ids(tokenizer, source.generation),
     rollout.max_tokens,
     pad_id(tokenizer),
@@ -223,7 +225,7 @@ def rollout_mesh(rollout: Config, mesh: Mesh) -> Mesh:
 
 def shard(tree: PyTree, mesh: Mesh) -> PyTree:
   """Parameters, or an optimizer's state of them, sharded over the mesh."""
-  return jax.device_put(tree, sharding.shardings(tree, letters, mesh))
+  return jax.device_put(tree, sharding.shardings(tree, param_axes, mesh))
 
 
 def export_model(

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 
 from hybrid_latent import cluster, sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.rewards.grader import Grader, total
-from hybrid_latent.types import Sampling, Stop
+from hybrid_latent.types import Sampling, StoppingRule
 
 from .actor import (
   Actor,
@@ -76,7 +76,7 @@ def decoding_actor(config: Config, mesh: Mesh) -> Actor:
   )
   policy = shard(load_feedback_params(policy, source), mesh)
   shapes = jax.eval_shape(merged_for_decoding, policy)
-  shardings = sharding.shardings(shapes, letters, mesh)
+  shardings = sharding.shardings(shapes, param_axes, mesh)
   weights = jax.jit(merged_for_decoding, out_shardings=shardings)(policy)
   stop = stopping_rule_of(config.rollout, source, tokenizer)
   return Actor(weights, None, tokenizer, source.generation, stop)
@@ -117,10 +117,10 @@ def batch_generator(
         encode,
         batch=size,
         length=rollout.prompt_length,
-        pad=int(actor.stop.pad),
+        pad=int(actor.stop.pad_id),
         shard=(jax.process_index(), hosts),
       ):
-        if cluster.told_to_end(next(turns)):
+        if cluster.preemption_requested(next(turns)):
           raise cluster.Preempted(shard, workdir)
         # Keys are folded with the index in all of the data: a completion does
         # not depend on how the rows are cut into shards.
@@ -131,7 +131,13 @@ def batch_generator(
         )
         rolled = sampler.collect(prompt, out, batch['rows'])
         out, per_sample = rolled.out, partial(np.repeat, repeats=samples)
-        columns = out.tokens, out.mask, out.thinking, out.free, out.ended
+        columns = (
+          out.tokens,
+          out.mask,
+          out.thinking_mask,
+          out.policy_mask,
+          out.terminated,
+        )
         places = per_sample(batch['ids']), per_sample(batch['valid'])
         # Grading goes on while the devices decode the next batch.
         found.append((columns, places, rolled.grades))
@@ -143,7 +149,7 @@ def batch_generator(
 def gather_hosts(
   batches: Sequence[tuple],
   weights: Mapping[str, float],
-  stop: Stop,
+  stop: StoppingRule,
   samples: int,
 ) -> list[Completion]:
   """The completions of all hosts' batches; waits for their grades."""
@@ -153,7 +159,7 @@ def gather_hosts(
   whole = lambda *some: np.concatenate(some)
   columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *graded))
   reward = total(grades, weights, samples)
-  num_forced = int((stop.closing[0] >= 0).sum())  # after natural thinking
+  num_forced = int((stop.forced_tokens[0] >= 0).sum())  # after natural thinking
 
   def completion(i: int) -> Completion:
     tokens, mask, thinking, free, ended = (column[i] for column in columns)
@@ -193,7 +199,7 @@ def split_thinking(
   return decode(ids[:thinking]), decode(ids[thinking:]), False
 
 
-def check_delimiter(delimiter: str, stop: Stop, tokenizer) -> None:
+def check_delimiter(delimiter: str, stop: StoppingRule, tokenizer) -> None:
   """ValueError where the delimiter's automaton never reaches its end on the
   tokens of the delimiter."""
   table, state = np.asarray(stop.delimiter), 0

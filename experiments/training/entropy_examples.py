@@ -29,12 +29,16 @@ def examples(
 
 
 def example(
-  row: dict, sizes: Sequence[int], shown: int, slots: int = 1, shortest: int = 3
+  row: dict,
+  sizes: Sequence[int],
+  shown: int,
+  num_latents: int = 1,
+  min_step_tokens: int = 3,
 ) -> str:
   """A row as text: its steps, of `sizes` tokens, with the entropy of each and
   the stage that replaces it, and the solution at stage `shown`."""
   entropies, steps = row['entropies'], list(row['steps'])
-  long = [i for i, size in enumerate(sizes) if size >= shortest]
+  long = [i for i, size in enumerate(sizes) if size >= min_step_tokens]
   order = sorted(long, key=lambda i: entropies[i])
   stages = {i: stage for stage, i in enumerate(order, 1)}
   text = [_flat(row['question']), '', 'entropy  stage  step']
@@ -42,7 +46,7 @@ def example(
     text.append(f'{entropies[i]:7.2f}  {stages.get(i, "-"):>5}  {_flat(step)}')
   text += [f'{"":16}{_flat(row["ending"])}', '', f'At stage {shown}:']
   for i in order[:shown]:
-    steps[i] = '<start-latent>' + slots * '<latent>' + '<end-latent>'
+    steps[i] = '<start-latent>' + num_latents * '<latent>' + '<end-latent>'
   solution = ''.join([*steps, row['ending']]).strip()
   return '\n'.join([*text, indent(solution, '  ')]) + '\n'
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hybrid_latent import metrics
-from hybrid_latent.types import Stop, Trajectory
+from hybrid_latent.types import StoppingRule, Trajectory
 
 
 class Evaluation(NamedTuple):
@@ -46,16 +46,16 @@ def table_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def forced_rows(
-  out: Trajectory, stop: Stop, thinks: bool
+  out: Trajectory, stop: StoppingRule, thinks: bool
 ) -> Bool[np.ndarray, 'b']:
-  """The rows where a text of stop.closing was forced, other than the one after
-  a thinking that ended by itself, or after none."""
+  """The rows where a text of stop.forced_tokens was forced, other than the one
+  after a thinking that ended by itself, or after none."""
   # A feedback may force tokens within the thinking: they do not count.
-  end = out.thinking.sum(-1, keepdims=True)
+  end = out.thinking_mask.sum(-1, keepdims=True)
   at = np.arange(out.mask.shape[1])
-  num_forced = (np.asarray(stop.closing[0]) >= 0).sum()
+  num_forced = (np.asarray(stop.forced_tokens[0]) >= 0).sum()
   # A thinking that ended by itself is followed by the text closing[0], which
   # begins after the delimiter's last token.
   first = end + thinks
   natural = (at >= first) & (at < first + num_forced)
-  return np.any(out.mask & ~out.free & (at >= end) & ~natural, axis=-1)
+  return np.any(out.mask & ~out.policy_mask & (at >= end) & ~natural, axis=-1)

@@ -27,7 +27,7 @@ from hybrid_latent.trees import nonfinite
 
 from .cli import Config
 from .nonfinite import NonFinite, decide, described, first_few, in_a_row
-from .resume import checked_resume, identity
+from .resume import identity, validate_resume
 from .run_config import begin
 
 Metrics = dict[str, Any]
@@ -91,7 +91,7 @@ class Loop:
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
-        checked_resume(notes, self._config, self._workdir)
+        validate_resume(notes, self._config, self._workdir)
         self.state = self.checkpoints.restore(self.start, self.state)
         self._recall(notes)
       if broken := nonfinite(self.state):
@@ -161,7 +161,7 @@ class Loop:
   ) -> bool:
     """Evaluates and saves if it is time, as it is where a stage `begins`: a
     rollback is to return to it. Whether the step is to be trained."""
-    preempted = not self.last and cluster.told_to_end(self._polls)
+    preempted = not self.last and cluster.preemption_requested(self._polls)
     self._polls, metrics = self._polls + 1, {}
     # Not where the machine goes away: the grace period is for the checkpoint.
     due = evaluate and (begins or self._due(self._config.eval.every))

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def identity(config: Config, trainer: str) -> dict[str, Any]:
-  """What the notes of a checkpoint say of its run, for `checked_resume`."""
+  """What the notes of a checkpoint say of its run, for `validate_resume`."""
   return {
     'config': config.to_json(),
     'trainer': trainer,
@@ -27,7 +27,7 @@ def identity(config: Config, trainer: str) -> dict[str, Any]:
   }
 
 
-def checked_resume(notes: dict, config: Config, workdir: str) -> dict:
+def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
   """A checkpoint's notes, if its run is the one that `config` describes.
   ValueError says what differs."""
   try:

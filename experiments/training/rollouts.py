@@ -107,14 +107,14 @@ class Rollouts:
       return self._sampler.collect(prompt, trajectory, batch['rows'])
 
   def batch(
-    self, rolled: RolloutBatch, reference: Any = None
+    self, completions: RolloutBatch, reference: Any = None
   ) -> tuple[Batch, Metrics, list[int]]:
     """What the updates are made on, the metrics of the rollout and the numbers
     of its prompts. `reference` is what a KL term compares with: the first
     argument of `ref_log_probs` or, where the trainer has none, `advantages`."""
     clock, run = self._loop.clock, self._run
     with clock(self._resharding):
-      data = rolled.prompt, self._sampler.trim(rolled.trajectory)
+      data = completions.prompt, self._sampler.trim(completions.trajectory)
       data = jax.device_put(data, sharding.rows(data, self._mesh))
       prompt, trajectory = jax.block_until_ready(data)
     with clock('log_probs'):  # meanwhile the workers grade
@@ -122,17 +122,17 @@ class Rollouts:
         reference = run.ref_log_probs(reference, prompt, trajectory)
         jax.block_until_ready(reference)
     with clock('reward'):
-      grades = rolled.grades()
+      grades = completions.grades()
       reward = total(grades, self._sampler.grader.weights, self._group)
       out, grades, rewards, ids = cluster.all_rows(
-        (rolled.out, grades, reward, sharding.to_host(prompt.ids))
+        (completions.out, grades, reward, sharding.to_host(prompt.ids))
       )
     with clock('update'):
       batch = run.advantages(
         *(self._loop.state[0], self._frozen, prompt, trajectory, reference),
         sharding.from_host(reward, self._mesh),
       )
-    self._graded = rolled, reward
+    self._graded = completions, reward
     rollout_metrics = {
       **metrics.completion_metrics(out),
       **metrics.reward_metrics(grades, rewards, self._group),
@@ -141,6 +141,6 @@ class Rollouts:
 
   def log_samples(self, step: int, tokenizer, count: int) -> None:
     """Writes some completions of the last batch to completions.jsonl."""
-    rolled, reward = self._graded
-    rows = sample_rows(rolled, reward, tokenizer, count)
+    completions, reward = self._graded
+    rows = sample_rows(completions, reward, tokenizer, count)
     self._loop.telemetry.completions(step, rows)

@@ -14,7 +14,7 @@ from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import trimmed
+from hybrid_latent.rescoring import trim_padding
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.rollout import Prefilled, decode, prefill
 from hybrid_latent.types import (
@@ -22,7 +22,7 @@ from hybrid_latent.types import (
   Mode,
   Prompt,
   Sampling,
-  Stop,
+  StoppingRule,
   Trajectory,
 )
 
@@ -116,7 +116,7 @@ class Sampler:
     key: Key[Array, ''],
     sampling_params: Sampling,
     group: int,
-    stop: Stop | None = None,
+    stop: StoppingRule | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
     key = jax.device_put(key, sharding.rows(key, self.mesh))
@@ -151,7 +151,7 @@ class Sampler:
   def trim(self, trajectory: Trajectory) -> Trajectory:
     """Without the positions that no row reaches, rounded up."""
     longest = self._bucket(int(trajectory.steps), self._rollout.max_tokens)
-    return trimmed(trajectory, longest)._replace(steps=None)
+    return trim_padding(trajectory, longest)._replace(steps=None)
 
   def evaluate(
     self,
@@ -160,7 +160,7 @@ class Sampler:
     key: Key[Array, ''],
     sampling_params: Sampling,
     samples: int = 1,
-    stop: Stop | None = None,
+    stop: StoppingRule | None = None,
   ) -> dict[str, float]:
     """Lengths and grades of `samples` completions of every test prompt that is
     not too long: see `metrics.evaluation_metrics`, whose `mean` is
@@ -199,7 +199,7 @@ class Sampler:
     """The prompts of all parts whose completions were graded differently."""
     group, weights = self._rollout.group, self.grader.weights
     rewards = [total(part.grades(), weights, group) for part in parts]
-    return ~metrics.flat_groups(np.concatenate(rewards), group)
+    return ~metrics.zero_std_groups(np.concatenate(rewards), group)
 
   def select_groups(self, parts: Sequence[RolloutBatch]) -> RolloutBatch:
     """As many prompts as one part has, those first whose completions were
@@ -251,7 +251,7 @@ def sample_rows(
         'prompt': row['question'],
         'completion': batch.texts[i],
         'tokens': [tokenizer.decode([token]) for token in ids],
-        'latent': np.round(out.latent[i][out.mask[i]], 4).tolist(),
+        'latent': np.round(out.latent_share[i][out.mask[i]], 4).tolist(),
         'reward': float(reward[i]),
         'answer': row['answer'],
       }

@@ -45,7 +45,7 @@ class Setup(NamedTuple):
   @property
   def pad(self) -> int:
     """The id of padding."""
-    return int(self.actor.stop.pad)
+    return int(self.actor.stop.pad_id)
 
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
     """Endless batches of this host, `rollout.prompts` over all hosts each."""
@@ -78,7 +78,9 @@ class Setup(NamedTuple):
     rollout, how, stop = self.config.rollout, self.config.eval, self.actor.stop
     params = sampling(**{**rollout.sampling, **how.sampling})
     # An evaluation may think longer, or shorter, than training does.
-    stop = stop._replace(thinking=jnp.int32(how.thinking or stop.thinking))
+    stop = stop._replace(
+      max_thinking_tokens=jnp.int32(how.thinking or stop.max_thinking_tokens)
+    )
 
     def evaluate(weights: Policy, step: int) -> dict[str, float]:
       key = jax.random.fold_in(self.keys.evaluation, step)

@@ -23,8 +23,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 
 from hybrid_latent import optim, sharding
-from hybrid_latent.models.letters import letters
-from hybrid_latent.objectives.base import Experience, Mean, Peak, token_mean
+from hybrid_latent.models.param_axes import param_axes
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
+from hybrid_latent.objectives.base import LossInputs, token_mean
 from hybrid_latent.ops.logprobs import TokenScores
 from hybrid_latent.policy import Policy
 from hybrid_latent.trees import combine, partition
@@ -90,7 +91,7 @@ class Learner(NamedTuple):
   ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
     """One step of AdamW on the mean of loss(trainable, rows) over a batch."""
     gradient, metrics = optim.mean_gradient(
-      loss, trainable, batch, micro_batches=micro_batches
+      loss, trainable, batch, gradient_accumulation_steps=micro_batches
     )
     # Sharded as the parameters are, so that no device holds all of it.
     gradient = jax.lax.with_sharding_constraint(gradient, self.shardings[0])
@@ -111,7 +112,7 @@ class Learner(NamedTuple):
 
     weights = jax.eval_shape(rollout_weights, self.trainable, self.frozen)
     training, sampling = (
-      sharding.shardings(weights, letters, m)
+      sharding.shardings(weights, param_axes, m)
       for m in (mesh, rollout_mesh(rollout, mesh))
     )
     return StepFunctions(
@@ -134,7 +135,7 @@ def make_learner(
   trainable, frozen = partition(policy, is_trained)
   tx = optim.adamw(trainable, steps=steps, **options)
   opt_state = jax.eval_shape(tx.init, trainable)
-  shardings = sharding.shardings((trainable, opt_state), letters, mesh)
+  shardings = sharding.shardings((trainable, opt_state), param_axes, mesh)
   return Learner(trainable, frozen, tx, shardings)
 
 
@@ -143,21 +144,21 @@ def policy_loss(
   scores: TokenScores,
   batch: Batch,
   values: Float[Array, 'b t'] | None = None,
-) -> tuple[Mean, dict[str, Mean | Peak]]:
+) -> tuple[RunningMean, dict[str, RunningMean | RunningMax]]:
   """The objective of completions [b t], and the metrics of every such loss."""
   trajectory, mask = batch.trajectory, batch.loss_mask
   advantages: Any = batch.advantages  # None: for a loss that reads none
   mean, metrics = objective(
-    Experience(
+    LossInputs(
       log_probs=scores.log_probs,
       entropy=scores.entropy,
       values=values,
-      mask=mask,
+      loss_mask=mask,
       advantages=advantages,
-      old=batch.old_log_probs,
-      sampler=trajectory.log_probs,
-      behaviour=trajectory.behaviour,
-      reference=batch.ref_log_probs,
+      old_log_probs=batch.old_log_probs,
+      rollout_log_probs=trajectory.log_probs,
+      behavior_log_probs=trajectory.behavior_log_probs,
+      ref_log_probs=batch.ref_log_probs,
       returns=batch.returns,
       old_values=batch.old_values,
     )
@@ -167,7 +168,7 @@ def policy_loss(
     gap = jnp.abs(scores.log_probs - trajectory.log_probs)
     name = 'sampling/sampling_logp_difference'
     metrics[f'{name}/mean'] = token_mean(gap, mask)
-    metrics[f'{name}/max'] = Peak(gap.max())
+    metrics[f'{name}/max'] = RunningMax(gap.max())
   return mean, metrics
 
 

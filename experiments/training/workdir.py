@@ -15,7 +15,7 @@ from hybrid_latent.cluster import Ended
 from .. import PACKAGE
 from .cli import Config
 from .lock import locked
-from .resume import checked_resume
+from .resume import validate_resume
 from .run_config import write_run
 
 # What the machine refuses, and no edit of the command mends.
@@ -54,7 +54,7 @@ def opened(
     if resumes:
       checkpoints = Checkpoints(f'{workdir}/checkpoints')
       if step := checkpoints.latest:
-        checked_resume(checkpoints.notes(step), config, workdir)
+        validate_resume(checkpoints.notes(step), config, workdir)
         resumes = step <= config.steps  # else config.json stays as it is
     before = _written(workdir)
     try:

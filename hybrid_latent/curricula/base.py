@@ -1,8 +1,8 @@
 """What every curriculum gives: from a row of data and a stage to an example.
 
 A row has the steps of its worked solution and the ending that states the
-answer (`steps.worked`). Each of them is tokenised by itself, so that a step
-that is left out or replaced changes no token of the others.
+answer (`steps.split_solution`). Each of them is tokenised by itself, so that a
+step that is left out or replaced changes no token of the others.
 """
 
 import random
@@ -21,8 +21,8 @@ class Document(NamedTuple):
   tokens: Int[np.ndarray, 't']
   weights: Float[np.ndarray, 't']  # of the loss of this token; 0: no target
   latent: Bool[np.ndarray, 't']  # reads a latent, made at the position before
-  part: Int[np.ndarray, 't']  # 0, or 1 in a second text that stands by itself
-  cue: Bool[np.ndarray, 't']  # where two parts are to know the same
+  view: Int[np.ndarray, 't']  # 0, or 1 in a second text that stands by itself
+  align_position: Bool[np.ndarray, 't']  # where two parts are to know the same
 
 
 class DocumentFn(Protocol):
@@ -45,7 +45,7 @@ class Curriculum(NamedTuple):
 
   document: DocumentFn
   # stage -> the most latents that a part of an example can have
-  latents: Callable[[int], int]
+  num_latents: Callable[[int], int]
   # stage -> fields of `feedback.switching.Spans` in decoding
   spans: Callable[[int], Mapping[str, Any]] = lambda stage: {}
 
@@ -56,22 +56,24 @@ class Piece(NamedTuple):
   ids: Sequence[int]
   weight: float = 0.0
   latent: bool = False
-  cue: bool = False  # of its last token
+  align_position: bool = False  # of its last token
 
 
-def document(*parts: Sequence[Piece]) -> Document:
+def document(*views: Sequence[Piece]) -> Document:
   """One part, or two, each of pieces in order."""
-  pieces = [piece for part in parts for piece in part]
-  part = [number for number, some in enumerate(parts) for _ in some]
+  pieces = [piece for view in views for piece in view]
+  part = [number for number, some in enumerate(views) for _ in some]
   sizes = np.array([len(piece.ids) for piece in pieces], int)
   spread = lambda values, kind: np.repeat(np.array(values, kind), sizes)
-  cues = (np.cumsum(sizes) - 1)[[piece.cue for piece in pieces]]
+  align_positions = (np.cumsum(sizes) - 1)[
+    [piece.align_position for piece in pieces]
+  ]
   return Document(
     tokens=np.array([i for piece in pieces for i in piece.ids], np.int32),
     weights=spread([piece.weight for piece in pieces], np.float32),
     latent=spread([piece.latent for piece in pieces], bool),
-    part=spread(part, np.int32),
-    cue=np.isin(np.arange(sizes.sum()), cues),
+    view=spread(part, np.int32),
+    align_position=np.isin(np.arange(sizes.sum()), align_positions),
   )
 
 

@@ -23,14 +23,14 @@ from hybrid_latent.curricula.base import (
   encoder,
   token_ids,
 )
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.ranges import NonNegativeFloat, NonNegativeInt
 
 
 def codi(
   tokenizer: Any,
   *,
-  latents: NonNegativeInt = 6,
+  num_latents: NonNegativeInt = 6,
   teacher: NonNegativeFloat = 1.0,
   last_step: bool = False,
   cue: str = 'The answer is:',
@@ -42,42 +42,47 @@ def codi(
   same.
 
   Args:
-    latents: K, of the student.
+    num_latents: K, of the student.
     teacher: weight of the teacher's targets; the student's have 1.
     last_step: whether the teacher reads the last step too.
     cue: what both say before a blank and the answer. It follows the steps as it
       is, so it begins with the blank that may have to be there.
     start, slot, end: tokens of the tokenizer.
   """
-  if latents < 0:
-    raise ValueError(f'latents={latents}: write 0 or more')
+  if num_latents < 0:
+    raise ValueError(f'num_latents={num_latents}: write 0 or more')
   first, within, last = token_ids(tokenizer, start, slot, end)
   encode = encoder(tokenizer)
-  asked = encode(cue)
-  if not asked:
+  cue_ids = encode(cue)
+  if not cue_ids:
     raise ValueError(
       f'cue={cue!r} has no token: write what both say before the answer, as '
       "'The answer is:'"
     )
-  span = [Piece([first]), Piece([within] * latents, latent=True), Piece([last])]
+  span = [
+    Piece([first]),
+    Piece([within] * num_latents, latent=True),
+    Piece([last]),
+  ]
 
   def example(prompt_ids, row, stage, rng):
-    steps, _ = worked(row)
+    steps, _ = split_solution(row)
     work = [encode(step) for step in (steps if last_step else steps[:-1])]
     blanks, answer = _split(tokenizer, encode(f' {_text(row["answer"])}'))
-    said = lambda weight: [
-      Piece([*asked, *blanks], weight, cue=True),
+    answer_pieces = lambda weight: [
+      Piece([*cue_ids, *blanks], weight, align_position=True),
       Piece([*answer, tokenizer.eos_token_id], weight),
     ]
     prompt, written = Piece(prompt_ids), [Piece(ids, teacher) for ids in work]
     return document(
-      [prompt, *span, *said(1.0)], [prompt, *written, *said(teacher)]
+      [prompt, *span, *answer_pieces(1.0)],
+      [prompt, *written, *answer_pieces(teacher)],
     )
 
   return Curriculum(
     example,
-    latents=lambda stage: latents,
-    spans=lambda stage: {'slots': latents, 'opening': True},
+    num_latents=lambda stage: num_latents,
+    spans=lambda stage: {'slots': num_latents, 'opening': True},
   )
 
 

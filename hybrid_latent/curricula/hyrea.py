@@ -8,8 +8,8 @@ switch; a slot is no target. Random replacement is the paper's ablation.
 
 It does not say what the entropy of a step is, how many stages there are, or
 what becomes of short steps. `row['entropies']` brings the first; we leave steps
-of fewer than `shortest` tokens and the ending as they are, and two replaced
-steps in a row stay two spans.
+of fewer than `min_step_tokens` tokens and the ending as they are, and two
+replaced steps in a row stay two spans.
 """
 
 import random
@@ -23,7 +23,7 @@ from hybrid_latent.curricula.base import (
   encoder,
   token_ids,
 )
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Replace = Literal['entropy', 'random', 'none']
@@ -33,9 +33,9 @@ REPLACE = get_args(Replace)
 def hyrea(
   tokenizer: Any,
   *,
-  slots: PositiveInt = 1,
+  num_latents: PositiveInt = 1,
   replace: Replace = 'entropy',
-  shortest: NonNegativeInt = 3,
+  min_step_tokens: NonNegativeInt = 3,
   switch_weight: NonNegativeFloat = 4.0,
   start: str = '<start-latent>',
   slot: str = '<latent>',
@@ -44,29 +44,29 @@ def hyrea(
   """Stage s replaces s steps, or all there are.
 
   Args:
-    slots: c, the latents of a span.
+    num_latents: c, the latents of a span.
     replace: which steps: 'entropy', those of lowest `row['entropies']` (one
       number a step; of equals the first); 'random'; or 'none', at any stage.
-    shortest: a step of fewer tokens stays.
+    min_step_tokens: a step of fewer tokens stays.
     switch_weight: of start and end in the loss.
     start, slot, end: tokens of the tokenizer.
   """
-  if slots < 1:
-    raise ValueError(f'slots={slots}: write at least 1')
+  if num_latents < 1:
+    raise ValueError(f'num_latents={num_latents}: write at least 1')
   if replace not in REPLACE:
     raise ValueError(f'replace={replace!r}: accepted are {REPLACE}')
   first, within, last = token_ids(tokenizer, start, slot, end)
   span = [
     Piece([first], switch_weight),
-    Piece([within] * slots, latent=True),
+    Piece([within] * num_latents, latent=True),
     Piece([last], switch_weight),
   ]
   encode = encoder(tokenizer)
 
   def example(prompt_ids, row, stage, rng):
-    steps, ending = worked(row)
+    steps, ending = split_solution(row)
     ids = [encode(step) for step in steps]
-    long = [i for i, step in enumerate(ids) if len(step) >= shortest]
+    long = [i for i, step in enumerate(ids) if len(step) >= min_step_tokens]
     chosen = _chosen(replace, long, stage, row, len(steps), rng)
     work = [
       piece
@@ -78,8 +78,8 @@ def hyrea(
 
   return Curriculum(
     example,
-    latents=lambda stage: 0 if replace == 'none' else stage * slots,
-    spans=lambda stage: {'slots': slots},
+    num_latents=lambda stage: 0 if replace == 'none' else stage * num_latents,
+    spans=lambda stage: {'slots': num_latents},
   )
 
 

@@ -86,7 +86,7 @@ def split_steps(text: str) -> list[str]:
   return [text[start:end] for start, end in pairwise(cuts)]
 
 
-def worked(row: Mapping[str, Any]) -> tuple[list[str], str]:
+def split_solution(row: Mapping[str, Any]) -> tuple[list[str], str]:
   r"""The steps of a row's solution, and the ending that states the answer.
 
   A row's own 'steps' and 'ending' are taken as they are. Else the ending of

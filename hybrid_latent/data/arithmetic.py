@@ -20,7 +20,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
-from hybrid_latent.data.drawn import Drawn
+from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.ranges import PositiveInt, Range
 
 _PEOPLE = (
@@ -56,7 +56,7 @@ def problems(
   operations: str = '+-',
   worked: float = 1.0,
   checks: int = 0,
-) -> Drawn:
+) -> ProceduralRows:
   """`count` problems by number.
 
   An equation such as 12+7-5 belongs to 'train' or to 'test', by its hash and
@@ -101,7 +101,7 @@ def problems(
     f'steps={steps} with largest={largest} and operations={operations!r} leave '
     'hardly a problem for one of the splits; make `largest` larger'
   )
-  return Drawn(f'{seed}/{split}', count, row, advice)
+  return ProceduralRows(f'{seed}/{split}', count, row, advice)
 
 
 _Chain = tuple[int, tuple[tuple[str, int], ...]]  # start, then what happens

@@ -25,8 +25,8 @@ _TOKEN = np.dtype(
     ('tokens', np.int32),
     ('weights', np.float32),
     ('latent', np.bool_),
-    ('part', np.int32),
-    ('cue', np.bool_),
+    ('view', np.int32),
+    ('align_position', np.bool_),
   ]
 )
 
@@ -159,14 +159,17 @@ def _record(document: Document) -> np.ndarray:
   record = np.empty(len(document.tokens), _TOKEN)
   for name in Document._fields:
     record[name] = getattr(document, name)
-  record['weights'][_changes(record['part'])] = 0
+  record['weights'][_changes(record['view'])] = 0
   return record
 
 
 def _batch(rows: _Rows, ours: slice, pad: int) -> dict[str, np.ndarray]:
   records, numbers = (array[ours] for array in rows)
-  begins = _changes(numbers) | _changes(records['part'])
-  batch = {name: records[name] for name in ('part', 'weights', 'latent', 'cue')}
+  begins = _changes(numbers) | _changes(records['view'])
+  batch = {
+    name: records[name]
+    for name in ('view', 'weights', 'latent', 'align_position')
+  }
   return batch | {
     'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),
     'segments': np.where(numbers > 0, np.cumsum(begins, 1, np.int32), 0),

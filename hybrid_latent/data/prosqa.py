@@ -25,7 +25,7 @@ from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
-from hybrid_latent.data.drawn import Drawn
+from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.data.row_files import numbered_rows
 
 NAMES = (
@@ -49,7 +49,7 @@ def problems(
   nodes: int = 28,
   steps: tuple[int, int] = (3, 6),
   apart_from: Sequence[str] = (),
-) -> Drawn:
+) -> ProceduralRows:
   """`count` questions by number; by default like the published ones.
 
   A graph belongs to 'train' or to 'test', whatever its names, the numbers of
@@ -86,7 +86,7 @@ def problems(
     f'nodes={nodes} give hardly a graph with steps={steps}; make `nodes` '
     'larger for longer chains, smaller for shorter ones'
   )
-  return Drawn(f'{seed}/{split}', count, row, advice)
+  return ProceduralRows(f'{seed}/{split}', count, row, advice)
 
 
 class _Puzzle(NamedTuple):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_latent.data import jsonl, prosqa
-from hybrid_latent.data.drawn import Drawn
+from hybrid_latent.data.procedural import ProceduralRows
 
 
 def problems(
   split: str, *, path: str | None = None, **drawn: Any
-) -> jsonl.Problems | Drawn:
+) -> jsonl.Problems | ProceduralRows:
   """Rows of 'train' or 'test', and of 'valid' where there are files.
 
   Args:

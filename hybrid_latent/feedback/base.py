@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hybrid_latent.types import Fed, LanguageModel, PyTree, StepOut
+from hybrid_latent.types import FeedbackOutput, LanguageModel, PyTree, StepOut
 
 
 def stateless(batch: int) -> tuple:
@@ -38,14 +38,14 @@ def latent_where(
   model: LanguageModel,
   out: StepOut,
   state: PyTree,
-) -> Fed:
+) -> FeedbackOutput:
   """Feeds the latent where chosen and the token elsewhere, and records what
   `recorded_latents` needs."""
   token = model.embed(out.token)
   latent = latent.astype(token.dtype)
   x = jnp.where(chosen[:, None], latent, token)
   record = {'latent': latent, 'fed': chosen}
-  return Fed(x, record, chosen.astype(jnp.float32), state)
+  return FeedbackOutput(x, record, chosen.astype(jnp.float32), state)
 
 
 def recorded_latents(

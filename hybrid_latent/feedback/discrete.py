@@ -9,7 +9,7 @@ import functools
 import jax.numpy as jnp
 
 from hybrid_latent.feedback.base import drawn_token, stateless, token_log_prob
-from hybrid_latent.types import Fed, Feedback
+from hybrid_latent.types import Feedback, FeedbackOutput
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
@@ -18,9 +18,11 @@ def discrete() -> Feedback:
 
   def step(model, state, keys, out):
     latent = jnp.zeros(out.token.shape, jnp.float32)
-    return Fed(model.embed(out.token), (), latent, state)
+    return FeedbackOutput(model.embed(out.token), (), latent, state)
 
-  def replay(model, record, tokens):
+  def recompute_inputs(model, record, tokens):
     return model.embed(tokens)
 
-  return Feedback(stateless, step, replay, token_log_prob, drawn_token)
+  return Feedback(
+    stateless, step, recompute_inputs, token_log_prob, drawn_token
+  )

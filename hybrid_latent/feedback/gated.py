@@ -40,7 +40,7 @@ from hybrid_latent.feedback.base import (
 from hybrid_latent.ops.soft import filtered_soft_embedding
 from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeInt, OpenUnitFloat
-from hybrid_latent.types import Fed, Feedback
+from hybrid_latent.types import Feedback, FeedbackOutput
 
 C = 8.0
 Form = Literal['stable', 'published']
@@ -115,17 +115,21 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
     token = model.embed(out.token)
     h = _projected(model, out, width).astype(token.dtype)
     mixed, latent = mixture(parameters(model, 'gate'), token, h, form)
-    x = jnp.where(out.thinking[:, None], mixed, token)
-    latent = jnp.where(out.thinking, latent, 0)
-    return Fed(x, {'h': h, 'mixed': out.thinking}, latent, state)
+    x = jnp.where(out.thinking_continues[:, None], mixed, token)
+    latent = jnp.where(out.thinking_continues, latent, 0)
+    return FeedbackOutput(
+      x, {'h': h, 'mixed': out.thinking_continues}, latent, state
+    )
 
-  def replay(model, record, tokens):
+  def recompute_inputs(model, record, tokens):
     token = model.embed(tokens)
     h = jax.lax.stop_gradient(record['h'])
     mixed, _ = mixture(parameters(model, 'gate'), token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)
 
-  return Feedback(stateless, step, replay, token_log_prob, drawn_token)
+  return Feedback(
+    stateless, step, recompute_inputs, token_log_prob, drawn_token
+  )
 
 
 @functools.cache
@@ -135,7 +139,7 @@ def interpolated(width: NonNegativeInt = 64) -> Feedback:
 
   def step(model, state, keys, out):
     h = _projected(model, out, width)
-    return latent_where(out.thinking, h, model, out, state)
+    return latent_where(out.thinking_continues, h, model, out, state)
 
   return Feedback(
     stateless, step, recorded_latents, token_log_prob, drawn_token

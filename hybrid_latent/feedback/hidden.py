@@ -29,7 +29,7 @@ def hidden() -> Feedback:
   """Feeds the post-norm hidden state until the thinking ends."""
 
   def step(model, state, keys, out):
-    return latent_where(out.thinking, out.hidden, model, out, state)
+    return latent_where(out.thinking_continues, out.hidden, model, out, state)
 
   return Feedback(
     stateless,
@@ -37,5 +37,5 @@ def hidden() -> Feedback:
     recorded_latents,
     token_log_prob,
     drawn_token,
-    latents=lambda model, hidden: hidden,
+    latent_from_hidden=lambda model, hidden: hidden,
   )

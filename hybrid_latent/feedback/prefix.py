@@ -12,11 +12,15 @@ them again: gradients reach the network through the model. Without the prefix
 """
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from hybrid_latent.feedback.base import parameters
 from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.models.reasoner import Prefix, Reads
+from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.types import Feedback
 
 
@@ -39,3 +43,49 @@ def prefix(swapped: bool = False) -> Feedback:
     return jnp.concatenate([z, closing], axis=1)
 
   return discrete()._replace(prefix=made)
+
+
+def reasoner(
+  key: Key[Array, ''],
+  policy: Any,
+  tokenizer: Any,
+  *,
+  source: str = '',
+  backbone: str = '',
+  latents: PositiveInt = 256,
+  reads: Reads = 'last',
+  closing: str = '\n</think>\n\n',
+) -> Prefix:
+  """The parameters of `prefix`, for the model of `policy`.
+
+  Args:
+    source: a folder that `formats.export_reasoner.write_reasoner` wrote; with
+      it the others mean nothing. '': a new one.
+    backbone: of a new one, whatever `pretrained` reads.
+    latents: j, of a new one.
+    reads: of a new one, see models/reasoner.py.
+    closing: text between the latents and the answer.
+  """
+  # Reading files needs more packages than a rollout does.
+  from hybrid_latent.formats.pretrained import pretrained
+  from hybrid_latent.formats.reasoner import new_prefix, read_reasoner
+
+  model = policy.model.config
+  how = {'dtype': model.dtype, 'remat': model.remat}
+  if source:
+    return read_reasoner(source, width=model.width, **how)
+  if not backbone:
+    raise ValueError(
+      "config.feedback.initial: source and backbone are both '': write the "
+      'folder of a reasoner as source, or a model as backbone, such as '
+      "'Qwen/Qwen3-Embedding-0.6B'"
+    )
+  return new_prefix(
+    key,
+    policy,
+    tokenizer,
+    pretrained(backbone, **how).model,
+    latents=latents,
+    reads=reads,
+    closing=closing,
+  )

@@ -25,7 +25,7 @@ from hybrid_latent.feedback.base import (
 )
 from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeInt
-from hybrid_latent.types import Fed, Feedback
+from hybrid_latent.types import Feedback, FeedbackOutput
 
 
 class Projector(NamedTuple):
@@ -82,20 +82,27 @@ def projected() -> Feedback:
   """Feeds the projected state until the thinking ends, for a
   `Policy(model, projector(...))`."""
 
-  def latents(model, hidden):
+  def latent_from_hidden(model, hidden):
     return projection(parameters(model, 'projector'), hidden)
 
   def step(model, state, keys, out):
-    fed, token = out.thinking, model.embed(out.token)
-    latent = latents(model, out.hidden).astype(token.dtype)
+    fed, token = out.thinking_continues, model.embed(out.token)
+    latent = latent_from_hidden(model, out.hidden).astype(token.dtype)
     x = jnp.where(fed[:, None], latent, token)
     record = {'hidden': out.hidden, 'fed': fed}
-    return Fed(x, record, fed.astype(jnp.float32), state)
+    return FeedbackOutput(x, record, fed.astype(jnp.float32), state)
 
-  def replay(model, record, tokens):
+  def recompute_inputs(model, record, tokens):
     hidden = jax.lax.stop_gradient(record['hidden'])
     token = model.embed(tokens)
-    latent = latents(model, hidden).astype(token.dtype)
+    latent = latent_from_hidden(model, hidden).astype(token.dtype)
     return jnp.where(record['fed'][..., None], latent, token)
 
-  return Feedback(stateless, step, replay, token_log_prob, drawn_token, latents)
+  return Feedback(
+    stateless,
+    step,
+    recompute_inputs,
+    token_log_prob,
+    drawn_token,
+    latent_from_hidden,
+  )

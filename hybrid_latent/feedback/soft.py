@@ -68,9 +68,9 @@ def soft_tokens(
 def soft() -> Feedback:
   """Soft Tokens' feedback for a `Policy(model, soft_tokens(...))`."""
 
-  def choose(model, state, out):
+  def select_token(model, state, out):
     shadow = jnp.argmax(out.logits, axis=-1).astype(out.token.dtype)
-    token = jnp.where(out.inside, shadow, out.token)
+    token = jnp.where(out.in_thinking, shadow, out.token)
     return token, jnp.ones(token.shape, bool)
 
   def step(model, state, keys, out):
@@ -78,7 +78,7 @@ def soft() -> Feedback:
     noise = jax.vmap(lambda key: jax.random.normal(key, h0.shape[1:]))(keys)
     sigma = jnp.where(out.greedy, 0, _settings(model).sigma)
     x = h0 + sigma[:, None] * noise
-    return latent_where(out.inside, x, model, out, state)
+    return latent_where(out.in_thinking, x, model, out, state)
 
   def log_prob(model, logits, record, token_log_probs):
     x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
@@ -88,7 +88,7 @@ def soft() -> Feedback:
     score = jnp.where(sigma > 0, score, 0)  # without noise nothing is random
     return jnp.where(record['fed'], score, token_log_probs)
 
-  return Feedback(stateless, step, recorded_latents, log_prob, choose)
+  return Feedback(stateless, step, recorded_latents, log_prob, select_token)
 
 
 def _settings(model) -> SoftTokens:

@@ -76,21 +76,23 @@ def soft_thinking(width: PositiveInt = 10) -> Feedback:
   def init(batch):
     return jnp.zeros(batch, jnp.int32)  # steps of low entropy in a row
 
-  def choose(model, count, out):
+  def select_token(model, count, out):
     likeliest = jnp.argmax(out.filtered, axis=-1)
     stops = _counted(model, count, out) >= _settings(model).patience
     concept = jnp.where(stops, _settings(model).end, likeliest)
-    token = jnp.where(out.inside, concept, out.token)
-    return token.astype(out.token.dtype), ~out.inside
+    token = jnp.where(out.in_thinking, concept, out.token)
+    return token.astype(out.token.dtype), ~out.in_thinking
 
   def step(model, count, keys, out):
     concept = top_soft_embedding(
       out.filtered, embedding_table(model), width=width
     )
     count = _counted(model, count, out)
-    return latent_where(out.thinking, concept.mixture, model, out, count)
+    return latent_where(
+      out.thinking_continues, concept.mixture, model, out, count
+    )
 
-  return Feedback(init, step, recorded_latents, token_log_prob, choose)
+  return Feedback(init, step, recorded_latents, token_log_prob, select_token)
 
 
 def _settings(model) -> ColdStop:

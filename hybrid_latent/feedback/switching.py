@@ -5,7 +5,7 @@ reads c latent inputs, its own last hidden states, then `<end-latent>`, and goes
 on in words. The first latent is the state at `<start-latent>`. Each takes a
 position, where the token `<latent>` is written.
 
-Around any feedback, whose `thinking` is then the span. By default
+Around any feedback, whose `thinking_continues` is then the span. By default
 `<end-latent>` is forced after c slots; with `sampled` the model may also draw
 it earlier, from the second slot on. Slots and forced tokens are not `free`: no
 policy gradient scores them, as in the paper. That a span was *not* left is no
@@ -46,7 +46,7 @@ def spans(
   model: Any,
   tokenizer: Any,
   *,
-  slots: PositiveInt = 1,
+  num_latents: PositiveInt = 1,
   sampled: bool = False,
   opening: bool = False,
   inner: Any = None,
@@ -55,8 +55,8 @@ def spans(
   end: str = '<end-latent>',
 ) -> Spans:
   """Settings for a tokenizer that has the three tokens."""
-  if slots < 1:
-    raise ValueError(f'spans: slots={slots}: write at least 1')
+  if num_latents < 1:
+    raise ValueError(f'spans: num_latents={num_latents}: write at least 1')
   vocabulary = tokenizer.get_vocab()
   missing = [token for token in (start, slot, end) if token not in vocabulary]
   if missing:
@@ -67,7 +67,7 @@ def spans(
   ids = (jnp.int32(vocabulary[token]) for token in (start, slot, end))
   return Spans(
     *ids,
-    slots=jnp.int32(slots),
+    slots=jnp.int32(num_latents),
     sampled=jnp.bool_(sampled),
     opening=jnp.bool_(opening),
     inner=inner,
@@ -85,7 +85,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
     # Forced tokens to come: the slots and the end token; -1: nothing was said.
     return jnp.full(batch, -1), inside.init(batch)
 
-  def choose(model, state, out):
+  def select_token(model, state, out):
     left, _ = state
     spans = _settings(model)
     may_leave = spans.sampled & (left > 1) & (left <= spans.slots)
@@ -100,21 +100,25 @@ def switching(inside: Feedback | None = None) -> Feedback:
     left, inner = state
     spans = _settings(model)
     slot = (left > 1) & (out.token == spans.slot)
-    out = out._replace(thinking=slot, inside=slot)
+    out = out._replace(thinking_continues=slot, in_thinking=slot)
     fed = inside.step(within(model), inner, keys, out)
     begins = (left <= 0) & (out.token == spans.start)
     left = jnp.where(begins, spans.slots + 1, jnp.where(slot, left - 1, 0))
     return fed._replace(state=(left, fed.state))
 
-  def replay(model, record, tokens):
-    return inside.replay(within(model), record, tokens)
+  def recompute_inputs(model, record, tokens):
+    return inside.recompute_inputs(within(model), record, tokens)
 
   def log_prob(model, logits, record, token_log_probs):
     return inside.log_prob(within(model), logits, record, token_log_probs)
 
-  made: Any = inside.latents
-  latents = made and (lambda model, hidden: made(within(model), hidden))
-  return Feedback(init, step, replay, log_prob, choose, latents)
+  made: Any = inside.latent_from_hidden
+  latent_from_hidden = made and (
+    lambda model, hidden: made(within(model), hidden)
+  )
+  return Feedback(
+    init, step, recompute_inputs, log_prob, select_token, latent_from_hidden
+  )
 
 
 def _settings(model) -> Spans:

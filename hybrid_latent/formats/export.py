@@ -23,8 +23,10 @@ from hybrid_latent.models.transformer import Transformer
 def write_folder(ported: Pretrained, folder: Path) -> None:
   """Parameters, configs, tokenizer and chat template."""
   write_model(ported.model, folder)
-  if ported.owned:
-    owned = {n: finite(on_host(x), n) for n, x in ported.owned.items()}
+  if ported.feedback_params:
+    owned = {
+      n: finite(on_host(x), n) for n, x in ported.feedback_params.items()
+    }
     save_file(owned, folder / OWNED)
     shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
   if ported.generation:

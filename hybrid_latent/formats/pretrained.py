@@ -51,7 +51,7 @@ class ModelFiles(NamedTuple):
   tokenizer: Tokenizer | None  # None: the folder has none
   generation: dict[str, Any]  # generation_config.json: ids that end and pad
   # feedback.safetensors: what a feedback owns beside the model, by name.
-  owned: Mapping[str, np.ndarray] = MappingProxyType({})
+  feedback_params: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Pretrained(NamedTuple):
@@ -60,7 +60,7 @@ class Pretrained(NamedTuple):
   model: Transformer
   tokenizer: Tokenizer | None
   generation: dict[str, Any]
-  owned: Mapping[str, Any] = MappingProxyType({})
+  feedback_params: Mapping[str, Any] = MappingProxyType({})
 
 
 def pretrained(
@@ -83,7 +83,9 @@ def pretrained(
   config = dataclasses.replace(files.config, dtype=dtype, **overrides)
   with reading(files.file):
     model = model_from(config, files.tensors, param_dtype, place)
-  return Pretrained(model, files.tokenizer, files.generation, files.owned)
+  return Pretrained(
+    model, files.tokenizer, files.generation, files.feedback_params
+  )
 
 
 def open_model(source: str | Path) -> ModelFiles:
@@ -98,23 +100,23 @@ def opener(kind: str) -> Callable[[Path], ModelFiles]:
   return getattr(import_module(module), function)
 
 
-def fits(source: Pretrained, owned: Mapping[str, Any]) -> bool:
+def fits(source: Pretrained, feedback_params: Mapping[str, Any]) -> bool:
   """Whether what a feedback owns is what a folder has beside the model. False,
   with a warning, where the folder has that of another feedback; ValueError
   where it has some of it, or other shapes."""
-  wrong = unlike(source.owned, owned)
+  wrong = unlike(source.feedback_params, feedback_params)
   if not wrong:
     return True
-  if source.owned.keys() & owned.keys():
+  if source.feedback_params.keys() & feedback_params.keys():
     raise ValueError(
       f'{OWNED} of the model does not fit config.feedback: {wrong}: write the '
       'feedback that it was made with, or remove the file'
     )
-  if source.owned:
+  if source.feedback_params:
     logging.getLogger(__name__).warning(
       '%s of the model is left aside: config.feedback owns none of %s',
       OWNED,
-      sorted(source.owned)[:20],
+      sorted(source.feedback_params)[:20],
     )
   return False
 

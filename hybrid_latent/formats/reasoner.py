@@ -16,56 +16,13 @@ from jaxtyping import Array, Key
 from hybrid_latent.formats.export_reasoner import KIND
 from hybrid_latent.formats.files import reading
 from hybrid_latent.formats.parsed import FLOATS, file_tensors, read_json
-from hybrid_latent.formats.pretrained import FILE, pretrained
+from hybrid_latent.formats.pretrained import FILE
 from hybrid_latent.formats.weights import finite, unlike
 from hybrid_latent.models.config import whole_number
 from hybrid_latent.models.families import from_huggingface
-from hybrid_latent.models.reasoner import READS, Prefix, Reads, Reasoner
+from hybrid_latent.models.reasoner import READS, Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
-from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.trees import map_named, named_leaves
-
-
-def parameters(
-  key: Key[Array, ''],
-  policy: Any,
-  tokenizer: Any,
-  *,
-  source: str = '',
-  backbone: str = '',
-  latents: PositiveInt = 256,
-  reads: Reads = 'last',
-  closing: str = '\n</think>\n\n',
-) -> Prefix:
-  """What feedback/prefix.py needs beside the policy's model.
-
-  Args:
-    source: a folder that `write_reasoner` wrote; with it the others mean
-      nothing. '': a new one.
-    backbone: of a new one, whatever `pretrained` reads.
-    latents: j, of a new one.
-    reads: of a new one, see models/reasoner.py.
-    closing: text between the latents and the answer.
-  """
-  model = policy.model.config
-  how = {'dtype': model.dtype, 'remat': model.remat}
-  if source:
-    return read_reasoner(source, width=model.width, **how)
-  if not backbone:
-    raise ValueError(
-      "config.feedback.initial: source and backbone are both '': write the "
-      'folder of a reasoner as source, or a model as backbone, such as '
-      "'Qwen/Qwen3-Embedding-0.6B'"
-    )
-  return new_prefix(
-    key,
-    policy,
-    tokenizer,
-    pretrained(backbone, **how).model,
-    latents=latents,
-    reads=reads,
-    closing=closing,
-  )
 
 
 def new_prefix(

@@ -27,6 +27,15 @@ KINDS = {  # of dtypes, as NumPy calls them; whatever else is there is a number
   'prompt.mask': 'b',
   'trajectory.mask': 'b',
 }
+# Names in a file -> fields that have another.
+FIELDS = {
+  'trajectory.free': 'trajectory.policy_mask',
+  'trajectory.behaviour': 'trajectory.behavior_log_probs',
+  'trajectory.thinking': 'trajectory.thinking_mask',
+  'trajectory.latent': 'trajectory.latent_share',
+  'trajectory.ended': 'trajectory.terminated',
+}
+_IN_FILE = {field: name for name, field in FIELDS.items()}
 # The letters of each shape, as in types.py: a letter is one size everywhere.
 SHAPES = {
   'prompt.tokens': 'up',
@@ -62,7 +71,9 @@ def write(
   draft.touch()
   mode = draft.stat().st_mode
   try:
-    arrays = {n: np.asarray(x, order='C') for n, x in leaves.items()}
+    arrays = {
+      _IN_FILE.get(n, n): np.asarray(x, order='C') for n, x in leaves.items()
+    }
     save_file(arrays, draft, metadata)
     draft.chmod(mode)  # safetensors writes for the owner alone
     draft.replace(path)
@@ -88,7 +99,9 @@ def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
         raise ValueError(f'{name} has dtype {found}: write() has another')
       if name in arrays and kind == 'i' and arrays[name].min(initial=0) < 0:
         raise ValueError(f'{name} has ids below 0')
-    parts = unflatten_dict(arrays, sep='.')
+    parts = unflatten_dict(
+      {FIELDS.get(n, n): x for n, x in arrays.items()}, sep='.'
+    )
     trajectory = {'record': (), 'steps': ()} | parts['trajectory']
     notes = json.loads(metadata['notes'])
     if not isinstance(notes, dict):

@@ -15,12 +15,12 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.objectives.base import Advantages, Judged
+from hybrid_latent.objectives.base import AdvantageInputs, Advantages
 from hybrid_latent.ranges import PositiveFloat
 
 
 def group_relative(
-  judged: Judged,
+  inputs: AdvantageInputs,
   group: int,
   *,
   scale: Literal['group', 'batch', 'none'] = 'group',
@@ -38,7 +38,7 @@ def group_relative(
     raise ValueError(
       f"group_relative: scale {scale!r}: write 'group', 'batch' or 'none'"
     )
-  rewards = _in_groups(judged, group)
+  rewards = _in_groups(inputs, group)
   graded = ~jnp.isnan(rewards)
   advantages = _centred(rewards, graded, -1)
   if scale == 'group':
@@ -46,11 +46,11 @@ def group_relative(
   elif scale == 'batch':
     spread = _centred(rewards, graded, None)
     advantages /= _std(spread, graded, None, ddof) + eps
-  return _by_token(advantages, judged)
+  return _by_token(advantages, inputs)
 
 
 def leave_one_out(
-  judged: Judged, group: int, *, normalize: bool = False
+  inputs: AdvantageInputs, group: int, *, normalize: bool = False
 ) -> Advantages:
   """r_i - mean of the other r_j, which is n / (n - 1) * (r - mean) over the n
   graded rows of each run of `group`.
@@ -59,7 +59,7 @@ def leave_one_out(
   advantages of all rows at hand to mean 0 and deviation 1 (TRL's
   normalize_advantages, off there as well).
   """
-  rewards = _in_groups(judged, group)
+  rewards = _in_groups(inputs, group)
   graded = ~jnp.isnan(rewards)
   n = graded.sum(-1, keepdims=True)
   advantages = _centred(rewards, graded, -1) * (n / jnp.maximum(n - 1, 1))
@@ -67,19 +67,19 @@ def leave_one_out(
     compared = graded & (n > 1)
     advantages = _centred(advantages, compared, None)
     advantages /= _std(advantages, compared, None, 1) + 1e-4
-  return _by_token(advantages, judged)
+  return _by_token(advantages, inputs)
 
 
-def _in_groups(judged, group) -> Float[Array, 'u g']:
+def _in_groups(inputs, group) -> Float[Array, 'u g']:
   """The whole reward of each row, a prompt's rows side by side."""
-  rewards = judged.rewards
+  rewards = inputs.rewards
   if group < 2 or rewards.shape[0] % group:
     raise ValueError(
       f'group {group} with {rewards.shape[0]} rewards: a group needs at least '
       '2 rows to be compared, and the rows must be whole groups'
     )
-  if judged.token_rewards is not None:
-    rewards += jnp.where(judged.mask, judged.token_rewards, 0).sum(-1)
+  if inputs.token_rewards is not None:
+    rewards += jnp.where(inputs.loss_mask, inputs.token_rewards, 0).sum(-1)
   return rewards.reshape(-1, group)
 
 
@@ -98,6 +98,6 @@ def _std(centred, graded, axis, ddof):
   return jnp.sqrt(variance)
 
 
-def _by_token(advantages, judged) -> Advantages:
+def _by_token(advantages, inputs) -> Advantages:
   rows = advantages.reshape(-1, 1)
-  return Advantages(jnp.broadcast_to(rows, judged.mask.shape))
+  return Advantages(jnp.broadcast_to(rows, inputs.loss_mask.shape))

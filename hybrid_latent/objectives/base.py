@@ -20,39 +20,18 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float
+
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
 
 Option = TypeVar('Option')
 
 
-class Mean(NamedTuple):
-  """A mean in two halves, of one part of a batch or of several stacked."""
-
-  total: Num[Array, '*parts']  # of a mask: how often it holds
-  count: Float[Array, '*parts']
-
-  @property
-  def value(self) -> Float[Array, '']:
-    """The mean over all parts; 0 of nothing."""
-    return self.total.sum() / jnp.maximum(self.count.sum(), 1)
-
-
-class Peak(NamedTuple):
-  """A largest value, of one part of a batch or of several stacked."""
-
-  highest: Float[Array, '*parts']
-
-  @property
-  def value(self) -> Float[Array, '']:
-    """The largest over all parts."""
-    return self.highest.max()
-
-
-class Judged(NamedTuple):
+class AdvantageInputs(NamedTuple):
   """Completions with their rewards, from which advantages are made."""
 
   rewards: Float[Array, 'b']  # NaN: could not be graded
-  mask: Bool[Array, 'b t']  # the tokens that a loss counts
+  loss_mask: Bool[Array, 'b t']  # the tokens that a loss counts
   token_rewards: Float[Array, 'b t'] | None = None  # added to them, by token
   values: Float[Array, 'b t'] | None = None  # the critic's
 
@@ -64,33 +43,38 @@ class Advantages(NamedTuple):
   returns: Float[Array, 'b t'] | None = None  # what a critic learns
 
 
-class Experience(NamedTuple):
+class LossInputs(NamedTuple):
   """A batch as a loss sees it. The first three fields carry the gradient."""
 
   log_probs: Float[Array, 'b t']
   entropy: Float[Array, 'b t']  # nats, of the whole distribution
   values: Float[Array, 'b t'] | None  # the critic's
-  mask: Bool[Array, 'b t']  # the tokens that count
+  loss_mask: Bool[Array, 'b t']  # the tokens that count
   advantages: Float[Array, 'b t']
-  old: Float[Array, 'b t'] | None  # log-probs before this batch's updates;
+  # log-probs before this batch's updates;
+  old_log_probs: Float[Array, 'b t'] | None
   # None: these are its first, so that they are log_probs themselves
-  sampler: Float[Array, 'b t']  # log-probs as the rollout computed them
-  behaviour: Float[Array, 'b t']  # of the filtered distribution drawn from
-  reference: Float[Array, 'b t'] | None = None
+  # log-probs as the rollout computed them
+  rollout_log_probs: Float[Array, 'b t']
+  # of the filtered distribution drawn from
+  behavior_log_probs: Float[Array, 'b t']
+  ref_log_probs: Float[Array, 'b t'] | None = None
   returns: Float[Array, 'b t'] | None = None
   old_values: Float[Array, 'b t'] | None = None  # None: values themselves
 
 
 def token_mean(
   values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
-) -> Mean:
+) -> RunningMean:
   """Every position counts the same."""
-  return Mean(jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32))
+  return RunningMean(
+    jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32)
+  )
 
 
 def sequence_mean(
   values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
-) -> Mean:
+) -> RunningMean:
   """Every row counts the same, and within it every position."""
   lengths = jnp.maximum(mask.sum(-1, keepdims=True, dtype=jnp.float32), 1)
   return sequence_sum(values / lengths, mask)
@@ -98,23 +82,25 @@ def sequence_mean(
 
 def constant_mean(
   values: Float[Array, 'b t'], mask: Bool[Array, 'b t'], length: float
-) -> Mean:
+) -> RunningMean:
   """Sums over rows as if each had `length` positions, so that a position
   counts the same in rows of any length and in batches of any length (Dr. GRPO,
   arXiv 2503.20783)."""
   return sequence_sum(values / length, mask)
 
 
-def sequence_sum(values: Float[Array, 'b t'], mask: Bool[Array, 'b t']) -> Mean:
+def sequence_sum(
+  values: Float[Array, 'b t'], mask: Bool[Array, 'b t']
+) -> RunningMean:
   """The mean over rows of their sums: the log-probability of a row."""
   total = jnp.sum(jnp.where(mask, values, 0))
-  return Mean(total, mask.any(-1).sum(dtype=jnp.float32))
+  return RunningMean(total, mask.any(-1).sum(dtype=jnp.float32))
 
 
 class Advantage(Protocol):
   """How rewards become advantages, its settings bound (`functools.partial`)."""
 
-  def __call__(self, judged: Judged, group: int, /) -> Advantages:
+  def __call__(self, judged: AdvantageInputs, group: int, /) -> Advantages:
     """The advantage of each token; each `group` rows are of one prompt."""
     ...
 
@@ -123,14 +109,14 @@ class Objective(Protocol):
   """A loss, its settings bound (`functools.partial`)."""
 
   def __call__(
-    self, experience: Experience, /
-  ) -> tuple[Mean, Mapping[str, Mean | Peak]]:
+    self, experience: LossInputs, /
+  ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
     """The loss to minimise, and metrics by their names."""
     ...
 
 
 Aggregation = Literal['token', 'sequence', 'constant', 'sum']
-AGGREGATIONS: dict[str, Callable[..., Mean]] = {
+AGGREGATIONS: dict[str, Callable[..., RunningMean]] = {
   'token': token_mean,
   'sequence': sequence_mean,
   'constant': constant_mean,
@@ -138,7 +124,7 @@ AGGREGATIONS: dict[str, Callable[..., Mean]] = {
 }
 
 
-def choice(field: str, name: str, options: Mapping[str, Option]) -> Option:
+def lookup(field: str, name: str, options: Mapping[str, Option]) -> Option:
   """options[name], or an error that lists what there is."""
   if name not in options:
     raise ValueError(f'{field} {name!r}: write one of {[*options]}')

@@ -14,12 +14,12 @@ follows at once, without a discount.
 import jax
 import jax.numpy as jnp
 
-from hybrid_latent.objectives.base import Advantages, Judged
+from hybrid_latent.objectives.base import AdvantageInputs, Advantages
 from hybrid_latent.ranges import UnitFloat
 
 
 def gae(
-  judged: Judged,
+  inputs: AdvantageInputs,
   group: int,
   *,
   gamma: UnitFloat = 1.0,
@@ -34,7 +34,7 @@ def gae(
   `group` does not matter: a critic compares with no other row.
   """
   del group
-  if judged.values is None:
+  if inputs.values is None:
     raise ValueError(
       'gae: judged.values is None, and it needs those of a critic: train one, '
       'or write an advantage of advantages.py, which needs none'
@@ -42,16 +42,16 @@ def gae(
   for name, value in (('gamma', gamma), ('lam', lam)):
     if not 0 <= value <= 1:
       raise ValueError(f'gae: {name} {value}: write a number from 0 to 1')
-  graded = ~jnp.isnan(judged.rewards)[:, None]
-  mask = judged.mask & graded
+  graded = ~jnp.isnan(inputs.rewards)[:, None]
+  mask = inputs.loss_mask & graded
   # What a program left where nobody may look is in no sum.
   kept = lambda x: jnp.where(mask, x, 0)
   last = mask & (jnp.cumsum(mask[:, ::-1], axis=-1)[:, ::-1] == 1)
-  rewards = jnp.where(last, judged.rewards[:, None], 0)
-  if judged.token_rewards is not None:
-    rewards += kept(judged.token_rewards)
-  advantages = _discounted(rewards, kept(judged.values), mask, gamma, lam)
-  returns = judged.values + advantages
+  rewards = jnp.where(last, inputs.rewards[:, None], 0)
+  if inputs.token_rewards is not None:
+    rewards += kept(inputs.token_rewards)
+  advantages = _discounted(rewards, kept(inputs.values), mask, gamma, lam)
+  returns = inputs.values + advantages
   if whiten:
     n = mask.sum()
     centred = kept(advantages - advantages.sum() / jnp.maximum(n, 1))

@@ -27,24 +27,24 @@ from jaxtyping import Array, Float
 
 
 def k1(
-  log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
+  log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
   """Without bias, of either sign."""
-  return log_probs - reference
+  return log_probs - ref_log_probs
 
 
 def k2(
-  log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
+  log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
   """Biased, and with the gradient of the divergence."""
-  return (log_probs - reference) ** 2 / 2
+  return (log_probs - ref_log_probs) ** 2 / 2
 
 
 def k3(
-  log_probs: Float[Array, '*b'], reference: Float[Array, '*b']
+  log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
   """Without bias, never negative."""
-  d = reference - log_probs
+  d = ref_log_probs - log_probs
   return jnp.expm1(d) - d
 
 
@@ -52,9 +52,11 @@ def _straight_through(estimate):
   """The value of `estimate` with the gradient of k2."""
   constant = jax.lax.stop_gradient
 
-  def mixed(log_probs, reference):
-    slope = k2(log_probs, reference)
-    return constant(estimate(log_probs, reference)) + (slope - constant(slope))
+  def mixed(log_probs, ref_log_probs):
+    slope = k2(log_probs, ref_log_probs)
+    return constant(estimate(log_probs, ref_log_probs)) + (
+      slope - constant(slope)
+    )
 
   return mixed
 

@@ -4,16 +4,17 @@
   PPO 1707.06347        value_coef, value_clip                gae
   GRPO 2402.03300       aggregation='sequence', beta=0.04     group_relative
   Dr. GRPO 2503.20783   aggregation='constant', length=T      scale='none'
-  DAPO 2503.14476       clip=(0.2, 0.28)                      group_relative
+  DAPO 2503.14476       clip_range=(0.2, 0.28)                group_relative
   GSPO 2507.18071       aggregation='sequence',               group_relative
-                        level='sequence', clip=(3e-4, 4e-4)
+                        level='sequence', clip_range=(3e-4, 4e-4)
   RLOO 2402.14740       aggregation='sequence',               leave_one_out
     as TRL has it       level='sequence-sum'
-  Soft Tokens           aggregation='sum', clip=None          leave_one_out
+  Soft Tokens           aggregation='sum', clip_range=None    leave_one_out
     2509.19170
-  HRPO 2505.18454       aggregation='sequence', clip=None,    group_relative
-                        beta=0.005
-  HyRea, EasyR1's loss  clip=(0.2, 0.3), delta=3, beta=0.01   group_relative
+  HRPO 2505.18454       aggregation='sequence',               group_relative
+                        clip_range=None, beta=0.005
+  HyRea, EasyR1's loss  clip_range=(0.2, 0.3), delta=3,       group_relative
+                        beta=0.01
 
 PPO and RLOO have the divergence in the reward: token rewards of -beta k1.
 
@@ -36,13 +37,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
   Aggregation,
-  Experience,
-  Mean,
-  Peak,
-  choice,
+  LossInputs,
+  lookup,
   sequence_mean,
   token_mean,
 )
@@ -50,9 +50,9 @@ from hybrid_latent.objectives.kl import ESTIMATORS, Estimator
 from hybrid_latent.objectives.ratio import (
   Correction,
   Level,
-  at_level,
-  pessimistic,
-  sampling_weights,
+  clipped_log_ratio,
+  importance_log_ratio,
+  importance_weights,
 )
 from hybrid_latent.ranges import (
   NonNegativeFloat,
@@ -62,27 +62,27 @@ from hybrid_latent.ranges import (
   UnitFloat,
 )
 
-Figures = dict[str, Mean | Peak]
+Metrics = dict[str, RunningMean | RunningMax]
 
 
 def policy_gradient(
-  experience: Experience,
+  inputs: LossInputs,
   *,
   aggregation: Aggregation = 'token',
   length: PositiveFloat | None = None,
   level: Level = 'token',
-  clip: tuple[UnitFloat, PositiveFloat] | None = (0.2, 0.2),
+  clip_range: tuple[UnitFloat, PositiveFloat] | None = (0.2, 0.2),
   delta: Annotated[float, Range(gt=1)] | None = None,
   beta: NonNegativeFloat = 0.0,
   kl: Estimator = 'k3',
   entropy_coef: float = 0.0,
   top_entropy: Share = 1.0,
-  correction: Correction = 'none',
-  cap: PositiveFloat = 3.0,
-  proposal: Literal['sampler', 'behaviour'] = 'sampler',
+  importance_sampling_mode: Correction = 'none',
+  importance_sampling_cap: PositiveFloat = 3.0,
+  importance_sampling_target: Literal['rollout', 'behavior'] = 'rollout',
   value_coef: NonNegativeFloat = 0.1,
   value_clip: PositiveFloat | None = 0.2,
-) -> tuple[Mean, Figures]:
+) -> tuple[RunningMean, Metrics]:
   """The loss, and metrics under TRL's names. Each counted token adds
 
     -w min(rho A, clip(rho, 1 - low, 1 + high) A) + beta kl - entropy_coef H
@@ -91,19 +91,20 @@ def policy_gradient(
   aggregation: how these are averaged, see base.py; 'constant' takes a `length`.
   level: rho is exp(log_probs - old) of the 'token', of its 'sequence' (a
     geometric mean over the tokens) or of the 'sequence-sum'.
-  clip: (low, high), or None for rho A alone. `delta` also bounds rho where A is
-    negative, see ratio.py.
+  clip_range: (low, high), or None for rho A alone. `delta` also bounds rho
+    where A is negative, see ratio.py.
   beta, kl: of the divergence from the reference, an estimate of kl.py.
   top_entropy: the share of tokens, those of highest entropy, that keep their
     policy and entropy terms (arXiv 2506.01939). It is a share of the tokens at
     hand: the one setting to which the cut into micro-batches matters.
-  correction: w is 1 with 'none'. With 'token_truncate', 'token_mask',
-    'sequence_truncate' or 'sequence_mask' it is exp(old - proposal), without a
-    gradient, held below `cap` or 0 above it. The `proposal` is 'sampler', or
-    'behaviour' where the filter is to be corrected for as well, see ratio.py.
+  importance_sampling_mode: w is 1 with 'none'. With 'token_truncate',
+    'token_mask', 'sequence_truncate' or 'sequence_mask' it is exp(old -
+    target), without a gradient, held below `importance_sampling_cap` or 0 above
+    it. The target is 'rollout', or 'behavior' where the filter is to be
+    corrected for as well, see ratio.py.
   value_coef, value_clip: of the critic, where the experience has its values.
   """
-  mean = choice('aggregation', aggregation, AGGREGATIONS)
+  mean = lookup('aggregation', aggregation, AGGREGATIONS)
   if (aggregation == 'constant') != (length is not None):
     raise ValueError(
       f'length {length} with aggregation {aggregation!r}: write the longest '
@@ -111,69 +112,95 @@ def policy_gradient(
     )
   if length is not None:
     mean = partial(mean, length=length)
-  estimate = choice('kl', kl, ESTIMATORS)
-  mask = experience.mask
+  estimate = lookup('kl', kl, ESTIMATORS)
+  mask = inputs.loss_mask
   # Not even a NaN passes from where nobody may look, forwards or backwards.
-  seen = jax.tree.map(lambda x: jnp.where(mask, x, 0), experience)
-  old = seen.log_probs if seen.old is None else seen.old
-  old = jax.lax.stop_gradient(old)
+  counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), inputs)
+  old_log_probs = (
+    counted.log_probs
+    if counted.old_log_probs is None
+    else counted.old_log_probs
+  )
+  old_log_probs = jax.lax.stop_gradient(old_log_probs)
 
-  loss, metrics = _surrogate(seen, old, mask, level, clip, delta)
-  if correction != 'none':
-    weights, figures = _corrections(seen, old, mask, correction, cap, proposal)
-    loss, metrics = weights * loss, metrics | figures
+  loss, metrics = _surrogate(
+    counted, old_log_probs, mask, level, clip_range, delta
+  )
+  if importance_sampling_mode != 'none':
+    weights, more = _importance_weights(
+      counted,
+      old_log_probs,
+      mask,
+      importance_sampling_mode,
+      importance_sampling_cap,
+      importance_sampling_target,
+    )
+    loss, metrics = weights * loss, metrics | more
   if entropy_coef:
-    loss -= entropy_coef * seen.entropy
+    loss -= entropy_coef * counted.entropy
   if top_entropy != 1:
-    loss = jnp.where(_uncertain(seen.entropy, mask, top_entropy), loss, 0)
-  if seen.reference is not None:
-    divergence = estimate(seen.log_probs, seen.reference)
+    loss = jnp.where(
+      _highest_entropy(counted.entropy, mask, top_entropy), loss, 0
+    )
+  if counted.ref_log_probs is not None:
+    divergence = estimate(counted.log_probs, counted.ref_log_probs)
     loss += beta * divergence
     metrics['kl'] = token_mean(divergence, mask)
   elif beta:
     raise ValueError(
       f'beta {beta} and no experience.reference: write 0, or score one'
     )
-  if seen.values is not None:
-    error, figures = _value_error(seen, mask, value_clip)
-    loss, metrics = loss + value_coef * error, metrics | figures
+  if counted.values is not None:
+    error, more = _value_error(counted, mask, value_clip)
+    loss, metrics = loss + value_coef * error, metrics | more
   return mean(loss, mask), metrics
 
 
 def _surrogate(
-  seen, old, mask, level, clip, delta
-) -> tuple[Float[Array, 'b t'], Figures]:
+  counted, old_log_probs, mask, level, clip_range, delta
+) -> tuple[Float[Array, 'b t'], Metrics]:
   """The loss of each token, and how many ratios are held at a bound."""
-  log_ratio = at_level(seen.log_probs - old, mask, level)
-  held = {}
-  if clip is not None:
-    log_ratio, held = pessimistic(log_ratio, seen.advantages, clip, delta)
-    held['region'] = held['low'] | held['high']
+  log_ratio = importance_log_ratio(
+    counted.log_probs - old_log_probs, mask, level
+  )
+  clipped = {}
+  if clip_range is not None:
+    log_ratio, clipped = clipped_log_ratio(
+      log_ratio, counted.advantages, clip_range, delta
+    )
+    clipped['region'] = clipped['low'] | clipped['high']
   elif delta is not None:
-    raise ValueError(f'delta {delta} and no clip: write None, or a clip')
+    raise ValueError(
+      f'delta {delta} and no clip_range: write None, or a clip_range'
+    )
   mean = token_mean if level == 'token' else sequence_mean
-  metrics: Figures = {
-    f'clip_ratio/{name}_mean': mean(x, mask) for name, x in held.items()
+  metrics: Metrics = {
+    f'clip_ratio/{name}_mean': mean(x, mask) for name, x in clipped.items()
   }
-  return -jnp.exp(log_ratio) * seen.advantages, metrics
+  return -jnp.exp(log_ratio) * counted.advantages, metrics
 
 
-def _corrections(
-  seen, old, mask, correction, cap, proposal
-) -> tuple[Float[Array, 'b t'], Figures]:
-  """The weight of each token for not having been drawn from `old`."""
-  drawn_from = {'sampler': seen.sampler, 'behaviour': seen.behaviour}
-  log_ratio = old - choice('proposal', proposal, drawn_from)
-  weights = sampling_weights(log_ratio, mask, correction, cap)
-  mean = token_mean if correction.startswith('token') else sequence_mean
+def _importance_weights(
+  counted, old_log_probs, mask, mode, cap, target
+) -> tuple[Float[Array, 'b t'], Metrics]:
+  """The weight of each token for not having been drawn from `old_log_probs`."""
+  behaviors = {
+    'rollout': counted.rollout_log_probs,
+    'behavior': counted.behavior_log_probs,
+  }
+  log_ratio = old_log_probs - lookup(
+    'importance_sampling_target', target, behaviors
+  )
+  weights = importance_weights(log_ratio, mask, mode, cap)
+  mean = token_mean if mode.startswith('token') else sequence_mean
   name = 'sampling/importance_sampling_ratio'
   return weights, {
     f'{name}/mean': mean(weights, mask),
-    f'{name}/max': Peak(jnp.max(jnp.where(mask, weights, 0))),
+    f'{name}/max': RunningMax(jnp.max(jnp.where(mask, weights, 0))),
   }
 
 
-def _uncertain(entropy, mask, share):
+def _highest_entropy(entropy, mask, share):
   """The counted tokens of highest entropy, as TRL's top_entropy_quantile."""
   if not 0 <= share <= 1:
     raise ValueError(f'top_entropy {share}: write a share from 0 to 1 (all)')
@@ -181,18 +208,20 @@ def _uncertain(entropy, mask, share):
   return counted >= jnp.nanquantile(counted, 1 - share)
 
 
-def _value_error(seen, mask, value_clip) -> tuple[Float[Array, 'b t'], Figures]:
+def _value_error(
+  counted, mask, value_clip
+) -> tuple[Float[Array, 'b t'], Metrics]:
   """Half the squared error of the critic, clipped about what it used to say:
   it gains nothing from moving further than `value_clip` in a batch."""
-  if seen.returns is None:
+  if counted.returns is None:
     raise ValueError(
       'experience.values without returns: write the advantage gae:gae, which '
       'gives them, or train no critic'
     )
-  values, returns = seen.values, seen.returns
+  values, returns = counted.values, counted.returns
   error, clipped = (values - returns) ** 2, jnp.zeros_like(mask)
-  if value_clip is not None and seen.old_values is not None:
-    old = seen.old_values
+  if value_clip is not None and counted.old_values is not None:
+    old = counted.old_values
     near = jnp.clip(values, old - value_clip, old + value_clip)
     other = (near - returns) ** 2
     error, clipped = jnp.maximum(error, other), other > error

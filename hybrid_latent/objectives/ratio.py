@@ -26,20 +26,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.objectives.base import choice
+from hybrid_latent.objectives.base import lookup
 
 
-def at_level(
+def importance_log_ratio(
   log_ratio: Float[Array, 'b t'], mask: Bool[Array, 'b t'], level: str
 ) -> Float[Array, 'b t']:
   """Log-ratios of the tokens, or at each token the one of its sequence."""
-  return choice('level', level, LEVELS)(jnp.where(mask, log_ratio, 0), mask)
+  return lookup('level', level, LEVELS)(jnp.where(mask, log_ratio, 0), mask)
 
 
-def pessimistic(
+def clipped_log_ratio(
   log_ratio: Float[Array, 'b t'],
   advantages: Float[Array, 'b t'],
-  clip: tuple[float, float],
+  clip_range: tuple[float, float],
   delta: float | None = None,
 ) -> tuple[Float[Array, 'b t'], dict[str, Bool[Array, 'b t']]]:
   """Log-ratios within the bounds of the clipped surrogate, and where these
@@ -50,37 +50,42 @@ def pessimistic(
   holds it from above: that is TRL's two-sided clipping, and verl's dual clip
   (arXiv 1912.09729). A held ratio has no gradient.
   """
-  low, high = clip
+  low, high = clip_range
   if not (0 < low < 1 and high > 0):
     raise ValueError(
-      f'clip {clip}: write (low, high) with 0 < low < 1 and 0 < high, or None'
+      f'clip_range {clip_range}: write (low, high) with 0 < low < 1 and 0 < '
+      'high, or None'
     )
   if delta is not None and delta <= 1 + high:
     raise ValueError(
-      f'delta {delta}: write a ratio above 1 + high of clip {clip}, or None'
+      f'delta {delta}: write a ratio above 1 + high of clip_range '
+      f'{clip_range}, or None'
     )
   most = math.inf if delta is None else math.log(delta)
   floor = jnp.where(advantages < 0, math.log1p(-low), -math.inf)
   ceiling = jnp.where(advantages > 0, math.log1p(high), most)
-  held = {
+  clipped = {
     'low': log_ratio < floor,
     'high': (log_ratio > ceiling) & (advantages > 0),
   }
-  return jnp.clip(log_ratio, floor, ceiling), held
+  return jnp.clip(log_ratio, floor, ceiling), clipped
 
 
-def sampling_weights(
+def importance_weights(
   log_ratio: Float[Array, 'b t'],
   mask: Bool[Array, 'b t'],
-  correction: str,
+  mode: str,
   cap: float,
 ) -> Float[Array, 'b t']:
   """exp(log_ratio) of tokens or whole sequences, without a gradient: at most
   `cap` ('..._truncate'), or 0 where it is more ('..._mask')."""
-  level, bounded = choice('correction', correction, CORRECTIONS)
+  level, bounded = lookup('importance_sampling_mode', mode, CORRECTIONS)
   if cap <= 0:
-    raise ValueError(f'cap {cap}: write the largest weight, a ratio above 0')
-  weights = jnp.exp(at_level(log_ratio, mask, level))
+    raise ValueError(
+      f'importance_sampling_cap {cap}: write the largest weight, a ratio above '
+      '0'
+    )
+  weights = jnp.exp(importance_log_ratio(log_ratio, mask, level))
   return jax.lax.stop_gradient(bounded(weights, cap))
 
 

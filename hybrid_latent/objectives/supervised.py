@@ -1,42 +1,42 @@
 """Cross-entropy of given texts, and what two texts are to know alike.
 
-`shares` is the plain mean over targets, as in transformers and TRL (over all of
-a batch, not over the part of a device), with a weight for each: HyRea (ICLR
-2026) counts a switch token four times. `layer_distances` is the alignment of
-CODI (arXiv 2502.21074, equation 4).
+`loss_weights` is the plain mean over targets, as in transformers and TRL (over
+all of a batch, not over the part of a device), with a weight for each: HyRea
+(ICLR 2026) counts a switch token four times. `layer_distances` is the alignment
+of CODI (arXiv 2502.21074, equation 4).
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
   Aggregation,
-  Experience,
-  Mean,
-  choice,
+  LossInputs,
+  lookup,
 )
-from hybrid_latent.types import Texts
+from hybrid_latent.types import TokenBatch
 
 SMALLEST_STD = 1e-6  # a layer on which all teachers agree says nothing
 
 
 def cross_entropy(
-  experience: Experience, *, aggregation: Aggregation = 'token'
-) -> tuple[Mean, dict[str, Mean]]:
+  inputs: LossInputs, *, aggregation: Aggregation = 'token'
+) -> tuple[RunningMean, dict[str, RunningMean]]:
   """The loss of answers that are given, in nats; `aggregation` is that of a
   policy gradient."""
-  mean = choice('aggregation', aggregation, AGGREGATIONS)
-  return mean(-experience.log_probs, experience.mask), {}
+  mean = lookup('aggregation', aggregation, AGGREGATIONS)
+  return mean(-inputs.log_probs, inputs.loss_mask), {}
 
 
-def shares(texts: Texts) -> Float[Array, 'b t']:
+def loss_weights(texts: TokenBatch) -> Float[Array, 'b t']:
   """How much of a batch's loss each token is: the weighted mean over the
   targets of first texts, plus that over the targets of second ones."""
   target = texts.weights > 0
-  count = lambda part: jnp.maximum(jnp.sum(target & (texts.part == part)), 1)
-  return texts.weights / jnp.where(texts.part == 0, count(0), count(1))
+  count = lambda part: jnp.maximum(jnp.sum(target & (texts.view == part)), 1)
+  return texts.weights / jnp.where(texts.view == 0, count(0), count(1))
 
 
 def layer_distances(
@@ -64,5 +64,5 @@ def layer_distances(
     'smooth_l1': jnp.where(gap < 1, gap**2 / 2, gap - 0.5),
     'l2': gap**2 / deviation[:, None, None],
   }
-  loss = choice('distillation kind', kind, losses)
+  loss = lookup('distillation kind', kind, losses)
   return jnp.mean(loss, axis=(1, 2), where=keep) / deviation

@@ -7,11 +7,11 @@ from jaxtyping import Array, Bool, Int
 from hybrid_latent.types import Feedback, Mode, Prompt
 
 
-def mode(feedback: Feedback, prompt: Prompt) -> Int[Array, 'u']:
+def prompt_mode(feedback: Feedback, prompt: Prompt) -> Int[Array, 'u']:
   """How each prompt is answered, a types.Mode. LATENT needs a feedback that
   has a prefix; without one it is NEITHER."""
   if prompt.mode is None:
-    own = Mode.LATENT if feedback.prefix else Mode.EXPLICIT
+    own = Mode.LATENT if feedback.prefix else Mode.CHAIN_OF_THOUGHT
     return jnp.full(prompt.ids.shape, own, jnp.int32)
   return prompt.mode
 

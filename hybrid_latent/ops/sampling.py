@@ -43,7 +43,7 @@ def sampling(
 
 
 def filtered_logits(
-  logits: Float[Array, 'b v'], how: Sampling
+  logits: Float[Array, 'b v'], sampling_params: Sampling
 ) -> Float[Array, 'b v']:
   """logits / temperature with -inf on the tokens that the filters exclude, in
   Hugging Face's order: top-k, then top-p of what is left, then min-p.
@@ -52,12 +52,18 @@ def filtered_logits(
   stay. The thresholds are found by bisection (a top-k of at most 64 by a
   partial sort): exact for traced settings, without sorting the vocabulary.
   """
-  logits = logits / how.temperature
-  on = (how.top_k > 0) | (how.top_p < 1) | (how.min_p > 0)
-  return jax.lax.cond(on, lambda x: _filter(x, how), lambda x: x, logits)
+  logits = logits / sampling_params.temperature
+  on = (
+    (sampling_params.top_k > 0)
+    | (sampling_params.top_p < 1)
+    | (sampling_params.min_p > 0)
+  )
+  return jax.lax.cond(
+    on, lambda x: _filter(x, sampling_params), lambda x: x, logits
+  )
 
 
-def _filter(logits, how):
+def _filter(logits, sampling_params):
   # exp(l - max) lies in [0, 1], where float32 bit patterns are ordered.
   mass = jnp.exp(logits - logits.max(-1, keepdims=True))
 
@@ -65,13 +71,19 @@ def _filter(logits, how):
     return jnp.zeros((mass.shape[0], 1))
 
   floor = jax.lax.cond(
-    how.top_k > 0, lambda m: _kth_largest(m, how.top_k), nothing, mass
+    sampling_params.top_k > 0,
+    lambda m: _kth_largest(m, sampling_params.top_k),
+    nothing,
+    mass,
   )
   mass = jnp.where(mass >= floor, mass, 0)
   nucleus = jax.lax.cond(
-    how.top_p < 1, lambda m: _nucleus_floor(m, how.top_p), nothing, mass
+    sampling_params.top_p < 1,
+    lambda m: _nucleus_floor(m, sampling_params.top_p),
+    nothing,
+    mass,
   )
-  floor = jnp.maximum(jnp.maximum(floor, nucleus), how.min_p)
+  floor = jnp.maximum(jnp.maximum(floor, nucleus), sampling_params.min_p)
   return jnp.where(mass >= jnp.maximum(floor, 1e-45), logits, -jnp.inf)
 
 

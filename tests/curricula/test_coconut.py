@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.curricula.coconut import coconut
-from hybrid_latent.curricula.worked import worked_solutions
+from hybrid_latent.curricula.cot import worked_solutions
 
 PROMPT = [7, 8, 9]
 
@@ -38,25 +38,34 @@ def test_stage_0_is_training_on_worked_solutions(tokenizer, row, rng):
   ],
 )
 def test_stage_s_drops_s_steps(stage, expected, tokenizer, row):
-  assert completion(tokenizer, row, stage, per_step=2, most=4) == expected
+  assert (
+    completion(tokenizer, row, stage, c_thought=2, max_latent_stage=4)
+    == expected
+  )
 
 
 def test_after_the_last_stage_no_step_is_left(tokenizer, row):
-  left = completion(tokenizer, row, 1, most=1)
+  left = completion(tokenizer, row, 1, max_latent_stage=1)
   assert left == f'{span(1)} 19-5=14 14*2=28 #### 28<|end|>'
-  assert completion(tokenizer, row, 2, most=1) == f'{span(1)} #### 28<|end|>'
+  assert (
+    completion(tokenizer, row, 2, max_latent_stage=1)
+    == f'{span(1)} #### 28<|end|>'
+  )
 
 
 @pytest.mark.parametrize(('pad', 'latents'), [(True, 6), (False, 3)])
 def test_padding_counts_after_the_last_stage(pad, latents, tokenizer, row):
-  text = completion(tokenizer, row, 7, pad=pad)
+  text = completion(tokenizer, row, 7, pad_latent_to_max=pad)
   assert text == f'{span(latents)} #### 28<|end|>'
-  assert completion(tokenizer, row, 6, pad=pad) == f'{span(6)} #### 28<|end|>'
+  assert (
+    completion(tokenizer, row, 6, pad_latent_to_max=pad)
+    == f'{span(6)} #### 28<|end|>'
+  )
 
 
 @pytest.mark.parametrize('stage', range(8))
 def test_targets_are_what_is_left_of_the_solution(stage, tokenizer, row, rng):
-  curriculum = coconut(tokenizer, per_step=2)
+  curriculum = coconut(tokenizer, c_thought=2)
   made = curriculum.document(PROMPT, row, stage, rng)
   left = ''.join([*row['steps'][stage:], row['ending']])
   targets = [*tokenizer(left).input_ids, tokenizer.eos_token_id]
@@ -65,45 +74,55 @@ def test_targets_are_what_is_left_of_the_solution(stage, tokenizer, row, rng):
   assert made.weights.sum() == len(targets)
   slots = made.tokens == tokenizer.get_vocab()['<latent>']
   np.testing.assert_array_equal(made.latent, slots)
-  assert slots.sum() == curriculum.latents(stage)
+  assert slots.sum() == curriculum.num_latents(stage)
 
 
 @pytest.mark.parametrize(
   ('options', 'expected'),
   [
     ({}, [0, 1, 2, 3, 4, 5, 6, 6, 6]),
-    ({'per_step': 2, 'most': 3}, [0, 2, 4, 6, 6, 6]),
-    ({'per_step': 2, 'most': 3, 'uniform': 0.3}, [6, 6, 6, 6, 6]),
-    ({'per_step': 0, 'marks': False}, [0, 0, 0]),
+    ({'c_thought': 2, 'max_latent_stage': 3}, [0, 2, 4, 6, 6, 6]),
+    (
+      {'c_thought': 2, 'max_latent_stage': 3, 'uniform_prob': 0.3},
+      [6, 6, 6, 6, 6],
+    ),
+    ({'c_thought': 0, 'delimiters': False}, [0, 0, 0]),
   ],
 )
 def test_latents_of_a_stage(options, expected, tokenizer):
-  latents = coconut(tokenizer, **options).latents
+  latents = coconut(tokenizer, **options).num_latents
   assert [latents(stage) for stage in range(len(expected))] == expected
 
 
 def test_decoding_opens_with_the_latents_of_the_stage(tokenizer):
-  spans = coconut(tokenizer, per_step=2, most=3, uniform=0.3).spans
+  spans = coconut(
+    tokenizer, c_thought=2, max_latent_stage=3, uniform_prob=0.3
+  ).spans
   assert [spans(stage) for stage in (0, 1, 5)] == [
     {'slots': 0, 'opening': False},
     {'slots': 2, 'opening': True},
     {'slots': 6, 'opening': True},
   ]
-  bare = coconut(tokenizer, per_step=0, marks=False).spans
+  bare = coconut(tokenizer, c_thought=0, delimiters=False).spans
   assert bare(2) == {'slots': 0, 'opening': False}
 
 
 def test_without_marks_and_latents_steps_are_only_dropped(tokenizer, row):
-  options = {'per_step': 0, 'marks': False, 'slot': 'none', 'start': 'none'}
+  options = {
+    'c_thought': 0,
+    'delimiters': False,
+    'slot': 'none',
+    'start': 'none',
+  }
   text = completion(tokenizer, row, 2, **options)
   assert text == ' 14*2=28 #### 28<|end|>'
-  text = completion(tokenizer, row, 1, marks=False)
+  text = completion(tokenizer, row, 1, delimiters=False)
   assert text == '<latent> 19-5=14 14*2=28 #### 28<|end|>'
 
 
 def test_some_rows_draw_their_stage(tokenizer, row):
   def stages(uniform, count):
-    curriculum = coconut(tokenizer, most=2, uniform=uniform)
+    curriculum = coconut(tokenizer, max_latent_stage=2, uniform_prob=uniform)
     rng = random.Random(0)
     return Counter(
       (made.latent.sum(), tokenizer.decode(made.tokens).count('='))
@@ -123,8 +142,8 @@ def test_some_rows_draw_their_stage(tokenizer, row):
 @pytest.mark.parametrize(
   ('options', 'what'),
   [
-    ({'per_step': -1}, 'per_step=-1.*two numbers from 0 on'),
-    ({'uniform': 2.0}, 'uniform=2.0.*a probability'),
+    ({'c_thought': -1}, 'c_thought=-1.*two numbers from 0 on'),
+    ({'uniform_prob': 2.0}, 'uniform_prob=2.0.*a probability'),
     ({'end': '<end>'}, r"\['<end>'\].*config.model.new_tokens"),
   ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.curricula.codi import codi
-from hybrid_latent.curricula.worked import worked_solutions
+from hybrid_latent.curricula.cot import worked_solutions
 
 PROMPT = [7, 8, 9]
 CUE = ' The answer is:'
@@ -11,14 +11,14 @@ CUE = ' The answer is:'
 def parts(made):
   """(tokens, weights, latent, cue) of the student and of the teacher."""
   return [
-    tuple(x[made.part == part] for x in (*made[:3], made.cue))
+    tuple(x[made.view == part] for x in (*made[:3], made.align_position))
     for part in (0, 1)
   ]
 
 
 def test_student_and_teacher_read(tokenizer, row, rng):
-  made = codi(tokenizer, latents=3, cue=CUE).document(PROMPT, row, 0, rng)
-  assert (np.diff(made.part) >= 0).all()
+  made = codi(tokenizer, num_latents=3, cue=CUE).document(PROMPT, row, 0, rng)
+  assert (np.diff(made.view) >= 0).all()
   student, teacher = parts(made)
   assert tokenizer.decode(student[0][3:]) == (
     f'<start-latent>{"<latent>" * 3}<end-latent> The answer is: 28<|end|>'
@@ -76,17 +76,23 @@ def test_a_tokenizer_that_parts_blank_and_number_has_the_cue_at_the_blank(
   tokenizer, row, rng
 ):
   made = codi(tokenizer, cue=' ####').document(PROMPT, row, 0, rng)
-  cues = tokenizer.convert_ids_to_tokens(made.tokens[made.cue].tolist())
+  cues = tokenizer.convert_ids_to_tokens(
+    made.tokens[made.align_position].tolist()
+  )
   assert cues == ['Ġ', 'Ġ']
   made = codi(tokenizer, cue=' ####').document(
     PROMPT, row | {'answer': 'He'}, 0, rng
   )
-  cues = tokenizer.convert_ids_to_tokens(made.tokens[made.cue].tolist())
+  cues = tokenizer.convert_ids_to_tokens(
+    made.tokens[made.align_position].tolist()
+  )
   assert cues == ['Ġ####', 'Ġ####']
 
 
 def test_without_latents_the_student_answers_at_once(tokenizer, row, rng):
-  made = codi(tokenizer, latents=0, cue=' ####').document(PROMPT, row, 0, rng)
+  made = codi(tokenizer, num_latents=0, cue=' ####').document(
+    PROMPT, row, 0, rng
+  )
   tokens, weights, latent, _ = parts(made)[0]
   plain = worked_solutions(tokenizer, steps=False)
   plain = plain.document(PROMPT, row, 0, rng)
@@ -102,7 +108,7 @@ def test_every_stage_is_the_same(tokenizer, row, rng):
   later = curriculum.document(PROMPT, row, 5, rng)
   for a, b in zip(first, later, strict=True):
     np.testing.assert_array_equal(a, b)
-  assert [*map(curriculum.latents, range(3))] == [6, 6, 6]
+  assert [*map(curriculum.num_latents, range(3))] == [6, 6, 6]
   assert curriculum.spans(1) == {'slots': 6, 'opening': True}
 
 
@@ -115,7 +121,7 @@ def test_an_answer_is_one_text(answer, tokenizer, row, rng):
 @pytest.mark.parametrize(
   ('options', 'what'),
   [
-    ({'latents': -1}, 'latents=-1: write 0 or more'),
+    ({'num_latents': -1}, 'num_latents=-1: write 0 or more'),
     ({'cue': ''}, "cue='' has no token"),
     ({'start': '<bot>'}, r"\['<bot>'\].*config.model.new_tokens"),
   ],

@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
+from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.curricula.hyrea import hyrea
-from hybrid_latent.curricula.worked import worked_solutions
 from hybrid_latent.data import arithmetic
 
 PROMPT = [7, 8, 9]
@@ -67,7 +67,7 @@ def test_of_equals_the_first_is_replaced(tokenizer, row):
 @pytest.mark.parametrize('slots', [1, 3])
 @pytest.mark.parametrize('stage', range(4))
 def test_targets_are_what_is_visible(slots, stage, tokenizer, row, rng):
-  curriculum = hyrea(tokenizer, slots=slots)
+  curriculum = hyrea(tokenizer, num_latents=slots)
   made = curriculum.document(PROMPT, row, stage, rng)
   vocabulary = tokenizer.get_vocab()
   slot = made.tokens == vocabulary['<latent>']
@@ -81,16 +81,16 @@ def test_targets_are_what_is_visible(slots, stage, tokenizer, row, rng):
   visible = len(made.tokens) - 3 - slot.sum()
   assert (made.weights > 0).sum() == visible
   assert made.weights.sum() == visible + 3 * switch.sum()
-  assert made.latent.sum() <= curriculum.latents(stage)
+  assert made.latent.sum() <= curriculum.num_latents(stage)
   assert made.tokens[-1] == tokenizer.eos_token_id
-  assert not made.part.any() and not made.cue.any()
+  assert not made.view.any() and not made.align_position.any()
 
 
 def test_steps_that_are_too_short_stay(tokenizer, row):
   row['steps'][1] = ' He'  # one token, of the lowest entropy
   text = completion(tokenizer, row, 3)
   assert text == f'{SPAN} He{SPAN} #### 28<|end|>'
-  assert ' He' not in completion(tokenizer, row, 3, shortest=1)
+  assert ' He' not in completion(tokenizer, row, 3, min_step_tokens=1)
 
 
 def test_random_steps_are_as_many_and_a_function_of_the_row(tokenizer, row):
@@ -112,18 +112,18 @@ def test_nothing_is_replaced_at_any_stage_with_none(tokenizer, row):
       curriculum.document(PROMPT, row, stage, None).tokens[3:]
     )
     assert text == '12+7=19 19-5=14 14*2=28 #### 28<|end|>'
-    assert curriculum.latents(stage) == 0
+    assert curriculum.num_latents(stage) == 0
 
 
 def test_latents_of_a_stage(tokenizer):
-  curriculum = hyrea(tokenizer, slots=4)
-  assert [*map(curriculum.latents, range(4))] == [0, 4, 8, 12]
+  curriculum = hyrea(tokenizer, num_latents=4)
+  assert [*map(curriculum.num_latents, range(4))] == [0, 4, 8, 12]
   assert curriculum.spans(2) == {'slots': 4}
 
 
 def test_a_row_of_text_is_split(tokenizer, rng):
   row = arithmetic.problems('train', count=1)[0]
-  text = completion(tokenizer, row, 1, rng, replace='random', slots=2)
+  text = completion(tokenizer, row, 1, rng, replace='random', num_latents=2)
   assert text.count('=') == 2 and text.count('<latent><latent>') == 1
   assert text.endswith(' #### 19<|end|>')
 
@@ -141,7 +141,7 @@ def test_entropies_are_asked_for(fields, found, tokenizer, row):
 @pytest.mark.parametrize(
   ('options', 'what'),
   [
-    ({'slots': 0}, 'slots=0: write at least 1'),
+    ({'num_latents': 0}, 'num_latents=0: write at least 1'),
     ({'replace': 'lowest'}, r"replace='lowest'.*'entropy', 'random', 'none'"),
     ({'slot': '<thought>'}, r"\['<thought>'\].*config.model.new_tokens"),
   ],

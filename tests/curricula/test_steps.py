@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hybrid_latent.curricula.steps import split_steps, worked
+from hybrid_latent.curricula.steps import split_solution, split_steps
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.tasks import TASKS, problem
 
@@ -38,7 +38,7 @@ def test_nothing_is_lost(text):
   steps = split_steps(text)
   assert ''.join(steps) == text
   assert all(steps)
-  work, ending = worked({'solution': text})
+  work, ending = split_solution({'solution': text})
   assert ''.join([*work, ending]) == text
   assert bool(ending) == bool(text)
 
@@ -133,26 +133,26 @@ def test_steps_are(steps):
 )
 def test_the_ending_states_the_answer(steps, ending):
   text = ''.join([*steps, ending])
-  assert worked({'solution': text}) == (steps, ending)
+  assert split_solution({'solution': text}) == (steps, ending)
 
 
 def test_known_steps_are_taken_as_they_are():
   row = {'steps': ['a. b', '\n'], 'ending': 'c', 'solution': 'another'}
-  assert worked(row) == (['a. b', '\n'], 'c')
+  assert split_solution(row) == (['a. b', '\n'], 'c')
   row = {'steps': ['raw'], 'solution': 'Go. Stop.'}
-  assert worked(row) == (['Go.'], ' Stop.')
+  assert split_solution(row) == (['Go.'], ' Stop.')
 
 
 def test_a_row_without_a_solution_is_refused():
   with pytest.raises(ValueError, match=r"\['answer', 'steps'\].*'solution'"):
-    worked({'steps': ['a'], 'answer': 'b'})
+    split_solution({'steps': ['a'], 'answer': 'b'})
 
 
 def test_steps_of_the_word_problems_are_their_equations():
   source = arithmetic.problems('train', count=300, worked=0.9)
   for row in source:
     *work, hashes, last = row['solution'].split(' ')
-    steps, ending = worked(row)
+    steps, ending = split_solution(row)
     assert [step.strip() for step in steps] == work
     assert ending.strip() == f'{hashes} {last}'
 
@@ -167,7 +167,7 @@ def rows(file):
 def test_steps_of_the_first_problems_of_gsm8k_are_its_lines():
   for raw in rows('gsm8k/train.jsonl')[:6]:
     *lines, last = raw['answer'].splitlines(keepends=True)
-    assert worked(problem(TASKS['gsm8k'], raw)) == (lines, last)
+    assert split_solution(problem(TASKS['gsm8k'], raw)) == (lines, last)
 
 
 def test_two_sentences_of_a_line_of_gsm8k_are_two_steps():
@@ -176,7 +176,7 @@ def test_two_sentences_of_a_line_of_gsm8k_are_two_steps():
     for raw in rows('gsm8k/train.jsonl')
     if raw['answer'].startswith('She made 52 bracelets')
   ]
-  assert worked(problem(TASKS['gsm8k'], raw))[0][1:] == [
+  assert split_solution(problem(TASKS['gsm8k'], raw))[0][1:] == [
     'She sold 44 bracelets at $0.25 each for a total of 44 * .25 = '
     '$<<44*.25=11.00>>11.00\n',
     'She made $11.00 but she spent $3.00 on the supplies.',
@@ -187,7 +187,7 @@ def test_two_sentences_of_a_line_of_gsm8k_are_two_steps():
 def test_every_gsm8k_solution_ends_in_its_answer():
   for raw in rows('gsm8k/test.jsonl'):
     row = problem(TASKS['gsm8k'], raw)
-    steps, ending = worked(row)
+    steps, ending = split_solution(row)
     assert ending == f'#### {raw["answer"].split("#### ")[1]}'
     assert steps and all('####' not in step for step in steps)
 
@@ -195,7 +195,7 @@ def test_every_gsm8k_solution_ends_in_its_answer():
 def test_no_formula_of_math_is_torn():
   torn = boxes = 0
   for raw in rows('math_agieval/test.jsonl')[:300]:
-    steps, ending = worked({'solution': raw['other']['solution']})
+    steps, ending = split_solution({'solution': raw['other']['solution']})
     boxes += r'\boxed' in ending
     for step in [*steps, ending]:
       torn += step.replace(r'\$', '').count('$') % 2

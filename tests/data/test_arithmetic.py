@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.data import arithmetic
 from hybrid_latent.rewards import hrpo
 
@@ -239,7 +239,7 @@ def test_checks_make_thoughts_longer(thinking_tokenizer):
 
 def test_a_thought_falls_into_its_sentences(thinking_tokenizer):
   for row in thinking(count=30):
-    steps, ending = worked(row)
+    steps, ending = split_solution(row)
     assert len(steps) > 3
     assert ending == f' #### {row["answer"]}'
     ids = [

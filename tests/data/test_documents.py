@@ -12,10 +12,10 @@ COUNT = 60
 ARRAYS = {
   'tokens': np.int32,
   'segments': np.int32,
-  'part': np.int32,
+  'view': np.int32,
   'weights': np.float32,
   'latent': np.bool_,
-  'cue': np.bool_,
+  'align_position': np.bool_,
 }
 FORMS = {
   'packed': {'packed': True},
@@ -40,8 +40,8 @@ def document(number, row):
     tokens=np.array(100 * number + place, np.int32),
     weights=np.array(1 + place / 4, np.float32),
     latent=place % 2 == 1,
-    part=part,
-    cue=place == size - 1,
+    view=part,
+    align_position=place == size - 1,
   )
 
 
@@ -96,7 +96,7 @@ def test_batches_are_made_of_whole_documents(form):
     for number, part, found in segments(batch):
       want, size = document(number, rows()[number]), parts(number)[part]
       own = slice(parts(number)[0], None) if part else slice(size)
-      for name in ('tokens', 'part', 'latent', 'cue'):
+      for name in ('tokens', 'view', 'latent', 'align_position'):
         np.testing.assert_array_equal(found[name], getattr(want, name)[own])
       np.testing.assert_array_equal(found['weights'][1:], want.weights[own][1:])
       assert found['weights'][0] == 0  # nothing predicts it
@@ -105,7 +105,7 @@ def test_batches_are_made_of_whole_documents(form):
       before = number, part
     padding = batch['segments'] == 0
     assert (batch['tokens'][padding] == PAD).all()
-    for name in ('part', 'weights', 'latent', 'cue'):
+    for name in ('view', 'weights', 'latent', 'align_position'):
       assert not batch[name][padding].any()
     assert (np.diff(padding.astype(int), axis=1) >= 0).all()  # all at the end
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.data.jsonl import problems
 from hybrid_latent.data.tasks import TASKS, problem
 from hybrid_latent.rewards import hrpo
@@ -262,18 +262,18 @@ def test_a_field_of_another_name_is_missed():
 def test_a_row_to_learn_from_has_steps(task, raw, steps, ending):
   if task == 'math':
     raw = raw | {'solution': ''.join([*steps, ending])}
-  assert worked(problem(TASKS[task], raw)) == (steps, ending)
+  assert split_solution(problem(TASKS[task], raw)) == (steps, ending)
 
 
 def test_rows_without_marks_or_without_an_answer_stay():
   row = problem(TASKS['gsm8k_symbolic'], GSM8K | {'answer': 'It is.\n#### 5'})
-  assert worked(row) == ([], ' #### 5')
+  assert split_solution(row) == ([], ' #### 5')
   empty = {'question': 'How?', 'steps': [], 'answer': '5'}
-  assert worked(problem(TASKS['gsm8k_aug'], empty)) == ([], ' #### 5')
+  assert split_solution(problem(TASKS['gsm8k_aug'], empty)) == ([], ' #### 5')
   proof = NUMINA | {'solution': 'It is. So it is.'}
   row = problem(TASKS['numinamath_cot'], proof)
   assert row['answer'] == ''
-  assert worked(row) == (['It is.'], ' So it is.')
+  assert split_solution(row) == (['It is.'], ' So it is.')
   row = problem(TASKS['metamathqa'], META | {'response': 'It is 4.'})
   assert row['answer'] == ''
 

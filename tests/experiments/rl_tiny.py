@@ -34,4 +34,4 @@ def get_config(argument: str) -> ConfigDict:
 
 def mistaken(judged, group, **_):
   """Advantages, if it were not for a 0 / 0."""
-  return Advantages(jnp.full(judged.mask.shape, jnp.nan))
+  return Advantages(jnp.full(judged.loss_mask.shape, jnp.nan))

@@ -1,6 +1,6 @@
 """Word problems whose steps somebody has scored: the later, the surer."""
 
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.data import arithmetic
 
 
@@ -11,6 +11,6 @@ def problems(split, *, count, **settings):
 
 
 def scored(row):
-  steps, ending = worked(row)
+  steps, ending = split_solution(row)
   entropies = [1 / (1 + i) for i in range(len(steps))]
   return row | {'steps': steps, 'ending': ending, 'entropies': entropies}

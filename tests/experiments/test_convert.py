@@ -107,6 +107,6 @@ def test_what_a_feedback_owns_comes_along(source, tmp_path, capsys):
   save_file({'w_r': np.eye(2, 3)}, folder / 'feedback.safetensors')
   convert.main([f'--from={folder}', f'--to={tmp_path / "out"}'])
   again = pretrained(tmp_path / 'out')
-  np.testing.assert_array_equal(again.owned['w_r'], np.eye(2, 3))
+  np.testing.assert_array_equal(again.feedback_params['w_r'], np.eye(2, 3))
   last = capsys.readouterr().out.splitlines()[-1]
   assert last.startswith(f'wrote {tmp_path / "out"}: qwen2, 2 layers, ')

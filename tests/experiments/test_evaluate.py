@@ -76,7 +76,11 @@ def timeless(table) -> list[dict]:
 def test_a_line_for_each_subject_way_and_budget(run, config):
   workdir, table, _ = run
   assert lines(workdir / 'table.jsonl') == table
-  asked = [('base', 'explicit'), ('base', 'neither'), ('sft+rl', 'latent')]
+  asked = [
+    ('base', 'chain_of_thought'),
+    ('base', 'no_thinking'),
+    ('sft+rl', 'latent'),
+  ]
   assert [(row['subject'], row['way'], row['budget']) for row in table] == [
     (*some, budget) for some in asked for budget in (10, 20)
   ]
@@ -147,7 +151,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
     for batch in tests:
       prompt, ready = sampler.prefill(actor.policy, batch)
       out = sampler.sample(actor.policy, prompt, ready, key, how, SAMPLES)
-      asked += [*np.any(out.mask & ~out.free, axis=1)[
+      asked += [*np.any(out.mask & ~out.policy_mask, axis=1)[
         np.repeat(batch['valid'], SAMPLES)]]  # fmt: skip
     assert np.mean(asked) == row['forced'] > 0
 
@@ -185,7 +189,7 @@ def test_a_table_goes_on_where_it_was_told_to_end(
   config = changed(
     config,
     evaluate__models=(f'again={config.model.source}',),
-    evaluate__ways=('neither',),
+    evaluate__ways=('no_thinking',),
   )
   expected = timeless(run[1][2:4])
   monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 5)

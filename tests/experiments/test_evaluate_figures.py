@@ -12,7 +12,7 @@ from experiments.training.evaluation import (
   forced_rows,
   table_metrics,
 )
-from hybrid_latent.types import Stop, Trajectory
+from hybrid_latent.types import StoppingRule, Trajectory
 from tests.experiments import ways_tiny
 
 
@@ -27,15 +27,17 @@ def config(model_folder):
 def test_what_follows_a_thinking_that_ended_is_not_forced():
   """Rows of 8 tokens: x drawn, f forced, after t tokens of thinking."""
   closing = np.array([[7, 7, -1], [7, 8, 9], [9, -1, -1]])
-  stop = Stop(*[None] * len(Stop._fields))._replace(closing=closing)
+  stop = StoppingRule(*[None] * len(StoppingRule._fields))._replace(
+    forced_tokens=closing
+  )
   every = Trajectory(*[None] * len(Trajectory._fields))
 
   def told(thinking, text, thinks):
     t = np.arange(8)
     out = every._replace(
       mask=np.array([[x != ' ' for x in text]]),
-      free=np.array([[x == 'x' for x in text]]),
-      thinking=(t < thinking)[None],
+      policy_mask=np.array([[x == 'x' for x in text]]),
+      thinking_mask=(t < thinking)[None],
     )
     return forced_rows(out, stop, thinks).tolist()
 
@@ -79,7 +81,7 @@ WRONG = [
   (
     {'evaluate.ways': ('loud',)},
     "config.evaluate.ways is ('loud',): write a tuple of values, each "
-    "'explicit', 'neither' or 'latent'",
+    "'chain_of_thought', 'no_thinking' or 'latent'",
   ),
   (
     {'evaluate.ways': ('latent',), 'evaluate.reasoners': ()},

@@ -198,4 +198,4 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   )
   ids = [int(parts[0].prompt.ids[1]), int(parts[1].prompt.ids[0])]
   assert joint.prompt.ids.tolist() == ids
-  assert not metrics.flat_groups(joint.grades()['digits'], 4).any()
+  assert not metrics.zero_std_groups(joint.grades()['digits'], 4).any()

@@ -269,7 +269,7 @@ def test_without_its_prefix_it_says_what_the_base_says(
     return batches[-1]
 
   monkeypatch.setattr(Sampler, 'collect', watched)
-  for mode in 'neither', 'latent':
+  for mode in 'no_thinking', 'latent':
     config = after(sft, made, steps=0, rollout__mode=mode)
     tuned(config, tmp_path / mode)
   plain, latent = batches

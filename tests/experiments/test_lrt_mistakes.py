@@ -82,8 +82,8 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     ('rl', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
     (
       'rl',
-      {'rollout.mode': 'explicit'},
-      "mode='explicit': .* teach",
+      {'rollout.mode': 'chain_of_thought'},
+      "mode='chain_of_thought': .* teach",
     ),
     ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
     (

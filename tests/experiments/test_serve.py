@@ -13,7 +13,7 @@ from hybrid_latent.data import arithmetic
 from tests.experiments import ways_tiny
 from tests.experiments.runs import COMPILED, lines, quick_compiler
 
-MODES = 'explicit', 'latent', 'neither'
+MODES = 'chain_of_thought', 'latent', 'no_thinking'
 QUESTIONS = [x['question'] for x in arithmetic.problems('test', count=7)]
 
 
@@ -83,10 +83,12 @@ def test_without_latents_it_is_the_base_that_speaks(mixed, config):
   with config.unlocked():
     config.feedback = ways_tiny.rl_tiny.get_config('x,grpo').feedback
   base = serve.load_server(config)
-  assert [*base.encoders] == ['explicit', 'neither']
-  assert base.default_mode == 'explicit'
+  assert [*base.encoders] == ['chain_of_thought', 'no_thinking']
+  assert base.default_mode == 'chain_of_thought'
   found, _ = mixed
-  alone = answered(base, requests('explicit', 'neither', 'neither'))
+  alone = answered(
+    base, requests('chain_of_thought', 'no_thinking', 'no_thinking')
+  )
   for i, (row, same) in enumerate(zip(found, alone, strict=True)):
     if row['mode'] != 'latent':
       assert row == same, i
@@ -97,12 +99,12 @@ def test_without_latents_it_is_the_base_that_speaks(mixed, config):
 def test_only_who_thinks_in_words_has_a_reasoning(mixed, server):
   found, _ = mixed
   assert [row['question'] for row in found] == QUESTIONS
-  thought = answered(server, requests('explicit'))
+  thought = answered(server, requests('chain_of_thought'))
   assert any(row['reasoning'] for row in thought)
   for row in [*found, *thought]:
     assert [*row] == ['question', 'mode', 'reasoning', 'response', 'tokens']
     assert 'e' not in row['reasoning']
-    assert row['mode'] == 'explicit' or row['reasoning'] == ''
+    assert row['mode'] == 'chain_of_thought' or row['reasoning'] == ''
     assert 1 <= row['tokens'] <= 24
   # One whose thinking was cut: the delimiter that was then written is no part.
   cut = [row for row in thought if row['response'].startswith('So')]
@@ -122,8 +124,8 @@ def test_a_request_without_a_mode(mixed, server, config):
   assert server.default_mode == 'latent'
   latent = [row['mode'] for row in answered(server, plain)]
   assert latent == ['latent'] * len(plain)
-  given = server._replace(default_mode='neither')
-  assert answered(given, plain) == answered(server, requests('neither'))
+  given = server._replace(default_mode='no_thinking')
+  assert answered(given, plain) == answered(server, requests('no_thinking'))
 
 
 def test_qwen3_is_told_not_to_think_as_its_template_does():
@@ -134,10 +136,12 @@ def test_qwen3_is_told_not_to_think_as_its_template_does():
     "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
   )
   row, made = {'question': QUESTIONS[0]}, ways_tiny.encoders(config, tokenizer)
-  explicit, neither = made['explicit'](row), made['neither'](row)
+  explicit, neither = made['chain_of_thought'](row), made['no_thinking'](row)
   assert made['latent'](row) == explicit != neither
   config.data.update(enable_thinking=False, prefill='')
-  assert ways_tiny.encoders(config, tokenizer)['explicit'](row) == neither
+  assert (
+    ways_tiny.encoders(config, tokenizer)['chain_of_thought'](row) == neither
+  )
   assert tokenizer.decode(neither).endswith('<think>\n\n</think>\n\n')
   assert tokenizer.decode(explicit).endswith('<think>\n')
 
@@ -146,7 +150,9 @@ def test_r1_reads_the_words_of_no_thinking():
   config = ways_tiny.lrt.defaults('deepseek-ai/DeepSeek-R1', 'sft')
   tokenizer = arithmetic.tokenizer()
   tokenizer.chat_template += "{{- '<think>\\n' }}"
-  made = ways_tiny.encoders(config, tokenizer)['neither']({'question': 'Why?'})
+  made = ways_tiny.encoders(config, tokenizer)['no_thinking'](
+    {'question': 'Why?'}
+  )
   assert tokenizer.decode(made).endswith(
     '<think>\nOkay, I think I have finished thinking.\n</think>\n\n'
   )
@@ -162,7 +168,8 @@ REFUSED = {
   '{"question": " "}': "question = ' ': accepted is a text that is not empty",
   '{"question": "\\ud800"}': 'accepted is text without surrogates',
   '{"question": "Why?", "mode": "loud"}': (
-    "mode = 'loud': accepted is one of ['explicit', 'latent', 'neither']"
+    "mode = 'loud': accepted is one of ['chain_of_thought', 'latent', "
+    "'no_thinking']"
   ),
   '{"question": "Why?", "mode": null}': 'mode = None: accepted is one of',
   '{"question": "Why?", "mode": ["latent"]}': "mode = ['latent']: accepted is",

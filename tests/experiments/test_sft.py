@@ -171,8 +171,8 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
     ({'length': 8, 'buckets': 1}, 'length=8: every one of 8 documents'),
     ({'micro_batches': 3}, 'batch=8, config.micro_batches=3: write'),
     (
-      {'curriculum.function': 'worked:solutions'},
-      "'worked:solutions': .* has .*'worked_solutions'",
+      {'curriculum.function': 'cot:solutions'},
+      "'cot:solutions': .* has .*'worked_solutions'",
     ),
     (
       {'curriculum': {'function': 'hyrea:hyrea', 'kwargs': {}}},

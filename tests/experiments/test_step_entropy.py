@@ -19,7 +19,7 @@ from experiments.training import entropy_examples
 from experiments.training.actor import shard
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.hyrea import hyrea
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.jsonl import problems
 from hybrid_latent.formats.pretrained import pretrained
@@ -88,7 +88,7 @@ def test_the_rows_are_those_of_the_data_in_its_order(run, source):
   for row, raw in zip(rows, source, strict=True):
     assert [*row] == ['question', 'steps', 'ending', 'entropies', 'answer']
     assert all(row[name] == raw[name] for name in ('question', 'answer'))
-    assert (row['steps'], row['ending']) == worked(raw)
+    assert (row['steps'], row['ending']) == split_solution(raw)
     assert len(row['entropies']) == len(row['steps'])
   assert any(row['steps'] == row['entropies'] == [] for row in rows)
 
@@ -133,7 +133,9 @@ def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
     order += places
   lengths = [len(rows[i].ids) for i in order]
   assert lengths == sorted(lengths)
-  assert sorted(order) == [i for i, row in enumerate(source) if worked(row)[0]]
+  assert sorted(order) == [
+    i for i, row in enumerate(source) if split_solution(row)[0]
+  ]
 
 
 def test_what_is_too_long_is_left_out(
@@ -244,7 +246,9 @@ def test_an_example_can_be_read():
     'ending': '#### 14',
     'entropies': [1.234, 0.1, 0.5, 2.0],
   }
-  assert entropy_examples.example(row, [6, 2, 6, 6], shown=2, slots=3) == (
+  assert entropy_examples.example(
+    row, [6, 2, 6, 6], shown=2, num_latents=3
+  ) == (
     'Tom has 12 apples. He buys 7 more. He gives away 5.\n'
     '\n'
     'entropy  stage  step\n'

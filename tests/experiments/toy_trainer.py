@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from experiments.configs import rl
 from experiments.training.loop import Loop
 from hybrid_latent import optim, sharding
-from hybrid_latent.objectives.base import Mean
+from hybrid_latent.objectives.accumulators import RunningMean
 
 
 def config(**changes) -> ConfigDict:
@@ -70,9 +70,11 @@ def train(
   def update(params, opt_state, batch, rate):
     def loss(params, rows):
       gap = params['w'].sum() - rows
-      return Mean(jnp.sum(gap**2), jnp.float32(rows.size)), {}
+      return RunningMean(jnp.sum(gap**2), jnp.float32(rows.size)), {}
 
-    gradient, some = optim.mean_gradient(loss, params, batch, micro_batches=2)
+    gradient, some = optim.mean_gradient(
+      loss, params, batch, gradient_accumulation_steps=2
+    )
     return optim.finite_step(scaled(rate), gradient, some, opt_state, params)
 
   state = params, scaled(1.0).init(params)

@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 from experiments import serve
 from experiments.configs import lrt
 from hybrid_latent.data import arithmetic
+from hybrid_latent.feedback.prefix import reasoner
 from hybrid_latent.formats.export_reasoner import write_reasoner
 from hybrid_latent.formats.pretrained import pretrained
-from hybrid_latent.formats.reasoner import parameters
 from hybrid_latent.policy import Policy
 from tests.experiments import rl_tiny
 
@@ -36,7 +36,7 @@ def get_config(argument: str) -> ConfigDict:
 def new_reasoner(folder: Path, model: Path, seed: int, latents: int = 3) -> str:
   """The folder of a random reasoner for a model."""
   tokenizer, key = arithmetic.tokenizer(), jax.random.key(seed)
-  made = parameters(
+  made = reasoner(
     key,
     Policy(pretrained(model).model),
     tokenizer,

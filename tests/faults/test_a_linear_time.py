@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from experiments.benchmarks.hostile_texts import REPEATED, repeated
-from hybrid_latent.curricula.steps import split_steps, worked
+from hybrid_latent.curricula.steps import split_solution, split_steps
 from hybrid_latent.rewards import hrpo, hyrea, knowledge, lengths, math
 
 LINEAR = {
@@ -28,7 +28,7 @@ LINEAR = {
     kind='number',
   ),
   'split_steps': lambda texts: split_steps(texts[0]),
-  'worked': lambda texts: worked({'solution': f'{texts[0]}\na'}),
+  'worked': lambda texts: split_solution({'solution': f'{texts[0]}\na'}),
 }
 FAMILIES = REPEATED | {
   name: name

@@ -16,7 +16,7 @@ from hybrid_latent.models.reasoner import Prefix
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.rewards.hyrea import FORMAT
-from hybrid_latent.types import Stop, Trajectory
+from hybrid_latent.types import StoppingRule, Trajectory
 from tests.formats.test_answer_opening import QWEN3, R1_DISTILL
 
 THOUGHT = 'So 14.</think>\\boxed{14}'
@@ -31,7 +31,8 @@ CASES = [  # chat template, config, completion, what the reward reads
   # A reasoner's latents stand in a thinking, and </think> follows them.
   (QWEN3, {'data.prefill': '<think>\n', 'feedback.function': 'prefix:prefix'},
    '\\boxed{14}', '<think>\n\n</think>\n\n\\boxed{14}'),
-  (QWEN3, {'feedback.function': 'prefix:prefix', 'rollout.mode': 'explicit'},
+  (QWEN3, {'feedback.function': 'prefix:prefix',
+           'rollout.mode': 'chain_of_thought'},
    f'<think>{THOUGHT}', f'<think>{THOUGHT}'),
 ]  # fmt: skip
 
@@ -49,13 +50,13 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   out = Trajectory(
     tokens=tokens,
     mask=whole,
-    free=whole,
+    policy_mask=whole,
     log_probs=nothing,
-    behaviour=nothing,
-    thinking=whole,
-    latent=nothing,
+    behavior_log_probs=nothing,
+    thinking_mask=whole,
+    latent_share=nothing,
     record=(),
-    ended=whole[:, 0],
+    terminated=whole[:, 0],
     steps=np.int32(len(ids)),
   )
   on_mesh = jax.tree.map(jnp.asarray, out)
@@ -63,7 +64,9 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
   if config.feedback.function == 'prefix:prefix':
     closing = tokenizer('\n</think>\n\n', add_special_tokens=False)
     owned = Prefix(None, np.array(closing['input_ids']))
-  stop = Stop(*[None] * len(Stop._fields))._replace(thinking=jnp.int32(9))
+  stop = StoppingRule(*[None] * len(StoppingRule._fields))._replace(
+    max_thinking_tokens=jnp.int32(9)
+  )
   actor = Actor(Policy(None, owned), None, tokenizer, {}, stop)
   rewards = {
     'format': {

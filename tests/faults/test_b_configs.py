@@ -99,7 +99,9 @@ WRONG = {
       'model.param_dtype': ['float64'],
     },
     "'none', 'dots' or 'full'": {'model.remat': ['some', 'True']},
-    "'', 'explicit', 'latent' or 'neither'": {'rollout.mode': ['laten']},
+    "'', 'chain_of_thought', 'latent' or 'no_thinking'": {
+      'rollout.mode': ['laten']
+    },
     "'k1', 'k2', 'k3', 'k1+' or 'k3+'": {'reward_kl.estimator': ['k4', 'k2+']},
     "'constant' or 'cosine'": {'optimizer.schedule': ['linear', '']},
     'a regular expression': {
@@ -115,8 +117,8 @@ WRONG = {
     },
     f'a tuple of values, each {TEXT}': {'model.new_tokens': ["('',)", '(1,)']},
     COUNTS: {'evaluate.budgets': ['0', '(512, -1)', '(1.5,)', 'all']},
-    "a tuple of values, each 'explicit', 'neither' or 'latent'": {
-      'evaluate.ways': ['words', "('explicit', 'both')"],
+    "a tuple of values, each 'chain_of_thought', 'no_thinking' or 'latent'": {
+      'evaluate.ways': ['words', "('chain_of_thought', 'both')"],
     },
     'a tuple of values, each NAME=FOLDER': {
       'evaluate.models': ['folder', "('a=b', 'c=')"],
@@ -144,7 +146,7 @@ WRONG = {
       ],
     },
     'a number > 1 or None': {'objective.kwargs.delta': ['1', '-3']},
-    "'sampler' or 'behaviour'": {'objective.kwargs.proposal': ['policy']},
+    "'rollout' or 'behavior'": {'objective.kwargs.proposal': ['policy']},
     f'{POSITIVE} ': {
       'advantage.kwargs.eps': ['0', '-1', 'nan'],
       'objective.kwargs.cap': ['0'],

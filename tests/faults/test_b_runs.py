@@ -29,7 +29,7 @@ import sys, time
 from hybrid_latent import cluster, processes
 with processes.ending_together('runs/x'):
   for step in range(int(sys.argv[1])):
-    cluster.told_to_end(step)
+    cluster.preemption_requested(step)
   print('begun', flush=True)
   time.sleep(20)
 """

@@ -18,7 +18,7 @@ from experiments.configs import (
 )
 from experiments.fields.data_check import check_data, trains_on_all
 from experiments.training.prompts import problems_of
-from hybrid_latent.curricula.worked import worked_solutions
+from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.data import arithmetic
 
 PAGES = (grpo_gsm8k, hrpo_gsm8k, hrpo_math, hrpo_mmlu, hyrea_rl_math,

@@ -19,7 +19,7 @@ from experiments.training.model_card import model_card
 from experiments.training.next_command import next_command
 from experiments.training.run_config import write_run
 from hybrid_latent.models.transformer import unstack
-from hybrid_latent.ops.thinking import stop_rule
+from hybrid_latent.ops.thinking import stopping_rule
 from tests.foreign_models import plain
 
 # Of ml_collections, where it loads a config file.
@@ -106,9 +106,13 @@ def test_a_model_of_ones_own_is_decoded_as_it_is(now):
 
 
 def test_a_stop_needs_no_automaton(now):
-  stop = stop_rule([1], 24)
-  now('library: stop_rule', 'stop_rule([1], 24)', jax.tree.map(jnp.shape, stop))
-  assert stop.limit == 24 and stop.pad == 0 and not stop.delimiter.any()
+  stop = stopping_rule([1], 24)
+  now(
+    'library: stopping_rule',
+    'stopping_rule([1], 24)',
+    jax.tree.map(jnp.shape, stop),
+  )
+  assert stop.max_tokens == 24 and stop.pad_id == 0 and not stop.delimiter.any()
 
 
 def test_contributing_says_where_a_feedback_joins(now):

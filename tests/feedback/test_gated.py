@@ -10,7 +10,7 @@ import pytest
 from hybrid_latent.feedback import gated as hrpo
 from hybrid_latent.feedback.gated import FORMS, C, Gate, gated, interpolated
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from tests import tiny
 from tests.tiny import FEEDBACKS, STOPS, sample
 
@@ -181,15 +181,17 @@ def test_h_is_the_distribution_projected(actor, kept, width):
     np.testing.assert_allclose(
       fed.record['h'], actor.embed(out.token), rtol=1e-6
     )
-  np.testing.assert_array_equal(fed.record['mixed'], out.thinking)
-  np.testing.assert_array_equal(fed.x[2], actor.embed(out.token)[2])
-  assert fed.latent[2] == 0 < fed.latent[0]
+  np.testing.assert_array_equal(fed.record['mixed'], out.thinking_continues)
+  np.testing.assert_array_equal(fed.next_input[2], actor.embed(out.token)[2])
+  assert fed.latent_share[2] == 0 < fed.latent_share[0]
   _, _, mixed = by_hand(actor.feedback, actor.embed(out.token), expected)
-  np.testing.assert_allclose(fed.x[:2], mixed[:2], rtol=0, atol=1e-5)
+  np.testing.assert_allclose(fed.next_input[:2], mixed[:2], rtol=0, atol=1e-5)
   fed = step(interpolated(width), actor, out)
-  np.testing.assert_allclose(fed.x[:2], expected[:2], rtol=0, atol=1e-5)
-  np.testing.assert_array_equal(fed.x[2], actor.embed(out.token)[2])
-  assert fed.latent.tolist() == [1, 1, 0]
+  np.testing.assert_allclose(
+    fed.next_input[:2], expected[:2], rtol=0, atol=1e-5
+  )
+  np.testing.assert_array_equal(fed.next_input[2], actor.embed(out.token)[2])
+  assert fed.latent_share.tolist() == [1, 1, 0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -206,7 +208,7 @@ def test_gradient_reaches_gate_and_model_but_no_recorded_state(actor):
     policy, h = trained
     record = {**out.record, 'h': h}
     trajectory = out._replace(record=record)
-    return replay(
+    return rescore(
       policy, FEEDBACKS['gated'], PROMPT, trajectory
     ).log_probs.sum()
 
@@ -261,8 +263,8 @@ def test_without_a_gate_h_itself_is_read(actor):
   p = np.exp(logits - logits.max(-1, keepdims=True))
   p[p < np.sort(p, axis=-1)[..., -40, None]] = 0
   h = p @ np.float64(actor.table) / np.linalg.norm(p, axis=-1, keepdims=True)
-  read = feedback.replay(actor, out.record, out.tokens)
-  thinking = np.asarray(out.thinking)
+  read = feedback.recompute_inputs(actor, out.record, out.tokens)
+  thinking = np.asarray(out.thinking_mask)
   close = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
   close(np.asarray(read)[thinking], h[thinking])
   words = actor.embed(out.tokens)[~thinking]

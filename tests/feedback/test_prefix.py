@@ -13,10 +13,10 @@ from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.families import family
 from hybrid_latent.models.reasoner import READS, Prefix
-from hybrid_latent.ops.prefix import mode
+from hybrid_latent.ops.prefix import prompt_mode
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from hybrid_latent.rollout import prefill
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Mode, Prompt, Trajectory
@@ -97,7 +97,9 @@ def test_an_answer_after_latents_is_that_of_torch_step_by_step(
 ):
   prompt, texts = asked(Mode.LATENT)
   out = spoken(that_reads(actor, reads), prompt, prefix())
-  assert out.mask.all() and out.free.all() and not out.thinking.any()
+  assert (
+    out.mask.all() and out.policy_mask.all() and not out.thinking_mask.any()
+  )
   for text, tokens, scores in zip(
     texts, out.tokens, out.log_probs, strict=True
   ):
@@ -117,7 +119,7 @@ def test_modes_side_by_side_are_each_mode_alone(actor):
   """Whatever the others of the batch do."""
   side_by_side, _ = asked(*Mode)
   out = spoken(actor, side_by_side, prefix(), how=sampling())
-  assert out.thinking.any(axis=1).tolist() == [True, False, False]
+  assert out.thinking_mask.any(axis=1).tolist() == [True, False, False]
   for row, way in enumerate(Mode):
     alone, _ = asked(way)
     alone = spoken(actor, alone, prefix(), how=sampling())
@@ -126,23 +128,26 @@ def test_modes_side_by_side_are_each_mode_alone(actor):
 
 
 def test_a_prompt_without_a_mode_has_that_of_the_feedback():
-  prompt = asked(Mode.NEITHER)[0]._replace(mode=None)
-  assert mode(prefix(), prompt).tolist() == [Mode.LATENT] * 3
-  assert mode(FEEDBACKS['gated'], prompt).tolist() == [Mode.EXPLICIT] * 3
+  prompt = asked(Mode.NO_THINKING)[0]._replace(mode=None)
+  assert prompt_mode(prefix(), prompt).tolist() == [Mode.LATENT] * 3
+  assert (
+    prompt_mode(FEEDBACKS['gated'], prompt).tolist()
+    == [Mode.CHAIN_OF_THOUGHT] * 3
+  )
 
 
-@pytest.mark.parametrize('way', [Mode.EXPLICIT, Mode.NEITHER])
+@pytest.mark.parametrize('way', [Mode.CHAIN_OF_THOUGHT, Mode.NO_THINKING])
 def test_without_its_prefix_the_model_is_the_one_it_was(way, actor):
   """Token for token, score for score."""
   prompt, _ = asked(way)
   args = {'group': tiny.GROUP, 'stops': STOPS, 'how': sampling()}
   out = spoken(actor, prompt, prefix(), **args)
   plain = spoken(actor, prompt, FEEDBACKS['discrete'], **args)
-  assert out.ended.any()
-  for name in 'tokens', 'mask', 'free', 'thinking', 'ended':
+  assert out.terminated.any()
+  for name in 'tokens', 'mask', 'policy_mask', 'thinking_mask', 'terminated':
     np.testing.assert_array_equal(getattr(out, name), getattr(plain, name))
   close(out.log_probs, plain.log_probs, atol=1e-5)
-  assert out.thinking.any() == (way is Mode.EXPLICIT)
+  assert out.thinking_mask.any() == (way is Mode.CHAIN_OF_THOUGHT)
 
 
 def test_the_completions_of_a_prompt_share_its_latents(actor):
@@ -159,7 +164,7 @@ def test_the_completions_of_a_prompt_share_its_latents(actor):
   rows = jax.ShapeDtypeStruct((12, STEPS), jnp.int32)
   mask = jax.ShapeDtypeStruct(rows.shape, bool)
   past = Trajectory(*[None] * 10)._replace(tokens=rows, mask=mask, record=())
-  jax.eval_shape(partial(replay, feedback=feedback), actor, prompt=prompt,
+  jax.eval_shape(partial(rescore, feedback=feedback), actor, prompt=prompt,
                  trajectory=past)  # fmt: skip
   assert shapes == [(3, 6, actor.model.config.width)] * 2
   out = spoken(actor, prompt, prefix(), group=2)
@@ -175,7 +180,7 @@ def slopes(actor, feedback, prompt, tokens):
 
   def total(made):
     policy = Policy(actor.model, actor.feedback._replace(reasoner=made))
-    return replay(policy, feedback, prompt, past).log_probs.sum()
+    return rescore(policy, feedback, prompt, past).log_probs.sum()
 
   return jax.value_and_grad(total)(actor.feedback.reasoner)
 

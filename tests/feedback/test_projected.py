@@ -16,7 +16,7 @@ from hybrid_latent.feedback.projected import (
   projector,
 )
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from tests import tiny
 from tests.scripted import START, recited
 from tests.tiny import FEEDBACKS, STEPS, STOPS
@@ -84,14 +84,14 @@ def test_a_state_of_16_bits_is_projected_in_32(actor):
 def test_each_thought_is_the_projection_of_the_state_before_it(actor, out):
   make = lambda hidden: np.asarray(projection(actor.feedback, hidden))
   feed = lambda i, t, hidden, _: (
-    make(jnp.float32(hidden)) if out.thinking[i, t] else None
+    make(jnp.float32(hidden)) if out.thinking_mask[i, t] else None
   )
   states, logits = unrolled(actor, PROMPT, out, feed)
-  close(out.record['hidden'][out.thinking], states[out.thinking])
+  close(out.record['hidden'][out.thinking_mask], states[out.thinking_mask])
   logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
   scores = np.take_along_axis(logits, out.tokens[..., None], axis=-1)[..., 0]
   close(out.log_probs[out.mask], scores[out.mask])
-  assert out.thinking.any() and (out.mask & ~out.thinking).any()
+  assert out.thinking_mask.any() and (out.mask & ~out.thinking_mask).any()
 
 
 def test_what_it_records_is_the_state_to_the_bit():
@@ -104,14 +104,14 @@ def test_what_it_records_is_the_state_to_the_bit():
   out = recited(
     words, projected(), tiny.stop(), vocab=tiny.CONFIG.vocab, parameters=plain
   )
-  assert out.thinking.sum(-1).tolist() == [STEPS, 5]
+  assert out.thinking_mask.sum(-1).tolist() == [STEPS, 5]
   for i, row in enumerate(words):
     read = START
     for t, word in enumerate(row):
       state = read / 2
       assert out.record['hidden'][i, t].tolist() == [t, pytest.approx(state)]
-      assert out.latent[i, t] == out.thinking[i, t]
-      read = _gelu(state) if out.thinking[i, t] else START + word
+      assert out.latent_share[i, t] == out.thinking_mask[i, t]
+      read = _gelu(state) if out.thinking_mask[i, t] else START + word
 
 
 def _gelu(x):
@@ -127,7 +127,7 @@ def test_the_projector_learns_and_its_inputs_are_constants(actor, out):
     policy = actor._replace(feedback=owned)
     record = out.record | {'hidden': hidden}
     past = jax.tree.map(jnp.asarray, out._replace(record=record))
-    return replay(policy, FEEDBACK, PROMPT, past).log_probs.sum()
+    return rescore(policy, FEEDBACK, PROMPT, past).log_probs.sum()
 
   owned, hidden = gradient(actor.feedback, out.record['hidden'])
   assert all(np.abs(g).max() > 1e-3 for g in jax.tree.leaves(owned))

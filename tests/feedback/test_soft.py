@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.feedback.soft import SoftTokens, soft, soft_tokens
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from tests import tiny
 from tests.roles import inside
 from tests.tiny import FEEDBACKS, sample, scores
@@ -68,7 +68,7 @@ def test_a_rollout_is_that_of_the_paper(actor):
   close(out.log_probs[words], expected[words])
   # What is said aloud is read without noise.
   fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
-  read = np.asarray(soft().replay(actor, *fed))
+  read = np.asarray(soft().recompute_inputs(actor, *fed))
   np.testing.assert_array_equal(read[words], actor.table[out.tokens[words]])
   np.testing.assert_array_equal(read[thinks], latent[thinks])
 
@@ -81,7 +81,7 @@ def test_noise_is_normal(actor, key):
   h0, _ = mean_input(actor, z[:1])
   keys = jax.random.split(key, rows)
   out = tiny.step_out(z)
-  x = np.float64(step(actor, keys, out).x)
+  x = np.float64(step(actor, keys, out).next_input)
   noise = x - h0
   assert noise.std() == pytest.approx(SIGMA, rel=0.01)
   np.testing.assert_allclose(noise.std(0), SIGMA, rtol=0.06)
@@ -92,7 +92,10 @@ def test_noise_is_normal(actor, key):
   assert score.std() == pytest.approx((WIDTH / 2) ** 0.5, rel=0.1)
   greedy = out._replace(greedy=jnp.ones(rows, bool))
   np.testing.assert_allclose(
-    step(actor, keys, greedy).x, np.tile(h0, (rows, 1)), rtol=0, atol=1e-5
+    step(actor, keys, greedy).next_input,
+    np.tile(h0, (rows, 1)),
+    rtol=0,
+    atol=1e-5,
   )
 
 
@@ -113,7 +116,9 @@ def test_hot_it_is_the_mean_embedding(actor, key):
   out = tiny.step_out(np.random.default_rng(0).normal(size=(2, 96)))
   fed = step(told(actor, 1e9, 0.0), jax.random.split(key, 2), out)
   mean = np.float64(actor.table).mean(0)
-  np.testing.assert_allclose(fed.x, np.tile(mean, (2, 1)), rtol=0, atol=1e-6)
+  np.testing.assert_allclose(
+    fed.next_input, np.tile(mean, (2, 1)), rtol=0, atol=1e-6
+  )
 
 
 @pytest.mark.parametrize('tau', [0.5, 2.0])
@@ -157,7 +162,7 @@ def test_no_gradient_reaches_the_record(actor):
     record = {**out.record, 'latent': latent}
     policy = actor._replace(model=model)
     trajectory = jax.tree.map(jnp.asarray, out._replace(record=record))
-    return replay(policy, soft(), PROMPT, trajectory).log_probs.sum()
+    return rescore(policy, soft(), PROMPT, trajectory).log_probs.sum()
 
   model, latent = gradient((actor.model, jnp.asarray(out.record['latent'])))
   assert out.record['latent'].any() and not latent.any()

@@ -50,7 +50,7 @@ def advance(feedback, policy, count, logits, how):
     temperature=how.temperature,
     hidden=jnp.zeros((len(logits), width)),
   )
-  token, free = feedback.choose(policy, count, out)
+  token, free = feedback.select_token(policy, count, out)
   out = out._replace(token=token)
   return feedback.step(policy, count, None, out), token, free
 
@@ -63,7 +63,7 @@ def weights(width, logits=LOGITS, **how):
   count = jnp.zeros(1, jnp.int32)
   feedback = soft_thinking(width)
   fed, _, _ = advance(feedback, policy, count, logits, sampling(**how))
-  return np.asarray(fed.x[0])
+  return np.asarray(fed.next_input[0])
 
 
 def test_weights_are_those_of_the_release():
@@ -144,22 +144,22 @@ def test_a_rollout_is_that_of_the_paper(actor):
     counts[i] *= -(p * np.log(p)).sum() < actor.feedback.threshold
     cold[i, t] = counts[i] >= actor.feedback.patience
     p[p < np.sort(p)[-few]] = 0
-    return p @ table / p.sum() if out.thinking[i, t] else None
+    return p @ table / p.sum() if out.thinking_mask[i, t] else None
 
   _, logits = unrolled(actor, PROMPT, out, feed)
   expected = np.where(cold, CLOSE, logits.argmax(-1))
   np.testing.assert_array_equal(out.tokens[thinks], expected[thinks])
   answer = out.mask & ~thinks
   assert cold.any() and (out.tokens != expected)[answer].any()
-  assert not out.free[thinks].any() and out.free[answer].all()
+  assert not out.policy_mask[thinks].any() and out.policy_mask[answer].all()
   logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
   scores = np.take_along_axis(logits, out.tokens[..., None], axis=-1)[..., 0]
   np.testing.assert_allclose(
     out.log_probs[out.mask], scores[out.mask], rtol=0, atol=1e-4
   )
   fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
-  read = FEEDBACK.replay(actor, *fed)
-  words = out.mask & ~out.thinking  # the end of the thinking is one
+  read = FEEDBACK.recompute_inputs(actor, *fed)
+  words = out.mask & ~out.thinking_mask  # the end of the thinking is one
   np.testing.assert_array_equal(
     np.asarray(read)[words], actor.table[out.tokens[words]]
   )
@@ -173,7 +173,7 @@ def test_a_concept_of_one_token_is_greedy_decoding(actor, width, top_k):
   plain = endless(actor, feedback=FEEDBACKS['discrete'], greedy=True)
   np.testing.assert_array_equal(out.tokens, plain.tokens)
   np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=1e-5)
-  assert out.latent.any()
+  assert out.latent_share.any()
 
 
 def test_settings_are_traced(actor):

@@ -14,7 +14,7 @@ from hybrid_latent.data import arithmetic
 from hybrid_latent.feedback.switching import Spans, spans, switching
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.replay import replay
+from hybrid_latent.rescoring import rescore
 from tests import scripted, tiny
 from tests.roles import spans as spans_of
 from tests.scripted import recited
@@ -79,8 +79,10 @@ def test_rows_are_those_of_a_plain_loop(script, slots, sampled):
   for i, row in enumerate(script):
     tokens, free, latent, states = by_hand(row, slots, sampled)
     assert out.tokens[i].tolist() == tokens
-    assert out.free[i].tolist() == free
-    assert out.latent[i].tolist() == out.record['fed'][i].tolist() == latent
+    assert out.policy_mask[i].tolist() == free
+    assert (
+      out.latent_share[i].tolist() == out.record['fed'][i].tolist() == latent
+    )
     assert out.record['latent'][i].tolist() == states
   assert out.mask.all()
 
@@ -91,8 +93,8 @@ def test_a_cut_ends_a_span():
   out = spoken(script, slots=6, max_thinking_tokens=4, on_truncation=[7, 8])
   expected = [3, START, SLOT, SLOT, 7, 8, *[9] * (STEPS - 6)]
   assert out.tokens.tolist() == [expected] * ROWS
-  assert np.flatnonzero(out.latent[0]).tolist() == [2, 3]
-  assert np.flatnonzero(~out.free[0]).tolist() == [2, 3, 4, 5]
+  assert np.flatnonzero(out.latent_share[0]).tolist() == [2, 3]
+  assert np.flatnonzero(~out.policy_mask[0]).tolist() == [2, 3, 4, 5]
 
 
 @pytest.mark.parametrize('slots', [0, 1, 3])
@@ -111,9 +113,12 @@ def test_a_completion_may_open_with_a_span(slots):
   assert drawn == [*span, 9, *span, *words]
   forced = np.arange(STEPS) < slots + 2
   second = (np.arange(STEPS) > slots + 3) & (np.arange(STEPS) < 2 * slots + 5)
-  assert out.free.tolist() == [(~forced).tolist(), (~forced & ~second).tolist()]
+  assert out.policy_mask.tolist() == [
+    (~forced).tolist(),
+    (~forced & ~second).tolist(),
+  ]
   at = np.arange(STEPS) - 1
-  assert out.latent[0].tolist() == ((at >= 0) & (at < slots)).tolist()
+  assert out.latent_share[0].tolist() == ((at >= 0) & (at < slots)).tolist()
   begun = spoken([[START] * STEPS] * ROWS, slots)
   states = out.record['latent'][:, 1 : slots + 1].tolist()
   assert states == begun.record['latent'][:, 1 : slots + 1].tolist()
@@ -122,7 +127,14 @@ def test_a_completion_may_open_with_a_span(slots):
 def test_a_span_that_opens_may_be_left():
   out = spoken([[3, 3, END, 9, END, *[3] * 7]], 5, sampled=True, opening=True)
   assert out.tokens[0, :6].tolist() == [START, SLOT, END, 9, END, 3]
-  assert out.free[0, :6].tolist() == [False, False, True, True, True, True]
+  assert out.policy_mask[0, :6].tolist() == [
+    False,
+    False,
+    True,
+    True,
+    True,
+    True,
+  ]
 
 
 def test_settings_are_traced():
@@ -182,7 +194,7 @@ def test_a_rollout_is_that_of_the_paper(feedback):
   close(out.log_probs, expected)
   close(scores(actor, feedback, PROMPT, out).log_probs, expected)
   fed = jax.tree.map(jnp.asarray, (out.record, out.tokens))
-  read = np.asarray(feedback.replay(actor, *fed))
+  read = np.asarray(feedback.recompute_inputs(actor, *fed))
   np.testing.assert_array_equal(read[slots], latent[slots])
   np.testing.assert_array_equal(read[~slots], actor.table[out.tokens[~slots]])
 
@@ -216,8 +228,8 @@ def test_no_policy_gradient_reaches_the_logits_of_slots(feedback):
   def gradient(by):
     policy = Policy(Moved(actor.model, by), actor.feedback)
     past = jax.tree.map(jnp.asarray, out)
-    log_probs = replay(policy, feedback, PROMPT, past).log_probs
-    return jnp.where(out.mask & out.free, log_probs, 0).sum()
+    log_probs = rescore(policy, feedback, PROMPT, past).log_probs
+    return jnp.where(out.mask & out.policy_mask, log_probs, 0).sum()
 
   slope = gradient(jnp.zeros((*out.mask.shape, tiny.CONFIG.vocab)))
   reached = np.any(slope, axis=-1)
@@ -233,14 +245,14 @@ def test_settings_name_tokens_of_the_tokenizer(key):
   with pytest.raises(ValueError, match=r"no token \['<start-latent>', '<lat"):
     spans(key, None, tokenizer)
   tokenizer.add_tokens([*names])
-  values = spans(key, None, tokenizer, slots=3, sampled=True)
+  values = spans(key, None, tokenizer, num_latents=3, sampled=True)
   said = tokenizer.convert_ids_to_tokens([int(x) for x in values[:3]])
   assert tuple(said) == names
   assert values.slots == 3 and values.sampled and values.inner is None
   assert (
     not values.opening and spans(key, None, tokenizer, opening=True).opening
   )
-  with pytest.raises(ValueError, match='slots=0: write at least 1'):
-    spans(key, None, tokenizer, slots=0)
+  with pytest.raises(ValueError, match='num_latents=0: write at least 1'):
+    spans(key, None, tokenizer, num_latents=0)
   with pytest.raises(ValueError, match=r"no token \['<pause>'\]: .*new_tokens"):
     spans(key, None, tokenizer, slot='<pause>')

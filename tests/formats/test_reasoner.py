@@ -12,10 +12,10 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from hybrid_latent.data import arithmetic
+from hybrid_latent.feedback.prefix import reasoner
 from hybrid_latent.formats.export import write_json, write_model
 from hybrid_latent.formats.export_reasoner import write_reasoner
 from hybrid_latent.formats.parsed import read_json
-from hybrid_latent.formats.reasoner import parameters
 from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.policy import Policy
@@ -50,7 +50,7 @@ def backbone(tmp_path_factory):
 @pytest.fixture(scope='module')
 def made(policy, backbone, tokenizer) -> Prefix:
   how = {'backbone': str(backbone), 'latents': 5, 'closing': CLOSING}
-  return parameters(jax.random.key(2), policy, tokenizer, **how)
+  return reasoner(jax.random.key(2), policy, tokenizer, **how)
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +67,7 @@ def folder(written, tmp_path) -> Path:
 
 
 def read(policy, folder):
-  return parameters(jax.random.key(3), policy, None, source=str(folder))
+  return reasoner(jax.random.key(3), policy, None, source=str(folder))
 
 
 def test_what_is_written_is_read_bit_for_bit(written, made, policy):
@@ -132,7 +132,7 @@ def test_a_folder_is_replaced(made, folder, policy):
 def test_without_a_source_there_has_to_be_a_backbone(policy, tokenizer):
   told = "source and backbone are both '': .*Qwen/Qwen3-Embedding-0.6B"
   with pytest.raises(ValueError, match=told):
-    parameters(jax.random.key(0), policy, tokenizer)
+    reasoner(jax.random.key(0), policy, tokenizer)
 
 
 def test_the_reasoner_of_another_model_is_refused(written):

@@ -25,13 +25,13 @@ def batch(record=()):
   trajectory = Trajectory(
     tokens=rng.integers(0, 9, (2, 4)).astype(np.int32),
     mask=mask,
-    free=mask.copy(),
+    policy_mask=mask.copy(),
     log_probs=floats(2, 4),
-    behaviour=floats(2, 4),
-    thinking=mask & False,
-    latent=floats(4, 2).T,  # not contiguous
+    behavior_log_probs=floats(2, 4),
+    thinking_mask=mask & False,
+    latent_share=floats(4, 2).T,  # not contiguous
     record=record,
-    ended=np.array([False, True]),
+    terminated=np.array([False, True]),
     steps=np.int32(4),
   )
   return prompt, trajectory
@@ -127,7 +127,7 @@ def test_a_lost_tensor_is_named(tmp_path):
     metadata, arrays = file.metadata(), file.get_tensors()
   arrays.pop('trajectory.free')
   save_file(arrays, path, metadata)
-  with pytest.raises(ValueError, match=r"x: .*'free'"):
+  with pytest.raises(ValueError, match=r"x: .*'policy_mask'"):
     rollouts.read(path)
 
 

@@ -26,7 +26,7 @@ from hybrid_latent.formats.parsed import read_json
 from hybrid_latent.formats.pretrained import Pretrained, pretrained
 from hybrid_latent.formats.special import with_tokens
 from hybrid_latent.formats.tokenizer import token_bytes
-from hybrid_latent.models.letters import letters
+from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.models.transformer import (
   Transformer,
   TransformerConfig,
@@ -191,7 +191,7 @@ def test_tables_keep_their_sharding(axes, vocab, rows, key):
   source = tiny(key, tied=False, vocab=vocab)
   plain = with_tokens(source, TOKENS)
   mesh = sharding.mesh(**axes)
-  places = sharding.shardings(source.model, letters, mesh)
+  places = sharding.shardings(source.model, param_axes, mesh)
   model = jax.device_put(source.model, places)
   out = with_tokens(source._replace(model=model), TOKENS)
   for old, new, same in zip(

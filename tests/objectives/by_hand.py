@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from hybrid_latent.objectives.base import Experience
+from hybrid_latent.objectives.base import LossInputs
 from hybrid_latent.objectives.policy_gradient import policy_gradient
 from tests.tiny import QUICK
 
@@ -14,21 +14,21 @@ PAPERS = {
   'PPO': {'value_clip': 0.5, 'value_coef': 0.3},
   'GRPO': {'aggregation': 'sequence', 'beta': 0.04},
   'Dr. GRPO': {'aggregation': 'constant', 'length': 7},
-  'DAPO': {'clip': (0.2, 0.28)},
+  'DAPO': {'clip_range': (0.2, 0.28)},
   'GSPO': {
     'aggregation': 'sequence',
     'level': 'sequence',
-    'clip': (0.03, 0.04),
+    'clip_range': (0.03, 0.04),
   },
   'RLOO': {'aggregation': 'sequence', 'level': 'sequence-sum'},
-  'Soft Tokens': {'aggregation': 'sum', 'clip': None},
-  'HRPO': {'aggregation': 'sequence', 'clip': None, 'beta': 0.005},
-  'HyRea': {'clip': (0.2, 0.3), 'delta': 1.5, 'beta': 0.01},
+  'Soft Tokens': {'aggregation': 'sum', 'clip_range': None},
+  'HRPO': {'aggregation': 'sequence', 'clip_range': None, 'beta': 0.005},
+  'HyRea': {'clip_range': (0.2, 0.3), 'delta': 1.5, 'beta': 0.01},
 }
 CARRIERS = ('log_probs', 'entropy', 'values')  # of the gradient
 
 
-def experience(*, lengths=LENGTHS, critic=False, **fields) -> Experience:
+def loss_inputs(*, lengths=LENGTHS, critic=False, **fields) -> LossInputs:
   """Rows that have already been learned from: of their tokens, sequences and
   means, some ratios are clipped above, some below, some not at all."""
   rng = np.random.default_rng(11)
@@ -37,28 +37,28 @@ def experience(*, lengths=LENGTHS, critic=False, **fields) -> Experience:
   near = lambda scale: old + scale * rng.normal(size=shape)
   advantages = rng.normal(size=(shape[0], 1)) + np.zeros(shape)
   values, returns, old_values = rng.normal(size=(3, *shape))
-  made = Experience(
+  made = LossInputs(
     log_probs=near(0.3),
     entropy=rng.exponential(size=shape),
     values=None,
-    mask=np.arange(shape[1]) < np.array(lengths)[:, None],
+    loss_mask=np.arange(shape[1]) < np.array(lengths)[:, None],
     advantages=advantages,
-    old=old,
-    sampler=near(0.6),
-    behaviour=near(0.3) + 0.5,
-    reference=near(0.5),
+    old_log_probs=old,
+    rollout_log_probs=near(0.6),
+    behavior_log_probs=near(0.3) + 0.5,
+    ref_log_probs=near(0.5),
   )
   if critic:
     made = made._replace(values=values, returns=returns, old_values=old_values)
   return made._replace(**fields)
 
 
-def carriers(e: Experience) -> dict[str, np.ndarray]:
+def carriers(e: LossInputs) -> dict[str, np.ndarray]:
   """The fields that carry a gradient."""
   return {k: getattr(e, k) for k in CARRIERS if getattr(e, k) is not None}
 
 
-def loss_and_gradients(e: Experience, **how):
+def loss_and_gradients(e: LossInputs, **how):
   """Ours, in float64, with the metrics."""
   with jax.enable_x64(True):
     (value, metrics), slopes = _slopes(frozenset(how.items()))(carriers(e), e)
@@ -77,7 +77,7 @@ def _slopes(how):
   return jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICK)
 
 
-def finite_differences(e: Experience, **how) -> dict[str, np.ndarray]:
+def finite_differences(e: LossInputs, **how) -> dict[str, np.ndarray]:
   """Central ones of `loss_by_hand`, by each number of each carrier."""
   step, slopes = 1e-6, {}
   for name, x in carriers(e).items():
@@ -94,54 +94,61 @@ def finite_differences(e: Experience, **how) -> dict[str, np.ndarray]:
 
 
 def loss_by_hand(
-  e: Experience,
+  e: LossInputs,
   *,
   aggregation='token',
   length=None,
   level='token',
-  clip=(0.2, 0.2),
+  clip_range=(0.2, 0.2),
   delta=None,
   beta=0.0,
   kl='k3',
   entropy_coef=0.0,
   top_entropy=1.0,
-  correction='none',
-  cap=3.0,
-  proposal='sampler',
+  importance_sampling_mode='none',
+  importance_sampling_cap=3.0,
+  importance_sampling_target='rollout',
   value_coef=0.1,
   value_clip=0.2,
 ) -> float:
   """Row by row; `old` and `old_values` are given."""
-  counted = np.sort(e.entropy[e.mask])
+  counted = np.sort(e.entropy[e.loss_mask])
   threshold = np.quantile(counted, 1 - top_entropy)
   rows = []
-  for b in range(len(e.mask)):
+  for b in range(len(e.loss_mask)):
     row = [
-      None if x is None else x[b][e.mask[b]] for x in e._replace(mask=None)
+      None if x is None else x[b][e.loss_mask[b]]
+      for x in e._replace(loss_mask=None)
     ]
-    row = Experience(*row)
+    row = LossInputs(*row)
     keep = row.entropy >= threshold
-    a, log_ratio = row.advantages, row.log_probs - row.old
+    a, log_ratio = row.advantages, row.log_probs - row.old_log_probs
     if level == 'sequence':
       log_ratio = np.full_like(log_ratio, log_ratio.mean())
     if level == 'sequence-sum':
       log_ratio = np.full_like(log_ratio, log_ratio.sum())
     rho = np.exp(log_ratio)
     each = rho * a
-    if clip is not None:
+    if clip_range is not None:
       inner = rho if delta is None else np.minimum(rho, delta)
-      bounded = np.clip(rho, 1 - clip[0], 1 + clip[1])
+      bounded = np.clip(rho, 1 - clip_range[0], 1 + clip_range[1])
       each = np.minimum(inner * a, bounded * a)
-    if correction != 'none':
-      drift = row.old - getattr(row, proposal)
-      if correction.startswith('sequence'):
+    if importance_sampling_mode != 'none':
+      drift = row.old_log_probs - getattr(
+        row, f'{importance_sampling_target}_log_probs'
+      )
+      if importance_sampling_mode.startswith('sequence'):
         drift = np.full_like(drift, drift.sum())
       weight = np.exp(drift)
-      over = cap if correction.endswith('truncate') else 0
-      each = each * np.where(weight > cap, over, weight)
+      over = (
+        importance_sampling_cap
+        if importance_sampling_mode.endswith('truncate')
+        else 0
+      )
+      each = each * np.where(weight > importance_sampling_cap, over, weight)
     each = -(each + entropy_coef * row.entropy) * keep
     if beta:
-      d = row.log_probs - row.reference
+      d = row.log_probs - row.ref_log_probs
       each += beta * {'k1': d, 'k2': d**2 / 2, 'k3': np.exp(-d) - 1 + d}[kl]
     if row.values is not None:
       error = (row.values - row.returns) ** 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.objectives.advantages import group_relative, leave_one_out
-from hybrid_latent.objectives.base import Judged
+from hybrid_latent.objectives.base import AdvantageInputs
 from tests.tiny import QUICK
 
 NAN = np.nan
@@ -19,7 +19,7 @@ def values(advantages_of, rewards, group, token_rewards=None, mask=None, **how):
   """One number a row, which every token of it has."""
   if mask is None:
     mask = np.ones((len(rewards), 3), bool)
-  judged = Judged(jnp.float32(rewards), mask, token_rewards)
+  judged = AdvantageInputs(jnp.float32(rewards), mask, token_rewards)
   made = jax.jit(
     partial(advantages_of, group=group, **how), compiler_options=QUICK
   )

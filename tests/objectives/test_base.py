@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
 from hybrid_latent.objectives.base import (
   AGGREGATIONS,
-  Mean,
-  Peak,
-  choice,
   constant_mean,
+  lookup,
   sequence_mean,
   sequence_sum,
   token_mean,
@@ -70,18 +69,18 @@ def test_the_mean_of_means_would_be_another_number():
 
 @pytest.mark.parametrize('parts', [1, 2, 3, 6])
 def test_no_cut_changes_a_peak(parts):
-  stacked = Peak(jnp.asarray(VALUES).reshape(parts, -1).max(axis=-1))
+  stacked = RunningMax(jnp.asarray(VALUES).reshape(parts, -1).max(axis=-1))
   assert stacked.value == VALUES.max()
 
 
 @pytest.mark.parametrize('mean', ALL)
 def test_the_mean_of_nothing_is_zero(mean):
   assert mean(VALUES, jnp.zeros_like(MASK)).value == 0
-  assert Mean(jnp.float32(0), jnp.float32(0)).value == 0
+  assert RunningMean(jnp.float32(0), jnp.float32(0)).value == 0
 
 
 def test_an_unknown_choice_lists_what_there_is():
-  assert choice('aggregation', 'sum', AGGREGATIONS) is sequence_sum
+  assert lookup('aggregation', 'sum', AGGREGATIONS) is sequence_sum
   message = "aggregation 'rows': write one of .'token', 'sequence', 'constant'"
   with pytest.raises(ValueError, match=message):
-    choice('aggregation', 'rows', AGGREGATIONS)
+    lookup('aggregation', 'rows', AGGREGATIONS)

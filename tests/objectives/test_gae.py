@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hybrid_latent.objectives.base import Judged
+from hybrid_latent.objectives.base import AdvantageInputs
 from hybrid_latent.objectives.gae import gae
 from tests.tiny import QUICK
 
@@ -17,9 +17,11 @@ WHITENED = [[1.053987, 0.606841, -0.564256, -1.096572]]
 MASK = np.array([[1, 1, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0], [1] * 6], bool)
 
 
-def judged(rewards, values, mask=None, token_rewards=None) -> Judged:
+def judged(rewards, values, mask=None, token_rewards=None) -> AdvantageInputs:
   mask = np.ones(np.shape(values), bool) if mask is None else mask
-  return Judged(jnp.asarray(rewards), mask, token_rewards, jnp.asarray(values))
+  return AdvantageInputs(
+    jnp.asarray(rewards), mask, token_rewards, jnp.asarray(values)
+  )
 
 
 def advantages(batch, **how):
@@ -94,14 +96,14 @@ def test_forced_tokens_and_ungraded_rows_might_as_well_not_exist(whiten):
   # Rows 0 and 1 alone, with what is forced cut out.
   kept = [[0, 1, 3, 4], [1, 4, 5, 5]]
   cut = lambda x: jnp.take_along_axis(x[:2], jnp.array(kept), 1)
-  short = Judged(
+  short = AdvantageInputs(
     rewards[:2],
     np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool),
     cut(batch.token_rewards),
     cut(batch.values),
   )
   expected, others = advantages(short, whiten=whiten)
-  where = np.asarray(short.mask)
+  where = np.asarray(short.loss_mask)
   np.testing.assert_allclose(cut(actual)[where], expected[where], atol=1e-6)
   np.testing.assert_allclose(cut(returns)[where], others[where], atol=1e-6)
   np.testing.assert_array_equal(actual[2], 0)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from hybrid_latent.objectives.advantages import group_relative, leave_one_out
-from hybrid_latent.objectives.base import Experience, Judged
+from hybrid_latent.objectives.base import AdvantageInputs, LossInputs
 from hybrid_latent.objectives.policy_gradient import policy_gradient
 from hybrid_latent.optim import mean_gradient
 from tests.objectives.by_hand import (
   PAPERS,
   carriers,
-  experience,
   finite_differences,
   loss_and_gradients,
   loss_by_hand,
+  loss_inputs,
 )
 from tests.tiny import QUICK
 
@@ -27,17 +27,17 @@ OTHERS = {
   'k2': {'beta': 0.1, 'kl': 'k2'},
   'entropy': {'entropy_coef': 0.1, 'aggregation': 'sequence'},
   'top entropy': {'top_entropy': 0.3, 'entropy_coef': 0.1, 'beta': 0.1},
-  'critic': {'value_clip': None, 'clip': None},
+  'critic': {'value_clip': None, 'clip_range': None},
 }
 # Each aggregation, each level, and a critic.
 VARIED = ('PPO', 'GSPO', 'Dr. GRPO', 'RLOO', 'Soft Tokens')
-ON_POLICY = {'old': None, 'reference': None}
+ON_POLICY = {'old_log_probs': None, 'ref_log_probs': None}
 
 
 @pytest.mark.parametrize('name', PAPERS | OTHERS)
 def test_loss_is_the_formula_and_gradients_its_finite_differences(name):
   how = (PAPERS | OTHERS)[name]
-  e = experience(critic='value_clip' in how)
+  e = loss_inputs(critic='value_clip' in how)
   value, gradients, metrics = loss_and_gradients(e, **how)
   np.testing.assert_allclose(value, loss_by_hand(e, **how), rtol=1e-12)
   # Each bound is reached.
@@ -52,22 +52,24 @@ def test_loss_is_the_formula_and_gradients_its_finite_differences(name):
 def test_hrpo_is_its_released_gradient(beta):
   """mask / length / rows * (-A + beta (1 - exp(reference - log_probs)))."""
   how = PAPERS['HRPO'] | {'beta': beta}
-  e = experience(old=None)
+  e = loss_inputs(old_log_probs=None)
   value, gradients, _ = loss_and_gradients(e, **how)
   np.testing.assert_allclose(
-    value, loss_by_hand(e._replace(old=e.log_probs), **how), rtol=1e-12
+    value,
+    loss_by_hand(e._replace(old_log_probs=e.log_probs), **how),
+    rtol=1e-12,
   )
-  slope = -e.advantages + beta * (1 - np.exp(e.reference - e.log_probs))
-  weight = e.mask / e.mask.sum(-1, keepdims=True) / len(e.mask)
+  slope = -e.advantages + beta * (1 - np.exp(e.ref_log_probs - e.log_probs))
+  weight = e.loss_mask / e.loss_mask.sum(-1, keepdims=True) / len(e.loss_mask)
   np.testing.assert_allclose(gradients['log_probs'], weight * slope, rtol=1e-12)
 
 
 def test_soft_tokens_is_the_rows_log_probability_times_its_advantage():
   """-1 / rows sum_i A_i sum_t log_probs, by its gradient."""
-  e = experience(**ON_POLICY)
+  e = loss_inputs(**ON_POLICY)
   _, gradients, _ = loss_and_gradients(e, **PAPERS['Soft Tokens'])
   np.testing.assert_allclose(
-    gradients['log_probs'], -e.advantages * e.mask / 4, rtol=1e-12
+    gradients['log_probs'], -e.advantages * e.loss_mask / 4, rtol=1e-12
   )
 
 
@@ -78,16 +80,16 @@ def test_in_expectation_it_climbs_the_reward():
   def weighted_loss(logits):
     log_probs = jax.nn.log_softmax(logits)[:, None]
     chance = jax.lax.stop_gradient(jnp.exp(log_probs))
-    actions = Experience(
+    actions = LossInputs(
       log_probs,
       entropy=jnp.zeros((5, 1)),
       values=None,
-      mask=jnp.ones((5, 1), bool),
+      loss_mask=jnp.ones((5, 1), bool),
       # Five rows share the mean: each counts as often as it is drawn.
       advantages=5 * chance * rewards[:, None],
-      old=None,
-      sampler=log_probs,
-      behaviour=log_probs,
+      old_log_probs=None,
+      rollout_log_probs=log_probs,
+      behavior_log_probs=log_probs,
     )
     return policy_gradient(actions, **PAPERS['Soft Tokens'])[0].value
 
@@ -100,11 +102,11 @@ def test_in_expectation_it_climbs_the_reward():
 
 @pytest.mark.parametrize('level', ['token', 'sequence', 'sequence-sum'])
 def test_on_policy_no_clip_matters(level):
-  e = experience(**ON_POLICY)
-  free = loss_and_gradients(e, level=level, clip=None)
+  e = loss_inputs(**ON_POLICY)
+  free = loss_and_gradients(e, level=level, clip_range=None)
   given, near = (
-    e._replace(old=e.log_probs),
-    {'clip': (1e-3,) * 2, 'delta': 1.01},
+    e._replace(old_log_probs=e.log_probs),
+    {'clip_range': (1e-3,) * 2, 'delta': 1.01},
   )
   for same, how in ((e, {}), (given, near)):
     value, gradients, metrics = loss_and_gradients(same, level=level, **how)
@@ -116,7 +118,9 @@ def test_on_policy_no_clip_matters(level):
 
 def one_token(log_ratio, advantage, **how):
   field = np.full((1, 1), log_ratio)
-  e = experience(lengths=[1], log_probs=field, old=0 * field, reference=None)
+  e = loss_inputs(
+    lengths=[1], log_probs=field, old_log_probs=0 * field, ref_log_probs=None
+  )
   e = e._replace(advantages=np.full((1, 1), advantage))
   value, gradients, metrics = loss_and_gradients(e, **how)
   return value, gradients['log_probs'].item(), metrics
@@ -156,9 +160,9 @@ def test_a_ratio_beyond_floats_is_clipped_as_any_other():
 
 @pytest.mark.parametrize('advantages_of', [group_relative, leave_one_out])
 def test_equal_rewards_teach_nothing(advantages_of):
-  e = experience()
+  e = loss_inputs()
   made = jax.jit(partial(advantages_of, group=2), compiler_options=QUICK)
-  values = made(Judged(jnp.full(4, 0.3), e.mask)).values
+  values = made(AdvantageInputs(jnp.full(4, 0.3), e.loss_mask)).values
   e = e._replace(advantages=np.asarray(values))
   assert not loss_and_gradients(e)[1]['log_probs'].any()
   assert loss_and_gradients(e, beta=0.1)[1]['log_probs'].any()
@@ -168,14 +172,16 @@ def test_equal_rewards_teach_nothing(advantages_of):
 def test_what_is_not_counted_does_not_exist(name):
   """Appended padding, and a row without a grade, whatever stands there."""
   how = PAPERS[name]
-  e = experience(critic=name == 'PPO')
+  e = loss_inputs(critic=name == 'PPO')
   dirty = np.full_like(e.log_probs, np.nan)
   grown = jax.tree.map(
-    lambda x: np.block([[np.where(e.mask, x, np.nan), dirty], [dirty, dirty]]),
-    e._replace(mask=None),
+    lambda x: np.block(
+      [[np.where(e.loss_mask, x, np.nan), dirty], [dirty, dirty]]
+    ),
+    e._replace(loss_mask=None),
   )
-  grown = grown._replace(mask=np.zeros((8, 10), bool))
-  grown.mask[:4, :5] = e.mask
+  grown = grown._replace(loss_mask=np.zeros((8, 10), bool))
+  grown.loss_mask[:4, :5] = e.loss_mask
   value, gradients, metrics = loss_and_gradients(e, **how)
   same, others, figures = loss_and_gradients(grown, **how)
   np.testing.assert_allclose(same, value, rtol=1e-12)
@@ -188,9 +194,9 @@ def test_what_is_not_counted_does_not_exist(name):
 
 @pytest.mark.parametrize('name', ['PPO', 'RLOO', 'top entropy'])
 def test_nothing_at_all_is_a_loss_of_zero(name):
-  e = experience(critic=True)
-  e = e._replace(mask=np.zeros_like(e.mask))
-  how = (PAPERS | OTHERS)[name] | {'correction': 'sequence_mask'}
+  e = loss_inputs(critic=True)
+  e = e._replace(loss_mask=np.zeros_like(e.loss_mask))
+  how = (PAPERS | OTHERS)[name] | {'importance_sampling_mode': 'sequence_mask'}
   value, gradients, metrics = loss_and_gradients(e, **how)
   assert value == 0
   assert not any(gradient.any() for gradient in gradients.values())
@@ -199,11 +205,14 @@ def test_nothing_at_all_is_a_loss_of_zero(name):
 
 @pytest.mark.parametrize('name', VARIED)
 def test_no_cut_into_micro_batches_changes_the_update(name):
-  e = experience(lengths=[5, 1, 4, 3, 2, 0, 5, 5], critic=name == 'PPO')
-  how = {'entropy_coef': 0.01, 'correction': 'sequence_truncate'} | PAPERS[name]
+  e = loss_inputs(lengths=[5, 1, 4, 3, 2, 0, 5, 5], critic=name == 'PPO')
+  how = {
+    'entropy_coef': 0.01,
+    'importance_sampling_mode': 'sequence_truncate',
+  } | PAPERS[name]
 
   def loss(fields, rows):
-    fields = {k: x * rows.mask for k, x in fields.items()}
+    fields = {k: x * rows.loss_mask for k, x in fields.items()}
     moved = {k: getattr(rows, k) + x for k, x in fields.items()}
     return policy_gradient(rows._replace(**moved), **how)
 
@@ -211,7 +220,7 @@ def test_no_cut_into_micro_batches_changes_the_update(name):
     shifts = {k: np.zeros((1, x.shape[1])) for k, x in carriers(e).items()}
     whole, cut = (
       jax.jit(
-        partial(mean_gradient, loss, micro_batches=parts),
+        partial(mean_gradient, loss, gradient_accumulation_steps=parts),
         compiler_options=QUICK,
       )(shifts, e)
       for parts in (1, 4)
@@ -224,27 +233,27 @@ def test_no_cut_into_micro_batches_changes_the_update(name):
 
 
 def test_without_reference_there_is_no_kl():
-  assert 'kl' not in loss_and_gradients(experience(reference=None))[2]
-  e = experience()
-  d = (e.reference - e.log_probs)[e.mask]
+  assert 'kl' not in loss_and_gradients(loss_inputs(ref_log_probs=None))[2]
+  e = loss_inputs()
+  d = (e.ref_log_probs - e.log_probs)[e.loss_mask]
   kl = loss_and_gradients(e)[2]['kl']
   np.testing.assert_allclose(kl, (np.exp(d) - d - 1).mean(), rtol=1e-12)
 
 
 @pytest.mark.parametrize('aggregation', ['token', 'sum'])
 def test_the_entropy_bonus_is_averaged_as_the_rest(aggregation):
-  e, how = experience(), {'aggregation': aggregation, 'clip': None}
+  e, how = loss_inputs(), {'aggregation': aggregation, 'clip_range': None}
   without, _, _ = loss_and_gradients(e, **how)
   value, _, _ = loss_and_gradients(e, **how, entropy_coef=0.1)
-  e = e._replace(advantages=-e.entropy, old=e.log_probs)
+  e = e._replace(advantages=-e.entropy, old_log_probs=e.log_probs)
   mean, _, _ = loss_and_gradients(e, **how)
   np.testing.assert_allclose(value, without - 0.1 * mean, rtol=1e-12)
 
 
 def test_the_critic_is_measured():
-  e = experience(critic=True)
+  e = loss_inputs(critic=True)
   metrics = loss_and_gradients(e, value_clip=0.5)[2]
-  v, r, old = (x[e.mask] for x in (e.values, e.returns, e.old_values))
+  v, r, old = (x[e.loss_mask] for x in (e.values, e.returns, e.old_values))
   plain = (v - r) ** 2
   near = (np.clip(v, old - 0.5, old + 0.5) - r) ** 2
   share = (near > plain).mean()
@@ -265,26 +274,44 @@ def test_the_critic_is_measured():
     ({'aggregation': 'mean'}, "aggregation 'mean': write one of ['token', "),
     ({'level': 'row'}, "level 'row': write one of ['token', 'sequence', "),
     ({'kl': 'k4'}, "kl 'k4': write one of ['k1', 'k2', 'k3', "),
-    ({'correction': 'mask'}, "correction 'mask': write one of ['none', 'token"),
-    ({'correction': 'token_mask', 'proposal': 'old'}, "proposal 'old': write"),
-    ({'correction': 'token_mask', 'cap': 0}, 'cap 0: write the largest'),
+    (
+      {'importance_sampling_mode': 'mask'},
+      "importance_sampling_mode 'mask': write one of ['none', 'token",
+    ),
+    (
+      {
+        'importance_sampling_mode': 'token_mask',
+        'importance_sampling_target': 'old',
+      },
+      "importance_sampling_target 'old': write",
+    ),
+    (
+      {'importance_sampling_mode': 'token_mask', 'importance_sampling_cap': 0},
+      'importance_sampling_cap 0: write the largest',
+    ),
     ({'aggregation': 'constant'}, 'length None with aggregation'),
     ({'length': 7}, "length 7 with aggregation 'token': write"),
-    ({'clip': (0.2, 0)}, 'clip (0.2, 0): write (low, high) with 0 < low'),
-    ({'clip': (1.0, 0.2)}, 'clip (1.0, 0.2): write (low, high) with'),
+    (
+      {'clip_range': (0.2, 0)},
+      'clip_range (0.2, 0): write (low, high) with 0 < low',
+    ),
+    (
+      {'clip_range': (1.0, 0.2)},
+      'clip_range (1.0, 0.2): write (low, high) with',
+    ),
     ({'delta': 1.2}, 'delta 1.2: write a ratio above 1 + high'),
-    ({'delta': 3.0, 'clip': None}, 'delta 3.0 and no clip: write'),
+    ({'delta': 3.0, 'clip_range': None}, 'delta 3.0 and no clip_range: write'),
     ({'top_entropy': 20}, 'top_entropy 20: write a share from 0 to 1'),
     ({'beta': 0.1}, 'beta 0.1 and no experience.reference: write 0'),
   ],
 )
 def test_what_no_loss_is_is_refused(how, message):
-  e = experience(reference=None)
+  e = loss_inputs(ref_log_probs=None)
   with pytest.raises(ValueError, match=re.escape(message)):
     policy_gradient(jax.tree.map(jnp.asarray, e), **how)
 
 
 def test_a_critic_needs_returns():
-  e = experience(critic=True)._replace(returns=None)
+  e = loss_inputs(critic=True)._replace(returns=None)
   with pytest.raises(ValueError, match='values without returns: write the adv'):
     policy_gradient(jax.tree.map(jnp.asarray, e))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from hybrid_latent.objectives.ratio import (
-  at_level,
-  pessimistic,
-  sampling_weights,
+  clipped_log_ratio,
+  importance_log_ratio,
+  importance_weights,
 )
 from hybrid_latent.ops.sampling import filtered_logits, sampling
 from tests.objectives.by_hand import (
-  experience,
   finite_differences,
   loss_and_gradients,
   loss_by_hand,
+  loss_inputs,
 )
 from tests.tiny import QUICK
 
@@ -23,15 +23,17 @@ MODES = ('token_truncate', 'token_mask', 'sequence_truncate', 'sequence_mask')
 
 
 def test_the_ratio_of_a_sequence_is_a_geometric_mean_or_a_product():
-  e = experience()
-  x = np.where(e.mask, e.log_probs, np.nan)
+  e = loss_inputs()
+  x = np.where(e.loss_mask, e.log_probs, np.nan)
   with jax.enable_x64(True):
     token, mean, total = (
-      np.asarray(at_level(*map(jnp.asarray, (x, e.mask)), level))[e.mask]
+      np.asarray(
+        importance_log_ratio(*map(jnp.asarray, (x, e.loss_mask)), level)
+      )[e.loss_mask]
       for level in ('token', 'sequence', 'sequence-sum')
     )
-  np.testing.assert_array_equal(token, x[e.mask])
-  lengths = e.mask.sum(-1)
+  np.testing.assert_array_equal(token, x[e.loss_mask])
+  lengths = e.loss_mask.sum(-1)
   each = lambda rows: np.repeat(rows, lengths)
   np.testing.assert_allclose(mean, each(np.nanmean(x, -1)), rtol=1e-12)
   np.testing.assert_allclose(total, each(np.nansum(x, -1)), rtol=1e-12)
@@ -42,7 +44,7 @@ def test_the_two_sided_bound_is_the_dual_clip(advantage):
   """verl: min(c |A|, max(-rho A, -clip(rho) A)) where A < 0, and TRL."""
   rho, c = np.linspace(0.05, 6, 200, dtype=np.float32)[None], 3
   advantages = jnp.full(rho.shape, advantage)
-  bounded, held = pessimistic(jnp.log(rho), advantages, (0.2, 0.28), c)
+  bounded, held = clipped_log_ratio(jnp.log(rho), advantages, (0.2, 0.28), c)
   clipped = np.clip(rho, 0.8, 1.28)
   loss = np.maximum(-rho * advantage, -clipped * advantage)
   if advantage < 0:
@@ -57,18 +59,24 @@ def test_the_two_sided_bound_is_the_dual_clip(advantage):
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize(
-  ('proposal', 'cap'), [('sampler', 1.2), ('behaviour', 0.4)]
+  ('proposal', 'cap'), [('rollout', 1.2), ('behavior', 0.4)]
 )
 def test_weights_scale_the_policy_term_alone(mode, proposal, cap):
-  how = {'correction': mode, 'cap': cap, 'proposal': proposal}
+  how = {
+    'importance_sampling_mode': mode,
+    'importance_sampling_cap': cap,
+    'importance_sampling_target': proposal,
+  }
   how |= {'beta': 0.1, 'entropy_coef': 0.1}
-  e = experience()
+  e = loss_inputs()
   value, gradients, metrics = loss_and_gradients(e, **how)
   np.testing.assert_allclose(value, loss_by_hand(e, **how), rtol=1e-12)
   for field, expected in finite_differences(e, **how).items():
     np.testing.assert_allclose(gradients[field], expected, rtol=0, atol=1e-8)
-  drift = np.where(e.mask, e.old - getattr(e, proposal), 0)
-  weights = np.exp(drift.sum(-1) if 'sequence' in mode else drift[e.mask])
+  drift = np.where(
+    e.loss_mask, e.old_log_probs - getattr(e, f'{proposal}_log_probs'), 0
+  )
+  weights = np.exp(drift.sum(-1) if 'sequence' in mode else drift[e.loss_mask])
   assert 0 < (weights > cap).mean() < 1
   weights = np.where(weights > cap, cap * ('truncate' in mode), weights)
   name = 'sampling/importance_sampling_ratio'
@@ -79,18 +87,18 @@ def test_weights_scale_the_policy_term_alone(mode, proposal, cap):
 @pytest.mark.parametrize('mode', MODES)
 def test_weights_carry_no_gradient(mode):
   x, mask = jnp.log(jnp.array([[0.5, 1.5, 4.0]])), jnp.ones((1, 3), bool)
-  total = lambda x: sampling_weights(x, mask, mode, 2.0).sum()
+  total = lambda x: importance_weights(x, mask, mode, 2.0).sum()
   np.testing.assert_array_equal(jax.grad(total)(x), 0)
   assert total(x) == {MODES[0]: 4, MODES[1]: 2, MODES[2]: 6, MODES[3]: 0}[mode]
 
 
 def test_on_policy_the_learner_is_still_weighed():
   """`old` is then log_probs themselves."""
-  e = experience(old=None, reference=None)
-  how = {'correction': 'token_truncate', 'clip': None}
+  e = loss_inputs(old_log_probs=None, ref_log_probs=None)
+  how = {'importance_sampling_mode': 'token_truncate', 'clip_range': None}
   _, gradients, _ = loss_and_gradients(e, **how)
-  weights = np.minimum(np.exp(e.log_probs - e.sampler), 3)
-  expected = -weights * e.advantages * e.mask / e.mask.sum()
+  weights = np.minimum(np.exp(e.log_probs - e.rollout_log_probs), 3)
+  expected = -weights * e.advantages * e.loss_mask / e.loss_mask.sum()
   np.testing.assert_allclose(gradients['log_probs'], expected, rtol=1e-12)
 
 
@@ -115,7 +123,7 @@ def test_a_filter_does_not_bias_the_weights(how):
   assert kept < 0.97
   drawn = rng.choice(64, size=(200, 100), p=np.exp(behaviour))
   mask = jnp.ones(drawn.shape, bool)
-  mean = lambda log_ratio: sampling_weights(
+  mean = lambda log_ratio: importance_weights(
     jnp.float32(log_ratio[drawn]), mask, 'token_truncate', 10.0
   ).mean()
   assert mean(old - sampler) == pytest.approx(1, abs=0.005)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_latent.objectives.supervised import layer_distances, shares
-from hybrid_latent.types import Texts
+from hybrid_latent.objectives.supervised import layer_distances, loss_weights
+from hybrid_latent.types import TokenBatch
 
 SHAPE = LAYERS, ROWS, WIDTH = 3, 4, 8
 VALID = jnp.array([True, True, False, True])
@@ -16,20 +16,20 @@ VALID = jnp.array([True, True, False, True])
 def test_a_token_is_so_much_of_the_loss():
   """Of four targets of first texts and two of second ones; a weight counts in
   the sum alone, as HyRea has it."""
-  texts = Texts(
+  texts = TokenBatch(
     tokens=jnp.zeros((2, 5), jnp.int32),
     segments=jnp.array([[1, 1, 1, 2, 2], [1, 1, 1, 0, 0]]),
-    part=jnp.array([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]),
+    view=jnp.array([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]),
     weights=jnp.array([[0.0, 4, 1, 2, 0.5], [1, 0, 1, 0, 0]]),
     latent=jnp.zeros((2, 5), bool),
-    cue=jnp.zeros((2, 5), bool),
+    align_position=jnp.zeros((2, 5), bool),
   )
-  assert shares(texts).tolist() == [
+  assert loss_weights(texts).tolist() == [
     [0, 1, 0.25, 1, 0.25],
     [0.25, 0, 0.25, 0, 0],
   ]
   nothing = texts._replace(weights=jnp.zeros((2, 5)))
-  assert not shares(nothing).any()
+  assert not loss_weights(nothing).any()
 
 
 @pytest.fixture(scope='module')

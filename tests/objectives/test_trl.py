@@ -7,7 +7,7 @@ from types import MethodType, SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.objectives.by_hand import experience, loss_and_gradients
+from tests.objectives.by_hand import loss_and_gradients, loss_inputs
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('trl', reason='TRL is in the dev extra')
@@ -67,7 +67,7 @@ class Trainer(SimpleNamespace):
 
 def trl(loss, e, trainer, **inputs):
   """Its loss, gradients by field and the metrics of one step."""
-  shape = e.mask.shape
+  shape = e.loss_mask.shape
   value = loss(
     trainer,
     None,
@@ -75,9 +75,9 @@ def trl(loss, e, trainer, **inputs):
       'prompt_ids': torch.zeros(shape, dtype=torch.long),
       'prompt_mask': torch.ones(shape, dtype=torch.long),
       'completion_ids': torch.zeros(shape, dtype=torch.long),
-      'completion_mask': torch.tensor(e.mask).long(),
+      'completion_mask': torch.tensor(e.loss_mask).long(),
       'advantages': torch.tensor(e.advantages[:, 0]),
-      'num_items_in_batch': torch.tensor(e.mask.sum()),
+      'num_items_in_batch': torch.tensor(e.loss_mask.sum()),
       **inputs,
     },
   )
@@ -92,9 +92,9 @@ def trl(loss, e, trainer, **inputs):
 
 
 def grpo(e, **settings):
-  inputs = {'ref_per_token_logps': torch.tensor(e.reference)}
-  if e.old is not None:
-    inputs['old_per_token_logps'] = torch.tensor(e.old)
+  inputs = {'ref_per_token_logps': torch.tensor(e.ref_log_probs)}
+  if e.old_log_probs is not None:
+    inputs['old_per_token_logps'] = torch.tensor(e.old_log_probs)
   weights = settings.pop('weights', None)
   if weights is not None:
     inputs['importance_sampling_ratio'] = torch.tensor(weights)
@@ -127,14 +127,14 @@ CLIPPED = [f'clip_ratio/{side}_mean' for side in ('low', 'high', 'region')]
     ({}, {'loss_type': 'bnpo'}),  # of a single micro-batch
     ({'aggregation': 'constant', 'length': LONGEST}, {'loss_type': 'dr_grpo'}),
     ({'aggregation': 'sum'}, {'loss_type': 'luspo'}),
-    ({'clip': (0.1, 0.28)}, {'epsilon_low': 0.1, 'epsilon_high': 0.28}),
+    ({'clip_range': (0.1, 0.28)}, {'epsilon_low': 0.1, 'epsilon_high': 0.28}),
     ({'delta': 1.4}, {'delta': 1.4}),
     ({'top_entropy': 0.6}, {'top_entropy_quantile': 0.6}),
     ({'entropy_coef': 0.1}, {'entropy_coef': 0.1}),
   ],
 )
 def test_grpo(how, settings):
-  e = experience()
+  e = loss_inputs()
   ours = loss_and_gradients(e, **how, beta=0.3)
   assert_same(ours, grpo(e, **settings, beta=0.3), [*CLIPPED, 'kl'])
 
@@ -143,16 +143,20 @@ def test_grpo(how, settings):
   ('aggregation', 'loss_type'), [('sequence', 'grpo'), ('sum', 'luspo')]
 )
 def test_gspo(aggregation, loss_type):
-  how = {'aggregation': aggregation, 'level': 'sequence', 'clip': (0.03, 0.04)}
+  how = {
+    'aggregation': aggregation,
+    'level': 'sequence',
+    'clip_range': (0.03, 0.04),
+  }
   settings = {'loss_type': loss_type, 'importance_sampling_level': 'sequence'}
   settings |= {'epsilon_low': 0.03, 'epsilon_high': 0.04, 'beta': 0.1}
-  e = experience()
+  e = loss_inputs()
   ours = loss_and_gradients(e, **how, beta=0.1)
   assert_same(ours, grpo(e, **settings), [*CLIPPED, 'kl'])
 
 
 def test_on_policy_its_corrected_divergence_is_k3_straight_through():
-  e = experience(old=None)
+  e = loss_inputs(old_log_probs=None)
   theirs = grpo(e, beta=0.3, use_bias_correction_kl=True)
   assert_same(loss_and_gradients(e, beta=0.3, kl='k3+'), theirs, ['kl'])
 
@@ -161,21 +165,25 @@ def test_on_policy_its_corrected_divergence_is_k3_straight_through():
 @pytest.mark.parametrize('bounded', ['truncate', 'mask'])
 def test_sampling_weights(level, bounded):
   """TRL's formula of the weights, which its loss is given."""
-  e = experience()
-  drift = np.where(e.mask, e.old - e.sampler, 0)
+  e = loss_inputs()
+  drift = np.where(e.loss_mask, e.old_log_probs - e.rollout_log_probs, 0)
   if level == 'sequence':
     drift = drift.sum(-1, keepdims=True)
   weights = np.exp(drift)
   over = 1.3 if bounded == 'truncate' else 0
   weights = np.where(weights > 1.3, over, weights)
   theirs = grpo(e, beta=0.3, weights=weights)
-  how = {'correction': f'{level}_{bounded}', 'cap': 1.3, 'beta': 0.3}
+  how = {
+    'importance_sampling_mode': f'{level}_{bounded}',
+    'importance_sampling_cap': 1.3,
+    'beta': 0.3,
+  }
   assert_same(loss_and_gradients(e, **how), theirs, CLIPPED)
 
 
 def test_rloo():
-  e = experience(reference=None)
-  old = torch.tensor(np.where(e.mask, e.old, 0).sum(-1))
+  e = loss_inputs(ref_log_probs=None)
+  old = torch.tensor(np.where(e.loss_mask, e.old_log_probs, 0).sum(-1))
   loss = RLOOTrainer._compute_loss
   theirs = trl(loss, e, Trainer(e), old_logps=old)
   how = {'aggregation': 'sequence', 'level': 'sequence-sum'}

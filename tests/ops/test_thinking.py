@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.ops.automaton import delimiter_automaton
-from hybrid_latent.ops.thinking import CLOSING_IDS, STOP_IDS, stop_rule
+from hybrid_latent.ops.thinking import FORCED_IDS, STOP_IDS, stopping_rule
 from hybrid_latent.types import Mode
 from tests.scripted import program, recited
 
@@ -37,7 +37,7 @@ scripts = st.lists(
   st.lists(ids, min_size=12, max_size=12), min_size=ROWS, max_size=ROWS
 )
 modes = st.lists(st.sampled_from(Mode), min_size=ROWS, max_size=ROWS)
-THINK, ANSWER = [Mode.EXPLICIT] * ROWS, [Mode.NEITHER] * ROWS
+THINK, ANSWER = [Mode.CHAIN_OF_THOUGHT] * ROWS, [Mode.NO_THINKING] * ROWS
 
 
 def spoken(script, rule, modes=THINK):
@@ -46,7 +46,7 @@ def spoken(script, rule, modes=THINK):
   for row, tokens in zip(words, script, strict=True):
     row[: len(tokens)] = tokens
   rule = {'stop_ids': [], 'max_tokens': STEPS} | rule
-  stop = stop_rule(pad_id=PAD, end_of_thinking=TABLE, **rule)
+  stop = stopping_rule(pad_id=PAD, end_of_thinking=TABLE, **rule)
   mode = np.array(modes, np.int32)
   out = recited(words, discrete(), stop, vocab=len(SPELLED), mode=mode)
   return words, out
@@ -69,7 +69,7 @@ def by_hand(
   which the thinking goes on; and whether a stop token came."""
   written, free, thinks, text = [], [], [], b''
   # Ids still to be forced; None while it thinks.
-  to_come = None if mode is Mode.EXPLICIT else [*after_thinking]
+  to_come = None if mode is Mode.CHAIN_OF_THOUGHT else [*after_thinking]
   left = max_answer_tokens
   forced = False  # it was not let end
   for word in words[:max_tokens]:
@@ -122,7 +122,7 @@ def by_hand(
 )
 @example(
   [[3] * 9] * 3,
-  {'max_thinking_tokens': 4, 'on_truncation': [5] * CLOSING_IDS},
+  {'max_thinking_tokens': 4, 'on_truncation': [5] * FORCED_IDS},
   THINK,
 )
 @example(
@@ -141,9 +141,9 @@ def test_rows_are_those_of_a_plain_loop(script, rule, modes):
     n = len(tokens)
     assert out.tokens[i].tolist() == tokens + [PAD] * (STEPS - n)
     assert out.mask[i].tolist() == [True] * n + [False] * (STEPS - n)
-    assert out.free[i].tolist() == free + [False] * (STEPS - n)
-    assert out.thinking[i].tolist() == thinks + [False] * (STEPS - n)
-    assert out.ended[i] == ended
+    assert out.policy_mask[i].tolist() == free + [False] * (STEPS - n)
+    assert out.thinking_mask[i].tolist() == thinks + [False] * (STEPS - n)
+    assert out.terminated[i] == ended
   assert out.steps == out.lengths.max()
 
 
@@ -155,8 +155,8 @@ def test_budgets_are_hard_bounds(script, rule, modes):
   thinking, answer, budget = (rule.get(name, STEPS) for name in names)
   names = 'after_thinking', 'on_truncation', 'on_budget'
   ended, cut, late = (len(rule.get(name, ())) for name in names)
-  assert (out.thinking.sum(-1) <= min(thinking, budget)).all()
-  assert ((out.mask & ~out.free).sum(-1) <= max(cut, ended + late)).all()
+  assert (out.thinking_mask.sum(-1) <= min(thinking, budget)).all()
+  assert ((out.mask & ~out.policy_mask).sum(-1) <= max(cut, ended + late)).all()
   assert (out.lengths <= rule['max_tokens']).all()
   assert (out.lengths <= budget + max(cut, late) + answer).all()
   if budget == STEPS:
@@ -179,8 +179,8 @@ def test_a_budget_forces_an_answer_once():
           for row, mask in zip(out.tokens, out.mask, strict=True)] == [
     [3, 3, 3, 3, 4, 5, 3, 3], [0, 1, 3, 3, 2, 3, 3, 3], [0, 1, 6]
   ]  # fmt: skip
-  assert (out.mask & ~out.free).sum(-1).tolist() == [2, 1, 0]
-  assert out.ended.tolist() == [False, False, True]
+  assert (out.mask & ~out.policy_mask).sum(-1).tolist() == [2, 1, 0]
+  assert out.terminated.tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize('modes', [THINK, ANSWER])
@@ -193,7 +193,7 @@ def test_an_answer_that_was_full_does_not_go_on_at_the_budget(modes):
     'on_budget': [4],
     'max_thinking_tokens': 12,
   }
-  _, out = spoken(script, rule, [*modes[:2], Mode.EXPLICIT])
+  _, out = spoken(script, rule, [*modes[:2], Mode.CHAIN_OF_THOUGHT])
   full = 5 if modes is THINK else 3
   assert out.lengths.tolist() == [full, full, 12]
 
@@ -204,7 +204,7 @@ def test_budgets_that_are_not_reached_change_nothing(script, rule):
   """Nor does a text for a cut that never comes."""
   plain = {name: rule[name] for name in ('stop_ids', 'max_tokens')}
   _, expected = spoken(script, plain)
-  assert (expected.free == expected.mask).all()
+  assert (expected.policy_mask == expected.mask).all()
   wide = dict.fromkeys(
     ['max_thinking_tokens', 'max_answer_tokens', 'budget'], STEPS
   )
@@ -224,11 +224,11 @@ def test_the_end_of_the_thinking_may_be_token_ids():
   script = [[3, 0, 1, 3], [0, 3, 1, 0], [2, 3, 0, 1]]
   words = np.full((ROWS, STEPS), 3)
   words[:, :4] = script
-  stop = stop_rule(**rule, end_of_thinking=[0, 1])
+  stop = stopping_rule(**rule, end_of_thinking=[0, 1])
   out = recited(words, discrete(), stop, vocab=len(SPELLED))
-  assert out.thinking.sum(-1).tolist() == [2, STEPS, 3]
-  never = recited(words, discrete(), stop_rule(**rule), vocab=len(SPELLED))
-  assert never.thinking.all()
+  assert out.thinking_mask.sum(-1).tolist() == [2, STEPS, 3]
+  never = recited(words, discrete(), stopping_rule(**rule), vocab=len(SPELLED))
+  assert never.thinking_mask.all()
 
 
 def test_no_rule_recompiles():
@@ -251,10 +251,10 @@ def test_no_rule_recompiles():
     ({'stop_ids': [2, -1]}, r'stop_ids=\[2, -1\]: .* all >= 0'),
     (
       {'after_thinking': [1] * 33},
-      f'after_thinking=.*: write at most {CLOSING_IDS} ids',
+      f'after_thinking=.*: write at most {FORCED_IDS} ids',
     ),
     ({'on_truncation': [-1]}, r'on_truncation=\[-1\]'),
-    ({'on_budget': [1] * 33}, f'on_budget=.*: write at most {CLOSING_IDS} ids'),
+    ({'on_budget': [1] * 33}, f'on_budget=.*: write at most {FORCED_IDS} ids'),
     ({'max_tokens': 0}, 'max_tokens=0, .*at least 1'),
     ({'max_thinking_tokens': 0}, 'max_thinking_tokens=0, .*at least 1'),
     ({'budget': 0}, 'budget=0: .*at least 1'),
@@ -269,4 +269,4 @@ def test_errors_say_what_is_accepted(settings, told):
     'end_of_thinking': TABLE,
   } | settings
   with pytest.raises(ValueError, match=told):
-    stop_rule(**given)
+    stopping_rule(**given)

@@ -44,7 +44,9 @@ def test_one_well_formed_span_and_an_answer(text, reward):
 
 @pytest.mark.parametrize('most', [1, 2, 4])
 def test_more_spans_than_the_cap_pay_no_more(most):
-  rewards = [latent(SPAN * n + ANSWER, most=most) for n in (0, 1, 2, 4, 5, 500)]
+  rewards = [
+    latent(SPAN * n + ANSWER, max_spans=most) for n in (0, 1, 2, 4, 5, 500)
+  ]
   assert rewards == sorted(rewards)
   assert rewards[0] == 0
   assert rewards[1] == 1 / most
@@ -58,9 +60,9 @@ _PIECES = ['<start-latent>', '<latent>', '<end-latent>', SPAN, ANSWER, ' ', 'x']
 def test_no_text_is_paid_more_than_one_or_for_more_spans_than_it_has(
   text, most
 ):
-  reward = latent(text, most=most)
+  reward = latent(text, max_spans=most)
   assert 0 <= reward <= min(1, text.count('<start-latent>') / most)
-  assert reward == 0 or latent(text + SPAN, most=most) >= reward
+  assert reward == 0 or latent(text + SPAN, max_spans=most) >= reward
 
 
 def test_the_tokens_and_the_marker_have_any_name():
@@ -71,8 +73,8 @@ def test_the_tokens_and_the_marker_have_any_name():
 
 
 def test_nothing_to_pay_for_is_refused():
-  with pytest.raises(ValueError, match='most=0'):
-    latent(SPAN, most=0)
+  with pytest.raises(ValueError, match='max_spans=0'):
+    latent(SPAN, max_spans=0)
 
 
 _THOUGHTS = ['<think>', '</think>', r'\boxed{', '}', 'x', '\n']

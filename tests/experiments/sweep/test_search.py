@@ -57,7 +57,7 @@ def test_a_search_learns_and_goes_on(tmp_path):
     if number == 17:
       break  # the sweep is stopped
     value = -abs(float(point['config.x']) - 0.7)
-    first.tell(number, run(tmp_path / str(number), 'm', 0, value))
+    first.report(number, run(tmp_path / str(number), 'm', 0, value))
   again = search().points(20)
   assert [next(again)[1] for _ in range(18)] == trials
   rest = [point for _, point in again]
@@ -71,11 +71,11 @@ def test_a_metric_that_is_not_there_is_told(tmp_path):
   search = Search(X, tmp_path / 'w', 'eval/acuracy', False)
   ((number, _),) = search.points(1)
   with pytest.raises(ValueError, match=r"acuracy: .* has \['reward', 'step'\]"):
-    search.tell(number, run(tmp_path / 'r', 'reward', 1.0))
+    search.report(number, run(tmp_path / 'r', 'reward', 1.0))
 
 
 def test_a_run_without_a_number_teaches_nothing(tmp_path):
   search = Search(X, tmp_path / 'w', 'm', True)
   ((number, _),) = search.points(1)
-  search.tell(number, run(tmp_path / 'r', 'm', 1.0, None))
+  search.report(number, run(tmp_path / 'r', 'm', 1.0, None))
   assert [n for n, _ in search.points(2)] == [0, 1]

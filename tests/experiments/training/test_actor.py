@@ -79,8 +79,8 @@ def test_plain_tokens_own_no_parameters(model_folder, key):
 
 def test_the_models_ends_and_the_delimiter_stop_it(model_folder, key):
   stop = actor(model_folder, key).stop
-  assert sorted(stop.tokens.tolist()) == [1, *range(20, 160, 20)]
-  assert (int(stop.limit), int(stop.pad)) == (8, 0)
+  assert sorted(stop.stop_ids.tolist()) == [1, *range(20, 160, 20)]
+  assert (int(stop.max_tokens), int(stop.pad_id)) == (8, 0)
   assert stop.delimiter.shape == (len('####') + 1, 384)
 
 
@@ -137,9 +137,9 @@ def test_thinking_is_cut_and_closed_as_the_config_says(model_folder, key):
       'rollout.closing.late': ' 2',
     },
   ).stop
-  assert (int(stop.thinking), int(stop.answer)) == (5, 2)
+  assert (int(stop.max_thinking_tokens), int(stop.max_answer_tokens)) == (5, 2)
   tokenizer = arithmetic.tokenizer()
-  written = [tokenizer.decode(row[row >= 0]) for row in stop.closing]
+  written = [tokenizer.decode(row[row >= 0]) for row in stop.forced_tokens]
   assert written == [' 1', ' ####', ' 2']
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.configs import lrt, rl, sft
-from experiments.training.resume import checked_resume, identity
+from experiments.training.resume import identity, validate_resume
 from tests.experiments import rl_tiny
 
 CONFIGS = {'grpo': rl.get_config, 'sft': sft.get_config, 'lrt': lrt.get_config}
@@ -76,14 +76,14 @@ def notes(trainer):
 @pytest.mark.parametrize('trainer', CONFIGS)
 def test_what_changes_no_number_may_change(trainer):
   for field, value in (MAY | MAY_OF[trainer]).items():
-    assert checked_resume(notes(trainer), changed(trainer, field, value), 'w')
+    assert validate_resume(notes(trainer), changed(trainer, field, value), 'w')
 
 
 @pytest.mark.parametrize('trainer', CONFIGS)
 def test_what_changes_numbers_is_refused_by_name(trainer):
   for field, value in (MAY_NOT | MAY_NOT_OF[trainer]).items():
     with pytest.raises(ValueError, match=rf'config\.{field}.* then, ') as error:
-      checked_resume(notes(trainer), changed(trainer, field, value), 'w')
+      validate_resume(notes(trainer), changed(trainer, field, value), 'w')
     assert len(str(error.value).splitlines()) == 3
 
 
@@ -95,7 +95,7 @@ def test_every_field_that_differs_has_a_line():
   del fixed.rewards.digits
   fixed.rewards.others = dict(function='a:b', weight=1.0)
   with pytest.raises(ValueError, match='choose another --workdir') as error:
-    checked_resume({'config': old.to_json()}, fixed, 'w')
+    validate_resume({'config': old.to_json()}, fixed, 'w')
   assert str(error.value).splitlines()[1:-1] == [
     '  config.extra: None then, 3 now',
     '  config.optimizer.groups.lora.lr: 0.01 then, 0.5 now',
@@ -112,21 +112,21 @@ def test_a_field_that_the_code_has_gained_or_lost_is_no_difference():
   del old['reference'], old['rollout']['reserved']
   old['rollout']['forgotten'] = 3
   kept = {'config': json.dumps(old), 'trainer': 'grpo'}
-  assert checked_resume(kept, rl.get_config(), 'w')
+  assert validate_resume(kept, rl.get_config(), 'w')
   with pytest.raises(ValueError, match=r'rollout\.reserved: None then, 7 now'):
-    checked_resume(kept, changed('grpo', 'rollout.reserved', 7), 'w')
+    validate_resume(kept, changed('grpo', 'rollout.reserved', 7), 'w')
 
 
 @pytest.mark.parametrize('text', [None, '', '[]'])
 def test_notes_that_are_no_runs_are_refused(text):
   kept = {} if text is None else {'config': text}
   with pytest.raises(ValueError, match='in w are not those of a run'):
-    checked_resume(kept, rl.get_config(), 'w')
+    validate_resume(kept, rl.get_config(), 'w')
 
 
 def test_longer_runs_of_a_schedule_are_told(caplog):
   config = changed('sft', 'steps', 9000)
-  checked_resume(notes('sft'), config, 'w')
+  validate_resume(notes('sft'), config, 'w')
   assert ('over which config.optimizer.schedule=cosine' in caplog.text) == (
     config.optimizer.schedule == 'cosine'
   )
@@ -157,13 +157,13 @@ def test_other_rows_are_refused(own_rows, tmp_path, answers):
   kept = identity(own_rows, 'grpo')
   write(tmp_path / 'data/train.jsonl', answers)
   with pytest.raises(ValueError, match=r'SHA-256 .* then, .* now') as error:
-    checked_resume(kept, own_rows, 'w')
+    validate_resume(kept, own_rows, 'w')
   assert f"  the rows of config.data.path='{tmp_path}/data'" in str(error.value)
 
 
 def test_the_same_rows_may_move(own_rows, tmp_path):
   kept = identity(own_rows, 'grpo')
   (tmp_path / 'data').rename(tmp_path / 'moved')
-  assert checked_resume(kept, at(tmp_path / 'moved'), 'w') == kept
+  assert validate_resume(kept, at(tmp_path / 'moved'), 'w') == kept
   write(tmp_path / 'moved/test.jsonl', [7])  # which the training does not read
-  assert checked_resume(kept, at(tmp_path / 'moved'), 'w') == kept
+  assert validate_resume(kept, at(tmp_path / 'moved'), 'w') == kept

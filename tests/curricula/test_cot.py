@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.curricula.base import Piece, document, token_ids
-from hybrid_latent.curricula.worked import worked_solutions
+from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.data import arithmetic
 
 PROMPT = [7, 8, 9]
@@ -17,7 +17,7 @@ def test_the_whole_solution_and_the_end_are_targets(tokenizer, row, rng):
     tokenizer.eos_token_id,
   ]
   assert made.weights.tolist() == [0.0] * 3 + [1.0] * (len(made.tokens) - 3)
-  assert not (made.latent.any() or made.cue.any() or made.part.any())
+  assert not (made.latent.any() or made.align_position.any() or made.view.any())
   kinds = [x.dtype for x in made]
   assert kinds == [np.int32, np.float32, bool, np.int32, bool]
   assert {x.shape for x in made} == {made.tokens.shape}
@@ -36,7 +36,7 @@ def test_every_stage_is_the_same_and_has_no_latents(tokenizer, row, rng):
     made = curriculum.document(PROMPT, row, stage, rng)
     first = curriculum.document(PROMPT, row, 0, rng)
     np.testing.assert_array_equal(np.stack(made), np.stack(first))
-    assert curriculum.latents(stage) == 0
+    assert curriculum.num_latents(stage) == 0
     assert curriculum.spans(stage) == {}
 
 
@@ -67,12 +67,19 @@ def test_prose_is_tokenised_as_at_once(solution, smollm2, rng):
 
 def test_pieces_are_put_together():
   first = [Piece([1, 2]), Piece([], 5.0), Piece([3], latent=True)]
-  made = document(first, [Piece([4, 5], 0.5, cue=True), Piece([6])])
+  made = document(first, [Piece([4, 5], 0.5, align_position=True), Piece([6])])
   assert made.tokens.tolist() == [1, 2, 3, 4, 5, 6]
   assert made.weights.tolist() == [0, 0, 0, 0.5, 0.5, 0]
   assert made.latent.tolist() == [False, False, True, False, False, False]
-  assert made.part.tolist() == [0, 0, 0, 1, 1, 1]
-  assert made.cue.tolist() == [False, False, False, False, True, False]
+  assert made.view.tolist() == [0, 0, 0, 1, 1, 1]
+  assert made.align_position.tolist() == [
+    False,
+    False,
+    False,
+    False,
+    True,
+    False,
+  ]
 
 
 def test_a_missing_token_is_named(tokenizer):

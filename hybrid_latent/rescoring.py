@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
-from hybrid_latent.ops.prefix import mode, with_prefix
+from hybrid_latent.ops.prefix import prompt_mode, with_prefix
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import (
   Feedback,
@@ -20,14 +20,14 @@ from hybrid_latent.types import (
 )
 
 
-def replay(
+def rescore(
   model: LanguageModel,
   feedback: Feedback,
   prompt: Prompt,
   trajectory: Trajectory,
   *,
   score_temperature: Float[Array, ''] | float = 1.0,
-  chunk: int = 128,
+  logits_chunk: int = 128,
 ) -> TokenScores:
   """Log-probs and entropies [b t] of the trajectory under this model.
 
@@ -37,7 +37,7 @@ def replay(
   `trajectory.mask` is False.
 
   Prompts are those of the rollout; row u * group + g of the trajectory belongs
-  to prompt u. At most `chunk` positions have logits at a time.
+  to prompt u. At most `logits_chunk` positions have logits at a time.
   """
   hidden = hidden_states(model, feedback, prompt, trajectory)
 
@@ -50,7 +50,7 @@ def replay(
 
   parts = hidden, trajectory.tokens, trajectory.record
   zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)
-  return jax.tree.map(zero_padding, over_chunks(scores, parts, chunk))
+  return jax.tree.map(zero_padding, over_chunks(scores, parts, logits_chunk))
 
 
 def hidden_states(
@@ -68,11 +68,13 @@ def hidden_states(
       'rollout was given, in its order'
     )
   rows = lambda x: jnp.repeat(x, b // u, axis=0)
-  fed = feedback.replay(model, trajectory.record, trajectory.tokens)
-  said, mask = opening(model, feedback, prompt)
-  before, p = said.shape[1], prompt.tokens.shape[1]
+  completion_x = feedback.recompute_inputs(
+    model, trajectory.record, trajectory.tokens
+  )
+  prompt_x, mask = prompt_inputs(model, feedback, prompt)
+  before, p = prompt_x.shape[1], prompt.tokens.shape[1]
   # The last token is read for nothing: p + t positions can be cut evenly.
-  x = jnp.concatenate([rows(said), fed], axis=1)
+  x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
   if not feedback.prefix:
@@ -84,7 +86,7 @@ def hidden_states(
   return jnp.concatenate([first[:, None], hidden[:, before:-1]], axis=1)
 
 
-def opening(
+def prompt_inputs(
   model: LanguageModel, feedback: Feedback, prompt: Prompt
 ) -> tuple[Float[Array, 'u s d'], Bool[Array, 'u s']]:
   """What the model reads before it speaks, and which positions count: the
@@ -95,7 +97,7 @@ def opening(
     return x, mask
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
   prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
-  latent = mode(feedback, prompt) == Mode.LATENT
+  latent = prompt_mode(feedback, prompt) == Mode.LATENT
   return (
     jnp.concatenate([x, prefix], axis=1),
     with_prefix(mask, latent, prefix.shape[1]),
@@ -115,8 +117,8 @@ def state_values(
 
 
 @no_type_check  # in the result t is another
-def trimmed(trajectory: Trajectory, length: int) -> Trajectory:
+def trim_padding(trajectory: Trajectory, length: int) -> Trajectory:
   """The first `length` positions (static), where no row is longer."""
-  per_position = trajectory._replace(ended=None, steps=None)
+  per_position = trajectory._replace(terminated=None, steps=None)
   cut = jax.tree.map(lambda x: x[:, :length], per_position)
-  return cut._replace(ended=trajectory.ended, steps=trajectory.steps)
+  return cut._replace(terminated=trajectory.terminated, steps=trajectory.steps)

@@ -24,7 +24,7 @@ _TABLES = {
 }
 
 
-def letters(name: str) -> str | None:
+def param_axes(name: str) -> str | None:
   """The letters of a parameter by its dotted name, for the sharding table;
   None for the small ones, of which every device keeps a copy."""
   *_, owner, part = ['', '', *name.split('.')]

@@ -11,7 +11,7 @@ here these are the row's own. A row without a solution is its answer.
 from typing import Any
 
 from hybrid_latent.curricula.base import Curriculum, Piece, document, encoder
-from hybrid_latent.curricula.steps import worked
+from hybrid_latent.curricula.steps import split_solution
 
 
 def worked_solutions(tokenizer: Any, *, steps: bool = True) -> Curriculum:
@@ -20,13 +20,13 @@ def worked_solutions(tokenizer: Any, *, steps: bool = True) -> Curriculum:
 
   def example(prompt_ids, row, stage, rng):
     taught = row.get('solution', row.get('ending')) is not None
-    work, ending = worked(row) if taught else ([], _answer(row))
+    work, ending = split_solution(row) if taught else ([], _answer(row))
     shown = [*work, ending] if steps else [ending]
     solution = [Piece(encode(text), 1.0) for text in shown]
     end = Piece([tokenizer.eos_token_id], 1.0)
     return document([Piece(prompt_ids), *solution, end])
 
-  return Curriculum(example, latents=lambda stage: 0)
+  return Curriculum(example, num_latents=lambda stage: 0)
 
 
 def _answer(row: dict) -> str:

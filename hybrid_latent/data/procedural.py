@@ -10,7 +10,7 @@ from hybrid_latent.data.digest import digest
 TRIES = 1000
 
 
-class Drawn:
+class ProceduralRows:
   """`count` rows by number, functions of (key, number)."""
 
   def __init__(

@@ -13,7 +13,7 @@ from hybrid_latent.feedback.projected import Projector
 from hybrid_latent.models.reasoner import Prefix
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Critic
-from hybrid_latent.replay import replay, state_values, trimmed
+from hybrid_latent.rescoring import rescore, state_values, trim_padding
 from hybrid_latent.trees import combine, named_leaves, partition
 from tests import tiny
 from tests.roles import PLAIN
@@ -72,7 +72,7 @@ def rolled(actor, feedback, stop=MappingProxyType({}), **how):
 def test_log_probs_are_those_of_the_rollout(actor, feedback, how):
   out = rolled(actor, feedback, **how)
   assert 0 < out.mask.mean() < 1
-  assert out.latent.any() or feedback in PLAIN
+  assert out.latent_share.any() or feedback in PLAIN
   again = scores(
     actor, feedback, PROMPT, out, how.get('score_temperature', 1.0)
   )
@@ -127,7 +127,7 @@ def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
   @jax.grad
   def gradient(trained, prompt):
     policy, prompt = combine(trained, fixed), tiny.asked(prompt, feedback)
-    return replay(policy, feedback, prompt, out).log_probs.sum()
+    return rescore(policy, feedback, prompt, out).log_probs.sum()
 
   mine = gradient(trained, PROMPT)
   named = named_leaves(mine)
@@ -146,7 +146,7 @@ def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
 def test_the_size_of_chunks_changes_nothing(actor, feedback, chunk):
   out = rolled(actor, feedback)
   expected = scores(actor, feedback, PROMPT, out)
-  actual = scores(actor, feedback, PROMPT, out, chunk=chunk)
+  actual = scores(actor, feedback, PROMPT, out, logits_chunk=chunk)
   for x, y in zip(actual, expected, strict=True):
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 
@@ -159,14 +159,14 @@ def test_rows_and_columns_score_as_in_the_whole(actor, feedback):
   expected = scores(actor, feedback, PROMPT, out).log_probs
   prompt = jax.tree.map(lambda x: jnp.repeat(x, GROUP, axis=0), PROMPT)
   rows = slice(start, start + size)
-  part = trimmed(out, longest)._replace(steps=None)
+  part = trim_padding(out, longest)._replace(steps=None)
   part = jax.tree.map(lambda x: x[rows], part)._replace(steps=out.steps)
   prompt = jax.tree.map(lambda x: x[rows], prompt)
   actual = scores(actor, feedback, prompt, part).log_probs
   np.testing.assert_allclose(
     actual, expected[rows, :longest], rtol=0, atol=1e-5
   )
-  np.testing.assert_array_equal(part.ended, out.ended[rows])
+  np.testing.assert_array_equal(part.terminated, out.terminated[rows])
   assert part.steps == out.steps <= STEPS
 
 
@@ -190,4 +190,4 @@ def test_prompts_of_another_batch_are_refused(actor, feedback):
   out = rolled(actor, feedback)
   prompt = tiny.prompts((2, 2, 2, 2))
   with pytest.raises(ValueError, match='6 completions of 4 prompts'):
-    replay(actor, feedback, prompt, out)
+    rescore(actor, feedback, prompt, out)
