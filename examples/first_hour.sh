@@ -38,12 +38,12 @@ run new_model --to=model --tokenizer=arithmetic:tokenizer --width=32 \
   --layers=2 --heads=2 --kv_heads=1 --head_dim=16 --mlp=64
 
 common=(
-  --config.data.path="$here" --config.data.system=
+  --config.data.path="$here" --config.data.system_prompt=
   --config.rewards.mine.function=my_rewards:brief_digits
   --config.rewards.mine.weight=1
-  --config.rollout.prompts=4 --config.rollout.group=4
-  --config.rollout.prompt_length=64 --config.rollout.max_tokens=16
-  --config.micro_batches=1 --config.eval.prompts=16
+  --config.rollout.prompts_per_step=4 --config.rollout.num_generations=4
+  --config.rollout.max_prompt_length=64 --config.rollout.max_completion_length=16
+  --config.gradient_accumulation_steps=1 --config.eval.num_prompts=16
   --config.checkpoint.every=5 --config.optimizer.groups.lora.lr=1e-2
 )
 hrpo=(grpo --workdir=hrpo "--config=hrpo_gsm8k:$here/model" "${common[@]}"
@@ -51,16 +51,16 @@ hrpo=(grpo --workdir=hrpo "--config=hrpo_gsm8k:$here/model" "${common[@]}"
 
 # HRPO; Ctrl-C in the middle; the same command goes on.
 start=$SECONDS
-"${PYTHON:-python}" -m "experiments.${hrpo[@]}" --config.steps=40 &
+"${PYTHON:-python}" -m "experiments.${hrpo[@]}" --config.max_steps=40 &
 until grep -qs '"step": 3,' hrpo/metrics.jsonl; do sleep 0.2; done
 kill -INT $!
 code=0; wait $! || code=$?
 ((code == 130)) || { echo "Ctrl-C ended it with $code"; exit 1; }
 echo "  $((SECONDS - start)) s: until Ctrl-C"
-run "${hrpo[@]}" --config.steps=40
+run "${hrpo[@]}" --config.max_steps=40
 
 # GRPO beside HRPO, two seeds each; one page over all of them.
-run sweep --workdir=compare "${common[@]}" --config.steps=10 \
+run sweep --workdir=compare "${common[@]}" --config.max_steps=10 \
   --grid="config=grpo_gsm8k:$here/model|hrpo_gsm8k:$here/model; config.seed=0,1"
 run report --runs compare hrpo --out=compare.html
 

@@ -5,7 +5,7 @@ package:
 
     python -m experiments.grpo --workdir=runs/mine --config=grpo_gsm8k:MODEL \
         --config.feedback.function=new_feedback:residual \
-        --config.feedback.parameters=new_feedback:scale \
+        --config.feedback.init=new_feedback:scale \
         --config.optimizer.groups.mine.pattern='^feedback\.' \
         --config.optimizer.groups.mine.lr=1e-3
 """

@@ -2,7 +2,7 @@ r"""Evaluates models on the test prompts, per mode and token budget.
 
     python -m experiments.evaluate --workdir=runs/table \
         --config=experiments/configs/lrt.py:MODEL,rl \
-        --config.eval.prompts=500 --config.eval.samples=4 \
+        --config.eval.num_prompts=500 --config.eval.num_generations=4 \
         --config.evaluate.reasoners="('sft=FOLDER','sft+rl=FOLDER')" \
         --config.evaluate.models="('ShorterBetter=FOLDER',)"
 
@@ -10,25 +10,26 @@ A row of the table is a subject, a way and a budget. The subjects config.model
 (`base`) and config.evaluate.models, each NAME=FOLDER, are evaluated with chain
 of thought (the way `chain_of_thought`) and without thinking (`no_thinking`);
 the text that then closes the thinking in the prompt, that of NoThinking or the
-empty thinking of Qwen3, is config.rollout.closing.neither. Reasoners of the
-base model are evaluated in the way `latent`.
+empty thinking of Qwen3, is config.rollout.forced_text.no_thinking. Reasoners of
+the base model are evaluated in the way `latent`.
 
 A budget is the number of tokens that a completion may have, prompt and latents
 not counted, and the only limit. It is enforced as in s1 (arXiv 2501.19393) and
-in Latent Reasoning Tuning (ICLR 2026): when config.evaluate.reserved tokens are
-left, config.rollout.closing.cut or .late is forced, after which the answer
-follows. `forced` is the share of completions with such a forced text; it is
-also forced where a model ends its completion within its thinking.
+in Latent Reasoning Tuning (ICLR 2026): when config.evaluate.answer_reserve
+tokens are left, config.rollout.forced_text.on_truncation or .on_budget is
+forced, after which the answer follows. `forced` is the share of completions
+with such a forced text; it is also forced where a model ends its completion
+within its thinking.
 
 accuracy is the mean of the reward `accuracy` (without one of that name, of the
-total reward) over config.eval.samples completions of each of
-config.eval.prompts prompts; its standard error is over prompts; pass@k is the
-share of prompts with a correct completion among k. All three are over graded
-completions. judged and ungraded count completions, too_long counts prompts that
-were left out; of_all is the accuracy with all of these counted as wrong.
-seconds is the time per completion of prefill and decoding in batches of
-config.rollout.prompts * group rows, without compilation. latents is the number
-of latents per prompt; for cosine see training/latent_similarity.py.
+total reward) over config.eval.num_generations completions of each of
+config.eval.num_prompts prompts; its standard error is over prompts; pass@k is
+the share of prompts with a correct completion among k. All three are over
+graded completions. judged and ungraded count completions, too_long counts
+prompts that were left out; of_all is the accuracy with all of these counted as
+wrong. seconds is the time per completion of prefill and decoding in batches of
+config.rollout.prompts_per_step * group rows, without compilation. latents is
+the number of latents per prompt; for cosine see training/latent_similarity.py.
 
 Writes WORKDIR/table.jsonl, row by row, and table.md. The same command resumes
 after a stop; subjects, ways and budgets may be added.
@@ -130,14 +131,15 @@ def table_rows(evaluate: Config, base: str) -> list[Row]:
   """The rows of `config.evaluate`, with the model `base` among the subjects;
   rows that share a program are adjacent."""
   models = {'base': base} | named_folders('models', evaluate.models)
-  modes = [way for way in evaluate.ways if way != 'latent']
+  modes = [way for way in evaluate.modes if way != 'latent']
   subjects = [(*model, way) for model in models.items() for way in modes]
-  if 'latent' in evaluate.ways:
+  if 'latent' in evaluate.modes:
     reasoners = named_folders('reasoners', evaluate.reasoners)
     subjects += [(*reasoner, 'latent') for reasoner in reasoners.items()]
   if not subjects or not evaluate.budgets:
     raise ValueError(
-      f'config.evaluate: ways={evaluate.ways}, reasoners={evaluate.reasoners}, '
+      f'config.evaluate: modes={evaluate.modes}, '
+      f'reasoners={evaluate.reasoners}, '
       f'budgets={evaluate.budgets}: write a way and a budget; latent needs a '
       'reasoner'
     )
@@ -164,10 +166,12 @@ def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
   (`resumable_shards.validate_job`). ValueError, at once, for settings that
   cannot be, and where the folder has a table of other settings."""
   check(config, 'evaluate', jax.process_count())
-  counts = 'eval.samples', 'eval.prompts'
+  counts = 'eval.num_generations', 'eval.num_prompts'
   fields = config_fields(config, *counts)
-  job = sampling_fields(fields, *counts, 'eval.sampling', 'evaluate.reserved')
-  rows = problems_of(config.data)(split=config.data.test)
+  job = sampling_fields(
+    fields, *counts, 'eval.sampling', 'evaluate.answer_reserve'
+  )
+  rows = problems_of(config.data)(split=config.data.test_split)
   return validate_job(config, folder / 'evaluate.json', job, rows, 'a table')
 
 
@@ -179,7 +183,7 @@ def evaluate_rows(
 ) -> Iterator[tuple[Row, dict[str, float]]]:
   """The figures of rows that differ in their budgets alone, by one program;
   `check_preemption` is called before each batch."""
-  config, samples = config_of_row(config, rows[0]), config.eval.samples
+  config, samples = config_of_row(config, rows[0]), config.eval.num_generations
   mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   actor = decoding_actor(config, mesh)
   feedback = feedback_of(config.feedback)
@@ -188,7 +192,7 @@ def evaluate_rows(
   batches, width = trim_padding(
     eval_batches_of(*parts, encode, int(actor.stop.pad_id))
   )
-  config.rollout.prompt_length = width
+  config.rollout.max_prompt_length = width
   functions = prefill_and_decode(config.rollout, feedback)
   sampler = Sampler(
     config.rollout, config.data, mesh, actor, *functions, grader
@@ -230,7 +234,7 @@ def evaluate_rows(
   run(batches[:1], actor.stop._replace(max_tokens=jnp.int32(1)))
   for row in rows:
     limit = jnp.int32(row.budget)
-    budget = limit - config.rollout.reserved
+    budget = limit - config.rollout.answer_reserve
     evaluation = run(
       batches, actor.stop._replace(max_tokens=limit, budget=budget)
     )
@@ -243,17 +247,17 @@ def config_of_row(config: Config, row: Row) -> Config:
   """The config that evaluates a row's subject in its way, without limits other
   than the budget."""
   config, evaluate = config.copy_and_resolve_references(), config.evaluate
-  config.steps = 0  # nothing is trained
-  config.rollout.update(thinking=0, answer=0, buckets=1)
+  config.max_steps = 0  # nothing is trained
+  config.rollout.update(max_thinking_tokens=0, max_answer_tokens=0, buckets=1)
   config.rollout.update(
     mode=row.way,
-    max_tokens=max(evaluate.budgets),
-    reserved=evaluate.reserved,
+    max_completion_length=max(evaluate.budgets),
+    answer_reserve=evaluate.answer_reserve,
   )
   if row.way == 'no_thinking':
-    config.data.prefill += config.rollout.closing.neither
+    config.data.prefill += config.rollout.forced_text.no_thinking
   if row.way == 'latent':
-    config.feedback.initial.source = row.source
+    config.feedback.init_kwargs.source = row.source
     return config
   config.model.source = row.source
   if feedback_of(config.feedback).prefix:

@@ -71,7 +71,7 @@ def evaluation_command(workdir: str, step: int, model: Path) -> str:
   words = [
     *('python', '-m', f'{PACKAGE}.{trainer}'),
     f'--config=saved:{_absolute(workdir)}/config.json',
-    *(f'--config.model.source={model.resolve()}', '--config.steps=0'),
+    *(f'--config.model.source={model.resolve()}', '--config.max_steps=0'),
     f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'

@@ -2,11 +2,12 @@ r"""Samples chains of thought and answers: the data of LRT's first stage.
 
     python -m experiments.generate --workdir=runs/triples \
         --config=experiments/configs/hyrea_rl_math.py:MODEL,words \
-        --config.data.path=FOLDER --config.generate.samples=4
+        --config.data.path=FOLDER --config.generate.num_generations=4
 
-Samples config.generate.samples completions of each prompt of config.data.train
-as a trainer would (config.rollout, .feedback) and grades them (config.rewards).
-Any config for RL will do; its fields for training are not read.
+Samples config.generate.num_generations completions of each prompt of
+config.data.train_split as a trainer would (config.rollout, .feedback) and
+grades them (config.rewards). Any config for RL will do; its fields for training
+are not read.
 
 Writes WORKDIR/train.jsonl, a file of the task `generated`: one completion per
 line, in the order of the data. `reasoning` is the text before the delimiter and
@@ -15,8 +16,8 @@ the prompt (config.data.prefill), which the rewards see. `reasoning_tokens`
 counts the delimiter too, `response_tokens` the token that ended the completion.
 `complete` is true where the model itself wrote the delimiter and ended. A
 completion is kept if it is complete and its reward is at least
-config.generate.least; with least=-inf all are kept. Prompts of more than
-config.rollout.prompt_length tokens are left out.
+config.generate.min_reward; with min_reward=-inf all are kept. Prompts of more
+than config.rollout.max_prompt_length tokens are left out.
 
 The same command resumes after a stop and samples no finished part again; once
 all parts exist, another `least` writes another train.jsonl at once. Samples
@@ -70,11 +71,11 @@ def generate(config: Config, workdir: str) -> str:
   """Runs `config` in `workdir`, from its first part that is missing. Returns
   the file of the completions that are kept."""
   # ---------------------------------------------- data, and what is there
-  source = problems_of(config.data)(split=config.data.train)
-  folder, samples = epath.Path(workdir), config.generate.samples
-  count = min(config.generate.prompts or len(source), len(source))
+  source = problems_of(config.data)(split=config.data.train_split)
+  folder, samples = epath.Path(workdir), config.generate.num_generations
+  count = min(config.generate.num_prompts or len(source), len(source))
   record = validate(config, folder, source, count)
-  shards = shard_ranges(count, config.generate.rows_per_part)
+  shards = shard_ranges(count, config.generate.rows_per_shard)
   files = shard_paths(folder, len(shards))
   exist = existing(files)
   missing = [i for i, exists in enumerate(exist) if not exists]
@@ -84,10 +85,10 @@ def generate(config: Config, workdir: str) -> str:
     mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
     actor = decoding_actor(config, mesh)
     tokenizer: Any = actor.tokenizer
-    check_delimiter(config.rollout.delimiter, actor.stop, tokenizer)
+    check_delimiter(config.rollout.end_of_thinking, actor.stop, tokenizer)
     encode = partial(prompt_ids, tokenizer, config.data)
     prompts = [source[i] for i in range(count)]
-    check_lengths(prompts, encode, config.rollout.prompt_length)
+    check_lengths(prompts, encode, config.rollout.max_prompt_length)
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     sampling_params = sampling(**config.rollout.sampling)
     with batch_generator(
@@ -97,7 +98,7 @@ def generate(config: Config, workdir: str) -> str:
         rows = [source[i] for i in shards[number]]
         found = completions(rows, encode, number, shards[number].start)
         lines = [
-          json_line(x, source[x.prompt], config.rollout.delimiter, decode)
+          json_line(x, source[x.prompt], config.rollout.end_of_thinking, decode)
           for x in found
         ]
         record()
@@ -105,10 +106,10 @@ def generate(config: Config, workdir: str) -> str:
         print_once(f'part {number + 1} of {len(files)}: {len(found)} rows')
   record()
   if jax.process_index() == 0:
-    merge_shards(files, folder, config.generate.least, count * samples)
+    merge_shards(files, folder, config.generate.min_reward, count * samples)
     # A backbone that is here; the paper's is Qwen/Qwen3-Embedding-0.6B.
-    backbone = f'--config.feedback.initial.backbone={config.model.source}'
-    triples = f'--config.data.triples={folder}'
+    backbone = f'--config.feedback.init_kwargs.backbone={config.model.source}'
+    triples = f'--config.data.sft_answers_dir={folder}'
     if command := next_command(
       'generate', 'lrt', triples, backbone, stage='sft'
     ):
@@ -122,7 +123,7 @@ def validate(
   """Returns what records the settings that the completions depend on
   (`resumable_shards.validate_job`). ValueError, at once, for settings that
   cannot be, and where the folder has completions of other settings."""
-  counts = 'generate.samples', 'generate.rows_per_part'
+  counts = 'generate.num_generations', 'generate.rows_per_shard'
   fields = config_fields(config, *counts)
   job = sampling_fields(fields, *counts)
   job['prompts of the data'] = prompts
@@ -184,7 +185,8 @@ def merge_shards(
   reasoning, response = tokens / max(counts['kept'], 1)
   shown = ', '.join(f'{count} {name}' for name, count in counts.items())
   print_once(
-    f'{shown} (generate.least={min_reward}); {requested - counts["sampled"]} '
+    f'{shown} (generate.min_reward={min_reward}); '
+    f'{requested - counts["sampled"]} '
     f'not sampled, as their prompts are too long\n{folder}/train.jsonl: '
     f'{reasoning:.1f} tokens of reasoning and {response:.1f} of response on '
     'average'

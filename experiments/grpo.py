@@ -2,12 +2,12 @@ r"""Trains a policy by reinforcement, whatever it reads and whatever its loss.
 
     python -m experiments.grpo --workdir=runs/hrpo \
         --config=experiments/configs/hrpo_gsm8k.py:smollm2-135m \
-        --config.data.path=../shared/data/gsm8k --config.steps=3
+        --config.data.path=../shared/data/gsm8k --config.max_steps=3
 
 A step samples a group of completions for each prompt, grades them in worker
 processes, scores them under the reference meanwhile, and makes one update (or
-`epochs * mini_batches`) on exactly what was sampled. The same command resumes a
-run that was stopped.
+`num_iterations * num_mini_batches`) on exactly what was sampled. The same
+command resumes a run that was stopped.
 """
 
 from .training import cli
@@ -51,28 +51,34 @@ from .training.step_functions import (
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """The arrays of the policy that are trained, those that are not, and the
   functions of a step; `policy` holds arrays, or the shapes of some."""
-  group, updates = config.rollout.group, config.epochs * config.mini_batches
+  group, updates = (
+    config.rollout.num_generations,
+    config.num_iterations * config.num_mini_batches,
+  )
   feedback = feedback_of(config.feedback)
   if updates > 1 and feedback is not discrete():
     raise ValueError(
-      f'config.epochs * config.mini_batches is {updates}: write 1. A '
+      f'config.num_iterations * config.num_mini_batches is {updates}: write '
+      '1. A '
       'trajectory with latents may be trained on once, by the weights that '
       'sampled it: they made the latents, and no ratio corrects for others'
     )
-  rows = config.rollout.prompts * group
+  rows = config.rollout.prompts_per_step * group
   warn_uneven_microbatch(
-    rows // config.mini_batches // config.micro_batches, mesh
+    rows // config.num_mini_batches // config.gradient_accumulation_steps, mesh
   )
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   divergence = lookup(
     'config.reward_kl.estimator', config.reward_kl.estimator, ESTIMATORS
   )
-  learner = make_learner(policy, mesh, config.optimizer, config.steps * updates)
+  learner = make_learner(
+    policy, mesh, config.optimizer, config.max_steps * updates
+  )
   score = partial(
     rescore,
     score_temperature=config.rollout.sampling.score_temperature,
-    logits_chunk=config.rollout.chunk,
+    logits_chunk=config.rollout.logits_chunk,
   )
 
   @jax.jit
@@ -116,14 +122,16 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         values = state_values(policy, feedback, rows.prompt, rows.trajectory)
       return policy_loss(objective, scores, rows, values)
 
-    rows = optim.slice_of(batch, config.mini_batches, part)
-    return learner.step(loss, trainable, opt_state, rows, config.micro_batches)
+    rows = optim.slice_of(batch, config.num_mini_batches, part)
+    return learner.step(
+      loss, trainable, opt_state, rows, config.gradient_accumulation_steps
+    )
 
   @partial(jax.jit, donate_argnums=0, out_shardings=learner.shardings[0])
   def sync_reference(ref_trainable, trainable):
     """The reference, moved toward the policy (TR-DPO, arXiv 2404.09656)."""
     return optax.incremental_update(
-      trainable, ref_trainable, config.reference.mix
+      trainable, ref_trainable, config.reference.mixup_alpha
     )
 
   run = learner.functions(
@@ -146,15 +154,18 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
   # The policy of some steps ago, where the reference is moved toward it.
   has_reference = needs_reference(config)
-  sync_every = config.reference.sync_every if has_reference else 0
+  sync_every = config.reference.sync_steps if has_reference else 0
   ref_trainable = [jax.tree.map(jnp.copy, trainable)] if sync_every else []
   state = trainable, run.init_optimizer(trainable), *ref_trainable
-  folder, passes = config.rollout.source, (config.epochs, config.mini_batches)
+  folder, passes = (
+    config.rollout.rollout_dir,
+    (config.num_iterations, config.num_mini_batches),
+  )
 
   def batches_of(step: int):
     if folder:
       return StoredBatches(folder, host, step)
-    rows = problems_of(config.data)(split=config.data.train)
+    rows = problems_of(config.data)(split=config.data.train_split)
     return setup.prompt_batches(rows)
 
   feedback = feedback_of(config.feedback)
@@ -164,7 +175,10 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     Loop(config, workdir, 'grpo', mesh, state, batches_of, latents) as loop,
   ):
     del trainable, ref_trainable, state  # an update donates them
-    sampler, attempts = setup.sampler(run, grader), config.rollout.attempts
+    sampler, attempts = (
+      setup.sampler(run, grader),
+      config.rollout.dynamic_sampling_max_batches,
+    )
     rollouts = Rollouts(setup, loop, run, frozen, sampler, attempts)
     evaluate = rollouts.evaluate if setup.eval_batches else None
     for step in loop.steps():
@@ -198,7 +212,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           ref_trainable = [run.sync_reference(*ref_trainable, state[0])]
       loop.state = *state, *ref_trainable
       loop.record_step(update_metrics, rollout_metrics, ids)
-      rollouts.log_samples(step, actor.tokenizer, config.completions)
+      rollouts.log_samples(step, actor.tokenizer, config.num_logged_completions)
   written = [f'{workdir}/model'] if config.export else []
   for path in written:
     policy, metrics = combine(loop.state[0], frozen), loop.latest_metrics

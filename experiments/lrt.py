@@ -2,10 +2,10 @@ r"""Latent Reasoning Tuning: trains a network whose latents stand for thinking.
 
     python -m experiments.lrt --workdir=runs/lrt_sft \
         --config=experiments/configs/lrt.py:MODEL,sft \
-        --config.data.triples=runs/triples
+        --config.data.sft_answers_dir=runs/triples
     python -m experiments.lrt --workdir=runs/lrt_rl \
         --config=experiments/configs/lrt.py:MODEL,rl \
-        --config.feedback.initial.source=runs/lrt_sft/reasoner
+        --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
 LRT (ICLR 2026): the model stays as it is. A reasoner reads what the model made
 of a prompt and gives it latents to read before it answers; the gradient reaches
@@ -58,19 +58,28 @@ from .training.step_functions import (
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """The arrays of the policy that are trained, those that are not, and the
   functions of a step; `policy` holds arrays, or the shapes of some."""
-  group, updates = config.rollout.group, config.epochs * config.mini_batches
-  feedback, prompts = feedback_of(config.feedback), config.rollout.prompts
+  group, updates = (
+    config.rollout.num_generations,
+    config.num_iterations * config.num_mini_batches,
+  )
+  feedback, prompts = (
+    feedback_of(config.feedback),
+    config.rollout.prompts_per_step,
+  )
   warn_uneven_microbatch(
-    prompts // config.mini_batches // config.micro_batches, mesh
+    prompts // config.num_mini_batches // config.gradient_accumulation_steps,
+    mesh,
   )
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   sampling_params = config.rollout.sampling
   # Answers that are given were drawn by no temperature.
   temperature = (
-    1.0 if config.data.triples else sampling_params.score_temperature
+    1.0 if config.data.sft_answers_dir else sampling_params.score_temperature
   )
-  learner = make_learner(policy, mesh, config.optimizer, config.steps * updates)
+  learner = make_learner(
+    policy, mesh, config.optimizer, config.max_steps * updates
+  )
 
   def score(policy, prompt, trajectory):
     """Of answers [b t]; the latents of a prompt are made once for all of its
@@ -81,7 +90,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       prompt,
       trajectory,
       score_temperature=temperature,
-      logits_chunk=config.rollout.chunk,
+      logits_chunk=config.rollout.logits_chunk,
     )
 
   @jax.jit
@@ -116,8 +125,10 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       scores = score(policy, rows.prompt, answers.trajectory)
       return policy_loss(objective, scores, answers)
 
-    rows = optim.slice_of(batch, config.mini_batches, part)
-    return learner.step(loss, trainable, opt_state, rows, config.micro_batches)
+    rows = optim.slice_of(batch, config.num_mini_batches, part)
+    return learner.step(
+      loss, trainable, opt_state, rows, config.gradient_accumulation_steps
+    )
 
   run = learner.functions(
     mesh, config.rollout, feedback, update, advantages=advantages
@@ -143,17 +154,17 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   ref_trainable = None
   if needs_reference(config):
     ref_trainable = jax.tree.map(jnp.copy, trainable)
-  supervised = bool(config.data.triples)
-  passes = config.epochs, config.mini_batches  # over a batch
+  supervised = bool(config.data.sft_answers_dir)
+  passes = config.num_iterations, config.num_mini_batches  # over a batch
 
   def batches_of(step: int):
     rows = (
       sft_answer_rows(
-        *(config.data, rollout, config.feedback.initial.closing),
+        *(config.data, rollout, config.feedback.init_kwargs.closing),
         actor.tokenizer,
       )
       if supervised
-      else problems_of(config.data)(split=config.data.train)
+      else problems_of(config.data)(split=config.data.train_split)
     )
     return setup.prompt_batches(rows)
 
@@ -161,7 +172,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     """The next batch of answers that are given, and its metrics."""
     batch = next(loop.batches)
     prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
-    answers = answer_arrays(batch['rows'], rollout.max_tokens, setup.pad)
+    answers = answer_arrays(
+      batch['rows'], rollout.max_completion_length, setup.pad
+    )
     data = sharding.from_host(given_answers(prompt, *answers), mesh)
     ids = cluster.all_rows(batch['ids']).tolist()
     return data, {'tokens': data.loss_mask.sum()}, ids
@@ -191,7 +204,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         )
       loop.record_step(update_metrics, metrics, ids)
       if not supervised:
-        rollouts.log_samples(step, actor.tokenizer, config.completions)
+        rollouts.log_samples(
+          step, actor.tokenizer, config.num_logged_completions
+        )
   write_reasoner(combine(loop.state[0], frozen).feedback, f'{workdir}/reasoner')
   print_summary(loop, workdir, f'{workdir}/reasoner')
   return loop.evaluations

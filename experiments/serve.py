@@ -2,18 +2,19 @@ r"""Answers questions from a file, each in the mode that it names.
 
     python -m experiments.serve --requests=FILE.jsonl --out=FILE.jsonl \
         --config=experiments/configs/lrt.py:MODEL,rl \
-        --config.feedback.initial.source=runs/lrt_rl/reasoner
+        --config.feedback.init_kwargs.source=runs/lrt_rl/reasoner
 
 A request is a line {"question": ..., "mode": ...}. In the mode
 `chain_of_thought` the model writes a chain of thought before its answer; in
 `latent` it reads the latents of config.feedback instead; in `no_thinking` its
-prompt ends with the text config.rollout.closing.neither, which closes the
-thinking (NoThinking, arXiv 2504.09858). The default mode is
+prompt ends with the text config.rollout.forced_text.no_thinking, which closes
+the thinking (NoThinking, arXiv 2504.09858). The default mode is
 config.rollout.mode; where that is '', it is latent if config.feedback makes
 latents, else explicit. Requests of all modes are decoded in the same batches.
 
 Writes one answer per line in the order of the requests, the file whole or not
-at all: question, mode, reasoning (the text before config.rollout.delimiter),
+at all: question, mode, reasoning (the text before
+  config.rollout.end_of_thinking),
 response and tokens, the number of decoded tokens. Sampling is that of an
 evaluation (config.eval.sampling), by config.seed and the number of the line.
 """
@@ -84,14 +85,15 @@ def load_server(config: Config) -> Server:
   """Loads config.model, and the reasoner of config.feedback if it has one."""
   mode_of(config.rollout.mode)
   feedback = feedback_of(config.feedback)
-  if feedback.prefix and not config.feedback.initial.get('source'):
+  if feedback.prefix and not config.feedback.init_kwargs.get('source'):
     raise ValueError(
-      "config.feedback.initial.source is '': write the folder of a reasoner, "
+      "config.feedback.init_kwargs.source is '': write the folder of a "
+      'reasoner, '
       'which experiments.lrt writes to WORKDIR/reasoner'
     )
   mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   actor = decoding_actor(config, mesh)
-  check_delimiter(config.rollout.delimiter, actor.stop, actor.tokenizer)
+  check_delimiter(config.rollout.end_of_thinking, actor.stop, actor.tokenizer)
   no_grader: Any = None
   functions = prefill_and_decode(config.rollout, feedback)
   return Server(
@@ -100,7 +102,7 @@ def load_server(config: Config) -> Server:
     Sampler(config.rollout, config.data, mesh, actor, *functions, no_grader),
     encoders(
       config.data,
-      config.rollout.closing.neither,
+      config.rollout.forced_text.no_thinking,
       actor.tokenizer,
       latents=feedback.prefix is not None,
     ),
@@ -151,8 +153,8 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
   for batch in eval_batches(
     rows,
     itemgetter('ids'),
-    batch=min(rollout.prompts * rollout.group, padded),
-    length=rollout.prompt_length,
+    batch=min(rollout.prompts_per_step * rollout.num_generations, padded),
+    length=rollout.max_prompt_length,
     pad=int(actor.stop.pad_id),
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
@@ -188,14 +190,14 @@ def validate_request(server: Server, line: int, request: Mapping) -> dict:
     raise error(
       f'mode = {mode!r:.80}',
       f'one of {[*server.encoders]}; latent needs latents in config.feedback, '
-      'and neither a text in config.rollout.closing.neither',
+      'and neither a text in config.rollout.forced_text.no_thinking',
     )
   ids = server.encoders[mode]({'question': question})
-  max_length = server.config.rollout.prompt_length
+  max_length = server.config.rollout.max_prompt_length
   if len(ids) > max_length:
     raise error(
       f'question = {question!r:.80} has a prompt of {len(ids)} tokens',
-      f'one of at most config.rollout.prompt_length={max_length}',
+      f'one of at most config.rollout.max_prompt_length={max_length}',
     )
   return {'question': question, 'mode': mode, 'ids': ids}
 
@@ -210,7 +212,7 @@ def answer_fields(
 ) -> dict:
   """The fields of an answer, from its decoded tokens, the first `thinking` of
   which are the thinking."""
-  delimiter = server.config.rollout.delimiter
+  delimiter = server.config.rollout.end_of_thinking
   tokenizer: Any = server.actor.tokenizer
   decode = partial(tokenizer.decode, skip_special_tokens=True)
   reasoning, response = '', decode(tokens)

@@ -47,11 +47,11 @@ from .training.step_functions import make_learner, warn_uneven_microbatch
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """The arrays of the policy that are trained, those that are not, and the
   functions of a step; `policy` holds arrays, or the shapes of some."""
-  slices, distillation = config.micro_batches, config.distillation
-  warn_uneven_microbatch(config.batch // slices, mesh)
+  slices, distillation = config.gradient_accumulation_steps, config.distillation
+  warn_uneven_microbatch(config.batch_size // slices, mesh)
   feedback = feedback_of(config.feedback)
   learner = make_learner(
-    policy, mesh, config.optimizer, horizon(config.stages, config.steps)
+    policy, mesh, config.optimizer, horizon(config.stages, config.max_steps)
   )
   # A mean over the slices: each counts the same.
   mean = lambda total: RunningMean(total, jnp.float32(1 / slices))
@@ -66,7 +66,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         texts,
         feedback.latent_from_hidden,
         passes=passes,
-        bptt_steps=config.truncate,
+        bptt_steps=config.bptt_steps,
       )
       places, total, metrics = latents.positions_and_mask(texts), 0.0, {}
       if distillation.weight:
@@ -77,7 +77,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       else:
         hidden, _ = policy.forward(x, None, *places)
       scores = latents.score_tokens(
-        policy, texts, hidden, logits_chunk=config.chunk
+        policy, texts, hidden, logits_chunk=config.logits_chunk
       )
       total -= jnp.sum(share * scores.log_probs)
       targets, norms = texts.weights > 0, jnp.linalg.norm(x, axis=-1)
@@ -107,8 +107,8 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       states[:, :, 0],
       states[:, :, 1],
       both,
-      kind=distillation.kind,
-      scaled=distillation.scaled,
+      kind=distillation.loss_type,
+      scaled=distillation.div_std,
     )
 
   update = learner.jit(update, static_argnames='passes')
@@ -120,7 +120,7 @@ def horizon(stages: Config, steps: int) -> int:
   """Steps that an optimizer lives: all, or those of the longest stage."""
   if not stages.reset_optimizer:
     return steps
-  return max(map(sub, [*stages.begin[1:], steps], stages.begin))
+  return max(map(sub, [*stages.starts[1:], steps], stages.starts))
 
 
 def align_positions(texts: TokenBatch):
@@ -138,29 +138,30 @@ def curriculum_of(
   """The examples of `config.curriculum`."""
   make = named(curriculum.function, 'hybrid_latent.curricula')
   made = make(tokenizer, **curriculum.kwargs)
-  if made.spans(0) and not feedback.parameters:
+  if made.spans(0) and not feedback.init:
     raise ValueError(
       f'config.curriculum.function is {curriculum.function!r}, whose '
-      'models speak in spans, and config.feedback.parameters is empty: write '
+      'models speak in spans, and config.feedback.init is empty: write '
       "feedback.function='switching:switching' and "
-      "feedback.parameters='switching:spans'"
+      "feedback.init='switching:spans'"
     )
   return made
 
 
 def train_rows(data: Config) -> Sequence[dict]:
-  """The training rows: of `data.scored`, where experiments.step_entropy has
-  written them with their entropies, else of `data.source`."""
-  if data.scored:
+  """The training rows: of `data.step_entropy_dir`, where
+  experiments.step_entropy has written them with their entropies, else of
+  `data.function`."""
+  if data.step_entropy_dir:
     rows = named('jsonl:problems', 'hybrid_latent.data')
-    return rows('steps', data.scored, 'train')
-  return problems_of(data)(split=data.train)
+    return rows('steps', data.step_entropy_dir, 'train')
+  return problems_of(data)(split=data.train_split)
 
 
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
   writes the model to WORKDIR/model. Returns the evaluations it made."""
-  setup, begin = set_up(config, 'sft'), config.stages.begin
+  setup, begin = set_up(config, 'sft'), config.stages.starts
   mesh, actor = setup.mesh, setup.actor
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
   state = trainable, run.init_optimizer(trainable)
@@ -182,12 +183,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       document_batches(
         train_rows(config.data),
         document,
-        batch=config.batch // hosts,
-        length=config.length,
+        batch=config.batch_size // hosts,
+        length=config.max_length,
         pad=setup.pad,
         seed=config.seed,
-        packed=config.packed,
-        share=config.stages.share[stage],
+        packed=config.packing,
+        share=config.stages.data_fraction[stage],
         buckets=config.buckets,
         shard=(host, hosts),
       )

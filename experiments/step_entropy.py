@@ -5,12 +5,12 @@ r"""Measures the entropy of each step of a corpus, for HyRea's cold start.
 
 The cold start replaces the steps of lowest entropy by latents, and the paper
 does not define that entropy. Here it is the mean over the step's tokens (or
-config.entropy.measure: sum, max) of the entropy, in nats, of the model's
+config.entropy.aggregation: sum, max) of the entropy, in nats, of the model's
 distribution of each of them, given the prompt and the solution so far. The
 model is that of the config without new tokens.
 
 Writes WORKDIR/steps.jsonl, a file of the task `steps`: one row per line in the
-order of the data, without rows of more than config.length tokens. And
+order of the data, without rows of more than config.max_length tokens. And
 WORKDIR/examples.txt: the first rows with their entropies and stages. The same
 command resumes after a stop and computes no finished part again.
 """
@@ -90,9 +90,9 @@ def annotate(config: Config, workdir: str) -> str:
   the file of the rows with their entropies."""
   # ---------------------------------------------- data, and what is there
   mesh = sharding.mesh(**config.mesh)
-  source = problems_of(config.data)(split=config.data.train)
+  source = problems_of(config.data)(split=config.data.train_split)
   split_solution(source[0])  # refuses rows without a solution
-  folder, size = epath.Path(workdir), config.entropy.rows_per_part
+  folder, size = epath.Path(workdir), config.entropy.rows_per_shard
   record = validate(config, folder, source)
   shards = shard_ranges(len(source), size)
   files = shard_paths(folder, len(shards))
@@ -105,24 +105,24 @@ def annotate(config: Config, workdir: str) -> str:
   base = config.copy_and_resolve_references()
   base.model.new_tokens = ()
   if 'eval' in base:
-    base.eval.prompts = 0  # nothing is sampled
+    base.eval.num_prompts = 0  # nothing is sampled
   model, tokenizer, *_ = load_model(base, mesh)
-  entropies = entropy_program(config.chunk, mesh)
+  entropies = entropy_program(config.logits_chunk, mesh)
   sizes = (
     len(row.ids)
     for shard in shards
     for row in encode_rows([source[i] for i in shard], tokenizer, config.data)
   )
-  check_lengths(sizes, config.length)
+  check_lengths(sizes, config.max_length)
 
   def dispatch(number):
     """Starts the computation of a part and does not wait for it."""
     rows = [source[i] for i in shards[number]]
     rows = encode_rows(rows, tokenizer, config.data)
-    rows = [row for row in rows if len(row.ids) <= config.length]
+    rows = [row for row in rows if len(row.ids) <= config.max_length]
     results = []
     for places, *batch in batches(
-      rows, config.batch, config.length, config.buckets
+      rows, config.batch_size, config.max_length, config.buckets
     ):
       batch = (_shard_rows(x, mesh) for x in batch)
       results.append((places, entropies(model, *batch)))
@@ -134,7 +134,7 @@ def annotate(config: Config, workdir: str) -> str:
     for places, columns in results:
       found |= zip(places, np.asarray(columns), strict=False)
     lines = [
-      json_line(row, found.get(i, np.zeros(0)), config.entropy.measure)
+      json_line(row, found.get(i, np.zeros(0)), config.entropy.aggregation)
       for i, row in enumerate(rows)
     ]
     record()
@@ -157,10 +157,10 @@ def annotate(config: Config, workdir: str) -> str:
   record()
   if jax.process_index() == 0:
     texts = examples(
-      files, tokenizer, config.curriculum.kwargs, config.entropy.shown
+      files, tokenizer, config.curriculum.kwargs, config.entropy.example_steps
     )
-    merge_shards(files, folder, texts, config.length, len(source))
-    scored = f'--config.data.scored={folder}'
+    merge_shards(files, folder, texts, config.max_length, len(source))
+    scored = f'--config.data.step_entropy_dir={folder}'
     if command := next_command('step_entropy', 'sft', scored):
       print_once(f'to train on it:\n  {command}')
   return f'{workdir}/steps.jsonl'
@@ -172,18 +172,19 @@ def validate(
   """Returns what records the settings that the entropies depend on
   (`resumable_shards.validate_job`). ValueError, at once, for settings that
   cannot be, and where the folder has entropies of other settings."""
-  if config.entropy.measure not in MEASURES:
+  if config.entropy.aggregation not in MEASURES:
     raise ValueError(
-      f'config.entropy.measure is {config.entropy.measure!r}: write one of '
+      f'config.entropy.aggregation is {config.entropy.aggregation!r}: write '
+      'one of '
       f'{[*MEASURES]}'
     )
   fields = config_fields(
-    config, 'buckets', 'entropy.rows_per_part', 'entropy.shown'
+    config, 'buckets', 'entropy.rows_per_shard', 'entropy.example_steps'
   )
-  names = {'model.source', 'model.dtype', 'model.param_dtype', 'length',
-           'entropy.measure', 'entropy.rows_per_part'}  # fmt: skip
+  names = {'model.source', 'model.dtype', 'model.param_dtype', 'max_length',
+           'entropy.aggregation', 'entropy.rows_per_shard'}  # fmt: skip
   names |= {name for name in fields if name.startswith('data.')}
-  names -= {'data.test', 'data.scored'}  # not read here
+  names -= {'data.test_split', 'data.step_entropy_dir'}  # not read here
   new = {f'config.{name}': fields[name] for name in sorted(names)}
   return validate_job(config, folder / 'entropy.json', new, source, 'entropies')
 
@@ -197,9 +198,12 @@ def check_lengths(sizes: Iterable[int], length: int) -> None:
       return
     longer.append(size)
   raise ValueError(
-    f'config.length is {length}, and each of the {len(longer)} rows is longer: '
-    f'write config.length={max(longer)}, the length of the longest row; the '
-    f'shortest has {min(longer)} tokens, data.system and the template included'
+    f'config.max_length is {length}, and each of the {len(longer)} rows is '
+    'longer: '
+    f'write config.max_length={max(longer)}, the length of the longest row; '
+    'the '
+    f'shortest has {min(longer)} tokens, data.system_prompt and the template '
+    'included'
   )
 
 
@@ -267,7 +271,7 @@ def merge_shards(
   print_once(examples)
   print_once(
     f'{kept} of {total} rows are in {folder}/steps.jsonl; {total - kept} have '
-    f'more than config.length={length} tokens'
+    f'more than config.max_length={length} tokens'
   )
 
 

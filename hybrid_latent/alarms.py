@@ -25,7 +25,7 @@ ALARMS = {
     'reward, from which nothing is learned: where all are 0, see in '
     'completions.jsonl whether answers have the form that the reward reads, '
     'such as #### 22 or \\boxed{{22}}; else choose prompts of another '
-    'difficulty, another reward or a larger rollout.group',
+    'difficulty, another reward or a larger rollout.num_generations',
   ),
   'entropy_collapse': Alarm(
     lambda m, nats: m['entropy'] < nats,
@@ -37,8 +37,10 @@ ALARMS = {
       m['completions/clipped_ratio'] >= share
       or m['completions/mean_length'] >= share * m['max_tokens']
     ),
-    'completions are cut, or as long as {threshold} of rollout.max_tokens on '
-    'average: raise rollout.max_tokens or reward shorter completions',
+    'completions are cut, or as long as {threshold} of '
+    'rollout.max_completion_length on '
+    'average: raise rollout.max_completion_length or reward shorter '
+    'completions',
   ),
   'kl_blowup': Alarm(
     lambda m, nats: m['kl'] > nats,
@@ -57,7 +59,7 @@ ALARMS = {
   'gate_saturation': Alarm(
     lambda m, margin: m['hidden_ratio_margin'] < margin,
     'the gate mixes within {threshold} of 0 or 1, where it hardly learns: '
-    'lower its learning rate or choose another feedback.initial',
+    'lower its learning rate or choose another feedback.init_kwargs',
   ),
 }
 

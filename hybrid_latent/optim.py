@@ -22,20 +22,22 @@ def adamw(
   groups: Mapping[str, Mapping[str, Any]],
   *,
   steps: int,
-  warmup: float = 0.1,
+  warmup_ratio: float = 0.1,
   schedule: str = 'cosine',
   b1: float = 0.9,
   b2: float = 0.99,
-  clip: float = 0.1,
+  max_grad_norm: float = 0.1,
 ) -> optax.GradientTransformation:
   """AdamW in groups under one joint gradient clip.
 
   Each group is name: {pattern, lr, weight_decay}; a leaf belongs to the one
   whose regular expression is found in its name ('model.layers.q.lora.a'). The
-  rates share one schedule: linear warmup over `warmup * steps`, then 'cosine'
-  to zero or 'constant'. `clip` bounds the global norm over all groups together.
+  rates share one schedule: linear warmup over `warmup_ratio * steps`, then
+    'cosine'
+  to zero or 'constant'. `max_grad_norm` bounds the global norm over all groups
+  together.
   """
-  shape = _schedule(schedule, steps, warmup)
+  shape = _schedule(schedule, steps, warmup_ratio)
   labels = map_named(lambda name, _: _group(name, groups), params)
   transforms: dict = {
     label: optax.adamw(
@@ -47,12 +49,13 @@ def adamw(
     for label, group in groups.items()
   }
   return optax.chain(
-    optax.clip_by_global_norm(clip), optax.partition(transforms, labels)
+    optax.clip_by_global_norm(max_grad_norm),
+    optax.partition(transforms, labels),
   )
 
 
-def _schedule(schedule, steps, warmup):
-  rise = round(warmup * steps)
+def _schedule(schedule, steps, warmup_ratio):
+  rise = round(warmup_ratio * steps)
   if schedule == 'cosine':
     return optax.warmup_cosine_decay_schedule(0.0, 1.0, rise, max(steps, 1))
   if schedule == 'constant':
@@ -164,7 +167,7 @@ def _sliced(batch, count):
   if rows % count:
     raise ValueError(
       f'a batch of {rows} rows (prompts * group) cannot be cut into {count} '
-      'equal parts: change micro_batches or mini_batches'
+      'equal parts: change gradient_accumulation_steps or num_mini_batches'
     )
   return jax.tree.map(
     lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), batch

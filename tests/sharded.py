@@ -50,7 +50,9 @@ def everything(config=tiny.CONFIG) -> Policy:
 def optimizer(policy):
   """AdamW as the trainers build it."""
   groups = {'all': {'pattern': '', 'lr': 1e-3, 'weight_decay': 0.1}}
-  return optim.adamw(policy, groups, steps=10, schedule='constant', warmup=0)
+  return optim.adamw(
+    policy, groups, steps=10, schedule='constant', warmup_ratio=0
+  )
 
 
 def update(policy, opt_state, prompt, trajectory, rewards):

@@ -19,7 +19,7 @@ GAP = 'sampling/sampling_logp_difference/mean'
 
 def stepped(gradient, figures, lr=0.1):
   groups = {'all': GROUPS['all'] | {'lr': lr}}
-  tx = adamw(PARAMS, groups, steps=9, schedule='constant', warmup=0.0)
+  tx = adamw(PARAMS, groups, steps=9, schedule='constant', warmup_ratio=0.0)
   state = tx.init(PARAMS)
   return tx, state, finite_step(tx, gradient, figures, state, PARAMS)
 
@@ -65,7 +65,7 @@ def test_no_second_copy_of_the_weights_lives():
   """What the compiled program needs beside its arguments, which are donated."""
   size = 1 << 16
   params = {str(i): jnp.ones(size) for i in range(16)}
-  tx = adamw(params, GROUPS, steps=9, schedule='constant', warmup=0.0)
+  tx = adamw(params, GROUPS, steps=9, schedule='constant', warmup_ratio=0.0)
   state, x = tx.init(params), jnp.ones(size)
 
   def needed(step):

@@ -48,7 +48,12 @@ def test_groups_have_their_own_rate_and_decay_under_one_clip():
     for s in scales
   ]
   after = updates(
-    GROUPS, gradients, steps=5, schedule='constant', warmup=0.4, clip=0.5
+    GROUPS,
+    gradients,
+    steps=5,
+    schedule='constant',
+    warmup_ratio=0.4,
+    max_grad_norm=0.5,
   )
   leaves = [np.asarray(x, float) for x in jax.tree.leaves(PARAMS)]
   rates, decays = (0.1, 1e-3), (0.0, 0.1)  # the gate comes first
@@ -78,7 +83,7 @@ def test_the_clip_sees_all_groups_together():
   gradient = {'gate': jnp.array([3.0]), 'x.lora.': jnp.array([4.0])}
   moments = {}
   for clip in (4.5, 9.0):
-    tx = adamw(params, GROUPS, steps=9, clip=clip)
+    tx = adamw(params, GROUPS, steps=9, max_grad_norm=clip)
     _, state = tx.update(gradient, tx.init(params), params)
     moments[clip] = {
       path[-1].key: float(x[0])
@@ -94,7 +99,9 @@ def shape(steps, count, **settings):
   params = {'x': jnp.zeros(1)}
   groups = {'all': {'pattern': '', 'lr': 2.0, 'weight_decay': 0.0}}
   gradients = [{'x': jnp.ones(1)}] * count
-  after = updates(groups, gradients, params, steps=steps, clip=10.0, **settings)
+  after = updates(
+    groups, gradients, params, steps=steps, max_grad_norm=10.0, **settings
+  )
   path = np.concatenate([[0], *(p['x'] for p in after)])
   return -np.diff(path) / 2.0
 
@@ -117,7 +124,7 @@ def test_cosine_rises_for_a_tenth_and_falls_to_zero():
 
 
 def test_constant_stays_up_after_its_warmup():
-  got = shape(10, 12, schedule='constant', warmup=0.4)
+  got = shape(10, 12, schedule='constant', warmup_ratio=0.4)
   np.testing.assert_allclose(got[:5], [0, 0.25, 0.5, 0.75, 1], atol=2e-5)
   np.testing.assert_allclose(got[5:], 1, atol=2e-5)
   # A run too short for a warmup begins at once.

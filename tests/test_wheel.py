@@ -24,22 +24,29 @@ NEW_MODEL = (
 )
 OWN_PARTS = (
   '--config.feedback.function=my_package.idea:residual',
-  '--config.feedback.parameters=my_package.idea:scale',
+  '--config.feedback.init=my_package.idea:scale',
   r'--config.optimizer.groups.mine.pattern=^feedback\.',
   '--config.optimizer.groups.mine.lr=1e-2',
   '--config.rewards.mine.function=my_package.reward:right_and_short',
   '--config.rewards.mine.weight=1',
 )
 SMALL = (
-  *('--config.steps=2', '--config.eval.prompts=0', '--config.export=True'),
-  *('--config.rollout.prompts=2', '--config.rollout.group=4'),
+  *(
+    '--config.max_steps=2',
+    '--config.eval.num_prompts=0',
+    '--config.export=True',
+  ),
+  *(
+    '--config.rollout.prompts_per_step=2',
+    '--config.rollout.num_generations=4',
+  ),
 )
 OWN_CONFIG = """
 from hybrid_latent.experiments.configs import rl_arithmetic
 
 def get_config(model):
   config = rl_arithmetic.get_config(f'{model},hrpo').unlock()
-  config.steps = 7
+  config.max_steps = 7
   return config.lock()
 """
 BASE = """
@@ -133,7 +140,7 @@ def test_a_package_of_ones_own_is_trained_by_config(wheel, tmp_path):
     cwd=tmp_path,
   )
   assert f'usage: python -m {trainer} ' in told
-  assert '--config.steps=7' in told
+  assert '--config.max_steps=7' in told
   told = output(
     *(python, 'hybrid-latent', 'grpo', '--config=mine.py:model'),
     *('--workdir=run', '--config.feedback.function=my_package.idea:nothing'),

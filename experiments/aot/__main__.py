@@ -3,7 +3,7 @@ and roofline time.
 
     python -m experiments.aot --target=v5p:4x4x4 --config.mesh.fsdp=64 \
         --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-7B-Instruct \
-        --config.rollout.prompts=64
+        --config.rollout.prompts_per_step=64
 
 Reads no weights and downloads nothing: the sizes of released models are built
 in. The exit code is 1 where the step does not fit; then the cheapest change
@@ -197,13 +197,21 @@ def candidate_changes(
   smaller: dict = {}
   # Smaller temporaries are enough only where the live arrays fit.
   if live < machine.chip.memory:
-    if 'chunk' in config.get('rollout', {}) and config.rollout.chunk > 32:
-      smaller |= {'rollout.chunk': 32}
+    if (
+      'logits_chunk' in config.get('rollout', {})
+      and config.rollout.logits_chunk > 32
+    ):
+      smaller |= {'rollout.logits_chunk': 32}
       yield dict(smaller)
     if worst.name == 'update':
       for times in 2, 4:
-        yield smaller | {'micro_batches': config.micro_batches * times}
-      smaller |= {'micro_batches': config.micro_batches * 4}
+        yield smaller | {
+          'gradient_accumulation_steps': config.gradient_accumulation_steps
+          * times
+        }
+      smaller |= {
+        'gradient_accumulation_steps': config.gradient_accumulation_steps * 4
+      }
       if config.model.remat != 'full':
         smaller |= {'model.remat': 'full'}
         yield dict(smaller)

@@ -57,8 +57,8 @@ def without_reasoner_files(config: Config) -> Config:
   """The config with `prefix` instead of the function that reads a reasoner."""
   config = config.copy_and_resolve_references()
   feedback = config.get('feedback', {})
-  if feedback.get('parameters') == READER:
-    feedback.parameters = f'{__name__}:prefix'
+  if feedback.get('init') == READER:
+    feedback.init = f'{__name__}:prefix'
   return config
 
 

@@ -63,7 +63,9 @@ def forecast(
   if trainer not in steps:
     raise ValueError(f'--trainer={trainer}: write one of {sorted(steps)}')
   mesh = sharding.mesh(**config.mesh, devices=devices)
-  decode_steps = config.rollout.max_tokens if 'rollout' in config else 1
+  decode_steps = (
+    config.rollout.max_completion_length if 'rollout' in config else 1
+  )
   compiler = _StepCompiler(mesh, decode_steps)
   config = without_reasoner_files(config)
   with contextlib.suppress(_OutOfMemory):

@@ -77,15 +77,17 @@ def options(model: str, method: str) -> list[str]:
   path = METHODS[method].format(model)
   trainer = 'lrt' if method == 'LRT' else 'grpo'
   # A row of an update of LRT is a prompt with all of its answers.
-  micro_batches = 1 if method == 'LRT' else resolved(path, []).rollout.group
+  micro_batches = (
+    1 if method == 'LRT' else resolved(path, []).rollout.num_generations
+  )
   sizes = dict(data=1, fsdp=1, tensor=1, sequence=1) | rollout_mesh
   return [
     f'--config={path}',
     f'--trainer={trainer}',
     f'--target={machine}',
     f'--config.mesh.fsdp={devices}',
-    f'--config.rollout.prompts={devices}',
-    f'--config.micro_batches={micro_batches}',
+    f'--config.rollout.prompts_per_step={devices}',
+    f'--config.gradient_accumulation_steps={micro_batches}',
     *(f'--config.rollout.mesh.{axis}={size}' for axis, size in sizes.items()),
   ]
 

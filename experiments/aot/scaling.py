@@ -53,7 +53,7 @@ from .targets import Target, target
 
 CONFIG = 'sft_arithmetic'
 AXES = 'data', 'fsdp', 'tensor'
-UPDATE = {'length': 512, 'micro_batches': 1,
+UPDATE = {'max_length': 512, 'gradient_accumulation_steps': 1,
         'model.dtype': 'bfloat16', 'model.remat': 'full'}  # fmt: skip
 ROWS = 8  # per device in weak scaling
 MIB = 2**20
@@ -83,7 +83,7 @@ def scaling_rows(model: str, chunk: int, machine: Target) -> Iterator[dict]:
       share = alone.setdefault(kind, flops) / (n if kind == 'strong' else 1)
       sent = sum(c.sent for c in update.cost.collectives.values())
       least = min_communication(
-        config.model, config.batch * config.length, axis, n
+        config.model, config.batch_size * config.max_length, axis, n
       )
       yield {
         'mesh': f'{axis}={n}',

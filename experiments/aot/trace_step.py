@@ -69,8 +69,12 @@ def lrt(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   held['optimizer'] = run(
     'optimizer', step.init_optimizer, trainable, live=held
   )
-  if config.data.triples:
-    answers = config.rollout.prompts, 1, config.rollout.max_tokens
+  if config.data.sft_answers_dir:
+    answers = (
+      config.rollout.prompts_per_step,
+      1,
+      config.rollout.max_completion_length,
+    )
     mask = jnp.zeros(answers, bool)
     batch = _rows(
       lambda: lrt_trainer.given_answers(
@@ -88,7 +92,7 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
   trainable, frozen, step = sft_trainer.step_functions(config, mesh, policy)
   held = {'parameters': policy}
   opt_state = run('optimizer', step.init_optimizer, trainable, live=held)
-  shape = config.batch, config.length
+  shape = config.batch_size, config.max_length
   whole, flags = jnp.zeros(shape, int), jnp.zeros(shape, bool)
   texts = _rows(
     lambda: TokenBatch(whole, whole, whole, jnp.zeros(shape), flags, flags),
@@ -105,7 +109,7 @@ def sft(config: Config, mesh: Mesh, source: Pretrained, run: Run) -> None:
       frozen,
       opt_state,
       texts,
-      passes=curriculum.num_latents(len(config.stages.begin) - 1),
+      passes=curriculum.num_latents(len(config.stages.starts) - 1),
       live=held | {'optimizer': opt_state, 'batch': texts},
     )
 
@@ -135,7 +139,7 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
         lambda: stopping_rule_of(config.rollout, source, source.tokenizer),
         there,
       ),
-      group=config.rollout.group,
+      group=config.rollout.num_generations,
       live=decoding | {'cache': ready},
       internal={'cache': _cache(config, weights.model, ready.mask, there)},
     )
@@ -164,7 +168,7 @@ def _updated(mesh, run, step, trainable, frozen, held, batch):
 
 
 def _prompt(config) -> Prompt:
-  u, p = config.rollout.prompts, config.rollout.prompt_length
+  u, p = config.rollout.prompts_per_step, config.rollout.max_prompt_length
   return Prompt(jnp.zeros((u, p), int), jnp.ones((u, p), bool), jnp.arange(u))
 
 
@@ -189,7 +193,10 @@ def _cache(config, model, mask, mesh):
   """That of a whole batch, at the end of the decoding loop; `mask` is that of
   what was read before."""
   u, slots = mask.shape
-  size = u * config.rollout.group, slots + config.rollout.max_tokens
+  size = (
+    u * config.rollout.num_generations,
+    slots + config.rollout.max_completion_length,
+  )
   cache = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
   place = lambda x: sharding.spec('b k s h', x.shape, mesh)
   where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), cache)

@@ -3,7 +3,7 @@ full fine-tuning of the model on the same answers.
 
     python -m experiments.benchmarks.lrt_update \
         --config=experiments/configs/lrt.py:smollm2-135m,rl \
-        --config.feedback.initial.backbone=FOLDER [--config.field=value ...]
+        --config.feedback.init_kwargs.backbone=FOLDER [--config.field=value ...]
 
 Compiles each on random answers of config.rollout's sizes, and measures the time
 (medians over interleaved repetitions) and the compiler's memory.
@@ -61,7 +61,10 @@ def main(argv: list[str]) -> None:
     for name, columns in table.items()
   ]  # fmt: skip
   u, g, t = answers(config).loss_mask.shape
-  print(f'{u} x {g} answers of {t} tokens in {config.micro_batches} slices')
+  print(
+    f'{u} x {g} answers of {t} tokens in {config.gradient_accumulation_steps} '
+    'slices'
+  )
   print(markdown_table(rows))
 
 
@@ -79,7 +82,7 @@ def variants(config: Config) -> dict[str, Config]:
     variant.objective.kwargs.beta = 0.0  # no reference: the same for all
     if whole:
       variant.feedback = dict(
-        function='discrete:discrete', kwargs={}, parameters='', initial={}
+        function='discrete:discrete', kwargs={}, init='', init_kwargs={}
       )
       lr = dict(lr=1e-6, weight_decay=0.0)
       variant.optimizer.groups = dict(model=dict(pattern=r'^model\.', **lr))
@@ -116,8 +119,8 @@ def compiled(config: Config) -> tuple[Callable[[], object], dict[str, float]]:
 def answers(config: Config) -> Batch:
   """Random ones."""
   rollout, rng = config.rollout, np.random.default_rng(0)
-  u, p = rollout.prompts, rollout.prompt_length
-  shape = u, rollout.group, rollout.max_tokens
+  u, p = rollout.prompts_per_step, rollout.max_prompt_length
+  shape = u, rollout.num_generations, rollout.max_completion_length
   tokens = lambda *some: rng.integers(100, 300, some).astype(np.int32)
   zeros, every = np.zeros(shape, np.float32), np.ones(shape, bool)
   prompt: Any = (

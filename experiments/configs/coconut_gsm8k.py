@@ -7,7 +7,7 @@ Latent Space", arXiv 2412.06769, section 4 and the released gsm_coconut.yaml.
 The argument is MODEL[,latents|no_thoughts][,smoke], a model that sft_gsm8k.py
 has taught to reason in words. The steps are GSM8K's own `<<...>>` marks: seven
 thousand problems, where the paper has 385 thousand that GPT-4 made in their
-manner; for those write --config.data.of.task=gsm8k_aug and more steps.
+manner; for those write --config.data.kwargs.task=gsm8k_aug and more steps.
 Paper, GPT-2: 0.341, without thoughts 0.216, CoT 0.429. Not run at that size
 here; for what was run see experiments/results/RESULTS.md.
 """
@@ -22,14 +22,14 @@ EPOCH = 58  # steps: 7473 problems, 128 a step
 def get_config(argument: str) -> ConfigDict:
   source, (thoughts,), smoke = rl.parsed(argument, ['latents', 'no_thoughts'])
   config = sft.defaults(source)
-  config.data.of.task = 'gsm8k_symbolic'
-  config.batch, config.micro_batches = 128, 16
+  config.data.kwargs.task = 'gsm8k_symbolic'
+  config.batch_size, config.gradient_accumulation_steps = 128, 16
   config.optimizer.groups.model.update(lr=1e-4, weight_decay=0.01)
   # Stages 1 to 3 drop as many steps, the last all of them; stage 0 is MODEL.
-  config.steps = 22 * EPOCH
+  config.max_steps = 22 * EPOCH
   config.stages = dict(
-    begin=(0, 1, 3 * EPOCH, 6 * EPOCH, 9 * EPOCH),
-    share=(1.0,) * 5,
+    starts=(0, 1, 3 * EPOCH, 6 * EPOCH, 9 * EPOCH),
+    data_fraction=(1.0,) * 5,
     reset_optimizer=True,
   )
   sft.in_latents(config, slots=2, opening=True)
@@ -37,6 +37,8 @@ def get_config(argument: str) -> ConfigDict:
   latent = thoughts == 'latents'
   config.curriculum = dict(
     function='coconut:coconut',
-    kwargs=dict(per_step=2 if latent else 0, most=3, marks=latent),
+    kwargs=dict(
+      c_thought=2 if latent else 0, max_latent_stage=3, delimiters=latent
+    ),
   )
   return sft.finished(config, smoke)

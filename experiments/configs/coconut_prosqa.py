@@ -36,19 +36,25 @@ def get_config(argument: str = DEFAULT) -> ConfigDict:
   config = sft.defaults(source)
   config.seed = 0
   config.data.update(
-    source='prosqa_benchmark:problems', template='{question}\n'
+    function='prosqa_benchmark:problems', prompt_template='{question}\n'
   )
-  config.data.of = dict(count=17886, nodes=28, steps=(3, 6))
+  config.data.kwargs = dict(count=17886, nodes=28, steps=(3, 6))
   config.model.update(dtype='float32', remat='none')
-  config.batch, config.micro_batches = 128, 8
+  config.batch_size, config.gradient_accumulation_steps = 128, 8
   config.optimizer.groups.model.update(lr=1e-4, weight_decay=0.01)
-  config.rollout.update(prompts=100, prompt_length=768, max_tokens=128)
-  config.rollout.delimiter = '###'
+  config.rollout.update(
+    prompts_per_step=100, max_prompt_length=768, max_completion_length=128
+  )
+  config.rollout.end_of_thinking = '###'
   config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
   config.rewards.accuracy.kwargs = dict(marker='###')
   # Stage s drops s steps; behind the sixth there is none left.
   begin = tuple(5 * EPOCH * stage for stage in range(7))
-  config.steps, config.eval.prompts, config.eval.every = 50 * EPOCH, 500, EPOCH
+  config.max_steps, config.eval.num_prompts, config.eval.every = (
+    50 * EPOCH,
+    500,
+    EPOCH,
+  )
   config.checkpoint.every = EPOCH
   if size == 'small':
     begin = _small(config)
@@ -56,25 +62,29 @@ def get_config(argument: str = DEFAULT) -> ConfigDict:
     config.curriculum.kwargs.steps = mode == 'cot'
     return sft.finished(config, smoke)
   config.stages = dict(
-    begin=begin, share=(1.0,) * len(begin), reset_optimizer=True
+    starts=begin, data_fraction=(1.0,) * len(begin), reset_optimizer=True
   )
   latent, most = mode == 'latents', len(begin) - 1
   sft.in_latents(config, slots=most, opening=True)
   config.curriculum = dict(
     function='coconut:coconut',
-    kwargs=dict(per_step=int(latent), most=most, marks=latent),
+    kwargs=dict(
+      c_thought=int(latent), max_latent_stage=most, delimiters=latent
+    ),
   )
   return sft.finished(config, smoke)
 
 
 def _small(config: ConfigDict) -> tuple[int, ...]:
   """Shorter questions, hardly one of them twice; where the stages begin."""
-  config.data.of.update(count=1_000_000, nodes=7, steps=(2, 2))
-  config.batch, config.micro_batches = 32, 1
-  config.length, config.buckets = 80, 1
-  config.optimizer.update(warmup=0.05, b2=0.99)
+  config.data.kwargs.update(count=1_000_000, nodes=7, steps=(2, 2))
+  config.batch_size, config.gradient_accumulation_steps = 32, 1
+  config.max_length, config.buckets = 80, 1
+  config.optimizer.update(warmup_ratio=0.05, b2=0.99)
   config.optimizer.groups.model.lr = 3e-3
-  config.rollout.update(prompt_length=80, max_tokens=32, buckets=1)
-  config.steps, config.eval.prompts, config.eval.every = 1400, 300, 100
+  config.rollout.update(
+    max_prompt_length=80, max_completion_length=32, buckets=1
+  )
+  config.max_steps, config.eval.num_prompts, config.eval.every = 1400, 300, 100
   config.checkpoint.every = 100
   return 0, 600, 900

@@ -9,7 +9,7 @@ is everything of hrpo_gsm8k.py but the feedback and its parameters; `official`
 is GRPO as TRL has it by default (rl.py, all parameters trained), with HRPO's
 prompt and reward, so that answers are read the same way. Dr. GRPO divides by
 neither length nor deviation. GSPO's ratio is 1 in the first update of a
-rollout: with plain tokens --config.mini_batches=4 makes it matter.
+rollout: with plain tokens --config.num_mini_batches=4 makes it matter.
 Paper (matched, GRPO): 1.5B 0.711 accuracy, 3B 0.834. Not run at that size here.
 """
 
@@ -20,7 +20,9 @@ from . import hrpo_gsm8k, rl
 LOSSES = {
   'grpo': {},
   'dr_grpo': dict(aggregation='constant'),
-  'gspo': dict(aggregation='sequence', level='sequence', clip=(3e-4, 4e-4)),
+  'gspo': dict(
+    aggregation='sequence', level='sequence', clip_range=(3e-4, 4e-4)
+  ),
 }
 
 
@@ -38,6 +40,6 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
     rl.trained_whole(config, lr=1e-6)
   config.objective.kwargs.update(LOSSES[loss])
   if loss == 'dr_grpo':
-    config.objective.kwargs.length = float(config.rollout.max_tokens)
+    config.objective.kwargs.length = float(config.rollout.max_completion_length)
     config.advantage.kwargs.scale = 'none'
   return rl.finished(config, smoke)

@@ -28,14 +28,16 @@ FEEDBACKS = {
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   source, (variant,), smoke = rl.parsed(argument, list(FEEDBACKS))
   config = rl.defaults(source)
-  config.data.system = SYSTEM_PROMPT
-  config.rollout.group = 4
+  config.data.system_prompt = SYSTEM_PROMPT
+  config.rollout.num_generations = 4
   config.rollout.sampling.update(temperature=0.5, top_k=50)
   function, kwargs = FEEDBACKS[variant]
   config.feedback = dict(
-    function=function, kwargs=kwargs, parameters='', initial={}
+    function=function, kwargs=kwargs, init='', init_kwargs={}
   )
-  config.objective.kwargs = dict(aggregation='sequence', clip=None, beta=0.005)
+  config.objective.kwargs = dict(
+    aggregation='sequence', clip_range=None, beta=0.005
+  )
   config.rewards = dict(
     gsm8k=dict(
       function='hybrid_latent.rewards.hrpo:gsm8k',
@@ -48,12 +50,14 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
       kwargs=dict(parser='fixed'),
     ),
   )
-  config.optimizer.update(schedule='cosine', warmup=0.1, b2=0.99, clip=0.1)
+  config.optimizer.update(
+    schedule='cosine', warmup_ratio=0.1, b2=0.99, max_grad_norm=0.1
+  )
   config.optimizer.groups.lora.update(lr=5e-6, weight_decay=0.1)
   if variant == 'gated':
-    config.feedback.parameters = 'gated:gate'
+    config.feedback.init = 'gated:gate'
     config.alarms.gate_saturation = 0.01
-    config.feedback.initial = dict(
+    config.feedback.init_kwargs = dict(
       r_min=0.99, r_max=0.999, initializer='normal'
     )
     config.optimizer.groups.update(

@@ -23,9 +23,9 @@ from . import hrpo_gsm8k, rl
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   source, (variant,), smoke = rl.parsed(argument, list(hrpo_gsm8k.FEEDBACKS))
   config = hrpo_gsm8k.get_config(f'{source},{variant}').unlock()
-  config.steps = 1750
-  config.data.of.task = 'knowledge'
-  config.rollout.update(prompts=16, prompt_length=2048)
+  config.max_steps = 1750
+  config.data.kwargs.task = 'knowledge'
+  config.rollout.update(prompts_per_step=16, max_prompt_length=2048)
   config.rewards = dict(
     knowledge=dict(
       function='hybrid_latent.rewards.knowledge:knowledge',

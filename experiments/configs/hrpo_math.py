@@ -19,9 +19,9 @@ from . import hrpo_gsm8k, rl
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   source, (variant,), smoke = rl.parsed(argument, list(hrpo_gsm8k.FEEDBACKS))
   config = hrpo_gsm8k.get_config(f'{source},{variant}').unlock()
-  config.steps = 937  # one epoch: 7500 prompts, 8 a step
-  config.data.of.task = 'math'
-  config.rollout.update(group=8, max_tokens=1024)
+  config.max_steps = 937  # one epoch: 7500 prompts, 8 a step
+  config.data.kwargs.task = 'math'
+  config.rollout.update(num_generations=8, max_completion_length=1024)
   config.rewards = dict(
     math=dict(
       function='hybrid_latent.rewards.hrpo:boxed_math',

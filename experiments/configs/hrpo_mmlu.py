@@ -21,9 +21,9 @@ from . import hrpo_gsm8k, rl
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   source, (variant,), smoke = rl.parsed(argument, list(hrpo_gsm8k.FEEDBACKS))
   config = hrpo_gsm8k.get_config(f'{source},{variant}').unlock()
-  config.steps = 1450
-  config.data.of.task = 'mmlu_arc'
-  config.rollout.group = 8
+  config.max_steps = 1450
+  config.data.kwargs.task = 'mmlu_arc'
+  config.rollout.num_generations = 8
   config.rewards = dict(
     choice=dict(
       function='hybrid_latent.rewards.hrpo:choice',

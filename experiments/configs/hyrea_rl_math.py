@@ -23,9 +23,9 @@ from hybrid_latent.rewards.hyrea import FORMAT
 from . import rl
 
 LOSSES = {
-  'none': dict(aggregation='token', clip=(0.2, 0.2), beta=0.0),
+  'none': dict(aggregation='token', clip_range=(0.2, 0.2), beta=0.0),
   'easyr1': dict(
-    aggregation='token', clip=(0.2, 0.3), delta=3.0, beta=1e-2, kl='k3'
+    aggregation='token', clip_range=(0.2, 0.3), delta=3.0, beta=1e-2, kl='k3'
   ),
 }
 SYSTEM_PROMPT = (
@@ -40,17 +40,17 @@ def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
   )
   config = rl.defaults(source)
   rl.trained_whole(config, lr=1e-6, weight_decay=1e-2)
-  config.steps = 93  # one epoch: 12,000 prompts, 128 a step
-  config.micro_batches = 64  # of 1024 completions
-  config.data.of.task = 'math12k'
-  config.data.system = SYSTEM_PROMPT
-  config.eval.prompts = 0
+  config.max_steps = 93  # one epoch: 12,000 prompts, 128 a step
+  config.gradient_accumulation_steps = 64  # of 1024 completions
+  config.data.kwargs.task = 'math12k'
+  config.data.system_prompt = SYSTEM_PROMPT
+  config.eval.num_prompts = 0
   config.rollout.update(
-    prompts=128,
-    group=8,
-    prompt_length=2048,
-    max_tokens=2048,
-    delimiter='</think>',
+    prompts_per_step=128,
+    num_generations=8,
+    max_prompt_length=2048,
+    max_completion_length=2048,
+    end_of_thinking='</think>',
   )
   config.objective.kwargs = LOSSES[loss]
   config.advantage.kwargs.eps = 1e-6
@@ -69,13 +69,13 @@ def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
     config.feedback = dict(
       function='switching:switching',
       kwargs={},
-      parameters='switching:spans',
-      initial=dict(slots=1, sampled=False),
+      init='switching:spans',
+      init_kwargs=dict(num_latents=1, sampled=False),
     )
     config.rewards.accuracy.weight = 0.8
     config.rewards.latent = dict(
       function='hybrid_latent.rewards.hyrea:latent',
       weight=0.1,
-      kwargs=dict(most=1),
+      kwargs=dict(max_spans=1),
     )
   return rl.finished(config, smoke)

@@ -6,18 +6,18 @@ section 3.1 and table 5.
         --config.data.path=NUMINA
     python -m experiments.sft --workdir=runs/cold \
         --config=experiments/configs/hyrea_sft_math.py:MODEL \
-        --config.data.path=NUMINA --config.data.scored=runs/numina
+        --config.data.path=NUMINA --config.data.step_entropy_dir=runs/numina
     python -m experiments.grpo --workdir=runs/hyrea \
         --config=experiments/configs/hyrea_rl_math.py:runs/cold/model \
         --config.data.path=MATH
 
 MODEL is Qwen/Qwen2.5-7B-Instruct in the paper, which also has its 32B sibling.
 The argument is MODEL[,entropy|random|none][,smoke]: which steps become latents;
-`none` is the paper's baseline SFT. c is `curriculum.kwargs.slots` and
-`feedback.initial.slots`, 1 to 8 in the paper. NuminaMath-CoT and MetaMathQA
-are scored one after the other and their steps.jsonl joined.
-Paper, MATH-500, Qwen2.5-7B-Instruct after this stage: 0.718 with 248 tokens and
-4.8 switches, SFT in words 0.736 with 546. 8 H200. Not run at that size here.
+`none` is the paper's baseline SFT. c is `curriculum.kwargs.num_latents` and
+`feedback.init_kwargs.num_latents`, 1 to 8 in the paper. NuminaMath-CoT and
+MetaMathQA are scored one after the other and their steps.jsonl joined. Paper,
+MATH-500, Qwen2.5-7B-Instruct after this stage: 0.718 with 248 tokens and 4.8
+switches, SFT in words 0.736 with 546. 8 H200. Not run at that size here.
 """
 
 from itertools import accumulate
@@ -34,22 +34,26 @@ SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # 10 % more in each stage
 def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
   source, (replace,), smoke = rl.parsed(argument, ['entropy', 'random', 'none'])
   config = sft.defaults(source)
-  config.data.of.task = 'numinamath_cot'
-  config.data.system = SYSTEM_PROMPT
-  config.batch, config.micro_batches = 32, 4
-  config.length = 2048
-  epochs = [round(share * ROWS) // config.batch for share in SHARES]
-  *begin, config.steps = accumulate(epochs, initial=0)
-  config.stages.update(begin=tuple(begin), share=SHARES)
+  config.data.kwargs.task = 'numinamath_cot'
+  config.data.system_prompt = SYSTEM_PROMPT
+  config.batch_size, config.gradient_accumulation_steps = 32, 4
+  config.max_length = 2048
+  epochs = [round(share * ROWS) // config.batch_size for share in SHARES]
+  *begin, config.max_steps = accumulate(epochs, initial=0)
+  config.stages.update(starts=tuple(begin), data_fraction=SHARES)
   config.optimizer.groups.model.lr = 4e-7
   config.rollout.update(
-    prompt_length=2048, max_tokens=2048, delimiter='</think>'
+    max_prompt_length=2048,
+    max_completion_length=2048,
+    end_of_thinking='</think>',
   )
   config.rewards.accuracy.function = 'hybrid_latent.rewards.math:accuracy'
   config.rewards.accuracy.kwargs = {}
   sft.in_latents(config, slots=1, opening=False)
   config.curriculum = dict(
     function='hyrea:hyrea',
-    kwargs=dict(slots=1, replace=replace, shortest=3, switch_weight=4.0),
+    kwargs=dict(
+      num_latents=1, replace=replace, min_step_tokens=3, switch_weight=4.0
+    ),
   )
   return sft.finished(config, smoke)

@@ -23,15 +23,15 @@ def get_config(
   source, _, smoke = rl.parsed(argument)
   config = rl.defaults(source)
   rl.trained_whole(config, lr=2e-6)
-  config.micro_batches = 16
-  config.data.system = (
+  config.gradient_accumulation_steps = 16
+  config.data.system_prompt = (
     'Please reason step by step, and put your final answer within \\boxed{}.'
   )
-  config.rollout.update(max_tokens=8192, delimiter='</think>')
+  config.rollout.update(max_completion_length=8192, end_of_thinking='</think>')
   config.rollout.sampling.update(temperature=0.9, score_temperature=0.9)
   config.objective.kwargs.update(beta=0.04, kl='k3')
   config.advantage.kwargs.scale = 'none'
-  config.optimizer.clip = 0.1
+  config.optimizer.max_grad_norm = 0.1
   config.rewards = dict(
     accuracy=dict(
       function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}

@@ -3,16 +3,16 @@ r"""Latent Reasoning Tuning: ICLR 2026, its two stages with its numbers.
     python -m experiments.lrt --workdir=runs/lrt_rl \
         --config=experiments/configs/lrt.py:Qwen/Qwen3-1.7B,rl \
         --config.data.path=FOLDER \
-        --config.feedback.initial.source=runs/lrt_sft/reasoner
+        --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
 The argument is MODEL[,sft|rl][,smoke], a model that thinks before </think>. The
 paper's first stage has the verified answers of OpenR1-Math-220k, which
-data.triples_task=openr1_math reads from data.triples; the model's own come from
-experiments/generate.py. The second has DeepScaleR-Preview, a folder of whose
-file is `data.path`. Not stated in the paper, and chosen here: warmup, schedule,
-clip and answer length of the first stage; clip of the ratio, average and
-temperature of the second, as TRL has them. The rate of the first, 1e-3, is high
-for a pretrained backbone; where it diverges, write 1e-4 for
+data.sft_answers_task=openr1_math reads from data.sft_answers_dir; the model's
+own come from experiments/generate.py. The second has DeepScaleR-Preview, a
+folder of whose file is `data.path`. Not stated in the paper, and chosen here:
+warmup, schedule, clip and answer length of the first stage; clip of the ratio,
+average and temperature of the second, as TRL has them. The rate of the first,
+1e-3, is high for a pretrained backbone; where it diverges, write 1e-4 for
 optimizer.groups.backbone.lr.
 Paper: Qwen3-1.7B, 1024 tokens: 0.484 over five benchmarks after both stages,
 0.413 after the first, 0.469 without thinking. Not run at that size here; for
@@ -29,10 +29,11 @@ SYSTEM = (
 FORCED = 'Final Answer: \\boxed{'
 # arXiv 2504.09858; its code for R1 ends without the blank line.
 NO_THINKING = 'Okay, I think I have finished thinking.\n</think>\n\n'
-FIELDS = ('seed', 'steps', 'epochs', 'mini_batches', 'micro_batches', 'model',
+FIELDS = ('seed', 'max_steps', 'num_iterations', 'num_mini_batches',
+          'gradient_accumulation_steps', 'model',
           'lora', 'mesh', 'data', 'rollout', 'feedback', 'objective',
           'advantage', 'rewards', 'grader', 'optimizer', 'eval', 'checkpoint',
-          'completions', 'nonfinite', 'alarms', 'generate',
+          'num_logged_completions', 'nonfinite', 'alarms', 'generate',
           'evaluate')  # fmt: skip
 
 
@@ -48,21 +49,21 @@ def defaults(source: str, stage: str) -> ConfigDict:
   """One of the stages; unlocked."""
   base = rl.defaults(source)
   config = ConfigDict({name: base[name] for name in FIELDS})
-  for name in 'mask_truncated', 'attempts', 'source':
+  for name in 'mask_truncated', 'dynamic_sampling_max_batches', 'rollout_dir':
     del config.rollout[name]
-  config.data.of.task = 'deepscaler'
-  config.data.system = SYSTEM
+  config.data.kwargs.task = 'deepscaler'
+  config.data.system_prompt = SYSTEM
   # R1's template opens the thinking itself.
   qwen3 = 'qwen3' in source.lower()
   config.data.prefill = '<think>\n' if qwen3 else ''
-  config.data.triples = ''
-  config.data.triples_task = 'generated'
+  config.data.sft_answers_dir = ''
+  config.data.sft_answers_task = 'generated'
   config.lora.rank = 0
   config.feedback = dict(
     function='prefix:prefix',
     kwargs={},
-    parameters='prefix:reasoner',
-    initial=dict(
+    init='prefix:reasoner',
+    init_kwargs=dict(
       source='',  # the folder of a reasoner, to go on from
       backbone='Qwen/Qwen3-Embedding-0.6B',  # of a new one
       latents=256,
@@ -70,13 +71,15 @@ def defaults(source: str, stage: str) -> ConfigDict:
       closing='\n</think>\n\n',  # between the latents and the answer
     ),
   )
-  config.rollout.update(prompt_length=1024, max_tokens=2048)
-  config.rollout.delimiter = '</think>'
-  config.rollout.closing.update(
-    cut=f'\n</think>\n\n{FORCED}', late=f'\n\n{FORCED}'
+  config.rollout.update(max_prompt_length=1024, max_completion_length=2048)
+  config.rollout.end_of_thinking = '</think>'
+  config.rollout.forced_text.update(
+    on_truncation=f'\n</think>\n\n{FORCED}', on_budget=f'\n\n{FORCED}'
   )
   # What Qwen3's template writes itself where enable_thinking is False.
-  config.rollout.closing.neither = '\n</think>\n\n' if qwen3 else NO_THINKING
+  config.rollout.forced_text.no_thinking = (
+    '\n</think>\n\n' if qwen3 else NO_THINKING
+  )
   config.rewards = dict(
     accuracy=dict(
       function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}
@@ -89,22 +92,24 @@ def defaults(source: str, stage: str) -> ConfigDict:
     ends=dict(pattern=r'^feedback\.reasoner\.(f_in|r$|f_out)', lr=lr,
               weight_decay=0.0),
   )  # fmt: skip
-  config.optimizer.update(warmup=0.03, schedule='cosine', clip=1.0)
+  config.optimizer.update(
+    warmup_ratio=0.03, schedule='cosine', max_grad_norm=1.0
+  )
   config.eval.sampling = dict(temperature=0.6, top_p=0.95)
-  config.eval.prompts = 0  # the paper's data have no test split
+  config.eval.num_prompts = 0  # the paper's data have no test split
   if stage == 'sft':
     config.objective = dict(
       function='supervised:cross_entropy', kwargs=dict(aggregation='token')
     )
-    config.steps = 4400  # three epochs of 94k answers
-    config.rollout.update(prompts=64, group=1)
-    config.micro_batches = 8
+    config.max_steps = 4400  # three epochs of 94k answers
+    config.rollout.update(prompts_per_step=64, num_generations=1)
+    config.gradient_accumulation_steps = 8
     return config
-  config.steps = 100
-  config.rollout.update(prompts=128, group=8)
-  config.micro_batches = 16
+  config.max_steps = 100
+  config.rollout.update(prompts_per_step=128, num_generations=8)
+  config.gradient_accumulation_steps = 16
   config.objective.kwargs.update(
-    aggregation='sequence', clip=(0.2, 0.2), beta=2e-3
+    aggregation='sequence', clip_range=(0.2, 0.2), beta=2e-3
   )
-  config.optimizer.update(warmup=0.0, schedule='constant')
+  config.optimizer.update(warmup_ratio=0.0, schedule='constant')
   return config

@@ -3,7 +3,7 @@ cores.
 
     python -m experiments.lrt --workdir=runs/lrt_sft \
         --config=experiments/configs/lrt_arithmetic.py:BASE,sft,BACKBONE \
-        --config.data.triples=runs/triples
+        --config.data.sft_answers_dir=runs/triples
 
 The argument is BASE,STAGE[,BACKBONE]: a model that thinks in words before it
 answers (sft_arithmetic.py's `thinking`); `sft`, `rl`, or `words`, which is the
@@ -37,30 +37,38 @@ def get_config(argument: str) -> ConfigDict:
   small = rl_arithmetic.get_config(f'{base},grpo')
   config.seed = 0
   config.model.update(small.model)
-  config.data = dict(thinks.data, triples='', triples_task='generated')
-  del config.data.scored
+  config.data = dict(
+    thinks.data, sft_answers_dir='', sft_answers_task='generated'
+  )
+  del config.data.step_entropy_dir
   config.rewards = small.rewards
   config.grader, config.eval = small.grader, small.eval
   config.checkpoint = small.checkpoint
-  config.feedback.initial.update(backbone=backbone, latents=16, closing=CLOSING)
-  config.feedback.initial.reads = 'prompt'  # the last state teaches it nothing
-  config.rollout.update(prompt_length=thinks.rollout.prompt_length)
-  config.rollout.update(max_tokens=16, buckets=1, chunk=16)
-  config.rollout.closing.update(
-    cut=f'{CLOSING} ####', late=' ####', neither=CLOSING
+  config.feedback.init_kwargs.update(
+    backbone=backbone, latents=16, closing=CLOSING
   )
-  config.evaluate.update(budgets=(32, 64, 192), reserved=12)
-  config.micro_batches = 1
+  config.feedback.init_kwargs.reads = (
+    'prompt'  # the last state teaches it nothing
+  )
+  config.rollout.update(max_prompt_length=thinks.rollout.max_prompt_length)
+  config.rollout.update(max_completion_length=16, buckets=1, logits_chunk=16)
+  config.rollout.forced_text.update(
+    on_truncation=f'{CLOSING} ####', on_budget=' ####', no_thinking=CLOSING
+  )
+  config.evaluate.update(budgets=(32, 64, 192), answer_reserve=12)
+  config.gradient_accumulation_steps = 1
   sft = stage == 'sft'
-  config.steps = 1000 if sft else 50
-  config.rollout.update(prompts=32)
+  config.max_steps = 1000 if sft else 50
+  config.rollout.update(prompts_per_step=32)
   for group in config.optimizer.groups.values():
     group.lr = 2e-3 if sft else 1e-4  # its backbone is random
-  config.eval.update(prompts=512, every=200 if sft else 50)
+  config.eval.update(num_prompts=512, every=200 if sft else 50)
   if stage == 'words':
     config.feedback = small.feedback
     config.rollout.update(
-      max_tokens=thinks.rollout.max_tokens, prompts=256, group=1
+      max_completion_length=thinks.rollout.max_completion_length,
+      prompts_per_step=256,
+      num_generations=1,
     )
   return config.lock()
 
@@ -69,9 +77,9 @@ def shorter(base: str, method: str, thinks: ConfigDict) -> ConfigDict:
   """Thinking less, by reinforcement of the base itself."""
   config = rl_arithmetic.get_config(f'{base},{method}').unlock()
   config.data = dict(thinks.data)
-  del config.data.scored
+  del config.data.step_entropy_dir
   rollout = thinks.rollout
-  for name in 'prompt_length', 'max_tokens', 'delimiter':
+  for name in 'max_prompt_length', 'max_completion_length', 'end_of_thinking':
     config.rollout[name] = rollout[name]
   config.eval.every, config.export = 40, True
   return config.lock()

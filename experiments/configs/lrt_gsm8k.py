@@ -5,11 +5,11 @@ r"""Latent Reasoning Tuning on GSM8K, for a model of any size.
         --config.data.path=GSM8K
     python -m experiments.lrt --workdir=runs/lrt_sft --config.data.path=GSM8K \
         --config=experiments/configs/lrt_gsm8k.py:smollm2-135m,sft \
-        --config.data.triples=runs/triples \
-        --config.feedback.initial.backbone=FOLDER
+        --config.data.sft_answers_dir=runs/triples \
+        --config.feedback.init_kwargs.backbone=FOLDER
     python -m experiments.lrt --workdir=runs/lrt_rl --config.data.path=GSM8K \
         --config=experiments/configs/lrt_gsm8k.py:smollm2-135m,rl \
-        --config.feedback.initial.source=runs/lrt_sft/reasoner
+        --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
 The argument is MODEL[,words|sft|rl][,smoke]; `words` is the model itself, for
 experiments.generate, fragments and evaluate. All else is as in lrt.py. With
@@ -31,23 +31,23 @@ def get_config(
 ) -> ConfigDict:
   source, (stage,), smoke = rl.parsed(argument, ('words', 'sft', 'rl'))
   config = lrt.defaults(source, stage)
-  config.data.of.task = 'gsm8k'
-  config.eval.prompts = 256
+  config.data.kwargs.task = 'gsm8k'
+  config.eval.num_prompts = 256
   if source == 'smollm2-135m':
     config.data.prefill = '<think>\n'
-    config.feedback.initial.update(backbone='', latents=32)
-    config.generate.least = float('-inf')
+    config.feedback.init_kwargs.update(backbone='', latents=32)
+    config.generate.min_reward = float('-inf')
     config.rollout.update(
-      prompts=4,
-      group=4 if stage == 'rl' else 1,
-      prompt_length=256,
-      max_tokens=128,
-      reserved=24,
+      prompts_per_step=4,
+      num_generations=4 if stage == 'rl' else 1,
+      max_prompt_length=256,
+      max_completion_length=128,
+      answer_reserve=24,
     )
-    config.micro_batches = 4
-    config.eval.prompts = 0
-    config.evaluate.update(budgets=(64, 128), reserved=24)
+    config.gradient_accumulation_steps = 4
+    config.eval.num_prompts = 0
+    config.evaluate.update(budgets=(64, 128), answer_reserve=24)
   if stage == 'words':
     config.feedback = rl.defaults(source).feedback
-    config.rollout.group = 1
+    config.rollout.num_generations = 1
   return rl.finished(config, smoke)

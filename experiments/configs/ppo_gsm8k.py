@@ -21,7 +21,7 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config = grpo_gsm8k.get_config(f'{source},{preset}').unlock()
   config.critic.enabled = True
   config.objective.kwargs = dict(
-    aggregation='token', clip=(0.2, 0.2), value_coef=0.1, value_clip=0.2
+    aggregation='token', clip_range=(0.2, 0.2), value_coef=0.1, value_clip=0.2
   )
   config.advantage = dict(
     function='gae:gae', kwargs=dict(gamma=1.0, lam=1.0, whiten=True)
@@ -37,8 +37,8 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
     config.optimizer.groups.critic = dict(
       pattern=r'^critic\.', lr=3e-6, weight_decay=0.0
     )
-    config.steps, config.epochs = 116, 4  # 7473 prompts, 64 a step
-    config.rollout.update(prompts=64, group=1)
+    config.max_steps, config.num_iterations = 116, 4  # 7473 prompts, 64 a step
+    config.rollout.update(prompts_per_step=64, num_generations=1)
     config.rollout.sampling.update(temperature=0.7, score_temperature=0.7)
     config.advantage.kwargs.lam = 0.95
     config.reward_kl.beta = 0.05

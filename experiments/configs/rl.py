@@ -51,10 +51,10 @@ def defaults(source: str) -> ConfigDict:
   small = source == 'smollm2-135m'
   config = ConfigDict()
   config.seed = 42
-  config.steps = 934  # one epoch of GSM8K: 7473 prompts, 8 a step
-  config.epochs = 1
-  config.mini_batches = 1
-  config.micro_batches = 4
+  config.max_steps = 934  # one epoch of GSM8K: 7473 prompts, 8 a step
+  config.num_iterations = 1
+  config.num_mini_batches = 1
+  config.gradient_accumulation_steps = 4
 
   config.model = dict(
     source=source,
@@ -68,35 +68,37 @@ def defaults(source: str) -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1, sequence=1)
 
   config.data = dict(
-    source='jsonl:problems',
-    of=dict(task='gsm8k'),
+    function='jsonl:problems',
+    kwargs=dict(task='gsm8k'),
     path='',
     fields='',
-    train='train',
-    test='test',
-    system='',
-    template='',
+    train_split='train',
+    test_split='test',
+    system_prompt='',
+    prompt_template='',
     prefill='',
     enable_thinking=True,
   )
   config.rollout = dict(
-    prompts=8,
-    group=8,
-    prompt_length=512,
-    max_tokens=512,
+    prompts_per_step=8,
+    num_generations=8,
+    max_prompt_length=512,
+    max_completion_length=512,
     mesh=dict(data=0, fsdp=0, tensor=0, sequence=0),
     buckets=3,
-    stages=1,
-    chunk=128,
-    delimiter='####',
-    thinking=0,
-    closing=dict(ended='', cut='', late='', neither=''),
-    answer=0,
-    reserved=0,
+    cache_stages=1,
+    logits_chunk=128,
+    end_of_thinking='####',
+    max_thinking_tokens=0,
+    forced_text=dict(
+      after_thinking='', on_truncation='', on_budget='', no_thinking=''
+    ),
+    max_answer_tokens=0,
+    answer_reserve=0,
     mode='',
-    attempts=1,
+    dynamic_sampling_max_batches=1,
     mask_truncated=False,
-    source='',
+    rollout_dir='',
     sampling=dict(
       temperature=1.0,
       top_k=0,
@@ -109,18 +111,18 @@ def defaults(source: str) -> ConfigDict:
   )
   config.dump_every = 0
   config.feedback = dict(
-    function='discrete:discrete', kwargs={}, parameters='', initial={}
+    function='discrete:discrete', kwargs={}, init='', init_kwargs={}
   )
   config.objective = dict(
     function='policy_gradient:policy_gradient',
-    kwargs=dict(aggregation='token', clip=(0.2, 0.2), beta=0.0),
+    kwargs=dict(aggregation='token', clip_range=(0.2, 0.2), beta=0.0),
   )
   config.advantage = dict(
     function='advantages:group_relative',
     kwargs=dict(scale='group', ddof=1, eps=1e-4),
   )
   config.reward_kl = dict(beta=0.0, estimator='k1')
-  config.reference = dict(sync_every=0, mix=0.6)
+  config.reference = dict(sync_steps=0, mixup_alpha=0.6)
   config.rewards = dict(
     accuracy=dict(
       function='hybrid_latent.rewards.hrpo:correct',
@@ -135,20 +137,20 @@ def defaults(source: str) -> ConfigDict:
       lora=dict(pattern=r'^model\..*\.lora\.', lr=1e-5, weight_decay=0.0)
     ),
     schedule='constant',
-    warmup=0.0,
+    warmup_ratio=0.0,
     b1=0.9,
     b2=0.999,
-    clip=1.0,
+    max_grad_norm=1.0,
   )
   config.eval = dict(
-    prompts=0 if small else 256,
+    num_prompts=0 if small else 256,
     every=100,
-    samples=1,
-    thinking=0,
+    num_generations=1,
+    max_thinking_tokens=0,
     sampling=dict(greedy=True),
   )
   config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
-  config.completions = 8
+  config.num_logged_completions = 8
   config.nonfinite = dict(action='stop', limit=3)
   config.alarms = dict(
     window=20,
@@ -160,18 +162,25 @@ def defaults(source: str) -> ConfigDict:
     latent_collapse=0.01,
     gate_saturation=None,
   )
-  config.generate = dict(samples=1, prompts=0, rows_per_part=256, least=1.0)
+  config.generate = dict(
+    num_generations=1, num_prompts=0, rows_per_shard=256, min_reward=1.0
+  )
   config.evaluate = dict(
-    ways=('chain_of_thought', 'no_thinking', 'latent'),
+    modes=('chain_of_thought', 'no_thinking', 'latent'),
     models=(),
     reasoners=(),
     budgets=(512, 1024),
-    reserved=32,
+    answer_reserve=32,
   )
   config.export = False
   if small:  # two CPU cores
-    config.micro_batches = 2
-    config.rollout.update(prompts=4, group=4, prompt_length=256, max_tokens=128)
+    config.gradient_accumulation_steps = 2
+    config.rollout.update(
+      prompts_per_step=4,
+      num_generations=4,
+      max_prompt_length=256,
+      max_completion_length=128,
+    )
   return config
 
 
@@ -179,22 +188,25 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
   """The config, locked; cut to two steps of eight short completions if it is
   a smoke test."""
   if smoke:
-    rollout, group = config.rollout, min(config.rollout.group, 4)
-    config.steps = min(config.steps, 2)  # 0 stays an evaluation
-    config.epochs = min(config.epochs, 2)
-    config.mini_batches = min(config.mini_batches, 2)
-    config.micro_batches = 1
-    longest = min(rollout.prompt_length, 1024)
+    rollout, group = config.rollout, min(config.rollout.num_generations, 4)
+    config.max_steps = min(config.max_steps, 2)  # 0 stays an evaluation
+    config.num_iterations = min(config.num_iterations, 2)
+    config.num_mini_batches = min(config.num_mini_batches, 2)
+    config.gradient_accumulation_steps = 1
+    longest = min(rollout.max_prompt_length, 1024)
     rollout.update(
-      prompts=8 // group, group=group, prompt_length=longest, max_tokens=32
+      prompts_per_step=8 // group,
+      num_generations=group,
+      max_prompt_length=longest,
+      max_completion_length=32,
     )
-    if rollout.thinking:
-      rollout.update(thinking=16, answer=8)
-      config.eval.thinking = 0
-    config.eval.prompts = 0 if config.steps else 8
+    if rollout.max_thinking_tokens:
+      rollout.update(max_thinking_tokens=16, max_answer_tokens=8)
+      config.eval.max_thinking_tokens = 0
+    config.eval.num_prompts = 0 if config.max_steps else 8
     config.checkpoint.every = 1
-    config.generate.prompts = 8
-    config.evaluate.update(budgets=(32,), reserved=16)
+    config.generate.num_prompts = 8
+    config.evaluate.update(budgets=(32,), answer_reserve=16)
   return config.lock()
 
 

@@ -69,34 +69,34 @@ def get_config(argument: str) -> ConfigDict:
   published, words = METHODS[method]
   config = published(folder + words).unlock()
   config.seed = 0
-  config.steps = min(config.steps, 40)
-  config.mini_batches = config.micro_batches = 1
+  config.max_steps = min(config.max_steps, 40)
+  config.num_mini_batches = config.gradient_accumulation_steps = 1
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   config.lora.rank = 0
   config.data = dict(
-    source='arithmetic:problems',
-    of=dict(count=16384, steps=(2, 3), largest=9),
-    train='train',
-    test='test',
-    system='',
-    template='',
+    function='arithmetic:problems',
+    kwargs=dict(count=16384, steps=(2, 3), largest=9),
+    train_split='train',
+    test_split='test',
+    system_prompt='',
+    prompt_template='',
     prefill='',
     enable_thinking=True,
   )
   config.rollout.update(
-    prompts=8,
-    group=8,
-    prompt_length=40,
-    max_tokens=32,
+    prompts_per_step=8,
+    num_generations=8,
+    max_prompt_length=40,
+    max_completion_length=32,
     buckets=1,
-    stages=1,
-    delimiter='####',
+    cache_stages=1,
+    end_of_thinking='####',
   )
   config.rollout.sampling.update(temperature=1.0, score_temperature=1.0)
   config.rollout.sampling.update(top_k=0, top_p=1.0)
-  if config.rollout.thinking:
-    config.rollout.update(thinking=24, answer=6)
-    config.rollout.closing.update(ended='', cut=' ####')
+  if config.rollout.max_thinking_tokens:
+    config.rollout.update(max_thinking_tokens=24, max_answer_tokens=6)
+    config.rollout.forced_text.update(after_thinking='', on_truncation=' ####')
   for name, reward in config.rewards.items():
     reward.kwargs.update(ANSWERS.get(name, {}))
   weight = config.rewards.get('accuracy', {}).get('weight', 0.0)
@@ -118,12 +118,14 @@ def get_config(argument: str) -> ConfigDict:
     config.model.new_tokens = ('<start-latent>= ####', '<latent>',
                                '<end-latent>')  # fmt: skip
   if method == 'hrpo':
-    config.feedback.initial.r_min = 0.95
+    config.feedback.init_kwargs.r_min = 0.95
   if 'form' in config.feedback.kwargs or method == 'interpolated':
     config.feedback.kwargs.width = 0
-  config.optimizer.update(schedule='constant', warmup=0.1, clip=1.0)
+  config.optimizer.update(
+    schedule='constant', warmup_ratio=0.1, max_grad_norm=1.0
+  )
   config.optimizer.update(b1=0.9, b2=0.99)
-  config.eval.update(prompts=512, every=20, thinking=0)
+  config.eval.update(num_prompts=512, every=20, max_thinking_tokens=0)
   config.checkpoint.every = 1000
   config.grader.timeout_s = 60.0
   return config.lock()

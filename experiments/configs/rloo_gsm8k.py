@@ -21,10 +21,10 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   source, (preset,), smoke = rl.parsed(argument, list(BETAS))
   config = grpo_gsm8k.get_config(f'{source},{preset}').unlock()
   config.objective.kwargs = dict(
-    aggregation='sequence', level='sequence-sum', clip=(0.2, 0.2)
+    aggregation='sequence', level='sequence-sum', clip_range=(0.2, 0.2)
   )
   config.advantage = dict(function='advantages:leave_one_out', kwargs={})
   config.reward_kl.update(beta=BETAS[preset], estimator='k1')
   if preset == 'official':
-    config.rollout.group = 2
+    config.rollout.num_generations = 2
   return rl.finished(config, smoke)

@@ -16,7 +16,13 @@ SAMPLED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
            'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',
            'nonfinite', 'alarms')  # fmt: skip
 # Of rollout, what only training on rollouts reads.
-REINFORCED = 'mesh', 'attempts', 'source', 'mask_truncated', 'chunk'
+REINFORCED = (
+  'mesh',
+  'dynamic_sampling_max_batches',
+  'rollout_dir',
+  'mask_truncated',
+  'logits_chunk',
+)
 SPAN_TOKENS = ('<start-latent>', '<latent>', '<end-latent>')
 
 
@@ -32,22 +38,24 @@ def defaults(source: str) -> ConfigDict:
   config = ConfigDict({name: base[name] for name in SAMPLED})
   for name in REINFORCED:
     del config.rollout[name]
-  config.data.scored = ''
-  config.steps = 700  # three epochs of GSM8K
-  config.batch = 32
-  config.micro_batches = 4
-  config.length = 1024
-  config.packed = False
+  config.data.step_entropy_dir = ''
+  config.max_steps = 700  # three epochs of GSM8K
+  config.batch_size = 32
+  config.gradient_accumulation_steps = 4
+  config.max_length = 1024
+  config.packing = False
   config.buckets = 3
-  config.chunk = 128
+  config.logits_chunk = 128
   config.curriculum = dict(
     function='cot:worked_solutions', kwargs=dict(steps=True)
   )
-  config.stages = dict(begin=(0,), share=(1.0,), reset_optimizer=False)
-  config.truncate = 0
-  config.distillation = dict(weight=0.0, kind='smooth_l1', scaled=True)
-  config.entropy = dict(measure='mean', rows_per_part=1024, shown=2)
-  config.eval.prompts = 0
+  config.stages = dict(starts=(0,), data_fraction=(1.0,), reset_optimizer=False)
+  config.bptt_steps = 0
+  config.distillation = dict(weight=0.0, loss_type='smooth_l1', div_std=True)
+  config.entropy = dict(
+    aggregation='mean', rows_per_shard=1024, example_steps=2
+  )
+  config.eval.num_prompts = 0
   return config
 
 
@@ -58,20 +66,22 @@ def in_latents(config: ConfigDict, slots: int, opening: bool) -> None:
   config.feedback = dict(
     function='switching:switching',
     kwargs={},
-    parameters='switching:spans',
-    initial=dict(slots=slots, sampled=False, opening=opening),
+    init='switching:spans',
+    init_kwargs=dict(num_latents=slots, sampled=False, opening=opening),
   )
 
 
 def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
   """The config, locked; cut to two steps a stage if it is a smoke test."""
   if smoke:
-    stages = len(config.stages.begin)
-    config.stages.begin = tuple(range(0, 2 * stages, 2))
-    config.steps = 2 * stages
-    config.batch, config.micro_batches = 4, 1
-    config.length = min(config.length, 512)
-    config.rollout.update(prompts=4, prompt_length=256, max_tokens=64)
-    config.eval.prompts = 4
+    stages = len(config.stages.starts)
+    config.stages.starts = tuple(range(0, 2 * stages, 2))
+    config.max_steps = 2 * stages
+    config.batch_size, config.gradient_accumulation_steps = 4, 1
+    config.max_length = min(config.max_length, 512)
+    config.rollout.update(
+      prompts_per_step=4, max_prompt_length=256, max_completion_length=64
+    )
+    config.eval.num_prompts = 4
     config.checkpoint.every = 1
   return config.lock()

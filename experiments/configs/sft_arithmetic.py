@@ -60,8 +60,8 @@ def get_config(argument: str) -> ConfigDict:
   published, words = METHODS[method]
   config = published(folder + words).unlock()
   config.seed = 0
-  config.batch, config.micro_batches = 24, 1
-  config.length, config.packed, config.buckets = 128, True, 1
+  config.batch_size, config.gradient_accumulation_steps = 24, 1
+  config.max_length, config.packing, config.buckets = 128, True, 1
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   sampled = rl_arithmetic.get_config(f'{folder},grpo').unlock()
@@ -69,21 +69,21 @@ def get_config(argument: str) -> ConfigDict:
     del sampled.rollout[name]
   config.update(rollout=sampled.rollout, rewards=sampled.rewards)
   config.data = sampled.data
-  config.data.scored = ''
-  config.data.of.worked = 0.5 if method == 'mixed' else 1.0
+  config.data.step_entropy_dir = ''
+  config.data.kwargs.worked = 0.5 if method == 'mixed' else 1.0
   config.eval = sampled.eval
-  config.eval.prompts = 0 if method == 'mixed' else 512
+  config.eval.num_prompts = 0 if method == 'mixed' else 512
   config.eval.every = 1000  # and at the end of every stage
   learned = method not in BEGIN  # from nothing
-  config.steps, config.stages.begin = 400, BEGIN.get(method, (0,))
-  config.stages.share = (1.0,) * len(config.stages.begin)
+  config.max_steps, config.stages.starts = 400, BEGIN.get(method, (0,))
+  config.stages.data_fraction = (1.0,) * len(config.stages.starts)
   groups = dict(model=r'^model\.')
   if method == 'codi':
-    config.packed, config.batch, config.length = False, 32, 112
+    config.packing, config.batch_size, config.max_length = False, 32, 112
     groups['projector'] = r'^feedback\.inner\.'
-    config.curriculum.kwargs.update(latents=3, cue=' ####')
-    config.feedback.initial.slots = 3
-    config.feedback.inside.initial.width = 0
+    config.curriculum.kwargs.update(num_latents=3, cue=' ####')
+    config.feedback.init_kwargs.num_latents = 3
+    config.feedback.inner.init_kwargs.width = 0
     config.distillation.weight = 1.0
   config.optimizer = dict(
     groups={
@@ -92,21 +92,23 @@ def get_config(argument: str) -> ConfigDict:
       for name, pattern in groups.items()
     },
     schedule='cosine',
-    warmup=0.1,
+    warmup_ratio=0.1,
     b1=0.9,
     b2=0.99,
-    clip=1.0,
+    max_grad_norm=1.0,
   )  # fmt: skip
   if method == 'coconut':
-    config.curriculum.kwargs.per_step = 1
+    config.curriculum.kwargs.c_thought = 1
     config.model.new_tokens = sft.SPAN_TOKENS
   if method == 'thinking':
     config.model.new_tokens = THINKING_TOKENS
-    config.data.of.update(steps=(3, 4), checks=2, worked=0.8)
+    config.data.kwargs.update(steps=(3, 4), checks=2, worked=0.8)
     config.data.prefill = '<think>'
-    config.length, config.batch, config.steps = 256, 16, 600
+    config.max_length, config.batch_size, config.max_steps = 256, 16, 600
     config.rollout.update(
-      prompt_length=48, max_tokens=192, delimiter='</think>'
+      max_prompt_length=48,
+      max_completion_length=192,
+      end_of_thinking='</think>',
     )
   config.checkpoint.every = 1000
   config.grader.timeout_s = 60.0

@@ -23,8 +23,8 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config = sft.defaults(source)
   config.curriculum.kwargs.steps = text == 'cot'
   if recipe == 'coconut':
-    config.batch, config.micro_batches = 128, 16
-    config.steps = 1450  # 25 epochs
+    config.batch_size, config.gradient_accumulation_steps = 128, 16
+    config.max_steps = 1450  # 25 epochs
     config.optimizer.groups.model.update(lr=1e-4, weight_decay=0.01)
   else:
     published = hrpo_gsm8k.get_config(source)
@@ -32,5 +32,5 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
     config.model.param_dtype = published.model.param_dtype
     config.optimizer = published.optimizer
     config.optimizer.groups = dict(lora=published.optimizer.groups.lora)
-    config.data.system = published.data.system
+    config.data.system_prompt = published.data.system_prompt
   return sft.finished(config, smoke)

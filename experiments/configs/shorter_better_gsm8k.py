@@ -5,11 +5,11 @@ Optimal Inference Length", arXiv 2504.21370, and the released code (verl).
         --config=experiments/configs/shorter_better_gsm8k.py
 
 The argument is MODEL[,smoke], a model that thinks before </think>. The paper
-trains on DeepScaleR (--config.data.of.task=deepscaler --config.eval.prompts=0
---config.data.path=FOLDER --config.steps=STEPS); the numbers are those of its
-1.5B run, the steps three epochs of GSM8K.
-LRT (ICLR 2026) measures the released 1.5B model on GSM8K: 0.6078, at a budget
-of 512 tokens and of 1024 alike. Not run at that size here.
+trains on DeepScaleR (--config.data.kwargs.task=deepscaler
+--config.eval.num_prompts=0 --config.data.path=FOLDER --config.max_steps=STEPS);
+the numbers are those of its 1.5B run, the steps three epochs of GSM8K. LRT
+(ICLR 2026) measures the released 1.5B model on GSM8K: 0.6078, at a budget of
+512 tokens and of 1024 alike. Not run at that size here.
 """
 
 from ml_collections import ConfigDict
@@ -23,16 +23,16 @@ def get_config(
   source, _, smoke = rl.parsed(argument)
   config = rl.defaults(source)
   rl.trained_whole(config, lr=1e-6)
-  config.steps = 175  # 3 * 7473 prompts, 128 a step
-  config.mini_batches = 8  # of 16 prompts
-  config.micro_batches = 16
-  config.data.system = 'Put your final answer within \\boxed{}.'
+  config.max_steps = 175  # 3 * 7473 prompts, 128 a step
+  config.num_mini_batches = 8  # of 16 prompts
+  config.gradient_accumulation_steps = 16
+  config.data.system_prompt = 'Put your final answer within \\boxed{}.'
   config.rollout.update(
-    prompts=128,
-    group=8,
-    prompt_length=1500,
-    max_tokens=6000,
-    delimiter='</think>',
+    prompts_per_step=128,
+    num_generations=8,
+    max_prompt_length=1500,
+    max_completion_length=6000,
+    end_of_thinking='</think>',
   )
   config.rollout.sampling.update(temperature=0.9, score_temperature=0.9)
   config.objective.kwargs.update(beta=0.001, kl='k3', entropy_coef=0.001)

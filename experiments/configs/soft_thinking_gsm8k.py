@@ -23,15 +23,19 @@ def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
     argument, ['cold_stop', 'mixing', 'stop_only']
   )
   config = rl.defaults(source)
-  config.steps = 0
+  config.max_steps = 0
   config.lora.rank = 0
   config.optimizer.groups = {}
   config.model.new_tokens = ('</think>',)
-  config.data.system = (
+  config.data.system_prompt = (
     'Please reason step by step, and put your final answer within \\boxed{}.'
   )
   config.rollout.update(
-    prompts=4, group=2, max_tokens=32768, stages=4, delimiter='</think>'
+    prompts_per_step=4,
+    num_generations=2,
+    max_completion_length=32768,
+    cache_stages=4,
+    end_of_thinking='</think>',
   )
   config.rollout.sampling.update(
     temperature=0.6, top_k=30, top_p=0.95, min_p=0.001
@@ -39,8 +43,8 @@ def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
   config.feedback = dict(
     function='soft_thinking:soft_thinking',
     kwargs=dict(width=1 if part == 'stop_only' else 10),
-    parameters='soft_thinking:cold_stop',
-    initial=dict(
+    init='soft_thinking:cold_stop',
+    init_kwargs=dict(
       end='</think>',
       threshold=0.0 if part == 'mixing' else 0.01,
       patience=256,
@@ -49,5 +53,5 @@ def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
   config.rewards.accuracy = dict(
     function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}
   )
-  config.eval.update(prompts=1319, sampling=dict(greedy=False))
+  config.eval.update(num_prompts=1319, sampling=dict(greedy=False))
   return rl.finished(config, smoke)

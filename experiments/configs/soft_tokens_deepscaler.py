@@ -20,5 +20,5 @@ def get_config(
   argument: str = 'meta-llama/Llama-3.2-3B-Instruct',
 ) -> ConfigDict:
   config = soft_tokens_gsm8k.on_task(argument, 'deepscaler', thinking=512)
-  config.eval.prompts = 0
+  config.eval.num_prompts = 0
   return config

@@ -7,12 +7,12 @@ r"""Soft Tokens on GSM8K: "Soft Tokens, Hard Truths", arXiv 2509.19170, ICLR
 The argument is MODEL[,fuzzy|soft|hard][,smoke]: what the model thinks in, noisy
 mixtures at temperature 1e-4 or 0.5, or tokens (RLOO, the paper's baseline).
 The evaluation thinks as the training does, without noise, and answers greedily;
---config.eval.sampling.greedy=False --config.eval.samples=32 gives pass@k of
-noisy thinking. With --config.export=True a run ends with a model folder, which
---config.steps=0 evaluates in any of the three modes.
-Paper, greedy, Llama-3.2-3B: fuzzy 0.764, soft 0.745, hard 0.759; thinking in
-tokens after fuzzy training 0.767, after soft 0.772. Llama-3.1-8B in tokens:
-0.837, 0.826, 0.812. 8 H100, two to four days. Not run at that size here.
+--config.eval.sampling.greedy=False --config.eval.num_generations=32 gives
+pass@k of noisy thinking. With --config.export=True a run ends with a model
+folder, which --config.max_steps=0 evaluates in any of the three modes. Paper,
+greedy, Llama-3.2-3B: fuzzy 0.764, soft 0.745, hard 0.759; thinking in tokens
+after fuzzy training 0.767, after soft 0.772. Llama-3.1-8B in tokens: 0.837,
+0.826, 0.812. 8 H100, two to four days. Not run at that size here.
 """
 
 from ml_collections import ConfigDict
@@ -39,27 +39,27 @@ def on_task(argument: str, task: str, thinking: int) -> ConfigDict:
   source, (mode,), smoke = rl.parsed(argument, list(TEMPERATURES))
   config = rl.defaults(source)
   rl.trained_whole(config, RATES.get(source, 6e-6))
-  config.steps = 4000
-  config.optimizer.update(schedule='cosine', warmup=20 / 4000)
-  config.data.of.task = task
-  config.data.template = PROMPT
+  config.max_steps = 4000
+  config.optimizer.update(schedule='cosine', warmup_ratio=20 / 4000)
+  config.data.kwargs.task = task
+  config.data.prompt_template = PROMPT
   config.rollout.update(
-    prompts=2,
-    group=32,
-    delimiter=STOP,
-    thinking=thinking,
-    closing=dict(ended=CLOSING[0], cut=CLOSING[1]),
-    answer=32,
-    max_tokens=512 + 32 + 32,  # and at most 32 tokens of closing
+    prompts_per_step=2,
+    num_generations=32,
+    end_of_thinking=STOP,
+    max_thinking_tokens=thinking,
+    forced_text=dict(after_thinking=CLOSING[0], on_truncation=CLOSING[1]),
+    max_answer_tokens=32,
+    max_completion_length=512 + 32 + 32,  # and at most 32 tokens of closing
   )
   if mode != 'hard':
     config.feedback = dict(
       function='soft:soft',
       kwargs={},
-      parameters='soft:soft_tokens',
-      initial=dict(temperature=TEMPERATURES[mode], noise=0.33),
+      init='soft:soft_tokens',
+      init_kwargs=dict(temperature=TEMPERATURES[mode], noise=0.33),
     )
-  config.objective.kwargs = dict(aggregation='sum', clip=None)
+  config.objective.kwargs = dict(aggregation='sum', clip_range=None)
   config.advantage = dict(function='advantages:leave_one_out', kwargs={})
   config.rewards = dict(
     soft_tokens=dict(
@@ -72,6 +72,6 @@ def on_task(argument: str, task: str, thinking: int) -> ConfigDict:
     ),
   )
   config.grader.timeout_s = 150.0  # 2 rewards of 32 completions, 2 s each
-  config.eval.thinking = 512
+  config.eval.max_thinking_tokens = 512
   config.eval.sampling.greedy_answer = True
   return rl.finished(config, smoke)

@@ -84,7 +84,7 @@ def _check_feedback(config: Config) -> None:
   except Exception as error:  # whatever a function says that is none
     made = f'{type(error).__name__}: {error}'
   if not hasattr(made, 'prefix'):
-    within = ' with config.feedback.inside' * ('inside' in config.feedback)
+    within = ' with config.feedback.inner' * ('inner' in config.feedback)
     raise ValueError(
       f'config.feedback.function is {spec!r}, which{within} makes '
       f'{made!r:.80}: write one that makes a Feedback, such as gated:gated'

@@ -15,30 +15,36 @@ def check_data(config: Config) -> None:
   """Reads all that a run trains and is evaluated on, which refuses what is
   wrong with it before a model is loaded."""
   data = config.data
-  if config.steps and not data.get('scored') and not data.get('triples'):
-    rows = problems_of(data)(split=data.train)
+  if (
+    config.max_steps
+    and not data.get('step_entropy_dir')
+    and not data.get('sft_answers_dir')
+  ):
+    rows = problems_of(data)(split=data.train_split)
     learnt = config.get('curriculum', {}).get('function')
     if learnt and learnt != 'cot:worked_solutions':  # that needs none
       _check_solutions(rows)
     if 'advantage' in config:  # rewards are what it learns by
       check_columns(config, rows[0])
       warn_of_marks(config, rows[0])
-  if not config.eval.prompts:
+  if not config.eval.num_prompts:
     return
   if not trains_on_all(config):
-    rows = problems_of(data)(split=data.test)
+    rows = problems_of(data)(split=data.test_split)
     check_columns(config, rows[0])
     if _is_one_file(config):
       _log.warning(
-        'data.test: the evaluation reads all %d rows of %s, the one file there '
-        'is; where the model is trained on them write data.test=FILE',
+        'data.test_split: the evaluation reads all %d rows of %s, the one '
+        'file there '
+        'is; where the model is trained on them write data.test_split=FILE',
         len(rows),
         data.path,
       )
     return
   _log.warning(
-    'no evaluation: %s has rows for training alone; write data.test=FILE to '
-    'evaluate, or eval.prompts=0',
+    'no evaluation: %s has rows for training alone; write '
+    'data.test_split=FILE to '
+    'evaluate, or eval.num_prompts=0',
     data.path,
   )
 
@@ -59,10 +65,10 @@ def _is_one_file(config: Config) -> bool:
   data = config.data
   alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
   return (
-    data.source == 'jsonl:problems'
+    data.function == 'jsonl:problems'
     and Path(data.path).expanduser().is_file()
-    and Path(data.path).stem != data.test
-    and alone(data.path, data.test)
+    and Path(data.path).stem != data.test_split
+    and alone(data.path, data.test_split)
   )
 
 
@@ -70,7 +76,7 @@ def trains_on_all(config: Config) -> bool:
   """Whether `data.path` has nothing but training rows, so that there is no
   evaluation. Never where one is what the run is for."""
   data = config.data
-  if not config.steps or config.checkpoint.best or not data.get('path'):
+  if not config.max_steps or config.checkpoint.best or not data.get('path'):
     return False
   alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  return data.source == 'jsonl:problems' and alone(data.path, data.test)
+  return data.function == 'jsonl:problems' and alone(data.path, data.test_split)

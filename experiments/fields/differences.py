@@ -16,17 +16,37 @@ from .overrides import kind_of, load_model
 # Fields, or all below one, that change no number of the steps that follow, but
 # by the rounding of sums in another order.
 FREE = (
-  *('steps', 'eval', 'checkpoint', 'completions', 'dump_every', 'export'),
+  *(
+    'max_steps',
+    'eval',
+    'checkpoint',
+    'num_logged_completions',
+    'dump_every',
+    'export',
+  ),
   *('generate', 'evaluate', 'entropy'),  # of tools
-  *('grader', 'mesh', 'micro_batches', 'chunk', 'model.remat', 'data.test'),
-  *('rollout.mesh', 'rollout.chunk', 'rollout.stages', 'rollout.buckets'),
+  *(
+    'grader',
+    'mesh',
+    'gradient_accumulation_steps',
+    'logits_chunk',
+    'model.remat',
+    'data.test_split',
+  ),
+  *(
+    'rollout.mesh',
+    'rollout.logits_chunk',
+    'rollout.cache_stages',
+    'rollout.buckets',
+  ),
   *('nonfinite', 'alarms', 'compilation_cache'),  # what is done about steps
 )
 # Where the rows lie: their digest says what they are.
-PLACES = ('data.path', 'data.train', 'data.scored', 'data.triples',
-          'rollout.source')  # fmt: skip
+PLACES = ('data.path', 'data.train_split', 'data.step_entropy_dir',
+          'data.sft_answers_dir',
+          'rollout.rollout_dir')  # fmt: skip
 # Below these, names are the user's, and a field that is gone is a change.
-_OWN = '.rewards.', '.groups.', '.of.', '.kwargs.', '.initial.'
+_OWN = '.rewards.', '.groups.', '.kwargs.', '.init_kwargs.'
 
 
 def flat(config: Config | dict[str, Any]) -> dict[str, Any]:

@@ -26,12 +26,12 @@ class Role(NamedTuple):
 
 ROLES = {
   'feedback.function': Role('kwargs', FEEDBACK, 0, ('inside',)),
-  'feedback.parameters': Role('initial', FEEDBACK, 3, ('inner',)),
+  'feedback.init': Role('init_kwargs', FEEDBACK, 3, ('inner',)),
   'objective.function': Role('kwargs', OBJECTIVES, 1),
   'advantage.function': Role('kwargs', OBJECTIVES, 2),
   'curriculum.function': Role('kwargs', 'hybrid_latent.curricula', 1),
   'rewards.*.function': Role('kwargs', REWARDS, 1, ('answer',)),
-  'data.source': Role('of', DATA, 0, ('split', 'path', 'fields')),
+  'data.function': Role('kwargs', DATA, 0, ('split', 'path', 'fields')),
 }
 
 

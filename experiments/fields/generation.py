@@ -37,12 +37,12 @@ SAMPLING = {
   ),
 }
 GENERATION = {
-  'data.source': Field(
+  'data.function': Field(
     Text,
     'problems(split, ...) as module:function of hybrid_latent.data or of your '
     'own.',
   ),
-  'data.of': Field(Kwargs, 'Keywords of the function data.source.'),
+  'data.kwargs': Field(Kwargs, 'Keywords of the function data.function.'),
   'data.path': Field(
     Path,
     'Folder of train.jsonl and test.jsonl (or .json, .csv), or one file to '
@@ -53,10 +53,12 @@ GENERATION = {
     "Our fields by the data's names: question=problem,answer=result.value; '': "
     'as the task says, or as data sets usually call them.',
   ),
-  'data.train': Field(Text, 'Split that is trained on.'),
-  'data.test': Field(Text, 'Split that is evaluated.'),
-  'data.system': Field(str, "System message of the chat template; '': none."),
-  'data.template': Field(
+  'data.train_split': Field(Text, 'Split that is trained on.'),
+  'data.test_split': Field(Text, 'Split that is evaluated.'),
+  'data.system_prompt': Field(
+    str, "System message of the chat template; '': none."
+  ),
+  'data.prompt_template': Field(
     str,
     "Plain prompt with {question} in it; '': the model's chat template.",
   ),
@@ -64,24 +66,25 @@ GENERATION = {
   'data.enable_thinking': Field(
     bool, "Variable of the same name of chat templates such as Qwen3's."
   ),
-  'data.scored': Field(
+  'data.step_entropy_dir': Field(
     Path,
     "Folder of experiments.step_entropy with the rows to train on; '': none.",
   ),
-  'data.triples': Field(
+  'data.sft_answers_dir': Field(
     Path,
     'Folder of experiments.generate with the answers to train on; '
     "'': they are sampled.",
   ),
-  'data.triples_task': Field(
-    Literal['generated', 'openr1_math'], 'Layout of the rows of data.triples.'
+  'data.sft_answers_task': Field(
+    Literal['generated', 'openr1_math'],
+    'Layout of the rows of data.sft_answers_dir.',
   ),
-  'rollout.prompts': Field(PositiveInt, 'Prompts per step.'),
-  'rollout.group': Field(PositiveInt, 'Completions per prompt.'),
-  'rollout.prompt_length': Field(
+  'rollout.prompts_per_step': Field(PositiveInt, 'Prompts per step.'),
+  'rollout.num_generations': Field(PositiveInt, 'Completions per prompt.'),
+  'rollout.max_prompt_length': Field(
     PositiveInt, 'Tokens per prompt; longer prompts are left out.'
   ),
-  'rollout.max_tokens': Field(PositiveInt, 'Tokens per completion.'),
+  'rollout.max_completion_length': Field(PositiveInt, 'Tokens per completion.'),
   **{
     f'rollout.mesh.{axis}': Field(
       Annotated[int, Range(ge=-1)],
@@ -94,34 +97,37 @@ GENERATION = {
     'Sizes that lengths are rounded up to: 1, 1/2, 1/4 and so on of the '
     'limits.',
   ),
-  'rollout.stages': Field(
+  'rollout.cache_stages': Field(
     PositiveInt, 'Sizes that the cache grows through in decoding.'
   ),
-  'rollout.chunk': Field(
+  'rollout.logits_chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
   ),
-  'rollout.delimiter': Field(str, 'Text that ends the thinking.'),
-  'rollout.thinking': Field(
-    NonNegativeInt, 'Tokens of thinking before it is cut; 0: max_tokens.'
+  'rollout.end_of_thinking': Field(str, 'Text that ends the thinking.'),
+  'rollout.max_thinking_tokens': Field(
+    NonNegativeInt,
+    'Tokens of thinking before it is cut; 0: max_completion_length.',
   ),
-  'rollout.closing.ended': Field(
+  'rollout.forced_text.after_thinking': Field(
     str, 'Text that is forced where the thinking has ended by itself.'
   ),
-  'rollout.closing.cut': Field(
+  'rollout.forced_text.on_truncation': Field(
     str, 'Text that is forced where the thinking was cut.'
   ),
-  'rollout.closing.late': Field(
+  'rollout.forced_text.on_budget': Field(
     str, 'Text that is forced where an answer has not ended in time.'
   ),
-  'rollout.closing.neither': Field(
+  'rollout.forced_text.no_thinking': Field(
     str, 'End of the prompts of the mode neither, which closes the thinking.'
   ),
-  'rollout.answer': Field(
-    NonNegativeInt, 'Tokens of the answer before it is cut; 0: max_tokens.'
-  ),
-  'rollout.reserved': Field(
+  'rollout.max_answer_tokens': Field(
     NonNegativeInt,
-    'The last of max_tokens, kept for an answer that is forced where none '
+    'Tokens of the answer before it is cut; 0: max_completion_length.',
+  ),
+  'rollout.answer_reserve': Field(
+    NonNegativeInt,
+    'The last of max_completion_length, kept for an answer that is forced '
+    'where none '
     'came.',
   ),
   'rollout.mode': Field(
@@ -129,14 +135,14 @@ GENERATION = {
     "How prompts are answered; '': latent by a feedback that has a prefix, "
     'explicit by any other.',
   ),
-  'rollout.attempts': Field(
+  'rollout.dynamic_sampling_max_batches': Field(
     PositiveInt,
     'Batches sampled at most until enough groups have unequal rewards (DAPO).',
   ),
   'rollout.mask_truncated': Field(
     bool, 'Completions that were cut train nothing.'
   ),
-  'rollout.source': Field(
+  'rollout.rollout_dir': Field(
     Path, "Folder of rollouts to train on instead of sampling; '': none."
   ),
   **{f'rollout.sampling.{name}': about for name, about in SAMPLING.items()},
@@ -156,14 +162,14 @@ GENERATION = {
   'grader.timeout_s': Field(
     PositiveFloat, 'Seconds for one group and all rewards.'
   ),
-  'eval.prompts': Field(
+  'eval.num_prompts': Field(
     NonNegativeInt, 'Test prompts of an evaluation; 0: no evaluation.'
   ),
   'eval.every': Field(PositiveInt, 'Steps between evaluations.'),
-  'eval.samples': Field(
+  'eval.num_generations': Field(
     PositiveInt, 'Completions per test prompt; more give pass@k.'
   ),
-  'eval.thinking': Field(
+  'eval.max_thinking_tokens': Field(
     NonNegativeInt, 'Tokens of thinking in evaluations; 0: as in training.'
   ),
   **{
@@ -172,19 +178,19 @@ GENERATION = {
     )
     for name, (accepts, _) in SAMPLING.items()
   },
-  'generate.samples': Field(
+  'generate.num_generations': Field(
     PositiveInt, 'Completions per prompt that experiments.generate samples.'
   ),
-  'generate.prompts': Field(
+  'generate.num_prompts': Field(
     NonNegativeInt, 'First prompts of the data that it reads; 0: all.'
   ),
-  'generate.rows_per_part': Field(PositiveInt, 'Prompts between two files.'),
-  'generate.least': Field(
+  'generate.rows_per_shard': Field(PositiveInt, 'Prompts per file.'),
+  'generate.min_reward': Field(
     Annotated[float, Range(infinite=True)],
     'Smallest reward that is kept; -inf keeps completions that were cut, too.',
   ),
-  'evaluate.ways': Field(
-    tuple[Way, ...], 'Modes in which experiments.evaluate asks.'
+  'evaluate.modes': Field(
+    tuple[Way, ...], 'Modes that experiments.evaluate compares.'
   ),
   'evaluate.models': Field(
     tuple[NamedPath, ...], 'Models that are asked beside config.model.'
@@ -195,14 +201,14 @@ GENERATION = {
   'evaluate.budgets': Field(
     tuple[PositiveInt, ...], 'Tokens that a completion may have.'
   ),
-  'evaluate.reserved': Field(
+  'evaluate.answer_reserve': Field(
     NonNegativeInt, 'The last of a budget, kept for an answer that is forced.'
   ),
-  'entropy.measure': Field(
+  'entropy.aggregation': Field(
     Literal['mean', 'sum', 'max'], "Of the tokens' entropies: a step's entropy."
   ),
-  'entropy.rows_per_part': Field(PositiveInt, 'Rows between two files.'),
-  'entropy.shown': Field(
+  'entropy.rows_per_shard': Field(PositiveInt, 'Rows per file.'),
+  'entropy.example_steps': Field(
     NonNegativeInt, 'Steps replaced in the examples that are shown.'
   ),
 }

@@ -18,34 +18,37 @@ def check_model(
   if tokenizer is None or 'rollout' not in config:
     return
   encode = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
-  delimiter, bytes_of = config.rollout.delimiter, token_bytes(tokenizer)
+  delimiter, bytes_of = config.rollout.end_of_thinking, token_bytes(tokenizer)
   written = b''.join(bytes_of[i] for i in encode(delimiter))
   if delimiter.encode() not in written:
     raise ValueError(
-      f'config.rollout.delimiter is {delimiter!r}, which no tokens of '
+      f'config.rollout.end_of_thinking is {delimiter!r}, which no tokens of '
       f'{config.model.source!r} write: write text that ends the thinking. A '
       'special token is in no text: where it is one, give it "special": false '
       "in the model's tokenizer.json"
     )
-  for name in 'ended', 'cut', 'late':
-    text = config.rollout.closing[name]
+  for name in 'after_thinking', 'on_truncation', 'on_budget':
+    text = config.rollout.forced_text[name]
     if len(encode(text)) > FORCED_IDS:
       raise ValueError(
-        f'config.rollout.closing.{name} is {text!r}, {len(encode(text))} '
+        f'config.rollout.forced_text.{name} is {text!r}, {len(encode(text))} '
         f'tokens: write at most {FORCED_IDS}'
       )
 
 
 def _check_positions(config: Config, most: int) -> None:
   longest: dict[str, int] = {}
-  if 'length' in config:
-    longest['length'] = config.length
-  if 'rollout' in config and ('length' not in config or config.eval.prompts):
+  if 'max_length' in config:
+    longest['max_length'] = config.max_length
+  if 'rollout' in config and (
+    'max_length' not in config or config.eval.num_prompts
+  ):
     parts = {f'rollout.{n}': config.rollout[n]
-             for n in ('prompt_length', 'max_tokens')}  # fmt: skip
-    initial = config.feedback.initial
+             for n in ('max_prompt_length',
+                       'max_completion_length')}  # fmt: skip
+    initial = config.feedback.init_kwargs
     if 'latents' in initial and not initial.get('source'):
-      parts['feedback.initial.latents'] = initial.latents
+      parts['feedback.init_kwargs.latents'] = initial.latents
     longest[' + config.'.join(parts)] = sum(parts.values())
   for fields, length in longest.items():
     if length > most:

@@ -29,7 +29,7 @@ SAVED = CONFIGS.parent / 'training' / 'saved.py'  # found from anywhere
 NEW: dict[str, dict] = {
   'rewards.*': dict(function='', weight=1.0, kwargs={}),
   'optimizer.groups.*': dict(pattern='', lr=None, weight_decay=0.0),
-  'feedback.inside': dict(function='', kwargs={}, parameters='', initial={}),
+  'feedback.inner': dict(function='', kwargs={}, init='', init_kwargs={}),
   'eval.sampling': {},
 }
 
@@ -69,7 +69,7 @@ def joined(words: Sequence[str]) -> list[str]:
 
 def kind_of(config: Config) -> str:
   """Whose defaults a config begins with: 'rl', 'sft' or 'lrt'."""
-  if 'triples' in config.get('data', {}):
+  if 'sft_answers_dir' in config.get('data', {}):
     return 'lrt'
   return 'sft' if 'curriculum' in config else 'rl'
 

@@ -76,11 +76,36 @@ FIELDS: dict[str, str] = {
   'entropy.shown': 'example_steps',
 }
 # Of functions, as module:function: the old name of a keyword -> the new one.
-KEYWORDS: dict[str, dict[str, str]] = {}
+KEYWORDS: dict[str, dict[str, str]] = {
+  'policy_gradient:policy_gradient': {
+    'clip': 'clip_range',
+    'correction': 'importance_sampling_mode',
+    'cap': 'importance_sampling_cap',
+    'proposal': 'importance_sampling_target',
+  },
+  'coconut:coconut': {
+    'per_step': 'c_thought',
+    'most': 'max_latent_stage',
+    'uniform': 'uniform_prob',
+    'pad': 'pad_latent_to_max',
+    'marks': 'delimiters',
+  },
+  'codi:codi': {'latents': 'num_latents'},
+  'hyrea:hyrea': {'slots': 'num_latents', 'shortest': 'min_step_tokens'},
+  'switching:spans': {'slots': 'num_latents'},
+  'hyrea:latent': {'most': 'max_spans'},
+}
 # Functions as configs had them -> as they have them.
-FUNCTIONS: dict[str, str] = {}
+FUNCTIONS: dict[str, str] = {
+  'worked:worked_solutions': 'cot:worked_solutions',
+  'hybrid_latent.formats.reasoner:parameters': 'prefix:reasoner',
+}
 # The old name of a field -> its old values -> those of today.
-VALUES: dict[str, dict[str, str]] = {}
+VALUES: dict[str, dict[str, str]] = {
+  'rollout.mode': {'explicit': 'chain_of_thought', 'neither': 'no_thinking'},
+  'evaluate.ways': {'explicit': 'chain_of_thought', 'neither': 'no_thinking'},
+  'objective.kwargs.proposal': {'sampler': 'rollout', 'behaviour': 'behavior'},
+}
 # A part that names a function -> the part of its keywords.
 _KEYWORDS_OF = {'function': 'kwargs', 'init': 'init_kwargs'}
 

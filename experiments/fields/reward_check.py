@@ -50,7 +50,7 @@ def warn_of_marks(config: Config, row: Mapping[str, Any]) -> None:
         reward.function,
         _MARKED[mark].format(_gold(row)),
         _PLAIN.format(_gold(row)),
-        'template' if config.data.template else 'system',
+        'prompt_template' if config.data.prompt_template else 'system_prompt',
         mark,
       )
 
@@ -84,14 +84,14 @@ def _gold(row: Mapping[str, Any]) -> str:
 
 def _prompt_text(config: Config, row: Mapping[str, Any]) -> str:
   """All that a model is told, or has put into its mouth."""
-  data, closing = config.data, config.rollout.closing
-  asked = data.template or data.system
+  data, closing = config.data, config.rollout.forced_text
+  asked = data.prompt_template or data.system_prompt
   return '\n'.join([asked, data.prefill, row['question'], *closing.values()])
 
 
 def _has_own_rows(data: Config) -> bool:
   """Whether rows are read from files, or come from a function of one's own."""
-  source = named(data.source, 'hybrid_latent.data')
+  source = named(data.function, 'hybrid_latent.data')
   return bool(data.get('path')) or not source.__module__.startswith(
     'hybrid_latent.'
   )

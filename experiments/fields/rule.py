@@ -56,8 +56,8 @@ def has_prefix(c: Config) -> bool:
 def made_feedback(c: Config) -> Any:
   """What the functions of config.feedback make, which may be anything."""
   make = configured(c.feedback, FEEDBACK)
-  if 'inside' in c.feedback:
-    make = partial(make, configured(c.feedback.inside, FEEDBACK)())
+  if 'inner' in c.feedback:
+    make = partial(make, configured(c.feedback.inner, FEEDBACK)())
   return make()
 
 
@@ -70,7 +70,7 @@ def repeats(c: Config, sampling: Config) -> bool:
 
 def updates_divide(c: Config, rows: int) -> bool:
   """Whether the rows of a step can be cut into its updates and their slices."""
-  return rows % (c.mini_batches * c.micro_batches) == 0
+  return rows % (c.num_mini_batches * c.gradient_accumulation_steps) == 0
 
 
 def is_ours(c: Config, field: str, *names: str) -> bool:
@@ -87,7 +87,7 @@ def trains(c: Config, name: str) -> bool:
 
 def eval_metrics(c: Config) -> set[str]:
   """The metrics of an evaluation that a checkpoint can be the best by."""
-  powers = [2**i for i in range(c.eval.samples.bit_length())]
+  powers = [2**i for i in range(c.eval.num_generations.bit_length())]
   some = {f'{name}/pass@{k}' for name in c.rewards for k in powers}
   return {f'eval/{x}' for x in {*c.rewards, *EVALUATED, *some}}
 
@@ -100,5 +100,10 @@ def weightless(c: Config) -> bool:
 def too_long(c: Config) -> bool:
   """Whether a part of a completion may be longer than all of it."""
   r = c.rollout
-  longest = max(r.thinking, r.answer, c.eval.thinking, r.reserved + 1)
-  return longest > r.max_tokens
+  longest = max(
+    r.max_thinking_tokens,
+    r.max_answer_tokens,
+    c.eval.max_thinking_tokens,
+    r.answer_reserve + 1,
+  )
+  return longest > r.max_completion_length

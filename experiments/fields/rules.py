@@ -7,21 +7,26 @@ from .training_rules import REINFORCED, RL, TRAINED
 _LRT = (
   *REINFORCED,
   Rule(
-    ('data.triples', 'rollout.group'),
-    lambda c, _: c.data.triples and c.rollout.group != 1,
-    "group=1, as the answers are given, or data.triples=''",
+    ('data.sft_answers_dir', 'rollout.num_generations'),
+    lambda c, _: c.data.sft_answers_dir and c.rollout.num_generations != 1,
+    "num_generations=1, as the answers are given, or data.sft_answers_dir=''",
   ),
   Rule(
-    ('data.triples', 'rollout.group'),
-    lambda c, _: c.steps and not c.data.triples and c.rollout.group < 2,
-    'a group of at least 2, as an answer is judged against the others of its '
-    'prompt, or the folder of given answers as data.triples',
-  ),
-  Rule(
-    ('data.triples', 'objective.function'),
+    ('data.sft_answers_dir', 'rollout.num_generations'),
     lambda c, _: (
-      c.steps
-      and bool(c.data.triples)
+      c.max_steps
+      and not c.data.sft_answers_dir
+      and c.rollout.num_generations < 2
+    ),
+    'num_generations of at least 2, as an answer is judged against the others '
+    'of its '
+    'prompt, or the folder of given answers as data.sft_answers_dir',
+  ),
+  Rule(
+    ('data.sft_answers_dir', 'objective.function'),
+    lambda c, _: (
+      c.max_steps
+      and bool(c.data.sft_answers_dir)
       != is_ours(c, 'objective.function', 'supervised:cross_entropy')
       and is_ours(
         c,
@@ -29,18 +34,28 @@ _LRT = (
         *('supervised:cross_entropy', 'policy_gradient:policy_gradient'),
       )
     ),
-    'supervised:cross_entropy for answers that are given by data.triples, and '
+    'supervised:cross_entropy for answers that are given by '
+    'data.sft_answers_dir, and '
     'policy_gradient:policy_gradient for those that are sampled',
   ),
   Rule(
-    ('rollout.prompts', 'mini_batches', 'micro_batches'),
-    lambda c, _: c.steps and not updates_divide(c, c.rollout.prompts),
-    'mini_batches * micro_batches that divides prompts',
+    (
+      'rollout.prompts_per_step',
+      'num_mini_batches',
+      'gradient_accumulation_steps',
+    ),
+    lambda c, _: (
+      c.max_steps and not updates_divide(c, c.rollout.prompts_per_step)
+    ),
+    'num_mini_batches * gradient_accumulation_steps that divides '
+    'prompts_per_step',
   ),
   Rule(
     ('rollout.mode',),
     lambda c, _: (
-      c.steps and not c.data.triples and c.rollout.mode not in ('', 'latent')
+      c.max_steps
+      and not c.data.sft_answers_dir
+      and c.rollout.mode not in ('', 'latent')
     ),
     "'' or 'latent': answers that have not read its latents teach a reasoner "
     'nothing',
@@ -51,10 +66,10 @@ _LRT = (
     'one that has a prefix, such as prefix:prefix',
   ),
   Rule(
-    ('feedback.initial.source', 'feedback.initial.backbone'),
+    ('feedback.init_kwargs.source', 'feedback.init_kwargs.backbone'),
     lambda c, _: (
-      'backbone' in c.feedback.initial
-      and not (c.feedback.initial.backbone or c.feedback.initial.source)
+      'backbone' in c.feedback.init_kwargs
+      and not (c.feedback.init_kwargs.backbone or c.feedback.init_kwargs.source)
     ),
     'the folder of a reasoner as source, or a model as backbone of a new one',
   ),
@@ -62,17 +77,18 @@ _LRT = (
 _SFT = (
   *TRAINED,
   Rule(
-    ('stages.begin', 'steps'),
+    ('stages.starts', 'max_steps'),
     lambda c, _: (
-      c.stages.begin[:1] != (0,)
-      or [*c.stages.begin, c.steps] != sorted({*c.stages.begin, c.steps})
+      c.stages.starts[:1] != (0,)
+      or [*c.stages.starts, c.max_steps]
+      != sorted({*c.stages.starts, c.max_steps})
     ),
     'the step at which each stage begins, 0 first, each before the next and '
     'all before the last step',
   ),
   Rule(
-    ('stages.share', 'stages.begin'),
-    lambda c, _: len(c.stages.share) != len(c.stages.begin),
+    ('stages.data_fraction', 'stages.starts'),
+    lambda c, _: len(c.stages.data_fraction) != len(c.stages.starts),
     'a share of the data for each stage',
   ),
   Rule(
@@ -88,24 +104,24 @@ _SFT = (
     'codi:codi, whose rows have two texts to compare, or weight=0',
   ),
   Rule(
-    ('distillation.weight', 'packed'),
-    lambda c, _: c.distillation.weight and c.packed,
-    'packed=False: two texts are compared in each row',
+    ('distillation.weight', 'packing'),
+    lambda c, _: c.distillation.weight and c.packing,
+    'packing=False: two texts are compared in each row',
   ),
   Rule(
-    ('batch',),
-    lambda c, hosts: c.batch % hosts,
+    ('batch_size',),
+    lambda c, hosts: c.batch_size % hosts,
     'a multiple of the number of hosts',
   ),
   Rule(
-    ('batch', 'micro_batches'),
-    lambda c, _: c.batch % c.micro_batches,
-    'micro_batches that divides the batch',
+    ('batch_size', 'gradient_accumulation_steps'),
+    lambda c, _: c.batch_size % c.gradient_accumulation_steps,
+    'gradient_accumulation_steps that divides batch_size',
   ),
 )
 RULES: dict[str, tuple[Rule, ...]] = {
-  'grpo': (made_for('grpo', 'critic', 'epochs', 'reward_kl'), *RL),
-  'lrt': (made_for('lrt', 'data.triples'), *_LRT),
+  'grpo': (made_for('grpo', 'critic', 'num_iterations', 'reward_kl'), *RL),
+  'lrt': (made_for('lrt', 'data.sft_answers_dir'), *_LRT),
   'sft': (made_for('sft', 'curriculum', 'stages'), *_SFT),
   'generate': (made_for('generate', 'generate'), *GENERATED),
   'evaluate': (made_for('evaluate', 'evaluate'), *EVALUATED),

@@ -31,11 +31,11 @@ SAMPLED = (
     f'a name for each reward that is none of {[*FIGURES]}',
   ),
   Rule(
-    ('feedback.function', 'feedback.parameters'),
+    ('feedback.function', 'feedback.init'),
     lambda c, _: (
       is_ours(c, 'feedback.function', *OWNING)
-      and _module(c.feedback.parameters) in {'', *map(_module, OWNING)}
-      and _module(c.feedback.parameters) != _module(c.feedback.function)
+      and _module(c.feedback.init) in {'', *map(_module, OWNING)}
+      and _module(c.feedback.init) != _module(c.feedback.function)
     ),
     f'the parameters that its module makes, as for one of {[*OWNING]}',
   ),
@@ -45,35 +45,47 @@ SAMPLED = (
     'each token once, as TOKEN or TOKEN=OTHER',
   ),
   Rule(
-    ('eval.samples', 'eval.sampling', 'rollout.sampling'),
+    ('eval.num_generations', 'eval.sampling', 'rollout.sampling'),
     lambda c, _: (
-      c.eval.prompts and c.eval.samples > 1 and repeats(c, eval_sampling(c))
+      c.eval.num_prompts
+      and c.eval.num_generations > 1
+      and repeats(c, eval_sampling(c))
     ),
-    'eval.samples=1, or eval.sampling.greedy=False: the samples of a prompt '
+    'eval.num_generations=1, or eval.sampling.greedy=False: the samples of a '
+    'prompt '
     'would be one and the same',
   ),
   Rule(
-    ('rollout.delimiter', 'rollout.thinking', 'rollout.answer'),
-    lambda c, _: (
-      not c.rollout.delimiter and (c.rollout.thinking or c.rollout.answer)
+    (
+      'rollout.end_of_thinking',
+      'rollout.max_thinking_tokens',
+      'rollout.max_answer_tokens',
     ),
-    'the text that ends the thinking, or thinking=0 and answer=0',
+    lambda c, _: (
+      not c.rollout.end_of_thinking
+      and (c.rollout.max_thinking_tokens or c.rollout.max_answer_tokens)
+    ),
+    'the text that ends the thinking, or max_thinking_tokens=0 and '
+    'max_answer_tokens=0',
   ),
   Rule(
     (
-      'rollout.max_tokens',
-      'rollout.thinking',
-      'rollout.answer',
-      'rollout.reserved',
-      'eval.thinking',
+      'rollout.max_completion_length',
+      'rollout.max_thinking_tokens',
+      'rollout.max_answer_tokens',
+      'rollout.answer_reserve',
+      'eval.max_thinking_tokens',
     ),
     lambda c, _: too_long(c),
-    'a max_tokens that the thinking and the answer fit into, and of which not '
+    'a max_completion_length that the thinking and the answer fit into, and '
+    'of which not '
     'all is reserved',
   ),
   Rule(
-    ('data.template',),
-    lambda c, _: c.data.template and '{question}' not in c.data.template,
+    ('data.prompt_template',),
+    lambda c, _: (
+      c.data.prompt_template and '{question}' not in c.data.prompt_template
+    ),
     "a prompt with {question} in it, or '' for the model's chat template",
   ),
   Rule(
@@ -86,8 +98,8 @@ SAMPLED = (
 
 GENERATED = (
   Rule(
-    ('rollout.delimiter',),
-    lambda c, _: not c.rollout.delimiter,
+    ('rollout.end_of_thinking',),
+    lambda c, _: not c.rollout.end_of_thinking,
     'the text that ends the thinking',
   ),
   *SAMPLED,
@@ -95,26 +107,30 @@ GENERATED = (
 EVALUATED = (
   *SAMPLED,
   Rule(
-    ('evaluate.ways', 'evaluate.budgets'),
-    lambda c, _: not (c.evaluate.ways and c.evaluate.budgets),
-    'at least one way and one budget',
+    ('evaluate.modes', 'evaluate.budgets'),
+    lambda c, _: not (c.evaluate.modes and c.evaluate.budgets),
+    'at least one mode and one budget',
   ),
   Rule(
-    ('eval.prompts',),
-    lambda c, _: not c.eval.prompts,
+    ('eval.num_prompts',),
+    lambda c, _: not c.eval.num_prompts,
     'how many test prompts are asked',
   ),
   Rule(
-    ('evaluate.ways', 'rollout.closing.neither'),
+    ('evaluate.modes', 'rollout.forced_text.no_thinking'),
     lambda c, _: (
-      'no_thinking' in c.evaluate.ways and not c.rollout.closing.neither
+      'no_thinking' in c.evaluate.modes
+      and not c.rollout.forced_text.no_thinking
     ),
-    'the text that closes the thinking at the end of a prompt, or ways without '
+    'the text that closes the thinking at the end of a prompt, or modes '
+    'without '
     'no_thinking',
   ),
   Rule(
-    ('evaluate.budgets', 'evaluate.reserved'),
-    lambda c, _: c.evaluate.reserved >= min(c.evaluate.budgets, default=1),
+    ('evaluate.budgets', 'evaluate.answer_reserve'),
+    lambda c, _: (
+      c.evaluate.answer_reserve >= min(c.evaluate.budgets, default=1)
+    ),
     'budgets of more tokens than are reserved',
   ),
   Rule(

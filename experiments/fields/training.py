@@ -35,38 +35,38 @@ FEEDBACK = {
     'hybrid_latent.feedback or of your own.'
   ),
   'kwargs': Field(Kwargs, 'Keywords of the function.'),
-  'parameters': Field(
+  'init': Field(
     str, "Makes the feedback's own parameters, as module:function; '': none."
   ),
-  'initial': Field(Kwargs, 'Keywords of the function that makes parameters.'),
+  'init_kwargs': Field(Kwargs, 'Keywords of the function init.'),
 }  # fmt: skip
 
 TRAINING = {
   'seed': Field(Seed, 'Seeds parameters, the order of the data and samples.'),
-  'steps': Field(
+  'max_steps': Field(
     NonNegativeInt, 'Training steps; 0: one evaluation and no training.'
   ),
-  'epochs': Field(PositiveInt, 'Times that a rollout is trained on.'),
-  'mini_batches': Field(PositiveInt, 'Updates per epoch of a rollout.'),
-  'micro_batches': Field(
+  'num_iterations': Field(PositiveInt, 'Passes over a rollout.'),
+  'num_mini_batches': Field(PositiveInt, 'Updates per pass over a rollout.'),
+  'gradient_accumulation_steps': Field(
     PositiveInt,
     'Slices of an update whose gradients are accumulated, which '
     'changes memory and no number.',
   ),
-  'batch': Field(PositiveInt, 'Rows per step.'),
-  'length': Field(
+  'batch_size': Field(PositiveInt, 'Rows per step.'),
+  'max_length': Field(
     PositiveInt, 'Positions per row; longer examples are left out.'
   ),
-  'packed': Field(bool, 'Puts as many examples into a row as fit.'),
+  'packing': Field(bool, 'Puts as many examples into a row as fit.'),
   'buckets': Field(
     PositiveInt,
     'Sizes that rows which are not packed are padded to: 1, 1/2, 1/4 and so on '
-    'of length.',
+    'of max_length.',
   ),
-  'chunk': Field(
+  'logits_chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
   ),
-  'truncate': Field(
+  'bptt_steps': Field(
     NonNegativeInt, 'Latents that a gradient goes back through; 0: all.'
   ),
   'model.source': Field(
@@ -118,11 +118,11 @@ TRAINING = {
   'reward_kl.estimator': Field(
     Literal['k1', 'k2', 'k3', 'k1+', 'k3+'], 'Estimate of that KL.'
   ),
-  'reference.sync_every': Field(
+  'reference.sync_steps': Field(
     NonNegativeInt,
     'Steps after which the reference moves toward the policy; 0: never.',
   ),
-  'reference.mix': Field(
+  'reference.mixup_alpha': Field(
     UnitFloat, 'Share of the policy in the reference after it has moved.'
   ),
   'optimizer.groups.*.pattern': Field(
@@ -134,22 +134,24 @@ TRAINING = {
   'optimizer.schedule': Field(
     Literal['constant', 'cosine'], 'Learning rate after the warmup.'
   ),
-  'optimizer.warmup': Field(
+  'optimizer.warmup_ratio': Field(
     UnitFloat, 'Share of all updates in which the rate rises from 0.'
   ),
   'optimizer.b1': Field(Decay, 'Decay of the first moment.'),
   'optimizer.b2': Field(Decay, 'Decay of the second moment.'),
-  'optimizer.clip': Field(PositiveFloat, 'Largest norm of the gradient.'),
+  'optimizer.max_grad_norm': Field(
+    PositiveFloat, 'Largest norm of the gradient.'
+  ),
   'curriculum.function': Field(
     Text,
     'The examples of each stage, as module:function of '
     'hybrid_latent.curricula or of your own.',
   ),
   'curriculum.kwargs': Field(Kwargs, 'Keywords of the curriculum.'),
-  'stages.begin': Field(
+  'stages.starts': Field(
     tuple[NonNegativeInt, ...], 'Step at which each stage begins, 0 first.'
   ),
-  'stages.share': Field(
+  'stages.data_fraction': Field(
     tuple[Share, ...], 'Share of the training data in each stage.'
   ),
   'stages.reset_optimizer': Field(
@@ -158,10 +160,10 @@ TRAINING = {
   'distillation.weight': Field(
     NonNegativeFloat, 'Weight of the distance between hidden states; 0: none.'
   ),
-  'distillation.kind': Field(
+  'distillation.loss_type': Field(
     Literal['smooth_l1', 'l2'], 'Distance between hidden states.'
   ),
-  'distillation.scaled': Field(
+  'distillation.div_std': Field(
     bool, "Divides the distance by the deviation of the teacher's states."
   ),
   'checkpoint.every': Field(PositiveInt, 'Steps between checkpoints.'),
@@ -170,7 +172,7 @@ TRAINING = {
     str,
     "Metric eval/NAME whose best checkpoint is kept as well; '': none.",
   ),
-  'completions': Field(
+  'num_logged_completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
   ),
   'nonfinite.action': Field(
@@ -195,7 +197,8 @@ TRAINING = {
   ),
   'alarms.length_explosion': Field(
     UnitFloat | None,
-    'Mean length as a share of max_tokens, or share of completions cut; '
+    'Mean length as a share of max_completion_length, or share of completions '
+    'cut; '
     '0 or None: off.',
   ),
   'alarms.kl_blowup': Field(

@@ -25,24 +25,24 @@ TRAINED = (
   ),
   one_rest('mesh'),
   Rule(
-    ('checkpoint.best', 'rewards', 'eval.samples'),
+    ('checkpoint.best', 'rewards', 'eval.num_generations'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
     "'eval/' and the name of a reward, such as 'eval/accuracy', or ''",
   ),
   Rule(
-    ('checkpoint.best', 'eval.prompts'),
-    lambda c, _: c.checkpoint.best and not c.eval.prompts,
-    "how many prompts eval.prompts has, or checkpoint.best=''",
+    ('checkpoint.best', 'eval.num_prompts'),
+    lambda c, _: c.checkpoint.best and not c.eval.num_prompts,
+    "how many prompts eval.num_prompts has, or checkpoint.best=''",
   ),
   Rule(
-    ('steps', 'optimizer.groups'),
-    lambda c, _: c.steps and not c.optimizer.groups,
-    'a group of parameters to train, or steps=0',
+    ('max_steps', 'optimizer.groups'),
+    lambda c, _: c.max_steps and not c.optimizer.groups,
+    'a group of parameters to train, or max_steps=0',
   ),
   Rule(
     ('lora.rank', 'optimizer.groups'),
     lambda c, _: (
-      c.steps and c.lora.rank and not trains(c, 'model.layers.q.lora.a')
+      c.max_steps and c.lora.rank and not trains(c, 'model.layers.q.lora.a')
     ),
     'lora.rank=0, or the pattern of a group that trains the adapters',
   ),
@@ -50,22 +50,28 @@ TRAINED = (
 REINFORCED = (
   *TRAINED,
   Rule(
-    ('rollout.prompts',),
-    lambda c, hosts: c.rollout.prompts % hosts,
+    ('rollout.prompts_per_step',),
+    lambda c, hosts: c.rollout.prompts_per_step % hosts,
     'a multiple of the number of hosts',
   ),
   Rule(
-    ('steps', 'rewards'),
-    lambda c, _: c.steps and not at(c, 'data.triples') and weightless(c),
+    ('max_steps', 'rewards'),
+    lambda c, _: (
+      c.max_steps and not at(c, 'data.sft_answers_dir') and weightless(c)
+    ),
     'a weight that is not 0 for at least one reward',
   ),
   one_rest('rollout.mesh'),
   Rule(
-    ('rollout.sampling.greedy', 'rollout.sampling.top_k', 'rollout.group'),
+    (
+      'rollout.sampling.greedy',
+      'rollout.sampling.top_k',
+      'rollout.num_generations',
+    ),
     lambda c, _: (
-      c.steps
-      and c.rollout.group > 1
-      and not (at(c, 'data.triples') or at(c, 'rollout.source'))
+      c.max_steps
+      and c.rollout.num_generations > 1
+      and not (at(c, 'data.sft_answers_dir') or at(c, 'rollout.rollout_dir'))
       and repeats(c, c.rollout.sampling)
     ),
     'greedy=False and a top_k that is not 1: the completions of a prompt would '
@@ -82,42 +88,56 @@ REINFORCED = (
     'and None with any other',
   ),
   Rule(
-    ('feedback.initial.r_min', 'feedback.initial.r_max'),
+    ('feedback.init_kwargs.r_min', 'feedback.init_kwargs.r_max'),
     lambda c, _: (
-      at(c, 'feedback.initial.r_min') is not None
-      and c.feedback.initial.r_min > c.feedback.initial.get('r_max', math.inf)
+      at(c, 'feedback.init_kwargs.r_min') is not None
+      and c.feedback.init_kwargs.r_min
+      > c.feedback.init_kwargs.get('r_max', math.inf)
     ),
     'an r_min that is at most r_max',
   ),
 )
 RL = (
   Rule(
-    ('steps', 'eval.prompts', 'export'),
-    lambda c, _: not (c.steps or c.eval.prompts or c.export),
+    ('max_steps', 'eval.num_prompts', 'export'),
+    lambda c, _: not (c.max_steps or c.eval.num_prompts or c.export),
     'steps to train, prompts to evaluate, or export=True: this does nothing',
   ),
   *REINFORCED,
   Rule(
-    ('rollout.group', 'critic.enabled'),
-    lambda c, _: c.steps and c.rollout.group < 2 and not c.critic.enabled,
-    'a group of at least 2, as a completion is judged against the others of '
+    ('rollout.num_generations', 'critic.enabled'),
+    lambda c, _: (
+      c.max_steps and c.rollout.num_generations < 2 and not c.critic.enabled
+    ),
+    'num_generations of at least 2, as a completion is judged against the '
+    'others of '
     'its prompt, or critic.enabled=True and advantage.function=gae:gae',
   ),
   Rule(
-    ('rollout.prompts', 'rollout.group', 'mini_batches', 'micro_batches'),
-    lambda c, _: (
-      c.steps and not updates_divide(c, c.rollout.prompts * c.rollout.group)
+    (
+      'rollout.prompts_per_step',
+      'rollout.num_generations',
+      'num_mini_batches',
+      'gradient_accumulation_steps',
     ),
-    'mini_batches * micro_batches that divides prompts * group',
+    lambda c, _: (
+      c.max_steps
+      and not updates_divide(
+        c, c.rollout.prompts_per_step * c.rollout.num_generations
+      )
+    ),
+    'num_mini_batches * gradient_accumulation_steps that divides '
+    'prompts_per_step * num_generations',
   ),
   Rule(
-    ('epochs', 'mini_batches', 'feedback.function'),
+    ('num_iterations', 'num_mini_batches', 'feedback.function'),
     lambda c, _: (
-      c.steps
-      and c.epochs * c.mini_batches > 1
+      c.max_steps
+      and c.num_iterations * c.num_mini_batches > 1
       and not is_ours(c, 'feedback.function', 'discrete:discrete')
     ),
-    'epochs=1 and mini_batches=1: a trajectory with latents may be trained on '
+    'num_iterations=1 and num_mini_batches=1: a trajectory with latents may '
+    'be trained on '
     'once, by the weights that made the latents',
   ),
   Rule(
@@ -142,37 +162,46 @@ RL = (
   Rule(
     ('critic.enabled', 'optimizer.groups'),
     lambda c, _: (
-      c.steps and c.critic.enabled and not trains(c, 'critic.value_head')
+      c.max_steps and c.critic.enabled and not trains(c, 'critic.value_head')
     ),
     "a group that trains the critic, such as one of pattern '^critic'",
   ),
   Rule(
-    ('rollout.attempts', 'rollout.buckets'),
-    lambda c, _: c.rollout.attempts > 1 and c.rollout.buckets != 1,
+    ('rollout.dynamic_sampling_max_batches', 'rollout.buckets'),
+    lambda c, _: (
+      c.rollout.dynamic_sampling_max_batches > 1 and c.rollout.buckets != 1
+    ),
     'rollout.buckets=1, as batches that are joined need one shape',
   ),
   Rule(
-    ('rollout.attempts', 'rollout.group'),
-    lambda c, _: c.rollout.attempts > 1 and c.rollout.group < 2,
-    'a group of at least 2, as a group of one has no unequal rewards',
-  ),
-  Rule(
-    ('rollout.source', 'rollout.attempts'),
-    lambda c, _: c.rollout.source and c.rollout.attempts > 1,
-    'attempts=1, as nothing is sampled where rollouts are read',
-  ),
-  Rule(
-    ('reference.sync_every', 'reference.mix'),
-    lambda c, _: c.reference.sync_every and not c.reference.mix,
-    'a mix above 0, or sync_every=0: the reference would stay where it is',
-  ),
-  Rule(
-    ('reference.sync_every', 'objective.kwargs.beta', 'reward_kl.beta'),
+    ('rollout.dynamic_sampling_max_batches', 'rollout.num_generations'),
     lambda c, _: (
-      c.reference.sync_every
+      c.rollout.dynamic_sampling_max_batches > 1
+      and c.rollout.num_generations < 2
+    ),
+    'num_generations of at least 2, as a group of one has no unequal rewards',
+  ),
+  Rule(
+    ('rollout.rollout_dir', 'rollout.dynamic_sampling_max_batches'),
+    lambda c, _: (
+      c.rollout.rollout_dir and c.rollout.dynamic_sampling_max_batches > 1
+    ),
+    'dynamic_sampling_max_batches=1, as nothing is sampled where rollouts are '
+    'read',
+  ),
+  Rule(
+    ('reference.sync_steps', 'reference.mixup_alpha'),
+    lambda c, _: c.reference.sync_steps and not c.reference.mixup_alpha,
+    'a mixup_alpha above 0, or sync_steps=0: the reference would stay where '
+    'it is',
+  ),
+  Rule(
+    ('reference.sync_steps', 'objective.kwargs.beta', 'reward_kl.beta'),
+    lambda c, _: (
+      c.reference.sync_steps
       and not (at(c, 'objective.kwargs.beta') or c.reward_kl.beta)
     ),
-    'a beta above 0, or sync_every=0: nothing asks for a reference',
+    'a beta above 0, or sync_steps=0: nothing asks for a reference',
   ),
   Rule(
     ('objective.function',),

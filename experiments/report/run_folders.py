@@ -75,10 +75,10 @@ def run_info(run: str) -> dict[str, Any]:
         f'{path}: {name} = {value!r:.60}: accepted is {accepted}'
       )
   found['config'] = renamed_config(found.get('config') or {})
-  steps = found['config'].get('steps')
+  steps = found['config'].get('max_steps')
   if steps is not None and type(steps) is not int:
     raise ValueError(
-      f'{path}: config.steps = {steps!r:.60}: accepted is a whole number'
+      f'{path}: config.max_steps = {steps!r:.60}: accepted is a whole number'
     )
   found['command'] = [str(word) for word in found.get('command') or ()]
   return found
@@ -112,7 +112,7 @@ def module_of(script: str) -> str:
 def progress(run: str) -> str | None:
   """The steps that are done; None where its config has no number of steps."""
   steps = [row['step'] for row in read_rows(run, 'metrics') if 'loss' in row]
-  if (total := config_fields(run).get('steps')) is None:
+  if (total := config_fields(run).get('max_steps')) is None:
     return None
   done = max(steps, default=-1) + 1
   return 'finished' if done >= total else f'{done} of {total} steps'

@@ -78,7 +78,7 @@ def main() -> None:
   if not start.exists():
     new_model(start, arithmetic.tokenizer())
   cot = sft_arithmetic.get_config(f'{start},cot')
-  cot.steps = 300
+  cot.max_steps = 300
   final_metrics(sft.train, cot, words)
   hyrea = sft_arithmetic.get_config(f'{words}/model,hyrea')
   step_entropy.annotate(hyrea, str(entropies))
@@ -118,23 +118,23 @@ def run_cell(
     f'{workdir}/words/model,{cell.cold_start}'
   )
   with cold.unlocked():
-    cold.seed, cold.steps, cold.batch = seed, 160, 12
-    cold.rollout.max_tokens = MAX_TOKENS
+    cold.seed, cold.max_steps, cold.batch_size = seed, 160, 12
+    cold.rollout.max_completion_length = MAX_TOKENS
     cold.optimizer.groups.model.lr = 1e-3
     if cell.num_latents:
       share = (1.0,) * len(STAGE_STARTS)
-      cold.stages.update(begin=STAGE_STARTS, share=share)
-      cold.curriculum.kwargs.slots = cell.num_latents
+      cold.stages.update(starts=STAGE_STARTS, data_fraction=share)
+      cold.curriculum.kwargs.num_latents = cell.num_latents
     if cell.cold_start == 'hyrea':
-      cold.data.scored = str(entropies)
+      cold.data.step_entropy_dir = str(entropies)
   before = final_metrics(sft.train, cold, workdir / f'{name}-cold')
   model = workdir / f'{name}-cold' / 'model'
   config: Config = rl_arithmetic.get_config(f'{model},{cell.rl}')
   with config.unlocked():
     config.seed = seed
-    config.rollout.max_tokens = MAX_TOKENS
+    config.rollout.max_completion_length = MAX_TOKENS
     if cell.num_latents:
-      config.feedback.initial.slots = cell.num_latents
+      config.feedback.init_kwargs.num_latents = cell.num_latents
   after = final_metrics(grpo.train, config, workdir / f'{name}-rl')
   stages = {'cold start': before, 'RL': after}
   return {
@@ -152,7 +152,7 @@ def final_metrics(
 
   def last():
     rows = read_rows(workdir, 'metrics') if workdir.exists() else []
-    return [row for row in rows if row['step'] == config.steps]
+    return [row for row in rows if row['step'] == config.max_steps]
 
   if not last():
     print(workdir.name, flush=True)

@@ -11,13 +11,14 @@ whole reasoning, 90.6 with half of the tokens and 89.5 with half of the steps
 deleted.
 
 Reads the rows of a folder of experiments.generate that was sampled with the
-same CONFIG (with config.generate.least=0, correct or not; the first
-config.generate.prompts of them, 0: all). The model reads the prompt, what is
-left of the reasoning, and config.rollout.delimiter with .closing.ended; it then
-writes config.eval.samples answers of up to config.rollout.answer tokens as in
-an evaluation, and config.rewards grade the answers alone. A step is a sentence,
-a line or an equation (curricula/steps.py); a token is one of a step that is
-encoded by itself. What is deleted at a share is deleted at every higher share.
+same CONFIG (with config.generate.min_reward=0, correct or not; the first
+config.generate.num_prompts of them, 0: all). The model reads the prompt, what
+is left of the reasoning, and config.rollout.end_of_thinking with
+.forced_text.after_thinking; it then writes config.eval.num_generations answers
+of up to config.rollout.max_answer_tokens tokens as in an evaluation, and
+config.rewards grade the answers alone. A step is a sentence, a line or an
+equation (curricula/steps.py); a token is one of a step that is encoded by
+itself. What is deleted at a share is deleted at every higher share.
 
 Writes WORKDIR/fragments.jsonl, one row per kind and share: the mean of the
 reward `accuracy` (without one of that name, of the total reward) and its
@@ -98,7 +99,7 @@ def analyze(
   folder `generated`. Returns the rows of WORKDIR/fragments.jsonl."""
   folder = epath.Path(workdir)
   source = problems('generated', generated, 'train')
-  count = min(config.generate.prompts or len(source), len(source))
+  count = min(config.generate.num_prompts or len(source), len(source))
   source = [source[i] for i in range(count)]
   record = validate(config, folder, source, kinds, shares)
   files = {(k, p): answer_file(folder, k, p) for k in kinds for p in shares}
@@ -142,8 +143,8 @@ def validate(
     raise ValueError(f'--shares: {[*shares]}: write shares from 0 to 1')
   if not source:
     raise ValueError('--generated: the folder has no rows: write one that has')
-  fields = config_fields(config, 'eval.samples')
-  job = sampling_fields(fields, 'eval.samples', 'eval.sampling')
+  fields = config_fields(config, 'eval.num_generations')
+  job = sampling_fields(fields, 'eval.num_generations', 'eval.sampling')
   return validate_job(config, folder / 'job.json', job, source, 'answers')
 
 
@@ -167,7 +168,7 @@ def write_answers(
   prompts = [prompt_ids(tokenizer, config.data, row) for row in source]
   texts = [step_ids(tokenizer, row['reasoning']) for row in source]
   # One shape for all shares, so that one program serves them.
-  config.rollout.prompt_length = max(
+  config.rollout.max_prompt_length = max(
     len(prompt) + sum(map(len, steps))
     for prompt, steps in zip(prompts, texts, strict=True)
   )
@@ -177,7 +178,7 @@ def write_answers(
     **{**config.rollout.sampling, **config.eval.sampling}
   )
   with batch_generator(
-    config, mesh, actor, sampling_params, config.eval.samples, workdir
+    config, mesh, actor, sampling_params, config.eval.num_generations, workdir
   ) as completions:
     for number, (path, (kind, share)) in enumerate(missing.items()):
       left = [
@@ -197,9 +198,13 @@ def answer_config(config: Config) -> Config:
   """The config that samples the closing text and an answer, no thinking."""
   config = config.copy_and_resolve_references()
   rollout = config.rollout
-  rollout.closing.cut = rollout.delimiter + rollout.closing.ended
-  rollout.answer = rollout.answer or rollout.max_tokens
-  rollout.max_tokens = rollout.answer + FORCED_IDS
+  rollout.forced_text.on_truncation = (
+    rollout.end_of_thinking + rollout.forced_text.after_thinking
+  )
+  rollout.max_answer_tokens = (
+    rollout.max_answer_tokens or rollout.max_completion_length
+  )
+  rollout.max_completion_length = rollout.max_answer_tokens + FORCED_IDS
   rollout.buckets = 1
   return config
 

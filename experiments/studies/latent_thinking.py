@@ -69,11 +69,11 @@ def main() -> None:
   # Completions of the base model: training data of LRT, and to be ablated.
   config: Config = lrt_arithmetic.get_config(f'{base},words')
   with config.unlocked():
-    config.generate.update(prompts=PROBLEMS, rows_per_part=2048)
+    config.generate.update(num_prompts=PROBLEMS, rows_per_shard=2048)
   triples = workdir / 'triples'
   generate.generate(config, str(triples))
   with config.unlocked():
-    config.generate.prompts, config.rollout.answer = ABLATED, 16
+    config.generate.num_prompts, config.rollout.max_answer_tokens = ABLATED, 16
   cot_ablation.analyze(
     config, str(workdir / 'fragments'), generated=str(triples)
   )
@@ -96,7 +96,7 @@ def main() -> None:
   with config.unlocked():
     config['feedback'].kwargs.swapped = True
     config.evaluate.update(
-      ways=('latent',), budgets=config.evaluate.budgets[:1]
+      modes=('latent',), budgets=config.evaluate.budgets[:1]
     )
   evaluate.evaluate(config, str(workdir / 'swapped'))
   print(
@@ -137,11 +137,11 @@ def train_reasoner(
     run = workdir / f'{stage}-{reads}-{count}-{seed}'
     with config.unlocked():
       config.seed = seed
-      config.feedback.initial.update(reads=reads, latents=int(count))
+      config.feedback.init_kwargs.update(reads=reads, latents=int(count))
       if stage == 'sft':
-        config.data.triples = str(workdir / 'triples')
+        config.data.sft_answers_dir = str(workdir / 'triples')
       else:
-        config.feedback.initial.source = str(folders['SFT'])
+        config.feedback.init_kwargs.source = str(folders['SFT'])
     name = 'SFT' if stage == 'sft' else 'SFT+RL'
     folders[name] = run / 'reasoner'
     if not folders[name].exists():

@@ -128,7 +128,7 @@ def summary_table(rows: list[dict]) -> list[dict]:
 def conclusion(rows: list[dict], seconds: float) -> str:
   """The change of accuracy per method, with its standard error."""
   config: Config = rl_arithmetic.get_config('x,grpo')
-  count = config.eval.prompts
+  count = config.eval.num_prompts
   lines = []
   for method in METHODS:
     mine = [row for row in rows if row['method'] == method]

@@ -1,8 +1,8 @@
 r"""Trains every config of a grid and compares the runs on one page.
 
-    python -m experiments.sweep --workdir=runs/sweep --config.steps=40 \
+    python -m experiments.sweep --workdir=runs/sweep --config.max_steps=40 \
         --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo \
-        --grid="config.feedback.initial.r_min=0.95,0.98,0.99; config.seed=0,1"
+        --grid="config.feedback.init_kwargs.r_min=0.95,0.99; config.seed=0,1"
 
 A grid has fields and their values: `argument` is the text after the colon of
 --config, `config` all of it. A semicolon ends a field; commas separate its
@@ -10,7 +10,7 @@ values, or bars where it has one. In `argument` and `config` a comma belongs to
 the value, and only bars separate. Within brackets, or within quotes around a
 value, nothing separates:
 
-    --grid="argument=MODEL,hrpo|MODEL,direct; config.data.system='Think; say'"
+    --grid="argument=MODEL,hrpo|MODEL,direct; config.data.system_prompt='a; b'"
     --grid="config=grpo.py:MODEL|hrpo.py:MODEL; config.seed=0,1"
 
 A cell runs without the fields, swept or not, that only the configs of other
@@ -264,7 +264,7 @@ def _line(cell: Cell, found: dict | None = None) -> dict:
   return {
     **cell.values,
     'state': 'finished' if finished(cell) else 'to resume' if done else 'new',
-    'steps': f'{done} of {cell.config.steps}',
+    'steps': f'{done} of {cell.config.max_steps}',
     **(found or {}),
     'folder': cell.folder.name,
   }

@@ -1,7 +1,7 @@
 """Parses the text of a grid: fields and their values.
 
-    config.seed=0,1; config.objective.kwargs.clip=0.2,(0.2,0.28)
-    argument=MODEL,grpo|MODEL,hrpo; config.data.system='Think; then answer'
+    config.seed=0,1; config.objective.kwargs.clip_range=0.2,(0.2,0.28)
+    argument=MODEL,grpo|MODEL,hrpo; config.data.system_prompt='Think; say'
 
 A semicolon ends a field. Bars separate its values; where it has no bar, commas
 do, except in `argument` and `config`, where a comma belongs to the value.

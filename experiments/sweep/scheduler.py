@@ -179,7 +179,7 @@ def _progress(cell: Cell) -> list[str]:
     rows = []
   last = rows[-1] if rows else {}
   number = lambda name: f'{x:.3g}' if (x := last.get(name)) is not None else '–'
-  steps = f'{len(rows)} of {cell.config.steps}'
+  steps = f'{len(rows)} of {cell.config.max_steps}'
   return [steps, number('reward'), number('time/step')]
 
 

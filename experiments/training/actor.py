@@ -134,19 +134,19 @@ def feedback_of(feedback: Config) -> Feedback:
   """The feedback of `config.feedback`; where that has an `inside`, around the
   one which is written there in the same way."""
   make = configured(feedback, 'hybrid_latent.feedback')
-  return make(feedback_of(feedback.inside)) if 'inside' in feedback else make()
+  return make(feedback_of(feedback.inner)) if 'inner' in feedback else make()
 
 
 def init_feedback(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
   """The new parameters of a feedback; None where it has none."""
-  if not feedback.parameters:
+  if not feedback.init:
     return None
-  make = named(feedback.parameters, 'hybrid_latent.feedback')
+  make = named(feedback.init, 'hybrid_latent.feedback')
   inner = {}
-  if 'inside' in feedback:
-    inner['inner'] = init_feedback(feedback.inside, key, policy, tokenizer)
-  with _naming('config.feedback.initial', feedback.initial):
-    return make(key, policy, tokenizer, **feedback.initial, **inner)
+  if 'inner' in feedback:
+    inner['inner'] = init_feedback(feedback.inner, key, policy, tokenizer)
+  with _naming('config.feedback.init_kwargs', feedback.init_kwargs):
+    return make(key, policy, tokenizer, **feedback.init_kwargs, **inner)
 
 
 @contextmanager
@@ -198,18 +198,20 @@ def stopping_rule_of(
   """How completions of this model end under `config.rollout`."""
   vocab = source.model.config.vocab
   ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
-  delimiter = rollout.delimiter.encode()
+  delimiter = rollout.end_of_thinking.encode()
   return stopping_rule(
     stop_ids(tokenizer, source.generation),
-    rollout.max_tokens,
+    rollout.max_completion_length,
     pad_id(tokenizer),
     delimiter_automaton(delimiter, token_bytes(tokenizer), vocab),
-    max_thinking_tokens=rollout.thinking or rollout.max_tokens,
-    after_thinking=ids(rollout.closing.ended),
-    on_truncation=ids(rollout.closing.cut),
-    on_budget=ids(rollout.closing.late),
-    max_answer_tokens=rollout.answer or rollout.max_tokens,
-    budget=rollout.max_tokens - rollout.reserved,
+    max_thinking_tokens=rollout.max_thinking_tokens
+    or rollout.max_completion_length,
+    after_thinking=ids(rollout.forced_text.after_thinking),
+    on_truncation=ids(rollout.forced_text.on_truncation),
+    on_budget=ids(rollout.forced_text.on_budget),
+    max_answer_tokens=rollout.max_answer_tokens
+    or rollout.max_completion_length,
+    budget=rollout.max_completion_length - rollout.answer_reserve,
   )
 
 

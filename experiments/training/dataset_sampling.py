@@ -33,10 +33,19 @@ from .setup import run_keys
 # that do not.
 SAMPLING_FIELDS = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
 OTHER_FIELDS = (
-  *('model.remat', 'data.test'),
-  *('rollout.prompts', 'rollout.group', 'rollout.mesh', 'rollout.buckets'),
-  *('rollout.stages', 'rollout.chunk', 'rollout.attempts'),
-  *('rollout.mask_truncated', 'rollout.source'),
+  *('model.remat', 'data.test_split'),
+  *(
+    'rollout.prompts_per_step',
+    'rollout.num_generations',
+    'rollout.mesh',
+    'rollout.buckets',
+  ),
+  *(
+    'rollout.cache_stages',
+    'rollout.logits_chunk',
+    'rollout.dynamic_sampling_max_batches',
+  ),
+  *('rollout.mask_truncated', 'rollout.rollout_dir'),
 )
 
 
@@ -98,7 +107,9 @@ def batch_generator(
   Raises cluster.Preempted between two batches where preemption was requested.
   """
   rollout, hosts = config.rollout, jax.process_count()
-  size = max(rollout.prompts // hosts * rollout.group // samples, 1)
+  size = max(
+    rollout.prompts_per_step // hosts * rollout.num_generations // samples, 1
+  )
   functions = prefill_and_decode(rollout, feedback_of(config.feedback))
   turns = itertools.count()
   with (
@@ -116,7 +127,7 @@ def batch_generator(
         rows,
         encode,
         batch=size,
-        length=rollout.prompt_length,
+        length=rollout.max_prompt_length,
         pad=int(actor.stop.pad_id),
         shard=(jax.process_index(), hosts),
       ):
@@ -207,7 +218,8 @@ def check_delimiter(delimiter: str, stop: StoppingRule, tokenizer) -> None:
     state = table[state, token]
   if not delimiter or state < len(table) - 1:
     raise ValueError(
-      f'config.rollout.delimiter is {delimiter!r}: write the text that ends '
+      f'config.rollout.end_of_thinking is {delimiter!r}: write the text that '
+      'ends '
       'the thinking. A special token is in no text: where it is one, give it '
       '"special": false in the tokenizer.json of the model'
     )

@@ -32,7 +32,8 @@ def print_summary(loop: Loop, workdir: str, *written: str) -> None:
   ]
   rows += [
     f'curves and samples: {report_command(workdir)}',
-    f'more steps: the same command with --config.steps={2 * loop.step or 100}',
+    'more steps: the same command with '
+    f'--config.max_steps={2 * loop.step or 100}',
   ]
   print(f'At step {loop.step}, the last one:', *rows, sep='\n  ', flush=True)
 

@@ -114,7 +114,7 @@ class Loop:
     self._stack.__exit__(*error)
 
   def steps(self) -> Iterator[int]:
-    """Every step, and at last config.steps, at which nothing is trained."""
+    """Every step, and at last config.max_steps, at which nothing is trained."""
     while not self._over:
       if self.batches:
         self._position = self.batches.get_state()
@@ -123,7 +123,7 @@ class Loop:
   @property
   def last(self) -> bool:
     """Whether every step has been trained."""
-    return self.step >= self._config.steps
+    return self.step >= self._config.max_steps
 
   @property
   def latest_metrics(self) -> Metrics:
@@ -206,7 +206,7 @@ class Loop:
       return True
     rollbacks, limit = self._counts['rollbacks'], self._limit
     names = nonfinite(self.state) if broken else []
-    split = self._config.data.train
+    split = self._config.data.train_split
     what = described(
       pending.step, every, skipped, names, pending.prompts, split
     )
@@ -252,7 +252,7 @@ class Loop:
     limits, counts = self._config.alarms, self._counts
     tokens = int(metrics.get('completions/tokens', metrics.get('tokens', 0)))
     counts['num_tokens'] += tokens
-    seen = metrics | {'max_tokens': self._config.rollout.max_tokens}
+    seen = metrics | {'max_tokens': self._config.rollout.max_completion_length}
     if not self._latents:
       seen = {n: x for n, x in seen.items() if not n.startswith('hidden_ratio')}
     counts['alarms'] = alarms.streaks(counts['alarms'], seen, limits)
@@ -283,7 +283,7 @@ class Loop:
 
   def _opened(self) -> Telemetry:
     where: Any = {'process': jax.process_index(), 'resume_step': self.start}
-    return Telemetry(self._workdir, total=self._config.steps, **where)
+    return Telemetry(self._workdir, total=self._config.max_steps, **where)
 
 
 def _merged(every: Sequence[Metrics]) -> Metrics:

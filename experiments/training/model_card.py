@@ -24,7 +24,7 @@ tags: [hybrid_latent]
 {latent}
 As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
 
-    python -m {package}.{trainer} --workdir=evaluation --config.steps=0 \\
+    python -m {package}.{trainer} --workdir=evaluation --config.max_steps=0 \\
         --config=saved:RUN/config.json \\
         --config.model.source=FOLDER
 
@@ -36,11 +36,23 @@ config.json of the run has all fields.
 """
 # What a card says of the config; the run's config.json has all.
 _SHOWN = (
-  *('model.source', 'lora.rank', 'data.source', 'data.of.task', 'data.path'),
+  *(
+    'model.source',
+    'lora.rank',
+    'data.function',
+    'data.kwargs.task',
+    'data.path',
+  ),
   *('feedback.function', 'objective.function', 'advantage.function'),
   *('curriculum.function', 'rewards.*.function', 'rewards.*.weight'),
-  *('seed', 'batch', 'length', 'rollout.prompts', 'rollout.group'),
-  *('rollout.max_tokens', 'rollout.sampling.temperature'),
+  *(
+    'seed',
+    'batch_size',
+    'max_length',
+    'rollout.prompts_per_step',
+    'rollout.num_generations',
+  ),
+  *('rollout.max_completion_length', 'rollout.sampling.temperature'),
   *('optimizer.groups.*.lr', 'optimizer.schedule'),
 )
 _FIGURES = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
@@ -87,6 +99,6 @@ def _outcome(
   names = [*(f'eval/{reward}' for reward in rewards), *_FIGURES]
   found = [n for n in names if figures.get(n) is not None]
   return [
-    f'    step {step} of {fields["steps"]}',
+    f'    step {step} of {fields["max_steps"]}',
     *(f'    {name}: {figures[name]:.4g}' for name in found),
   ]

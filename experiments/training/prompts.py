@@ -13,33 +13,40 @@ from .cli import Config, named
 
 
 def problems_of(data: Config) -> Callable:
-  """The rows of a split, by `data.source`."""
+  """The rows of a split, by `data.function`."""
   rows = named('sources:rows', 'hybrid_latent.data')
-  function = named(data.source, 'hybrid_latent.data')
+  function = named(data.function, 'hybrid_latent.data')
   given = {name: data[name] for name in ('path', 'fields') if name in data}
-  return partial(rows, function, data.source, of=data.of.to_dict(), **given)
+  return partial(
+    rows, function, data.function, of=data.kwargs.to_dict(), **given
+  )
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
-  """A row's prompt: `data.template` with its {question}, or without one the
-  model's chat template with the start of the answer, `data.prefill`."""
-  if not data.template:
+  """A row's prompt: `data.prompt_template` with its {question}, or without one
+  the model's chat template with the start of the answer, `data.prefill`."""
+  if not data.prompt_template:
     return chat_ids(
       tokenizer,
-      data.system,
+      data.system_prompt,
       row['question'],
       data.prefill,
       enable_thinking=data.enable_thinking,
     )
-  text = data.template.replace('{question}', row['question'])
+  text = data.prompt_template.replace('{question}', row['question'])
   return tokenizer(text + data.prefill)['input_ids']
 
 
 def answer_prefix(tokenizer, data: Config, closing=None) -> str:
   """The start of the answer that is part of every prompt, with the text of
   `closing`, ids that stand between latents and answer."""
-  fields = 'system', 'template', 'prefill', 'enable_thinking'
-  prefix = answer_opening(tokenizer, **{name: data[name] for name in fields})
+  prefix = answer_opening(
+    tokenizer,
+    system=data.system_prompt,
+    template=data.prompt_template,
+    prefill=data.prefill,
+    enable_thinking=data.enable_thinking,
+  )
   if closing is None:
     return prefix
   return prefix + tokenizer.decode(closing, skip_special_tokens=True)
@@ -58,23 +65,28 @@ def eval_batches_of(
 ) -> list[dict]:
   """The batches of this host that an evaluation reads; none for 0 prompts.
   ValueError where the data has no row, or no prompt that is short enough."""
-  if not evaluation.prompts:
+  if not evaluation.num_prompts:
     return []
-  rows = problems_of(data)(split=data.test)
-  rows = [rows[i] for i in range(min(evaluation.prompts, len(rows)))]
+  rows = problems_of(data)(split=data.test_split)
+  rows = [rows[i] for i in range(min(evaluation.num_prompts, len(rows)))]
   hosts = jax.process_count()
   # As many completions at once as a training step has.
-  each = rollout.prompts // hosts * rollout.group // evaluation.samples
+  each = (
+    rollout.prompts_per_step
+    // hosts
+    * rollout.num_generations
+    // evaluation.num_generations
+  )
   batches = [
     *eval_batches(
       rows,
       encode,
       batch=max(each, 1),
-      length=rollout.prompt_length,
+      length=rollout.max_prompt_length,
       pad=pad,
       shard=(jax.process_index(), hosts),
     )
   ]
   if not batches:
-    check_lengths(rows, encode, rollout.prompt_length)
+    check_lengths(rows, encode, rollout.max_prompt_length)
   return batches

@@ -39,7 +39,7 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
       f'({type(error).__name__}: {error}): choose another --workdir'
     ) from error
   # An older version has no digest.
-  then = notes.get('rows') if config.steps else ''
+  then = notes.get('rows') if config.max_steps else ''
   wrong = differences(old, new, config, (*FREE, *PLACES) if then else FREE)
   if then and then != (now := rows_digest(config)):
     places = [f'config.{name}' for name in PLACES]
@@ -53,14 +53,15 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
       + '\n'.join(wrong)
       + '\nWrite these as they were to resume it, or choose another --workdir.'
     )
-  steps, how = old.get('config.steps'), config.get('optimizer', {})
-  if steps != config.steps and how.get('schedule') == 'cosine':
+  steps, how = old.get('config.max_steps'), config.get('optimizer', {})
+  if steps != config.max_steps and how.get('schedule') == 'cosine':
     _log.warning(
-      'config.steps is %s and was %s: the rates go on as those of a run of %s '
+      'config.max_steps is %s and was %s: the rates go on as those of a run '
+      'of %s '
       'steps, over which config.optimizer.schedule=cosine stretches',
-      config.steps,
+      config.max_steps,
       steps,
-      config.steps,
+      config.max_steps,
     )
   return notes
 
@@ -68,16 +69,16 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
 def rows_digest(config: Config) -> str:
   """Of the rows that a trainer of this config reads, in their order; '' where
   it trains no step."""
-  if not config.steps:
+  if not config.max_steps:
     return ''
-  data, source = config.data, config.rollout.get('source')
+  data, source = config.data, config.rollout.get('rollout_dir')
   jsonl = named('jsonl:problems', 'hybrid_latent.data')
-  if data.get('scored'):
-    rows = jsonl('steps', data.scored, 'train')
-  elif data.get('triples'):
-    rows = jsonl(data.triples_task, data.triples, 'train')
+  if data.get('step_entropy_dir'):
+    rows = jsonl('steps', data.step_entropy_dir, 'train')
+  elif data.get('sft_answers_dir'):
+    rows = jsonl(data.sft_answers_task, data.sft_answers_dir, 'train')
   else:
-    rows = problems_of(data)(split=data.train)
+    rows = problems_of(data)(split=data.train_split)
   found = digest(rows)
   if source:
     for file in sorted(Path(source).glob('*-0.safetensors')):

@@ -27,7 +27,8 @@ class StoredBatches:
     self._next = start
     if not self._files:
       raise FileNotFoundError(
-        f'config.rollout.source: {folder} has no *-{host}.safetensors: a run '
+        f'config.rollout.rollout_dir: {folder} has no *-{host}.safetensors: a '
+        'run '
         'with config.dump_every=1 writes them to WORKDIR/rollouts'
       )
 

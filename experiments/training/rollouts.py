@@ -44,7 +44,10 @@ class Rollouts:
     self._mesh, self._key = setup.mesh, setup.keys.rollout
     self._loop, self._run, self._frozen = loop, run, frozen
     self._sampler, self._evaluation = sampler, setup.evaluation(sampler)
-    self._group, self._prompts = rollout.group, rollout.prompts
+    self._group, self._prompts = (
+      rollout.num_generations,
+      rollout.prompts_per_step,
+    )
     self._params, self._max_batches = sampling(**rollout.sampling), max_batches
     self._resharding = 'move' if sampler.mesh != setup.mesh else 'prefill'
     self._weights: Any = None

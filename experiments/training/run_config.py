@@ -17,11 +17,14 @@ from .functions import Config
 def begin(config: Config, workdir: str, start: int) -> None:
   """Says from which step a run goes on, if `start` is not 0, and writes
   WORKDIR/config.json; not that of one which has gone further than `config`."""
-  if start <= config.steps:
+  if start <= config.max_steps:
     write_run(config, workdir)
   if start and not jax.process_index():
-    far = f'already at step {start}, config.steps={config.steps}: nothing is'
-    told = f'resumed from step {start}' if start < config.steps else ''
+    far = (
+      f'already at step {start}, config.max_steps={config.max_steps}: nothing '
+      'is'
+    )
+    told = f'resumed from step {start}' if start < config.max_steps else ''
     print(told or f'{far} trained', flush=True)
 
 

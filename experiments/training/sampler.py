@@ -49,8 +49,8 @@ def prefill_and_decode(
   """The programs that prefill prompts and that decode completions."""
   settings = {
     'feedback': feedback,
-    'max_steps': rollout.max_tokens,
-    'stages': rollout.stages,
+    'max_steps': rollout.max_completion_length,
+    'cache_stages': rollout.cache_stages,
   }
   write = jax.jit(partial(decode, **settings), static_argnames='group')
   return jax.jit(partial(prefill, feedback=feedback)), write
@@ -98,7 +98,7 @@ class Sampler:
       self.grader.check_columns([*batch['rows'][0], 'completion_ids'])
       self._checked = True
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
-    width = self._bucket(longest, self._rollout.prompt_length)
+    width = self._bucket(longest, self._rollout.max_prompt_length)
     ids, mode = batch['ids'], batch.get('mode', self._mode)
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)
@@ -150,7 +150,9 @@ class Sampler:
 
   def trim(self, trajectory: Trajectory) -> Trajectory:
     """Without the positions that no row reaches, rounded up."""
-    longest = self._bucket(int(trajectory.steps), self._rollout.max_tokens)
+    longest = self._bucket(
+      int(trajectory.steps), self._rollout.max_completion_length
+    )
     return trim_padding(trajectory, longest)._replace(steps=None)
 
   def evaluate(
@@ -197,7 +199,7 @@ class Sampler:
     self, parts: Sequence[RolloutBatch]
   ) -> Bool[np.ndarray, 'u']:
     """The prompts of all parts whose completions were graded differently."""
-    group, weights = self._rollout.group, self.grader.weights
+    group, weights = self._rollout.num_generations, self.grader.weights
     rewards = [total(part.grades(), weights, group) for part in parts]
     return ~metrics.zero_std_groups(np.concatenate(rewards), group)
 
@@ -206,7 +208,7 @@ class Sampler:
     graded differently (DAPO, arXiv 2503.14476)."""
     if len(parts) == 1:
       return parts[0]
-    group, count = self._rollout.group, len(parts[0].rows)
+    group, count = self._rollout.num_generations, len(parts[0].rows)
     chosen = np.argsort(~self.nonzero_std_groups(parts), kind='stable')[:count]
     members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
     pick = lambda index, trees: jax.tree.map(

@@ -48,14 +48,15 @@ class Setup(NamedTuple):
     return int(self.actor.stop.pad_id)
 
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
-    """Endless batches of this host, `rollout.prompts` over all hosts each."""
+    """Endless batches of this host, `rollout.prompts_per_step` over all hosts
+    each."""
     rollout, hosts = self.config.rollout, jax.process_count()
     return iter(
       prompt_batches(
         rows,
         self.encode,
-        batch=rollout.prompts // hosts,
-        length=rollout.prompt_length,
+        batch=rollout.prompts_per_step // hosts,
+        length=rollout.max_prompt_length,
         pad=self.pad,
         seed=self.config.seed,
         shard=(jax.process_index(), hosts),
@@ -79,13 +80,17 @@ class Setup(NamedTuple):
     params = sampling(**{**rollout.sampling, **how.sampling})
     # An evaluation may think longer, or shorter, than training does.
     stop = stop._replace(
-      max_thinking_tokens=jnp.int32(how.thinking or stop.max_thinking_tokens)
+      max_thinking_tokens=jnp.int32(
+        how.max_thinking_tokens or stop.max_thinking_tokens
+      )
     )
 
     def evaluate(weights: Policy, step: int) -> dict[str, float]:
       key = jax.random.fold_in(self.keys.evaluation, step)
       batches = self.eval_batches
-      return sampler.evaluate(weights, batches, key, params, how.samples, stop)
+      return sampler.evaluate(
+        weights, batches, key, params, how.num_generations, stop
+      )
 
     return evaluate
 

@@ -1,4 +1,5 @@
-"""Answers to learn from: rows of config.data.triples, and a batch of them."""
+"""Answers to learn from: rows of config.data.sft_answers_dir, and a batch of
+them."""
 
 import logging
 
@@ -11,26 +12,28 @@ from .cli import Config, named
 def sft_answer_rows(
   data: Config, rollout: Config, closing: str, tokenizer
 ) -> list[dict]:
-  """The rows that have an answer which fits into rollout.max_tokens with its
-  end of text; with its `ids`. It follows the text `closing` of the latents,
-  white space included. ValueError where there is none."""
-  longest = rollout.max_tokens
+  """The rows that have an answer which fits into rollout.max_completion_length
+  with its end of text; with its `ids`. It follows the text `closing` of the
+  latents, white space included. ValueError where there is none."""
+  longest = rollout.max_completion_length
   problems = named('jsonl:problems', 'hybrid_latent.data')
   wanted = 'question', 'answer', 'response'
   rows = [
     {name: row[name] for name in wanted}
-    for row in problems(data.triples_task, data.triples, 'train')
+    for row in problems(data.sft_answers_task, data.sft_answers_dir, 'train')
     if row['response']
   ]
-  *_, begun = closing.rpartition(rollout.delimiter)
+  *_, begun = closing.rpartition(rollout.end_of_thinking)
   texts = [row['response'].removeprefix(begun) for row in rows]
   ids = tokenizer(texts, add_special_tokens=False)['input_ids'] if texts else []
   for row, answer in zip(rows, ids, strict=True):
     row['ids'] = [*answer, tokenizer.eos_token_id]
   fitting = [row for row in rows if len(row['ids']) <= longest]
   left_out = (
-    f'{len(rows) - len(fitting)} of {len(rows)} answers of config.data.triples'
-    f'={data.triples!r} left out: longer than config.rollout.max_tokens='
+    f'{len(rows) - len(fitting)} of {len(rows)} answers of '
+    'config.data.sft_answers_dir'
+    f'={data.sft_answers_dir!r} left out: longer than '
+    'config.rollout.max_completion_length='
     f'{longest}'
   )
   if not fitting:

@@ -7,7 +7,8 @@ A trainer adds its loss:
     @learner.jit
     def update(trainable, frozen, opt_state, batch, part):
       ...
-      return learner.step(loss, trainable, opt_state, batch, micro_batches)
+      return learner.step(loss, trainable, opt_state, batch,
+      gradient_accumulation_steps)
 
     return learner.functions(mesh, config.rollout, feedback, update)
 """
@@ -198,7 +199,8 @@ def warn_uneven_microbatch(rows: int, mesh: Mesh) -> None:
   if rows % shares:
     _log.warning(
       'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
-      'computes rows of others too. Choose micro_batches (and prompts) such '
+      'computes rows of others too. Choose gradient_accumulation_steps (and '
+      'prompts) such '
       'that it has a multiple of %d',
       rows,
       shares,

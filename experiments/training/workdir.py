@@ -55,7 +55,7 @@ def opened(
       checkpoints = Checkpoints(f'{workdir}/checkpoints')
       if step := checkpoints.latest:
         validate_resume(checkpoints.notes(step), config, workdir)
-        resumes = step <= config.steps  # else config.json stays as it is
+        resumes = step <= config.max_steps  # else config.json stays as it is
     before = _written(workdir)
     try:
       yield

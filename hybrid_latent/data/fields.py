@@ -105,7 +105,7 @@ def after_hashes(row: dict) -> str:
   if not answers:
     raise OtherTask(
       f"answer = {found!r:.60} has no '####': end it with '#### 72', "
-      'or give the answer alone in every row (data.of.task=plain)'
+      'or give the answer alone in every row (data.kwargs.task=plain)'
     )
   if not (answer := answers[-1].strip()):
     raise ValueError(

@@ -139,7 +139,7 @@ def _no_split(task: Task, split: str, path: Path) -> str:
   return (
     f'split={split!r}: this task has {sorted(task.splits)}, and {path} has no '
     f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write steps=0 '
-    'to evaluate alone, or a file as data.train or data.test'
+    'to evaluate alone, or a file as data.train_split or data.test_split'
   )
 
 
@@ -148,7 +148,7 @@ def _there(file: Path) -> Path:
     raise FileNotFoundError(
       f'{file} does not exist ({file.parent} has {data_files(file.parent)}); '
       '`data.path` is the folder of the data set or the file itself, and '
-      'data.train and data.test may name a file of the folder'
+      'data.train_split and data.test_split may name a file of the folder'
     )
   return file
 

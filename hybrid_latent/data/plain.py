@@ -159,7 +159,8 @@ def _question(row: dict) -> str:
     case [*_] as messages:
       raise ValueError(
         f'question = {messages!r:.60}: accepted is a text, or a list of one '
-        "message of the role 'user'; write a system prompt as data.system"
+        "message of the role 'user'; write a system prompt as "
+        'data.system_prompt'
       )
   asked = row['question']
   if isinstance(asked, int | float) and not isinstance(asked, bool):
@@ -182,6 +183,6 @@ def _unmarked(row: dict) -> str | list[str]:
   if isinstance(gold, str) and '####' in gold:
     raise ValueError(
       f"answer = {gold!r:.60} has '####' and the first row has not: write all "
-      'answers in one way, or data.of.task=gsm8k if they are those of GSM8K'
+      'answers in one way, or data.kwargs.task=gsm8k if they are those of GSM8K'
     )
   return gold

@@ -118,11 +118,12 @@ def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
     both = _shared(prompts) + _shared([prompt[::-1] for prompt in prompts])
     alike = (
       f', {min(both, *lengths)} of which are those of every prompt '
-      '(data.system, template, data.prefill)'
+      '(data.system_prompt, template, data.prefill)'
     )
   raise ValueError(
-    f'prompt_length is {length}, and each of the {len(prompts)} prompts is '
-    f'longer: write prompt_length={max(lengths)}, which the longest has; the '
+    f'max_prompt_length is {length}, and each of the {len(prompts)} prompts is '
+    f'longer: write max_prompt_length={max(lengths)}, which the longest has; '
+    'the '
     f'shortest has {min(lengths)} tokens{alike}'
   )
 

@@ -128,7 +128,7 @@ def _arguments(
     signature = inspect.signature(function)
   except (TypeError, ValueError) as error:
     raise ValueError(
-      f'data.source={name!r}: {error}; accepted is a function of `split`'
+      f'data.function={name!r}: {error}; accepted is a function of `split`'
     ) from error
   kinds = [parameter.kind for parameter in signature.parameters.values()]
   others = inspect.Parameter.VAR_KEYWORD in kinds
@@ -152,8 +152,8 @@ def _arguments(
     return signature.bind(split, **given)
   except TypeError as error:
     raise ValueError(
-      f'data.source={name!r} takes {signature}: {error}; accepted is a '
-      'function of `split`, whose further settings stand in data.of'
+      f'data.function={name!r} takes {signature}: {error}; accepted is a '
+      'function of `split`, whose further settings stand in data.kwargs'
     ) from error
 
 

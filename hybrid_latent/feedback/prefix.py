@@ -76,7 +76,7 @@ def reasoner(
     return read_reasoner(source, width=model.width, **how)
   if not backbone:
     raise ValueError(
-      "config.feedback.initial: source and backbone are both '': write the "
+      "config.feedback.init_kwargs: source and backbone are both '': write the "
       'folder of a reasoner as source, or a model as backbone, such as '
       "'Qwen/Qwen3-Embedding-0.6B'"
     )

@@ -93,7 +93,7 @@ def read_fields(folder: Path) -> tuple[TransformerConfig, dict[str, Any]]:
       raise ValueError(
         f'model_type = {fields.get("model_type")!r:.80}: accepted is {KIND!r}; '
         'a model is what config.model.source and '
-        'config.feedback.initial.backbone name'
+        'config.feedback.init_kwargs.backbone name'
       )
     if not isinstance(fields.get('backbone'), dict):
       raise ValueError(

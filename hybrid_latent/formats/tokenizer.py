@@ -43,7 +43,8 @@ def chat_ids(
   name = f'{tokenizer.name_or_path or "the tokenizer"}: chat template'
   if not tokenizer.chat_template:
     raise ValueError(
-      f"{name}: there is none: write config.data.template='{{question}}' (or "
+      f'{name}: there is none: write '
+      f"config.data.prompt_template='{{question}}' (or "
       'other text around the question), or put chat_template.jinja beside the '
       'tokenizer'
     )
@@ -54,13 +55,13 @@ def chat_ids(
   except TemplateSyntaxError as error:
     raise ValueError(
       f'{name}, line {error.lineno}: {error.message}: mend it, or write '
-      'config.data.template instead'
+      'config.data.prompt_template instead'
     ) from error
   except Exception as error:  # a template is a program, whatever it raises
-    without = "config.data.system='', or " if system else ''
+    without = "config.data.system_prompt='', or " if system else ''
     raise ValueError(
       f'{name}: it cannot render the roles {[m["role"] for m in messages]}: '
-      f'{error!s:.200}: write {without}config.data.template instead'
+      f'{error!s:.200}: write {without}config.data.prompt_template instead'
     ) from error
   return tokenizer(text + prefill, add_special_tokens=False)['input_ids']
 

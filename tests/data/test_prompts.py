@@ -120,14 +120,16 @@ def test_too_long_prompts_are_left_out_and_counted(caplog):
 
 
 def test_too_few_prompts_are_refused():
-  with pytest.raises(ValueError, match='batch=4 prompts on each of 6 shards'):
+  with pytest.raises(
+    ValueError, match='batch_size=4 prompts on each of 6 shards'
+  ):
     batches(shard=(0, 6))
 
 
 def test_prompts_that_are_all_too_long_are_refused():
   message = (
-    'prompt_length is 0, and each of the 20 prompts is longer: write '
-    'prompt_length=5, which the longest has; the shortest has 1 tokens'
+    'max_prompt_length is 0, and each of the 20 prompts is longer: write '
+    'max_prompt_length=5, which the longest has; the shortest has 1 tokens'
   )
   with pytest.raises(ValueError, match=message):
     batches(length=0)

@@ -42,5 +42,5 @@ def model_folder(tmp_path_factory):
 def hrpo(model_folder, tmp_path_factory):
   """Four steps with adapters on a mesh of 2 x 2 x 2, never stopped."""
   config = rl_tiny.get_config(f'{model_folder},hrpo')
-  config.eval.prompts = 3
+  config.eval.num_prompts = 3
   return trained(config, tmp_path_factory.mktemp('hrpo'))

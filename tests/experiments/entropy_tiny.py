@@ -16,17 +16,19 @@ def get_config(argument: str) -> ConfigDict:
   )
   config.mesh = dict(data=-1, fsdp=2, tensor=2, sequence=1)
   config.data = dict(
-    source='arithmetic:problems',
-    of=dict(count=ROWS, steps=(1, 4), worked=0.8),
-    train='train',
-    test='test',
-    system='',
-    template='',
+    function='arithmetic:problems',
+    kwargs=dict(count=ROWS, steps=(1, 4), worked=0.8),
+    train_split='train',
+    test_split='test',
+    system_prompt='',
+    prompt_template='',
     prefill='',
     enable_thinking=True,
-    scored='',
+    step_entropy_dir='',
   )
-  config.curriculum = dict(function='hyrea:hyrea', kwargs=dict(slots=2))
-  config.update(batch=4, length=96, buckets=3, chunk=16)
-  config.entropy = dict(measure='mean', rows_per_part=SIZE, shown=2)
+  config.curriculum = dict(function='hyrea:hyrea', kwargs=dict(num_latents=2))
+  config.update(batch_size=4, max_length=96, buckets=3, logits_chunk=16)
+  config.entropy = dict(
+    aggregation='mean', rows_per_shard=SIZE, example_steps=2
+  )
   return config.lock()

@@ -12,12 +12,14 @@ TRIPLES = Path(__file__).with_name('triples.jsonl')
 
 def get_config(argument: str) -> ConfigDict:
   config = lrt_arithmetic.get_config(argument).unlock()
-  config.steps = 4
+  config.max_steps = 4
   config.mesh.update(fsdp=2, tensor=2)
-  config.data.of = dict(count=16, steps=(1, 2), largest=20)
-  config.rollout.update(prompts=4, prompt_length=64, max_tokens=8)
-  config.rollout.closing.neither = ''
-  config.feedback.initial.update(latents=3, reads='last')
+  config.data.kwargs = dict(count=16, steps=(1, 2), largest=20)
+  config.rollout.update(
+    prompts_per_step=4, max_prompt_length=64, max_completion_length=8
+  )
+  config.rollout.forced_text.no_thinking = ''
+  config.feedback.init_kwargs.update(latents=3, reads='last')
   config.rewards = dict(
     digits=dict(
       function='tests.experiments.rewards:tied_digits', weight=1.0, kwargs={}
@@ -26,12 +28,12 @@ def get_config(argument: str) -> ConfigDict:
   config.grader.workers = 1
   for group in config.optimizer.groups.values():
     group.lr = 3e-3
-  config.optimizer.update(schedule='constant', warmup=0.0)
-  config.eval.update(prompts=0, every=2)
+  config.optimizer.update(schedule='constant', warmup_ratio=0.0)
+  config.eval.update(num_prompts=0, every=2)
   config.checkpoint.every = 1
-  if config.rollout.group == 1:
-    config.data.triples = str(TRIPLES)
-    config.micro_batches = 2
+  if config.rollout.num_generations == 1:
+    config.data.sft_answers_dir = str(TRIPLES)
+    config.gradient_accumulation_steps = 2
   else:
-    config.rollout.group = 4
+    config.rollout.num_generations = 4
   return config.lock()

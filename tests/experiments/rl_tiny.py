@@ -10,11 +10,13 @@ from hybrid_latent.objectives.base import Advantages
 
 def get_config(argument: str) -> ConfigDict:
   config = rl_arithmetic.get_config(argument).unlock()
-  config.steps = 4
+  config.max_steps = 4
   config.mesh.update(fsdp=2, tensor=2)
   config.lora.update(rank=4, alpha=8.0)
-  config.data.of = dict(count=16, steps=(1, 2), largest=20)
-  config.rollout.update(prompts=2, group=4, max_tokens=8)
+  config.data.kwargs = dict(count=16, steps=(1, 2), largest=20)
+  config.rollout.update(
+    prompts_per_step=2, num_generations=4, max_completion_length=8
+  )
   config.rewards = dict(
     digits=dict(
       function='tests.experiments.rewards:digits', weight=2.0, kwargs={}
@@ -27,7 +29,7 @@ def get_config(argument: str) -> ConfigDict:
     for name in ('lora', 'gate', 'decay')
     if name == 'lora' or argument.endswith('hrpo')
   }
-  config.eval.update(prompts=0, every=2)
+  config.eval.update(num_prompts=0, every=2)
   config.checkpoint.every = 1
   return config.lock()
 

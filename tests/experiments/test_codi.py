@@ -30,10 +30,10 @@ class Codi(NamedTuple):
 def codi(model_folder, tmp_path_factory):
   folder, before = tmp_path_factory.mktemp('codi'), []
   config = sft_arithmetic.get_config(f'{model_folder},codi').unlock()
-  config.update(steps=1, batch=8)
+  config.update(max_steps=1, batch_size=8)
   config.curriculum.kwargs.teacher = TEACHER
   config.distillation.weight = DISTILLATION
-  config.eval.prompts = 0
+  config.eval.num_prompts = 0
 
   def look(actor):
     export_model(actor, actor.policy, folder / 'before', config)
@@ -113,7 +113,7 @@ def test_the_projector_goes_with_the_model(codi):
   folder = codi.lesson.folder
   learned = saved(folder, 1)
   config = sft_arithmetic.get_config(f'{folder}/model,codi').unlock()
-  config.feedback.initial.slots = 5
+  config.feedback.init_kwargs.num_latents = 5
   actor = load_actor(
     config, sharding.mesh(data=1, fsdp=-1), jax.random.key(config.seed)
   )
@@ -125,7 +125,7 @@ def test_the_projector_goes_with_the_model(codi):
 def test_one_of_another_shape_is_refused(codi):
   config = sft_arithmetic.get_config(f'{codi.lesson.folder}/model,codi')
   with config.unlocked():
-    config.feedback.inside.initial.width = 8
+    config.feedback.inner.init_kwargs.width = 8
   with pytest.raises(ValueError, match=r'inner.expand: \(32, 32\), expected'):
     load_actor(
       config, sharding.mesh(data=1, fsdp=-1), jax.random.key(config.seed)

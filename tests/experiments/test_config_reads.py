@@ -23,7 +23,7 @@ OTHER_COMMANDS = {
   'generate.': 'generate.py',
   'evaluate.': 'evaluate.py',
   'entropy.': 'step_entropy.py',
-  'rollout.closing.neither': 'evaluate.py and serve.py',
+  'rollout.forced_text.no_thinking': 'evaluate.py and serve.py',
 }
 
 
@@ -31,8 +31,8 @@ def test_grpo_reads_its_config(model_folder, tmp_path):
   """Plain, and with all that reads more: a critic, a reference that moves."""
   config = tiny(rl_base.defaults(str(model_folder)), tmp_path)
   config.update(export=True, dump_every=1)
-  config.rollout.update(prompts=2, group=4, chunk=8)
-  config.reference.sync_every = 1
+  config.rollout.update(prompts_per_step=2, num_generations=4, logits_chunk=8)
+  config.reference.sync_steps = 1
   config.reward_kl.beta = 0.1
   config.optimizer.groups.lora.pattern = r'^model\..*\.lora\.'
   assert unread(grpo, config, tmp_path) == []
@@ -40,15 +40,15 @@ def test_grpo_reads_its_config(model_folder, tmp_path):
 
 def test_sft_reads_its_config_in_words_or_in_latents(model_folder, tmp_path):
   config = tiny(sft_base.defaults(str(model_folder)), tmp_path)
-  config.update(batch=8, length=128)
-  config.rollout.update(prompts=2, group=4)
+  config.update(batch_size=8, max_length=128)
+  config.rollout.update(prompts_per_step=2, num_generations=4)
   words = unread(sft, config, tmp_path / 'words')
   config = sft_arithmetic.get_config(f'{model_folder},codi').unlock()
-  config.update(batch=8, steps=1)
+  config.update(batch_size=8, max_steps=1)
   config.lora.rank = 4
-  config.data.of.count = 16
-  config.rollout.max_tokens = 8
-  config.eval.prompts = 2
+  config.data.kwargs.count = 16
+  config.rollout.max_completion_length = 8
+  config.eval.num_prompts = 2
   latents = unread(sft, config, tmp_path / 'latents')
   assert {*words} & {*latents} == set()
 
@@ -57,17 +57,19 @@ def test_lrt_reads_its_config_in_one_stage_or_the_other(model_folder, tmp_path):
   found = []
   for stage in 'sft', 'rl':
     config = tiny(lrt_base.defaults(str(model_folder), stage), tmp_path)
-    config.feedback.initial.update(backbone=str(model_folder), latents=3)
-    config.rollout.update(prompts=8, group=1, max_tokens=8)
-    config.rollout.delimiter = '</think>'
+    config.feedback.init_kwargs.update(backbone=str(model_folder), latents=3)
+    config.rollout.update(
+      prompts_per_step=8, num_generations=1, max_completion_length=8
+    )
+    config.rollout.end_of_thinking = '</think>'
     if stage == 'sft':
-      config.data.triples = str(TRIPLES)
+      config.data.sft_answers_dir = str(TRIPLES)
       config.lora.rank = 4
       config.optimizer.groups.lora = dict(
         pattern=r'^model\..*\.lora\.', lr=1e-3, weight_decay=0.0
       )
     else:
-      config.rollout.update(prompts=2, group=4)
+      config.rollout.update(prompts_per_step=2, num_generations=4)
     found.append({*unread(lrt, config, tmp_path / stage)})
   assert set.intersection(*found) == set()
 
@@ -138,12 +140,14 @@ def tiny(config: ConfigDict, folder) -> ConfigDict:
   for split in 'train', 'test':
     text = ''.join(f'{json.dumps(row)}\n' for row in rows)
     (folder / f'{split}.jsonl').write_text(text)
-  config.steps = config.micro_batches = 1
-  config.data.of.task, config.data.path = 'gsm8k', str(folder)
-  config.data.system = ''
+  config.max_steps = config.gradient_accumulation_steps = 1
+  config.data.kwargs.task, config.data.path = 'gsm8k', str(folder)
+  config.data.system_prompt = ''
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
-  config.rollout.update(prompt_length=64, max_tokens=8, buckets=1)
-  config.eval.prompts = 2
+  config.rollout.update(
+    max_prompt_length=64, max_completion_length=8, buckets=1
+  )
+  config.eval.num_prompts = 2
   config.checkpoint.every = 1
   config.grader.workers = 1
   return config

@@ -17,8 +17,8 @@ each = partial(pytest.mark.parametrize, ('name', 'words'))
 def test_what_a_config_names_fits_together(name, words, model_folder, tmp_path):
   config = tiny(built(name, f'{model_folder}{words},smoke'))
   evaluations = trained(config, tmp_path).evaluations
-  assert len(steps(tmp_path)) == config.steps
-  if not config.steps:
+  assert len(steps(tmp_path)) == config.max_steps
+  if not config.max_steps:
     assert 0 < evaluations[0]['eval/hidden_ratio'] <= 1
     return
   (row,) = lines(tmp_path / 'metrics.jsonl')
@@ -31,9 +31,11 @@ def test_what_a_config_names_fits_together(name, words, model_folder, tmp_path):
   assert row['rewards/digits/std'] > 0
   assert row['grad_norm'] > 0
   assert {f'rewards/{name}/mean' for name in config.rewards} <= row.keys()
-  if config.epochs * config.mini_batches == 1:
+  if config.num_iterations * config.num_mini_batches == 1:
     # Times 1e4, which is what fuzzy does to logits, 1e-6 is much.
-    limit = 0.1 if config.feedback.initial.get('temperature') == 1e-4 else 1e-3
+    limit = (
+      0.1 if config.feedback.init_kwargs.get('temperature') == 1e-4 else 1e-3
+    )
     assert row['sampling/sampling_logp_difference/max'] < limit
 
 
@@ -42,10 +44,10 @@ def test_what_a_supervised_config_names_fits_together(
   name, words, model_folder, tmp_path
 ):
   config = built(name, f'{model_folder}{words},smoke')
-  stages, last = len(config.stages.begin), config.steps
-  config = tiny(config, steps=last)
+  stages, last = len(config.stages.starts), config.max_steps
+  config = tiny(config, max_steps=last)
   with config.unlocked():
-    config.data.source = 'tests.experiments.sft_tiny:problems'
+    config.data.function = 'tests.experiments.sft_tiny:problems'
     # '<<' is one token of the released models, and not of this one.
     tokens = (x.partition('=')[0] for x in config.model.new_tokens)
     config.model.new_tokens = tuple(tokens)
@@ -63,16 +65,20 @@ def test_what_a_supervised_config_names_fits_together(
 def test_what_a_reasoners_config_names_fits_together(
   name, words, model_folder, tmp_path
 ):
-  config = tiny(built(name, f'{model_folder}{words},smoke'), steps=2).unlock()
-  config.feedback.initial.update(backbone=str(model_folder), latents=4)
-  if config.rollout.group == 1:
-    config.data.triples = str(lrt_tiny.TRIPLES)
+  config = tiny(
+    built(name, f'{model_folder}{words},smoke'), max_steps=2
+  ).unlock()
+  config.feedback.init_kwargs.update(backbone=str(model_folder), latents=4)
+  if config.rollout.num_generations == 1:
+    config.data.sft_answers_dir = str(lrt_tiny.TRIPLES)
   tuned(config.lock(), tmp_path)
   rows = steps(tmp_path)
   assert len(rows) == 2
   assert all(np.isfinite([*row.values()]).all() for row in rows)
   assert all(row['grad_norm'] > 0 for row in rows)
-  assert ('rewards/accuracy/mean' in rows[0]) == (config.rollout.group > 1)
+  assert ('rewards/accuracy/mean' in rows[0]) == (
+    config.rollout.num_generations > 1
+  )
   assert (tmp_path / 'reasoner' / 'model.safetensors').is_file()
 
 
@@ -86,20 +92,26 @@ def tiny(config, steps=1):
   """As the config has it but for the data, in float32, with prompts that such a
   model can hold and a reward that it can earn."""
   config = config.unlock()
-  config.steps = min(config.steps, steps)
+  config.max_steps = min(config.max_steps, steps)
   config.model.update(dtype='float32', param_dtype='float32')
   config.data.update(
-    source='arithmetic:problems',
-    train='train',
-    test='test',
-    system='',
-    template=config.data.template and '{question}',
+    function='arithmetic:problems',
+    train_split='train',
+    test_split='test',
+    system_prompt='',
+    prompt_template=config.data.prompt_template and '{question}',
   )
-  config.data.of = dict(count=16, steps=(1, 2), largest=20)
+  config.data.kwargs = dict(count=16, steps=(1, 2), largest=20)
   del config.data.path
-  config.rollout.update(prompt_length=64, max_tokens=48, stages=1)
-  if config.rollout.thinking:  # a letter of it may end this model's rows
-    config.rollout.closing.update(ended='####', cut='####')
+  config.rollout.update(
+    max_prompt_length=64, max_completion_length=48, cache_stages=1
+  )
+  if (
+    config.rollout.max_thinking_tokens
+  ):  # a letter of it may end this model's rows
+    config.rollout.forced_text.update(
+      after_thinking='####', on_truncation='####'
+    )
   config.rewards.digits = dict(
     function='tests.experiments.rewards:digits', weight=1.0, kwargs={}
   )

@@ -109,8 +109,8 @@ def test_a_name_and_a_copy_are_found_in_any_folder(path, tmp_path, monkeypatch):
 def test_a_config_is_locked_plain_and_names_what_exists(name, argument):
   config = built(name, argument)
   assert_locked(config)
-  with pytest.raises((AttributeError, KeyError), match='stepz'):
-    config.stepz = 3
+  with pytest.raises((AttributeError, KeyError), match='max_stepz'):
+    config.max_stepz = 3
   assert config.to_json() == built(name, argument).to_json()
   for field, package in (
     ('feedback', 'hybrid_latent.feedback'),
@@ -120,7 +120,7 @@ def test_a_config_is_locked_plain_and_names_what_exists(name, argument):
   ):
     if field in config:
       named(config[field].function, package)
-  named(config.data.source, 'hybrid_latent.data')
+  named(config.data.function, 'hybrid_latent.data')
 
 
 def assert_locked(config):
@@ -139,10 +139,10 @@ def test_a_config_takes_any_model(name, words):
     fields = set(config.to_dict())
     first = first or fields
     assert fields == first
-    sizes, parts = config.get('batch'), config.micro_batches
+    sizes, parts = config.get('batch_size'), config.gradient_accumulation_steps
     if name not in SUPERVISED:
-      sizes = config.rollout.prompts * config.rollout.group
-      parts *= config.mini_batches
+      sizes = config.rollout.prompts_per_step * config.rollout.num_generations
+      parts *= config.num_mini_batches
     assert sizes % parts == 0
 
 
@@ -157,21 +157,21 @@ def test_an_unknown_word_is_refused(name):
 @pytest.mark.parametrize(('name', 'words'), EVERY + TUNED)
 def test_smoke_cuts_the_run(name, words):
   config = built(name, f'smollm2-135m{words},smoke')
-  assert config.rollout.prompts * config.rollout.group == 8
-  assert config.rollout.max_tokens == 32
-  assert config.mini_batches * config.epochs <= 2
+  assert config.rollout.prompts_per_step * config.rollout.num_generations == 8
+  assert config.rollout.max_completion_length == 32
+  assert config.num_mini_batches * config.num_iterations <= 2
   training_free = name == 'soft_thinking_gsm8k'
-  assert config.steps == (0 if training_free else 2)
-  assert config.eval.prompts == (8 if training_free else 0)
+  assert config.max_steps == (0 if training_free else 2)
+  assert config.eval.num_prompts == (8 if training_free else 0)
 
 
 @pytest.mark.parametrize(('name', 'words'), TAUGHT)
 def test_smoke_keeps_every_stage_of_a_curriculum(name, words):
   config = built(name, f'smollm2-135m{words},smoke')
-  begin = config.stages.begin
-  assert len(begin) == len(built(name, f'smollm2-135m{words}').stages.begin)
-  assert begin == tuple(range(0, config.steps, 2))
-  assert (config.batch, config.eval.prompts) == (4, 4)
+  begin = config.stages.starts
+  assert len(begin) == len(built(name, f'smollm2-135m{words}').stages.starts)
+  assert begin == tuple(range(0, config.max_steps, 2))
+  assert (config.batch_size, config.eval.num_prompts) == (4, 4)
 
 
 @pytest.mark.parametrize(('name', 'words'), EVERY + TAUGHT + TUNED)
@@ -179,8 +179,8 @@ def test_a_right_answer_is_worth_more(name, words):
   gold, other = ('B', 'C') if name == 'hrpo_mmlu' else ('14', '15')
   config = built(name, f'X{words}')
   form = '<think>\n{0}.</think> \\boxed{{{0}}}'
-  if set(config.rollout.delimiter) == {'#'}:
-    form = f'It is {{0}}. {config.rollout.delimiter} {{0}}'
+  if set(config.rollout.end_of_thinking) == {'#'}:
+    form = f'It is {{0}}. {config.rollout.end_of_thinking} {{0}}'
   completions = [form.format(one) for one in (gold, other)]
   total = np.zeros(2)
   for reward in config.rewards.values():

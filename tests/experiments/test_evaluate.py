@@ -118,11 +118,11 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
   config = changed(
     config,
     rollout__mode=row['way'],
-    rollout__max_tokens=row['budget'],
-    rollout__reserved=4,
+    rollout__max_completion_length=row['budget'],
+    rollout__answer_reserve=4,
   )
   if row['way'] == 'latent':
-    config.feedback.initial.source = row['source']
+    config.feedback.init_kwargs.source = row['source']
   else:
     with config.unlocked():
       config.feedback = rl_tiny.get_config('x,grpo').feedback
@@ -158,7 +158,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
 
 def test_the_cosine_is_that_of_mean_latents(run, config):
   row = run[1][4]
-  config = changed(config, feedback__initial__source=row['source'])
+  config = changed(config, feedback__init_kwargs__source=row['source'])
   actor = decoding_actor(config, sharding.mesh(**config.mesh))
   encode = ways_tiny.encoders(config, actor.tokenizer)['latent']
 
@@ -189,7 +189,7 @@ def test_a_table_goes_on_where_it_was_told_to_end(
   config = changed(
     config,
     evaluate__models=(f'again={config.model.source}',),
-    evaluate__ways=('no_thinking',),
+    evaluate__modes=('no_thinking',),
   )
   expected = timeless(run[1][2:4])
   monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 5)
@@ -213,12 +213,14 @@ def test_what_is_there_needs_no_model(run, config, tmp_path, monkeypatch):
   fewer = changed(config, evaluate__budgets=(20,))
   assert evaluated(fewer, tmp_path) == table[1::2]
   assert lines(tmp_path / 'table.jsonl') == table
-  other = changed(config, evaluate__reserved=5, rollout__closing__cut='?')
+  other = changed(
+    config, evaluate__answer_reserve=5, rollout__forced_text__on_truncation='?'
+  )
   with pytest.raises(ValueError) as error:
     evaluate.evaluate(other, str(tmp_path))
   assert str(error.value) == (
     f'{tmp_path} holds a table of another configuration:\n'
-    '  config.evaluate.reserved: 4 then, 5 now\n'
-    "  config.rollout.closing.cut: 'e So' then, '?' now\n"
+    '  config.evaluate.answer_reserve: 4 then, 5 now\n'
+    "  config.rollout.forced_text.on_truncation: 'e So' then, '?' now\n"
     'Write these as they were to go on, or choose another --workdir.'
   )

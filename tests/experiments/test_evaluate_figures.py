@@ -77,24 +77,24 @@ def test_those_that_cannot_be_graded_count_nowhere():
 
 
 WRONG = [
-  ({'eval.prompts': 0}, 'config.eval.prompts=0: write how many'),
+  ({'eval.num_prompts': 0}, 'config.eval.num_prompts=0: write how many'),
   (
-    {'evaluate.ways': ('loud',)},
-    "config.evaluate.ways is ('loud',): write a tuple of values, each "
+    {'evaluate.modes': ('loud',)},
+    "config.evaluate.modes is ('loud',): write a tuple of values, each "
     "'chain_of_thought', 'no_thinking' or 'latent'",
   ),
   (
-    {'evaluate.ways': ('latent',), 'evaluate.reasoners': ()},
+    {'evaluate.modes': ('latent',), 'evaluate.reasoners': ()},
     "config.evaluate: ways=('latent',), reasoners=()",
   ),
   ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
   (
     {'evaluate.budgets': (8, 4)},
-    'budgets=(8, 4), config.evaluate.reserved=4: write budgets of more',
+    'budgets=(8, 4), config.evaluate.answer_reserve=4: write budgets of more',
   ),
   (
-    {'rollout.closing.neither': ''},
-    "config.rollout.closing.neither='': write the text",
+    {'rollout.forced_text.no_thinking': ''},
+    "config.rollout.forced_text.no_thinking='': write the text",
   ),
   (
     {'evaluate.reasoners': ('a=b', 'a=c')},
@@ -106,7 +106,7 @@ WRONG = [
     "config.evaluate.models has 'folder': write NAME=FOLDER",
   ),
   (
-    {'feedback.function': 'discrete:discrete', 'eval.samples': 1},
+    {'feedback.function': 'discrete:discrete', 'eval.num_generations': 1},
     "config.feedback.function='discrete:discrete': write a feedback",
   ),
 ]
@@ -124,7 +124,7 @@ def test_a_config_that_cannot_be(fields, message, config, tmp_path):
 
 def test_prompts_that_are_all_too_long(config, tmp_path):
   config = config.copy_and_resolve_references()
-  config.rollout.prompt_length = 3
-  message = r'prompt_length is 3, and each of the \d+ prompts is longer'
+  config.rollout.max_prompt_length = 3
+  message = r'max_prompt_length is 3, and each of the \d+ prompts is longer'
   with pytest.raises(ValueError, match=message):
     evaluate.evaluate(config, str(tmp_path))

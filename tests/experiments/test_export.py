@@ -41,7 +41,7 @@ def test_a_card_says_what_was_trained_and_what_others_leave_out():
   config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct', [])
   card = model_card(config)
   assert 'base_model: Qwen/Qwen2.5-1.5B-Instruct\n' in card
-  assert "    data.of.task = 'gsm8k'\n" in card
+  assert "    data.kwargs.task = 'gsm8k'\n" in card
   assert 'python -m experiments.grpo ' in card
   assert '    rollout.sampling.temperature = 0.5\n' in card
   words = model_card(resolved(f'{CONFIGS}/sft_gsm8k.py:{CONFIGS}', []))
@@ -50,7 +50,7 @@ def test_a_card_says_what_was_trained_and_what_others_leave_out():
 
 
 def test_a_card_says_the_step_and_what_was_measured_until_then(tmp_path):
-  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', ['--config.steps=5000'])
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', ['--config.max_steps=5000'])
   rows = [
     {'step': 0, 'eval/accuracy': 0.1},
     *({'step': i, 'loss': 0.0, 'reward': i / 1000} for i in range(600)),
@@ -74,7 +74,7 @@ def test_the_next_command_is_one_that_a_shell_reads(hrpo, tmp_path):
     'experiments.grpo',
     f'--config=saved:{folder.resolve()}/config.json',
     f'--config.model.source={tmp_path}/m',
-    '--config.steps=0',
+    '--config.max_steps=0',
   ]
 
 

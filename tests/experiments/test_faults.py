@@ -33,11 +33,21 @@ class Trainer(NamedTuple):
 
 
 RL = (
-  *('mesh.tensor=1', 'eval.prompts=16', 'eval.every=2', 'completions=2'),
+  *(
+    'mesh.tensor=1',
+    'eval.num_prompts=16',
+    'eval.every=2',
+    'num_logged_completions=2',
+  ),
   f'checkpoint.best={EVALUATED}',
 )
-SFT = 'mesh.fsdp=2', 'batch=4', 'data.of.count=16', 'checkpoint.every=1'
-LRT = 'mesh.tensor=1', 'eval.prompts=8', 'completions=2'
+SFT = (
+  'mesh.fsdp=2',
+  'batch_size=4',
+  'data.kwargs.count=16',
+  'checkpoint.every=1',
+)
+LRT = 'mesh.tensor=1', 'eval.num_prompts=8', 'num_logged_completions=2'
 TRAINERS = {
   'grpo': Trainer(
     'grpo', 'tests/experiments/rl_tiny.py:{0},hrpo', RL, EVALUATED
@@ -45,7 +55,12 @@ TRAINERS = {
   'grpo, all that is buffered': Trainer(
     'grpo',
     'tests/experiments/rl_tiny.py:{0},hrpo',
-    (*RL, 'rollout.attempts=2', 'reference.sync_every=2', 'dump_every=1'),
+    (
+      *RL,
+      'rollout.dynamic_sampling_max_batches=2',
+      'reference.sync_steps=2',
+      'dump_every=1',
+    ),
     EVALUATED,
   ),
   'sft': Trainer(
@@ -58,9 +73,9 @@ TRAINERS = {
     'sft',
     'experiments/configs/sft_arithmetic.py:{0},random',
     (
-      *(*SFT, 'packed=False', 'buckets=2', 'rollout.max_tokens=8'),
-      *('stages.begin=(0,3,6,8)', 'stages.share=(0.25,0.5,0.75,1.0)'),
-      *('stages.reset_optimizer=True', 'eval.prompts=8', 'eval.every=2'),
+      *(*SFT, 'packing=False', 'buckets=2', 'rollout.max_completion_length=8'),
+      *('stages.starts=(0,3,6,8)', 'stages.data_fraction=(0.25,0.5,0.75,1.0)'),
+      *('stages.reset_optimizer=True', 'eval.num_prompts=8', 'eval.every=2'),
     ),
   ),
   **{

@@ -26,12 +26,12 @@ PROMPTS, SIZE, SAMPLES = 10, 4, 2
 FIELDS = ['question', 'reasoning', 'response', 'answer', 'reward',
           'reasoning_tokens', 'response_tokens', 'complete']  # fmt: skip
 OPTIONS = {
-  'data.of.count': PROMPTS,
-  'rollout.delimiter': 'e',  # what a random model writes
-  'rollout.max_tokens': 24,
-  'generate.samples': SAMPLES,
-  'generate.rows_per_part': SIZE,
-  'generate.least': -np.inf,
+  'data.kwargs.count': PROMPTS,
+  'rollout.end_of_thinking': 'e',  # what a random model writes
+  'rollout.max_completion_length': 24,
+  'generate.num_generations': SAMPLES,
+  'generate.rows_per_shard': SIZE,
+  'generate.min_reward': -np.inf,
 }
 
 
@@ -67,7 +67,7 @@ def generated(config, folder: Path) -> list[dict]:
 
 def test_the_rows_are_completions_of_the_data_in_its_order(run, config):
   rows = lines(run / 'train.jsonl')
-  source = arithmetic.problems('train', **config.data.of)
+  source = arithmetic.problems('train', **config.data.kwargs)
   expected = [raw for raw in source for _ in range(SAMPLES)]
   for row, raw in zip(rows, expected, strict=True):
     assert [*row] == FIELDS
@@ -106,8 +106,9 @@ def test_other_devices_and_parts_sample_the_same(
 ):
   one = partial(sharding.mesh, devices=jax.devices()[:1])
   monkeypatch.setattr(generate.sharding, 'mesh', one)
-  other = changed(config, mesh__fsdp=1, mesh__tensor=1, rollout__prompts=3,
-                  rollout__buckets=3, generate__rows_per_part=7)  # fmt: skip
+  other = changed(config, mesh__fsdp=1, mesh__tensor=1,
+                  rollout__prompts_per_step=3,
+                  rollout__buckets=3, generate__rows_per_shard=7)  # fmt: skip
   generated(other, tmp_path)
   same = (tmp_path / 'train.jsonl').read_bytes()
   assert same == (run / 'train.jsonl').read_bytes()
@@ -136,7 +137,7 @@ def test_a_job_that_is_told_to_end_goes_on_to_the_same_bytes(
 ):
   """In the middle of its second part, of which nothing is left."""
   monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 2)
-  small = changed(config, rollout__prompts=1)  # two prompts a batch
+  small = changed(config, rollout__prompts_per_step=1)  # two prompts a batch
   with pytest.raises(cluster.Preempted) as end, quick_compiler():
     generate.generate(small, str(tmp_path))
   assert end.value.code == cluster.RESTART
@@ -155,7 +156,7 @@ def test_another_bound_chooses_again_without_a_model(
   monkeypatch.setattr(generate, 'decoding_actor', None)
   rows = lines(run / 'train.jsonl')
   for least in 0.0, 0.1:
-    kept = generated(changed(config, generate__least=least), tmp_path)
+    kept = generated(changed(config, generate__min_reward=least), tmp_path)
     expected = [r for r in rows if r['complete'] and r['reward'] >= least]
     assert kept == expected
   assert 0 < len(kept) < sum(row['complete'] for row in rows)
@@ -163,7 +164,8 @@ def test_another_bound_chooses_again_without_a_model(
   *_, first, second = capsys.readouterr().out.splitlines()
   assert first == (
     f'20 sampled, {sum(row["complete"] for row in rows)} complete, 0 ungraded, '
-    f'{above} with a reward above 0, {len(kept)} kept (generate.least=0.1); '
+    f'{above} with a reward above 0, {len(kept)} kept '
+    '(generate.min_reward=0.1); '
     '0 not sampled, as their prompts are too long'
   )
   mean = lambda name: f'{np.mean([row[name] for row in kept]):.1f}'
@@ -174,7 +176,7 @@ def test_another_bound_chooses_again_without_a_model(
 
 
 def test_what_is_kept_is_not_called_right(tmp_path, capsys):
-  """least=-inf keeps everything."""
+  """min_reward=-inf keeps everything."""
   row = {'complete': True, 'reasoning_tokens': 1, 'response_tokens': 1}
   rows = [{**row, 'reward': 0.0}] * 3 + [{**row, 'reward': None}]
   files = resumable_shards.shard_paths(epath.Path(tmp_path), 1)
@@ -182,7 +184,7 @@ def test_what_is_kept_is_not_called_right(tmp_path, capsys):
   generate.merge_shards(files, epath.Path(tmp_path), -np.inf, 4)
   assert capsys.readouterr().out.startswith(
     '4 sampled, 4 complete, 1 ungraded, 0 with a reward above 0, 4 kept '
-    '(generate.least=-inf)'
+    '(generate.min_reward=-inf)'
   )
 
 
@@ -190,11 +192,13 @@ def test_of_the_first_prompts_those_too_long_are_left_out(
   config, tmp_path, capsys
 ):
   tokenizer = arithmetic.tokenizer()
-  source = [*arithmetic.problems('train', **config.data.of)][:6]
+  source = [*arithmetic.problems('train', **config.data.kwargs)][:6]
   encode = partial(generate.prompt_ids, tokenizer, config.data)
   lengths = [len(encode(row)) for row in source]
   limit = sorted(lengths)[1]  # parts without any as well
-  config = changed(config, rollout__prompt_length=limit, generate__prompts=6)
+  config = changed(
+    config, rollout__max_prompt_length=limit, generate__num_prompts=6
+  )
   found = generated(config, tmp_path)
   kept = [row['question'] for row, length in zip(source, lengths, strict=True)
           if length <= limit for _ in range(SAMPLES)]  # fmt: skip
@@ -207,14 +211,15 @@ def test_of_the_first_prompts_those_too_long_are_left_out(
 
 
 def test_completions_of_another_configuration_are_refused(run, config):
-  other = changed(config, rollout__sampling__top_k=3, generate__samples=4,
-                  seed=1, data__of__count=8)  # fmt: skip
+  other = changed(config, rollout__sampling__top_k=3,
+                  generate__num_generations=4,
+                  seed=1, data__kwargs__count=8)  # fmt: skip
   with pytest.raises(ValueError) as error:
     generate.generate(other, str(run))
   assert re.fullmatch(
     f'{run} holds completions of another configuration:\n'
-    r'  config\.data\.of\.count: 10 then, 8 now\n'
-    r'  config\.generate\.samples: 2 then, 4 now\n'
+    r'  config\.data\.kwargs\.count: 10 then, 8 now\n'
+    r'  config\.generate\.num_generations: 2 then, 4 now\n'
     r'  config\.rollout\.sampling\.top_k: 0 then, 3 now\n'
     r'  config\.seed: 0 then, 1 now\n'
     r'  prompts of the data: 10 then, 8 now\n'
@@ -224,7 +229,7 @@ def test_completions_of_another_configuration_are_refused(run, config):
   )
 
 
-@pytest.mark.parametrize('name', ['samples', 'rows_per_part'])
+@pytest.mark.parametrize('name', ['num_generations', 'rows_per_shard'])
 def test_counts_that_cannot_be(name, config, tmp_path):
   config = changed(config, **{f'generate.{name}': 0})
   message = f'config.generate.{name} is 0: write at least 1'
@@ -239,7 +244,7 @@ def test_processes_that_are_told_to_end_go_on_to_the_same_bytes(
 ):
   """Two, of which one is told so; then four to the end."""
   workdir = tmp_path / 'run'
-  options = OPTIONS | {'generate.rows_per_part': 1}
+  options = OPTIONS | {'generate.rows_per_shard': 1}
   command = [
     *('-m', 'experiments.generate', f'--workdir={workdir}'),
     f'--config={rl_tiny.__file__}:{model_folder},grpo',

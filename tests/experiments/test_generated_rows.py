@@ -85,11 +85,11 @@ def test_a_delimiter_that_no_text_shows_is_refused(
   special, delimiter, seen, model_folder
 ):
   rollout = rl_tiny.get_config(f'{model_folder},grpo').rollout
-  rollout.delimiter = delimiter
+  rollout.end_of_thinking = delimiter
   source = pretrained(model_folder)
   tokenizer = source.tokenizer
   tokenizer.add_tokens([AddedToken('</think>', special=special)])
   stop = stopping_rule_of(rollout, source, tokenizer)
-  message = f'config.rollout.delimiter is {delimiter!r}: write the text'
+  message = f'config.rollout.end_of_thinking is {delimiter!r}: write the text'
   with nullcontext() if seen else pytest.raises(ValueError, match=message):
     check_delimiter(delimiter, stop, tokenizer)

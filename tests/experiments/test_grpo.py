@@ -42,7 +42,7 @@ ROWS = 8  # completions of a step
 def plain(model_folder, tmp_path_factory):
   """The same run with plain tokens."""
   config = rl_tiny.get_config(f'{model_folder},grpo')
-  config.steps = 3
+  config.max_steps = 3
   return trained(config, tmp_path_factory.mktemp('grpo'))
 
 
@@ -194,7 +194,7 @@ def test_hrpo_that_never_thinks_is_grpo(plain, model_folder, tmp_path):
     return actor._replace(stop=actor.stop._replace(delimiter=table))
 
   config = rl_tiny.get_config(f'{model_folder},hrpo')
-  config.steps = 3
+  config.max_steps = 3
   run = trained(config, tmp_path, thoughtless)
   for name in ('loss', 'kl', 'grad_norm', 'reward', 'entropy', 'num_tokens'):
     # Two steps at this rate make much of a rounding in the third.
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(model_folder, tmp_path):
     r'step 0: loss nan, grad_norm nan on prompts \[(\d+), (\d+)\] of .train'
   )
   ids = re.match(named, str(error.value)).groups()
-  source = arithmetic.problems('train', **config.data.of)
+  source = arithmetic.problems('train', **config.data.kwargs)
   assert [source[int(i)]['question'] for i in ids] == [
     row['prompt'] for row in lines(tmp_path / 'completions.jsonl')
   ]

@@ -17,7 +17,7 @@ from tests.experiments.runs import arrays, column, lines, saved, trained
 
 def tiny(model_folder, method='grpo', **changes):
   config = rl_tiny.get_config(f'{model_folder},{method}')
-  config.steps = 2
+  config.max_steps = 2
   config.update_from_flattened_dict(changes)
   return config
 
@@ -34,7 +34,7 @@ def test_rollouts_can_be_trained_on_without_sampling(
 ):
   source = str(dumped.folder / 'rollouts')
   run = trained(
-    tiny(model_folder, 'hrpo', **{'rollout.source': source}), tmp_path
+    tiny(model_folder, 'hrpo', **{'rollout.rollout_dir': source}), tmp_path
   )
   for name in ('loss', 'kl', 'grad_norm', 'reward', 'num_tokens'):
     np.testing.assert_array_equal(column(run, name), column(dumped, name))
@@ -45,8 +45,10 @@ def test_rollouts_can_be_trained_on_without_sampling(
 
 
 def test_a_folder_without_rollouts_is_refused(model_folder, tmp_path):
-  config = tiny(model_folder, **{'rollout.source': str(tmp_path)})
-  with pytest.raises(FileNotFoundError, match=r'rollout\.source: .* has no'):
+  config = tiny(model_folder, **{'rollout.rollout_dir': str(tmp_path)})
+  with pytest.raises(
+    FileNotFoundError, match=r'rollout\.rollout_dir: .* has no'
+  ):
     trained(config, tmp_path / 'run')
 
 
@@ -54,8 +56,8 @@ def test_a_folder_without_rollouts_is_refused(model_folder, tmp_path):
 def test_a_rollout_can_be_cut_into_updates(model_folder, tmp_path):
   """Every update counts for the schedule, and only the first is on-policy:
   else no ratio would reach the narrow clip."""
-  config = tiny(model_folder, epochs=2, mini_batches=2)
-  config.objective.kwargs.clip = (1e-4, 1e-4)
+  config = tiny(model_folder, num_iterations=2, num_mini_batches=2)
+  config.objective.kwargs.clip_range = (1e-4, 1e-4)
   run = trained(config, tmp_path)
   counts = {x.item() for n, x in saved(tmp_path, 2).items() if 'count' in n}
   assert counts == {2 * 2 * 2}
@@ -65,7 +67,11 @@ def test_a_rollout_can_be_cut_into_updates(model_folder, tmp_path):
 @pytest.mark.slow
 def test_the_reference_can_follow(model_folder, tmp_path):
   """Moved all the way in every step, it is the policy that sampled."""
-  changes = {'reference.sync_every': 1, 'reference.mix': 1.0, 'steps': 3}
+  changes = {
+    'reference.sync_steps': 1,
+    'reference.mixup_alpha': 1.0,
+    'max_steps': 3,
+  }
   config = tiny(model_folder, **changes)
   run = trained(config, tmp_path)
   assert (column(run, 'grad_norm') > 0).all()
@@ -79,7 +85,11 @@ def test_the_reference_can_follow(model_folder, tmp_path):
 def test_ppo_trains_a_critic(dumped, model_folder, tmp_path):
   """On the same two batches again and again, whatever the model reads."""
   source = str(dumped.folder / 'rollouts')
-  changes = {'critic.enabled': True, 'steps': 5, 'rollout.source': source}
+  changes = {
+    'critic.enabled': True,
+    'max_steps': 5,
+    'rollout.rollout_dir': source,
+  }
   config = tiny(model_folder, 'hrpo', **changes).unlock()
   config.advantage = dict(function='gae:gae', kwargs={})
   config.reward_kl.beta = 0.05
@@ -105,12 +115,12 @@ def test_prompts_whose_completions_are_alike_are_replaced(
   model_folder, tmp_path
 ):
   changes = {
-    'data.of.count': 64,
+    'data.kwargs.count': 64,
     'rewards.digits.function': 'tests.experiments.rewards:some_digits',
   }
   once = trained(tiny(model_folder, **changes), tmp_path / 'once')
   assert (column(once, 'frac_reward_zero_std') > 0).any()
-  changes |= {'rollout.attempts': 16}
+  changes |= {'rollout.dynamic_sampling_max_batches': 16}
   again = trained(tiny(model_folder, **changes), tmp_path / 'again')
   assert (column(again, 'frac_reward_zero_std') == 0).all()
   assert (column(again, 'reward') > column(once, 'reward')).any()
@@ -121,8 +131,8 @@ def test_prompts_whose_completions_are_alike_are_replaced(
 @pytest.mark.slow
 def test_an_evaluation_may_think_longer(model_folder, tmp_path):
   """Or shorter: here one token, then the answer."""
-  config = tiny(model_folder, 'hrpo', **{'eval.thinking': 1})
-  config.eval.prompts, config.steps = 4, 1
+  config = tiny(model_folder, 'hrpo', **{'eval.max_thinking_tokens': 1})
+  config.eval.num_prompts, config.max_steps = 4, 1
   run = trained(config, tmp_path)
   assert run.evaluations[0]['eval/latent_tokens'] <= 1
   assert column(run, 'latent_tokens')[0] > 1
@@ -131,7 +141,7 @@ def test_an_evaluation_may_think_longer(model_folder, tmp_path):
 @pytest.mark.slow
 def test_truncated_completions_can_be_left_out(model_folder, tmp_path):
   """Nothing ends in one token: nothing is learned, and nothing is NaN."""
-  changes = {'rollout.mask_truncated': True, 'rollout.max_tokens': 1}
+  changes = {'rollout.mask_truncated': True, 'rollout.max_completion_length': 1}
   run = trained(tiny(model_folder, **changes), tmp_path)
   assert (column(run, 'completions/clipped_ratio') > 0).any()
   cut = column(run, 'completions/clipped_ratio') == 1
@@ -140,7 +150,7 @@ def test_truncated_completions_can_be_left_out(model_folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_can_end_with_a_model_folder(model_folder, tmp_path):
-  config = tiny(model_folder, export=True, steps=1)
+  config = tiny(model_folder, export=True, max_steps=1)
   config.objective.kwargs.beta = 0.0
   run = trained(config, tmp_path)
   ported = pretrained(tmp_path / 'model')

@@ -23,7 +23,7 @@ CACHE = (  # a process with another bound would break it for the others
 
 def tiny(model_folder, **changes):
   config = rl_tiny.get_config(f'{model_folder},hrpo')
-  config.eval.prompts = 3
+  config.eval.num_prompts = 3
   config.update_from_flattened_dict(changes)
   return config
 
@@ -33,7 +33,7 @@ def half(model_folder, tmp_path_factory):
   """Two steps, and what a third leaves behind that is killed in the middle of
   its checkpoint and of a line."""
   folder = tmp_path_factory.mktemp('half')
-  trained(tiny(model_folder, steps=2), folder)
+  trained(tiny(model_folder, max_steps=2), folder)
   checkpoints = folder / 'checkpoints'
   begun = checkpoints / '3.orbax-checkpoint-tmp'
   shutil.copytree(checkpoints / '2', begun)
@@ -88,13 +88,13 @@ def test_the_command_resumes_on_another_number_of_devices(
 
 
 def test_another_configuration_is_refused(half, model_folder):
-  config = tiny(model_folder, **{'rollout.group': 2, 'seed': 3})
+  config = tiny(model_folder, **{'rollout.num_generations': 2, 'seed': 3})
   with pytest.raises(ValueError) as error:
     trained(config, half)
   head, *fields, advice = str(error.value).splitlines()
   assert head == f'{half} holds a run of another configuration:'
   assert fields == [
-    '  config.rollout.group: 4 then, 2 now',
+    '  config.rollout.num_generations: 4 then, 2 now',
     '  config.seed: 0 then, 3 now',
   ]
   assert 'choose another --workdir' in advice

@@ -60,7 +60,7 @@ def made(model_folder, backbone):
   def made(stage, **changes):
     argument = f'{model_folder},{stage},{backbone}'
     config = lrt_tiny.get_config(argument).unlock()
-    config.eval.prompts = 3
+    config.eval.num_prompts = 3
     named = {name.replace('__', '.'): x for name, x in changes.items()}
     config.update_from_flattened_dict(named)
     return config.lock()
@@ -76,7 +76,7 @@ def files(model_folder):
 
 @pytest.fixture(scope='module')
 def sft(made, files, tmp_path_factory):
-  return tuned(made('sft', steps=6), tmp_path_factory.mktemp('sft'))
+  return tuned(made('sft', max_steps=6), tmp_path_factory.mktemp('sft'))
 
 
 @pytest.fixture(scope='module')
@@ -87,7 +87,10 @@ def rl(made, sft, tmp_path_factory):
 
 def after(sft: Tuning, made, **changes):
   source = str(sft.folder / 'reasoner')
-  how = {'feedback__initial__source': source, 'objective__kwargs__beta': 0.1}
+  how = {
+    'feedback__init_kwargs__source': source,
+    'objective__kwargs__beta': 0.1,
+  }
   return made('rl', **how, **changes)
 
 
@@ -227,8 +230,9 @@ def test_the_reference_is_the_reasoner_at_the_start(rl):
 def test_updates_of_one_batch_compare_with_what_was_before_them(
   rl, sft, made, tmp_path
 ):
-  changes = {'steps': 1, 'epochs': 2, 'mini_batches': 2, 'eval__prompts': 0,
-             'objective__kwargs__clip': (1e-3, 1e-3)}  # fmt: skip
+  changes = {'max_steps': 1, 'num_iterations': 2, 'num_mini_batches': 2,
+             'eval__num_prompts': 0,
+             'objective__kwargs__clip_range': (1e-3, 1e-3)}  # fmt: skip
   run = tuned(after(sft, made, **changes), tmp_path)
   first, *others = run.batches
   assert len(others) == 3
@@ -270,7 +274,7 @@ def test_without_its_prefix_it_says_what_the_base_says(
 
   monkeypatch.setattr(Sampler, 'collect', watched)
   for mode in 'no_thinking', 'latent':
-    config = after(sft, made, steps=0, rollout__mode=mode)
+    config = after(sft, made, max_steps=0, rollout__mode=mode)
     tuned(config, tmp_path / mode)
   plain, latent = batches
   assert (plain.out.tokens != latent.out.tokens).any(axis=1).all()
@@ -287,7 +291,7 @@ def test_without_its_prefix_it_says_what_the_base_says(
 def test_a_resumed_run_equals_one_that_was_never_stopped(
   sft, rl, made, tmp_path
 ):
-  tuned(after(sft, made, steps=2), tmp_path)
+  tuned(after(sft, made, max_steps=2), tmp_path)
   shutil.rmtree(tmp_path / 'reasoner')
   tuned(after(sft, made), tmp_path)
   for name in ('metrics.jsonl', 'completions.jsonl'):

@@ -21,12 +21,12 @@ def tiny(model_folder, stage, changes):
 
 
 def answer_rows(config, tokenizer):
-  closing = config.feedback.initial.closing
+  closing = config.feedback.init_kwargs.closing
   return sft_answer_rows(config.data, config.rollout, closing, tokenizer)
 
 
 def test_answers_that_do_not_fit_are_left_out(model_folder, caplog):
-  config = tiny(model_folder, 'sft', {'rollout.max_tokens': 5})
+  config = tiny(model_folder, 'sft', {'rollout.max_completion_length': 5})
   caplog.set_level(logging.WARNING)
   rows = answer_rows(config, pretrained(model_folder).tokenizer)
   assert 0 < len(rows) < 8
@@ -47,7 +47,10 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
   rows = [row | {'correctness_math_verify': some} for some in marks]
   file = tmp_path / 'train.jsonl'
   file.write_text('\n'.join(map(json.dumps, rows)))
-  changes = {'data.triples': str(file), 'data.triples_task': 'openr1_math'}
+  changes = {
+    'data.sft_answers_dir': str(file),
+    'data.sft_answers_task': 'openr1_math',
+  }
   tokenizer = pretrained(model_folder).tokenizer
   (row,) = answer_rows(tiny(model_folder, 'sft', changes), tokenizer)
   assert row['question'] == 'Tom?' and row['answer'] == '4'
@@ -58,11 +61,15 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
 @pytest.mark.parametrize(
   ('stage', 'changes', 'told'),
   [
-    ('sft', {'rollout.group': 2}, r'\.data\.triples=.*group=2: write group=1'),
+    (
+      'sft',
+      {'rollout.num_generations': 2},
+      r'\.data\.sft_answers_dir=.*num_generations=2: write num_generations=1',
+    ),
     (
       'rl',
-      {'rollout.group': 1},
-      r'group=1: .* at least 2, .*data\.triples',
+      {'rollout.num_generations': 1},
+      r'num_generations=1: .* at least 2, .*data\.sft_answers_dir',
     ),
     (
       'rl',
@@ -71,12 +78,12 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     ),
     (
       'sft',
-      {'feedback.initial.reads': 'all'},
+      {'feedback.init_kwargs.reads': 'all'},
       "reads is 'all': write 'last'",
     ),
     (
       'sft',
-      {'feedback.initial.backbone': ''},
+      {'feedback.init_kwargs.backbone': ''},
       "backbone='': write the f",
     ),
     ('rl', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
@@ -88,13 +95,14 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
     (
       'sft',
-      {'rollout.max_tokens': 2},
-      r'8 of 8 answers of config.data.triples=.* longer .*max_tokens=2; none',
+      {'rollout.max_completion_length': 2},
+      r'8 of 8 answers of config.data.sft_answers_dir=.* longer '
+      r'.*max_completion_length=2; none',
     ),
     (
       'sft',
-      {'micro_batches': 3},
-      'prompts=4, .*micro_batches=3: write',
+      {'gradient_accumulation_steps': 3},
+      'prompts_per_step=4, .*gradient_accumulation_steps=3: write',
     ),
     ('rl', {'optimizer.groups.ends.pattern': 'gate$'}, "pattern 'gate\\$' is"),
   ],

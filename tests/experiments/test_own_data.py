@@ -19,9 +19,9 @@ def test_plain_rows_train_and_their_columns_reach_a_reward(
   file = tmp_path / 'mine.jsonl'
   file.write_text('\n'.join(map(json.dumps, rows)))
   config = rl_tiny.get_config(f'{model_folder},grpo').unlock()
-  config.steps, config.eval.prompts = 2, 8
-  config.data.source, config.data.path = 'jsonl:problems', str(file)
-  config.data.of = dict(task='gsm8k')
+  config.max_steps, config.eval.num_prompts = 2, 8
+  config.data.function, config.data.path = 'jsonl:problems', str(file)
+  config.data.kwargs = dict(task='gsm8k')
   config.rewards.digits.function = 'tests.experiments.rewards:hard_digits'
   run = trained(config.lock(), tmp_path / 'run')
   assert run.evaluations == []

@@ -166,7 +166,7 @@ def command(model_folder, folder, name='run') -> list[str]:
   return [
     *('-m', 'experiments.grpo', f'--workdir={folder}/{name}'),
     f'--config={rl_hosts.__file__}:{folder}:{model_folder},hrpo',
-    f'--config.steps={STEPS}',
+    f'--config.max_steps={STEPS}',
   ]
 
 

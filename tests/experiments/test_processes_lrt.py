@@ -13,8 +13,9 @@ pytestmark = pytest.mark.slow
 OPTIONS = {
   'optimizer.groups.backbone.lr': 1e-5,
   'optimizer.groups.ends.lr': 1e-5,
-  'eval.prompts': 6,
-  'completions': 1,  # of those that process 0 has in any number of them
+  'eval.num_prompts': 6,
+  # of those that process 0 has in any number of them
+  'num_logged_completions': 1,
 }
 
 

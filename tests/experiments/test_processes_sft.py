@@ -14,11 +14,20 @@ pytestmark = pytest.mark.slow
 # The random model is steep: at a usual rate rounding grows tenfold a step.
 OPTIONS = {
   'optimizer.groups.model.lr': 1e-5,
-  **{'steps': 6, 'stages.begin': '(0,2,4)', 'stages.share': '(0.25,0.5,1.0)'},
-  **{'batch': 8, 'data.of.count': 32, 'mesh.fsdp': 2, 'checkpoint.every': 1},
   **{
-    'eval.prompts': 6,
-    'rollout.max_tokens': 8,
+    'max_steps': 6,
+    'stages.starts': '(0,2,4)',
+    'stages.data_fraction': '(0.25,0.5,1.0)',
+  },
+  **{
+    'batch_size': 8,
+    'data.kwargs.count': 32,
+    'mesh.fsdp': 2,
+    'checkpoint.every': 1,
+  },
+  **{
+    'eval.num_prompts': 6,
+    'rollout.max_completion_length': 8,
     'stages.reset_optimizer': True,
   },
 }

@@ -15,10 +15,14 @@ def test_hrpo_has_the_published_numbers():
   decays = [g.weight_decay for g in config.optimizer.groups.values()]
   assert decays == [0.1, 0.1, 0.1]
   optimizer = config.optimizer
-  assert (optimizer.b1, optimizer.b2, optimizer.clip) == (0.9, 0.99, 0.1)
-  assert (optimizer.schedule, optimizer.warmup) == ('cosine', 0.1)
+  assert (optimizer.b1, optimizer.b2, optimizer.max_grad_norm) == (
+    0.9,
+    0.99,
+    0.1,
+  )
+  assert (optimizer.schedule, optimizer.warmup_ratio) == ('cosine', 0.1)
   kwargs = config.objective.kwargs
-  assert (kwargs.beta, kwargs.clip) == (0.005, None)
+  assert (kwargs.beta, kwargs.clip_range) == (0.005, None)
   assert kwargs.aggregation == 'sequence'
   assert config.advantage.kwargs.to_dict() == {
     'scale': 'group',
@@ -29,10 +33,14 @@ def test_hrpo_has_the_published_numbers():
   assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 50, 1)
   assert sampling.score_temperature == 1.0
   assert config.eval.sampling.to_dict() == {'greedy': True}
-  assert (config.steps, config.epochs, config.mini_batches) == (934, 1, 1)
-  assert config.steps == 7473 // 8
-  assert config.rollout.delimiter == '####'
-  assert config.feedback.initial.to_dict() == {
+  assert (config.max_steps, config.num_iterations, config.num_mini_batches) == (
+    934,
+    1,
+    1,
+  )
+  assert config.max_steps == 7473 // 8
+  assert config.rollout.end_of_thinking == '####'
+  assert config.feedback.init_kwargs.to_dict() == {
     'r_min': 0.99,
     'r_max': 0.999,
     'initializer': 'normal',
@@ -54,9 +62,9 @@ def test_hrpo_has_the_published_sizes(
 ):
   config = module_of(name).get_config()
   rollout = config.rollout
-  assert (rollout.prompts, rollout.group) == (prompts, group)
-  assert rollout.prompt_length == prompt_length
-  assert rollout.max_tokens == max_tokens
+  assert (rollout.prompts_per_step, rollout.num_generations) == (prompts, group)
+  assert rollout.max_prompt_length == prompt_length
+  assert rollout.max_completion_length == max_tokens
   gsm8k = hrpo_gsm8k.get_config()
   for field in ('feedback', 'objective', 'advantage', 'optimizer', 'lora'):
     assert config[field] == gsm8k[field]
@@ -81,22 +89,25 @@ def test_soft_tokens_has_the_published_numbers(
     assert config.optimizer.groups.model.lr == rate
   assert config.lora.rank == 0
   assert config.optimizer.schedule == 'cosine'
-  assert round(config.optimizer.warmup * config.steps) == 20
-  assert config.steps == 4000
-  assert config.data.of.task == task
+  assert round(config.optimizer.warmup_ratio * config.max_steps) == 20
+  assert config.max_steps == 4000
+  assert config.data.kwargs.task == task
   rollout = config.rollout
-  assert (rollout.prompts, rollout.group) == (2, 32)
-  assert (rollout.thinking, rollout.answer) == (thinking, 32)
-  assert rollout.max_tokens >= thinking + 32
+  assert (rollout.prompts_per_step, rollout.num_generations) == (2, 32)
+  assert (rollout.max_thinking_tokens, rollout.max_answer_tokens) == (
+    thinking,
+    32,
+  )
+  assert rollout.max_completion_length >= thinking + 32
   assert config.objective.kwargs.to_dict() == {
     'aggregation': 'sum',
-    'clip': None,
+    'clip_range': None,
   }
   assert config.advantage.function == 'advantages:leave_one_out'
   reward = config.rewards.soft_tokens
   assert reward.kwargs.to_dict() == {'right': 100.0, 'boxed': 10.0}
   given = {'temperature': temperature, 'noise': 0.33} if temperature else {}
-  assert config.feedback.initial.to_dict() == given
+  assert config.feedback.init_kwargs.to_dict() == given
 
 
 def test_hyrea_has_the_published_numbers():
@@ -106,22 +117,22 @@ def test_hyrea_has_the_published_numbers():
   )
   for config in (plain, easyr1):
     rollout = config.rollout
-    assert (rollout.prompts, rollout.group) == (128, 8)
+    assert (rollout.prompts_per_step, rollout.num_generations) == (128, 8)
     assert rollout.sampling.temperature == 1.0
     group = config.optimizer.groups.model
     assert (group.lr, group.weight_decay) == (1e-6, 1e-2)
-    assert (config.optimizer.schedule, config.optimizer.warmup) == (
+    assert (config.optimizer.schedule, config.optimizer.warmup_ratio) == (
       'constant',
       0.0,
     )
-    assert config.epochs * config.mini_batches == 1
-    assert config.feedback.initial.slots == 1
+    assert config.num_iterations * config.num_mini_batches == 1
+    assert config.feedback.init_kwargs.num_latents == 1
     weights = {n: r['weight'] for n, r in config.rewards.to_dict().items()}
     assert weights == {'accuracy': 0.8, 'format': 0.1, 'latent': 0.1}
   assert plain.objective.kwargs.beta == 0
   assert easyr1.objective.kwargs.to_dict() == {
     'aggregation': 'token',
-    'clip': (0.2, 0.3),
+    'clip_range': (0.2, 0.3),
     'delta': 3.0,
     'beta': 1e-2,
     'kl': 'k3',
@@ -131,19 +142,22 @@ def test_hyrea_has_the_published_numbers():
 def test_hyreas_start_has_the_published_numbers():
   config = built('hyrea_sft_math', 'X')
   assert config.optimizer.groups.model.lr == 4e-7
-  assert config.batch == 32
+  assert config.batch_size == 32
   assert config.curriculum.kwargs.to_dict() == {
-    'slots': 1,
+    'num_latents': 1,
     'replace': 'entropy',
-    'shortest': 3,
+    'min_step_tokens': 3,
     'switch_weight': 4.0,
   }
-  steps = np.diff([*config.stages.begin, config.steps])
-  shares = np.array(config.stages.share)
+  steps = np.diff([*config.stages.starts, config.max_steps])
+  shares = np.array(config.stages.data_fraction)
   np.testing.assert_allclose(np.diff(shares), 0.1)
   rows = 860_000 + 390_000
   assert (steps == (rows * shares).round() // 32).all()
-  assert config.feedback.initial.slots == config.curriculum.kwargs.slots
+  assert (
+    config.feedback.init_kwargs.num_latents
+    == config.curriculum.kwargs.num_latents
+  )
   assert built('hyrea_sft_math', 'X,none').curriculum.kwargs.replace == 'none'
 
 
@@ -152,35 +166,35 @@ def test_coconut_has_the_published_numbers():
   group = config.optimizer.groups.model
   assert (group.lr, group.weight_decay) == (1e-4, 0.01)
   assert config.optimizer.schedule == 'constant'
-  assert (config.batch, config.stages.reset_optimizer) == (128, True)
+  assert (config.batch_size, config.stages.reset_optimizer) == (128, True)
   kwargs = config.curriculum.kwargs.to_dict()
-  assert kwargs == {'per_step': 2, 'most': 3, 'marks': True}
+  assert kwargs == {'c_thought': 2, 'max_latent_stage': 3, 'delimiters': True}
   without = built('coconut_gsm8k', 'X,no_thoughts').curriculum.kwargs.to_dict()
-  assert without == {'per_step': 0, 'most': 3, 'marks': False}
+  assert without == {'c_thought': 0, 'max_latent_stage': 3, 'delimiters': False}
   prosqa = built('coconut_prosqa', 'X').curriculum.kwargs.to_dict()
-  assert prosqa == {'per_step': 1, 'most': 6, 'marks': True}
+  assert prosqa == {'c_thought': 1, 'max_latent_stage': 6, 'delimiters': True}
 
 
 def test_codi_has_the_published_numbers():
   config = built('codi_gsm8k', 'X')
   assert config.distillation.to_dict() == {
     'weight': 20.0,
-    'kind': 'smooth_l1',
-    'scaled': True,
+    'loss_type': 'smooth_l1',
+    'div_std': True,
   }
   assert config.lora.to_dict() == {'rank': 128, 'alpha': 32.0}
-  assert config.feedback.inside.initial.to_dict() == {
+  assert config.feedback.inner.init_kwargs.to_dict() == {
     'width': 2048,
     'norm': True,
   }
   for group in config.optimizer.groups.values():
     assert (group.lr, group.weight_decay) == (8e-4, 0.1)
   optimizer = config.optimizer
-  assert (optimizer.schedule, optimizer.warmup) == ('cosine', 0.03)
-  assert (optimizer.clip, config.batch) == (2.0, 128)
-  assert config.steps == 7473 * 10 // 128 + 1
+  assert (optimizer.schedule, optimizer.warmup_ratio) == ('cosine', 0.03)
+  assert (optimizer.max_grad_norm, config.batch_size) == (2.0, 128)
+  assert config.max_steps == 7473 * 10 // 128 + 1
   kwargs = config.curriculum.kwargs
-  assert kwargs.latents == config.feedback.initial.slots == 6
+  assert kwargs.num_latents == config.feedback.init_kwargs.num_latents == 6
   assert (kwargs.teacher, kwargs.last_step) == (1.0, False)
 
 
@@ -189,7 +203,7 @@ def test_grpo_differs_from_hrpo_in_the_feedback_alone():
   differ = {name for name in theirs if ours[name] != theirs[name]}
   assert differ == {'feedback', 'optimizer'}
   assert ours.feedback.function == 'discrete:discrete'
-  assert ours.feedback.parameters == ''
+  assert ours.feedback.init == ''
   groups = theirs.optimizer.groups.to_dict()
   assert ours.optimizer.groups.to_dict() == {'lora': groups['lora']}
   rest = lambda o: {k: v for k, v in o.to_dict().items() if k != 'groups'}

@@ -29,7 +29,7 @@ def config(model_folder, tmp_path_factory):
   config = ways_tiny.get_config(str(model_folder))
   config.mesh.update(fsdp=2, tensor=2)
   folder = tmp_path_factory.mktemp('reasoners') / 'one'
-  config.feedback.initial.source = ways_tiny.new_reasoner(
+  config.feedback.init_kwargs.source = ways_tiny.new_reasoner(
     folder, model_folder, 1
   )
   return config
@@ -174,7 +174,7 @@ REFUSED = {
   '{"question": "Why?", "mode": null}': 'mode = None: accepted is one of',
   '{"question": "Why?", "mode": ["latent"]}': "mode = ['latent']: accepted is",
   json.dumps({'question': 'Why? ' * 99}): (
-    'tokens: accepted is one of at most config.rollout.prompt_length=40'
+    'tokens: accepted is one of at most config.rollout.max_prompt_length=40'
   ),
   '{"question": "Why?"': 'b\'{"question": "Why?"\': accepted is a JSON object',
   '': "b'': accepted is a JSON object with a question and a mode, in UTF-8",
@@ -203,8 +203,10 @@ def test_a_request_that_is_no_utf8(tmp_path):
 
 def test_a_reasoner_has_to_be_named(config):
   config = config.copy_and_resolve_references()
-  config.feedback.initial.source = ''
-  with pytest.raises(ValueError, match=r"config.feedback.initial.source is ''"):
+  config.feedback.init_kwargs.source = ''
+  with pytest.raises(
+    ValueError, match=r"config.feedback.init_kwargs.source is ''"
+  ):
     serve.load_server(config)
 
 
@@ -216,7 +218,7 @@ def test_the_command_writes_all_answers_or_none(
   command = [
     'serve',
     f'--config={ways_tiny.__file__}:{config.model.source}',
-    f'--config.feedback.initial.source={config.feedback.initial.source}',
+    f'--config.feedback.init_kwargs.source={config.feedback.init_kwargs.source}',
     f'--requests={path}',
     f'--out={out}',
     '--config.mesh.fsdp=2',

@@ -23,12 +23,12 @@ IGNORED = -100  # transformers' label of what is no target
 def words(model_folder, **changes):
   """Worked solutions, on a mesh of 2 x 2 x 2; rows are padded to 64 or 128."""
   config = sft_arithmetic.get_config(f'{model_folder},cot').unlock()
-  config.update(steps=STEPS, batch=ROWS, micro_batches=2)
-  config.update(length=128, packed=False, buckets=2)
+  config.update(max_steps=STEPS, batch_size=ROWS, gradient_accumulation_steps=2)
+  config.update(max_length=128, packing=False, buckets=2)
   config.mesh.update(fsdp=2, tensor=2)
-  config.data.of.update(count=PROBLEMS, largest=99)
-  config.eval.prompts = 0
-  config.optimizer.update(schedule='constant', warmup=0.0)
+  config.data.kwargs.update(count=PROBLEMS, largest=99)
+  config.eval.num_prompts = 0
+  config.optimizer.update(schedule='constant', warmup_ratio=0.0)
   config.optimizer.groups.model.lr = 1e-2
   config.update(changes)
   return config.lock()
@@ -36,7 +36,7 @@ def words(model_folder, **changes):
 
 def one_step(model_folder, **changes):
   """As many texts as fit into its rows."""
-  return words(model_folder, steps=1, packed=True, buckets=1, **changes)
+  return words(model_folder, max_steps=1, packing=True, buckets=1, **changes)
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +46,7 @@ def run(model_folder, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def packed(model_folder, tmp_path_factory):
-  config = one_step(model_folder, micro_batches=4)
+  config = one_step(model_folder, gradient_accumulation_steps=4)
   return taught(config, tmp_path_factory.mktemp('packed'))
 
 
@@ -69,7 +69,9 @@ def texts(batch):
 def solved(model_folder):
   """Every problem with its solution as one text -> the length of its prompt."""
   tokenizer, found = pretrained(model_folder).tokenizer, {}
-  source = arithmetic.problems('train', **words(model_folder).data.of.to_dict())
+  source = arithmetic.problems(
+    'train', **words(model_folder).data.kwargs.to_dict()
+  )
   for row in map(source.__getitem__, range(PROBLEMS)):
     prompt = chat_ids(tokenizer, '', row['question'])
     solution = tokenizer.encode(row['solution'], add_special_tokens=False)
@@ -107,7 +109,7 @@ def test_a_packed_row_has_several_texts_and_others_one(run, packed):
 
 
 def test_micro_batches_change_nothing(packed, model_folder, tmp_path):
-  config = one_step(model_folder, micro_batches=1)
+  config = one_step(model_folder, gradient_accumulation_steps=1)
   (whole,), (cut,) = (
     steps(taught(config, tmp_path).folder),
     steps(packed.folder),
@@ -148,28 +150,34 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
 @pytest.mark.parametrize(
   ('changes', 'told'),
   [
-    ({'stages.begin': (1,)}, r'stages.begin=\(1,\), .* 0 first'),
-    ({'stages.begin': ()}, r'stages.begin=\(\), config.steps=24: write'),
+    ({'stages.starts': (1,)}, r'stages.starts=\(1,\), .* 0 first'),
+    ({'stages.starts': ()}, r'stages.starts=\(\), config.max_steps=24: write'),
     (
-      {'stages.begin': (0, 4, 4), 'stages.share': (1.0,) * 3},
+      {'stages.starts': (0, 4, 4), 'stages.data_fraction': (1.0,) * 3},
       'each before the next',
     ),
     (
-      {'stages.begin': (0, 24), 'stages.share': (1.0,) * 2},
-      'config.steps=24: .* all before the last step',
+      {'stages.starts': (0, 24), 'stages.data_fraction': (1.0,) * 2},
+      'config.max_steps=24: .* all before the last step',
     ),
     (
-      {'stages.begin': (0, 4)},
-      r'stages.share=\(1.0,\), .*: write a share .* for each stage',
+      {'stages.starts': (0, 4)},
+      r'stages.data_fraction=\(1.0,\), .*: write a share .* for each stage',
     ),
     (
-      {'distillation.weight': 1.0, 'packed': True, 'buckets': 1},
-      'weight=1.0, config.packed=True: write packed=False',
+      {'distillation.weight': 1.0, 'packing': True, 'buckets': 1},
+      'weight=1.0, config.packing=True: write packing=False',
     ),
-    ({'packed': True}, 'buckets=2 with packed=True: .* write buckets=1'),
-    ({'stages.share': (0.0,)}, r'stages.share is \(0.0,\): write .* > 0'),
-    ({'length': 8, 'buckets': 1}, 'length=8: every one of 8 documents'),
-    ({'micro_batches': 3}, 'batch=8, config.micro_batches=3: write'),
+    ({'packing': True}, 'buckets=2 with packed=True: .* write buckets=1'),
+    (
+      {'stages.data_fraction': (0.0,)},
+      r'stages.data_fraction is \(0.0,\): write .* > 0',
+    ),
+    ({'max_length': 8, 'buckets': 1}, 'length=8: every one of 8 documents'),
+    (
+      {'gradient_accumulation_steps': 3},
+      'batch_size=8, config.gradient_accumulation_steps=3: write',
+    ),
     (
       {'curriculum.function': 'cot:solutions'},
       "'cot:solutions': .* has .*'worked_solutions'",
@@ -179,8 +187,8 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
       r"no token \['<start-latent>', .*config.model.new_tokens",
     ),
     (
-      {'distillation.weight': 1.0, 'distillation.kind': 'l1'},
-      "distillation.kind is 'l1': write 'smooth_l1' or",
+      {'distillation.weight': 1.0, 'distillation.loss_type': 'l1'},
+      "distillation.loss_type is 'l1': write 'smooth_l1' or",
     ),
     ({'optimizer.groups.model.pattern': 'lora'}, "pattern 'lora' is found in"),
   ],

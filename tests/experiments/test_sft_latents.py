@@ -15,13 +15,17 @@ HYREA, COCONUT = (0, 2, 4), (0, 1)  # where their stages begin
 def in_stages(model_folder, method, begin, steps):
   """Each stage is evaluated at its end."""
   config = sft_arithmetic.get_config(f'{model_folder},{method}').unlock()
-  config.update(steps=steps, batch=ROWS, packed=False)
+  config.update(max_steps=steps, batch_size=ROWS, packing=False)
   config.stages.update(
-    begin=begin, share=(0.25, 0.5, 1.0)[: len(begin)], reset_optimizer=True
+    starts=begin,
+    data_fraction=(0.25, 0.5, 1.0)[: len(begin)],
+    reset_optimizer=True,
   )
-  config.data.of.count = PROBLEMS
-  config.eval.prompts = 3
-  config.rollout.update(prompts=2, group=2, max_tokens=16)
+  config.data.kwargs.count = PROBLEMS
+  config.eval.num_prompts = 3
+  config.rollout.update(
+    prompts_per_step=2, num_generations=2, max_completion_length=16
+  )
   config.checkpoint.update(every=1, keep=steps)
   config.grader.workers = 1
   return config
@@ -38,7 +42,7 @@ def hyrea(model_folder, tmp_path_factory):
 def coconut(model_folder, tmp_path_factory):
   """A step in words and one with two latents."""
   config = in_stages(model_folder, 'coconut', COCONUT, 2)
-  config.curriculum.kwargs.per_step = 2
+  config.curriculum.kwargs.c_thought = 2
   return taught(config.lock(), tmp_path_factory.mktemp('coconut'))
 
 

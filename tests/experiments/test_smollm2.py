@@ -32,7 +32,7 @@ def test_smollm2_trains_and_resumes(tmp_path):
         *(sys.executable, '-m', 'experiments.grpo'),
         '--config=experiments/configs/hrpo_gsm8k.py:smollm2-135m,smoke',
         f'--config.data.path={data}',
-        f'--config.steps={count}',
+        f'--config.max_steps={count}',
         f'--workdir={workdir}',
       ],
       cwd=ROOT,

@@ -32,16 +32,18 @@ class Sample(NamedTuple):
 
 def sft_config(model_folder, steps):
   config = sft_arithmetic.get_config(f'{model_folder},cot').unlock()
-  config.update(steps=steps, batch=8, length=64, packed=True, buckets=1)
-  config.data.of.update(count=64, largest=20, steps=(1, 2))
-  config.eval.prompts = 0
+  config.update(
+    max_steps=steps, batch_size=8, max_length=64, packing=True, buckets=1
+  )
+  config.data.kwargs.update(count=64, largest=20, steps=(1, 2))
+  config.eval.num_prompts = 0
   config.checkpoint.every = 100
   return config.lock()
 
 
 def grpo_config(model_folder, steps):
   config = rl_tiny.get_config(f'{model_folder},hrpo').unlock()
-  config.update(steps=steps)
+  config.update(max_steps=steps)
   config.mesh.update(data=-1, fsdp=1, tensor=1)
   config.checkpoint.every = 50
   return config.lock()

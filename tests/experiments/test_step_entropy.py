@@ -37,7 +37,7 @@ def config(model_folder):
 
 @pytest.fixture(scope='module')
 def source(config):
-  return arithmetic.problems('train', **config.data.of)
+  return arithmetic.problems('train', **config.data.kwargs)
 
 
 @pytest.fixture(scope='module')
@@ -145,7 +145,7 @@ def test_what_is_too_long_is_left_out(
   lengths = [len(row.ids) for row in rows]
   limit = sorted(lengths)[ROWS // 2]
   config = config.copy_and_resolve_references()
-  config.length = limit
+  config.max_length = limit
   kept = [row['question'] for row in annotated(config, tmp_path)]
   assert kept == [
     row['question']
@@ -153,7 +153,7 @@ def test_what_is_too_long_is_left_out(
     if length <= limit
   ]
   assert 0 < len(kept) < ROWS
-  left = f'; {ROWS - len(kept)} have more than config.length={limit} tokens'
+  left = f'; {ROWS - len(kept)} have more than config.max_length={limit} tokens'
   assert left in capsys.readouterr().out
 
 
@@ -199,8 +199,8 @@ def test_a_finished_job_says_so(run, config, capsys):
   """Also on other devices: these change no entropy."""
   before = (run / 'steps.jsonl').stat().st_mtime_ns
   config = config.copy_and_resolve_references()
-  config.update(batch=8, chunk=99, buckets=1)
-  config.mesh.fsdp, config.data.test = 1, 'other'
+  config.update(batch_size=8, logits_chunk=99, buckets=1)
+  config.mesh.fsdp, config.data.test_split = 1, 'other'
   annotated(config, run)
   assert capsys.readouterr().out == f'cached: {run}/steps.jsonl is complete\n'
   assert (run / 'steps.jsonl').stat().st_mtime_ns == before
@@ -208,25 +208,25 @@ def test_a_finished_job_says_so(run, config, capsys):
 
 def test_entropies_of_another_configuration_are_refused(run, config):
   other = config.copy_and_resolve_references()
-  other.length, other.entropy.measure = 64, 'sum'
-  other.data.of.count = 20
+  other.max_length, other.entropy.aggregation = 64, 'sum'
+  other.data.kwargs.count = 20
   with pytest.raises(ValueError) as error:
     step_entropy.annotate(other, str(run))
   head, *fields, rows, advice = str(error.value).splitlines()
   assert head == f'{run} holds entropies of another configuration:'
   assert fields == [
-    '  config.data.of.count: 22 then, 20 now',
-    "  config.entropy.measure: 'mean' then, 'sum' now",
-    '  config.length: 96 then, 64 now',
+    '  config.data.kwargs.count: 22 then, 20 now',
+    "  config.entropy.aggregation: 'mean' then, 'sum' now",
+    '  config.max_length: 96 then, 64 now',
   ]
   assert rows.startswith('  rows of the data, SHA-256: ')
   assert advice.endswith('or choose another --workdir.')
 
 
 WRONG = [
-  ('measure', 'median', "'median': write one of ['mean', 'sum', 'max']"),
-  ('rows_per_part', 0, 'rows_per_part is 0: write at least 1'),
-  ('shown', 0, 'shown is 0: write at least 1'),
+  ('aggregation', 'median', "'median': write one of ['mean', 'sum', 'max']"),
+  ('rows_per_shard', 0, 'rows_per_shard is 0: write at least 1'),
+  ('example_steps', 0, 'example_steps is 0: write at least 1'),
 ]
 
 
@@ -285,7 +285,7 @@ def test_killed_processes_go_on_to_the_same_file(run, model_folder, tmp_path):
   command = [
     *('-m', 'experiments.step_entropy', f'--workdir={workdir}'),
     f'--config={entropy_tiny.__file__}:{model_folder}',
-    '--config.entropy.rows_per_part=2',
+    '--config.entropy.rows_per_shard=2',
   ]
   parts = lambda: [*(workdir / 'parts').glob('*.jsonl')]
   with started(command, tmp_path, processes=2) as job:

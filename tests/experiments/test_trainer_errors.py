@@ -10,24 +10,27 @@ from tests.experiments import rl_tiny
   ('changes', 'told'),
   [
     (
-      {'epochs': 2},
-      'epochs=2, .*: write epochs=1 .*may be trained on once',
+      {'num_iterations': 2},
+      'num_iterations=2, .*: write num_iterations=1 .*may be trained on once',
     ),
-    ({'rollout.group': 1}, 'config.rollout.group=1.*at least 2'),
+    (
+      {'rollout.num_generations': 1},
+      'config.rollout.num_generations=1.*at least 2',
+    ),
     (
       {'feedback.function': 'gate:gated'},
       "'gate:gated': no module .*has .*'discrete', 'gated'",
     ),
     (
-      {'feedback.parameters': 'gated:Gat'},
+      {'feedback.init': 'gated:Gat'},
       "'gated:Gat': hybrid_latent.feedback.gated has .*'Gate', 'gate', 'gated'",
     ),
     (
       {'objective.function': 'policy_gradient:grpo'},
       "'policy_gradient:grpo': .* has .'policy_gradient'.",
     ),
-    ({'data.source': 'arithmetic'}, "'arithmetic': write 'module:function'"),
-    ({'data.train': 'dev'}, "split='dev': there is 'train' and 'test'"),
+    ({'data.function': 'arithmetic'}, "'arithmetic': write 'module:function'"),
+    ({'data.train_split': 'dev'}, "split='dev': there is 'train' and 'test'"),
     (
       {'optimizer.groups.gate.pattern': 'wrong'},
       "optimizer group 'gate': pattern 'wrong' is found in no parameter",
@@ -37,15 +40,15 @@ from tests.experiments import rl_tiny
       r"parameter 'feedback.decay' is in .*\['decay', 'gate'\]",
     ),
     ({'optimizer.schedule': 'linear'}, "write 'constant' or 'cosine'"),
-    ({'rollout.prompts': 17}, 'batch=17 prompts .* only 16 prompts'),
+    ({'rollout.prompts_per_step': 17}, 'batch=17 prompts .* only 16 prompts'),
     ({'mesh.tensor': 3}, 'mesh .* does not match the 8 devices'),
     (
       {'rewards.digits.function': 'hybrid_latent.rewards.hrpo:gsm9k'},
       "gsm9k.*'gsm8k'",
     ),
     (
-      {'rollout.prompt_length': 3},
-      'prompt_length is 3, and each of the 16 prompts is longer: write ',
+      {'rollout.max_prompt_length': 3},
+      'max_prompt_length is 3, and each of the 16 prompts is longer: write ',
     ),
     (
       {'model.source': 'nowhere'},

@@ -22,10 +22,10 @@ def config(**changes) -> ConfigDict:
   base = rl.defaults('none')
   fields = 'nonfinite', 'alarms', 'checkpoint', 'rollout', 'data'
   made = ConfigDict({name: base[name] for name in fields})
-  made.steps, made.updates, made.rollout.max_tokens = 8, 1, 32
+  made.max_steps, made.updates, made.rollout.max_completion_length = 8, 1, 32
   made.checkpoint.update(every=3, keep=9)
-  made.data.update(source='arithmetic:problems', path='')
-  made.data.of = dict(count=4, steps=(1, 2), largest=9)
+  made.data.update(function='arithmetic:problems', path='')
+  made.data.kwargs = dict(count=4, steps=(1, 2), largest=9)
   named = {name.replace('__', '.'): x for name, x in changes.items()}
   made.update_from_flattened_dict(named)
   return made
@@ -63,7 +63,9 @@ def train(
   killed before the update of step `killed_at`."""
   mesh, params = sharding.mesh(data=-1), {'w': jnp.zeros(2)}
   groups = {'all': {'pattern': 'w', 'lr': 0.1, 'weight_decay': 0.0}}
-  tx = optim.adamw(params, groups, steps=100, schedule='constant', warmup=0.0)
+  tx = optim.adamw(
+    params, groups, steps=100, schedule='constant', warmup_ratio=0.0
+  )
   scaled = lambda rate: optax.chain(tx, optax.scale(rate))
 
   @partial(jax.jit, donate_argnums=(0, 1))

@@ -21,15 +21,24 @@ def get_config(argument: str) -> ConfigDict:
   config.feedback = lrt.defaults('', 'rl').feedback
   config.mesh.update(fsdp=1, tensor=1)
   config.data.prefill = '<'
-  config.rollout.update(prompts=1, max_tokens=24, reserved=8, delimiter='e')
-  config.rollout.closing.update(cut='e So', late=' So', neither='ne')
+  config.rollout.update(
+    prompts_per_step=1,
+    max_completion_length=24,
+    answer_reserve=8,
+    end_of_thinking='e',
+  )
+  config.rollout.forced_text.update(
+    on_truncation='e So', on_budget=' So', no_thinking='ne'
+  )
   config.rewards = dict(
     accuracy=dict(
       function='tests.experiments.rewards:a_digit', weight=1.0, kwargs={}
     )
   )
-  config.eval.update(prompts=6, samples=2, sampling=dict(temperature=1.5))
-  config.evaluate.update(budgets=(10, 20), reserved=4)
+  config.eval.update(
+    num_prompts=6, num_generations=2, sampling=dict(temperature=1.5)
+  )
+  config.evaluate.update(budgets=(10, 20), answer_reserve=4)
   return config.lock()
 
 
@@ -51,5 +60,5 @@ def new_reasoner(folder: Path, model: Path, seed: int, latents: int = 3) -> str:
 
 def encoders(config: ConfigDict, tokenizer):
   """Those of a server of this config, which has a reasoner."""
-  closing = config.rollout.closing.neither
+  closing = config.rollout.forced_text.no_thinking
   return serve.encoders(config.data, closing, tokenizer, latents=True)

@@ -23,7 +23,7 @@ THOUGHT = 'So 14.</think>\\boxed{14}'
 CASES = [  # chat template, config, completion, what the reward reads
   (R1_DISTILL, {}, THOUGHT, f'<think>\n{THOUGHT}'),
   (QWEN3, {'data.prefill': '<think>\n'}, THOUGHT, f'<think>\n{THOUGHT}'),
-  (QWEN3, {'data.template': '{question}\n<think>'}, THOUGHT,
+  (QWEN3, {'data.prompt_template': '{question}\n<think>'}, THOUGHT,
    f'<think>{THOUGHT}'),
   (QWEN3, {'data.enable_thinking': False}, '\\boxed{14}',
    '<think>\n\n</think>\n\n\\boxed{14}'),
@@ -105,20 +105,20 @@ def test_the_format_of_what_a_template_began(now, template, fields, text, read):
 def test_prompts_that_are_too_long_are_counted(now, longest, happens):
   batches = eval_batches_of(*evaluating(longest), encode, 0)
   found = f'{batches[0]["too_long"]} of 8 prompts are left out'
-  now('evaluations drop rows unseen', f'prompt_length={longest}', found)
+  now('evaluations drop rows unseen', f'max_prompt_length={longest}', found)
   assert found == happens
 
 
 def test_an_evaluation_of_no_prompt_is_refused(now):
   with pytest.raises(
-    ValueError, match='prompt_length is 9, and each'
+    ValueError, match='max_prompt_length is 9, and each'
   ) as caught:
     eval_batches_of(*evaluating(9), encode, 0)
-  now('evaluations drop rows unseen', 'prompt_length=9', caught.value)
+  now('evaluations drop rows unseen', 'max_prompt_length=9', caught.value)
   assert str(caught.value) == (
-    'prompt_length is 9, and each of the 8 prompts is longer: write '
-    'prompt_length=17, which the longest has; the shortest has 10 tokens, '
-    '10 of which are those of every prompt (data.system, template, '
+    'max_prompt_length is 9, and each of the 8 prompts is longer: write '
+    'max_prompt_length=17, which the longest has; the shortest has 10 tokens, '
+    '10 of which are those of every prompt (data.system_prompt, template, '
     'data.prefill)'
   )
 
@@ -126,10 +126,13 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
 def evaluating(prompt_length):
   """Eight problems, whose prompts have 10 to 17 tokens."""
   config = rl.get_config('model').unlock()
-  config.data.source, config.data.of = 'arithmetic:problems', dict(count=8)
+  config.data.function, config.data.kwargs = (
+    'arithmetic:problems',
+    dict(count=8),
+  )
   del config.data.path
-  config.eval.prompts = 8
-  config.rollout.prompt_length = prompt_length
+  config.eval.num_prompts = 8
+  config.rollout.max_prompt_length = prompt_length
   return config.data, config.rollout, config.eval
 
 

@@ -8,7 +8,7 @@ from experiments.fields.overrides import at, resolved
 
 KIND = 'nonsense that trains nothing, exit 0'
 RL, HRPO, SFT, LRT = 'rl:MODEL', 'hrpo_gsm8k:MODEL', 'sft:MODEL', 'lrt:MODEL,rl'
-CLIP = 'objective.kwargs.clip'
+CLIP = 'objective.kwargs.clip_range'
 
 
 def made(command, config, *written):
@@ -20,15 +20,17 @@ def made(command, config, *written):
 @pytest.mark.parametrize(
   ('command', 'config', 'written', 'said'),
   [
-    ('grpo', RL, ['steps=99999999999999999999'], 'write an integer >= 0'),
+    ('grpo', RL, ['max_steps=99999999999999999999'], 'write an integer >= 0'),
     ('grpo', RL, ['mesh.fsdp=-1'], "'fsdp': -1"),
     ('grpo', RL, ['rollout.mesh.data=-1', 'rollout.mesh.fsdp=-1'], 'one axis'),
     ('grpo', RL, ['rollout.sampling.greedy=True'], 'one and the same'),
     ('grpo', RL, ['rollout.sampling.top_k=1'], 'one and the same'),
-    ('grpo', RL, ['eval.samples=4'], 'eval.sampling.greedy=False'),
+    ('grpo', RL, ['eval.num_generations=4'], 'eval.sampling.greedy=False'),
     ('grpo', RL, ['alarms.stop=gate_saturation'], 'a threshold above 0'),
-    ('grpo', RL, ['reference.sync_every=5', 'reference.mix=0'], 'a mix above'),
-    ('grpo', RL, ['rollout.delimiter=', 'rollout.answer=9'], "delimiter=''"),
+    ('grpo', RL, ['reference.sync_steps=5', 'reference.mixup_alpha=0'],
+     'a mixup_alpha above'),
+    ('grpo', RL, ['rollout.end_of_thinking=', 'rollout.max_answer_tokens=9'],
+     "end_of_thinking=''"),
     ('grpo', RL, ['optimizer.groups.x.lr=1e-5'], 'a regular expression'),
     ('grpo', RL, ['model.source= '], 'config.model.source'),
     ('grpo', RL, ['model.new_tokens=<a>,<a>'], 'each token once'),
@@ -37,12 +39,14 @@ def made(command, config, *written):
     ('grpo', RL, ['rewards.accuracy.kwargs.answer=3'], 'no field config.rew'),
     ('grpo', RL, ['feedback.function=os:getcwd'], 'which makes'),
     ('grpo', RL, ['feedback.function=gated:gated'], 'that its module makes'),
-    ('grpo', HRPO, ['feedback.parameters='], 'that its module makes'),
-    ('grpo', HRPO, ['feedback.inside.function=hidden:hidden'], 'inside makes'),
+    ('grpo', HRPO, ['feedback.init='], 'that its module makes'),
+    ('grpo', HRPO, ['feedback.inner.function=hidden:hidden'], 'inner makes'),
     ('grpo', RL, ['rewards.accuracy.function=./mine:f'], 'module:function'),
-    ('grpo', 'rl_arithmetic:M,grpo', ['data.of.largest=-1'], 'integer >= 2'),
+    ('grpo', 'rl_arithmetic:M,grpo', ['data.kwargs.largest=-1'],
+     'integer >= 2'),
     ('sft', SFT, ['distillation.weight=1'], 'codi:codi'),
-    ('evaluate', LRT, ['eval.prompts=9', 'evaluate.ways='], 'at least one way'),
+    ('evaluate', LRT, ['eval.num_prompts=9', 'evaluate.modes='],
+     'at least one mode'),
     ('lrt', LRT, ['rewards.accuracy.kwargs.seconds=0'], 'a number > 0'),
     (
       'grpo',
@@ -66,10 +70,10 @@ def test_it_is_refused(command, config, written, said, now):
     ('advantage.kwargs.ddof=0', 'advantage.kwargs.ddof', 0),
     ('alarms.stop=', 'alarms.stop', ()),
     ('model.new_tokens=None', 'model.new_tokens', ()),
-    ('data.system=None', 'data.system', ''),
-    ('objective.kwargs={"clip": null}', CLIP, None),
-    ('objective.kwargs=beta=0,clip=(0.2,1.0)', CLIP, (0.2, 1.0)),
-    ("objective.kwargs={'clip': [0.2, 1.0]}", CLIP, (0.2, 1.0)),
+    ('data.system_prompt=None', 'data.system_prompt', ''),
+    ('objective.kwargs={"clip_range": null}', CLIP, None),
+    ('objective.kwargs=beta=0,clip_range=(0.2,1.0)', CLIP, (0.2, 1.0)),
+    ("objective.kwargs={'clip_range': [0.2, 1.0]}", CLIP, (0.2, 1.0)),
     ('mesh={"data": 1, "fsdp": -1}', 'mesh.fsdp', -1),
     ('eval.sampling=temperature=0.6,top_p=0.9', 'eval.sampling.top_p', 0.9),
     (
@@ -88,7 +92,10 @@ def test_what_a_command_line_can_say(written, name, value):
 @pytest.mark.parametrize(
   ('change', 'said'),
   [
-    ('config.stepz = 3', 'config.stepz is 3, and no command reads it: write'),
+    (
+      'config.max_stepz = 3',
+      'config.max_stepz is 3, and no command reads it: write',
+    ),
     ('config.rollout.grp = 3', 'config.rollout.grp is 3'),
     ('del config.alarms.window', 'config.alarms.window is missing: begin with'),
     ('config.nonfinite', ''),

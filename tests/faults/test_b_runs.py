@@ -64,7 +64,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 # ------------------------------------------------------ the same run, or none
 @pytest.mark.parametrize(
-  'changes', [{'mesh.tensor': 3}, {'eval.prompts': 9, 'data.test': 'nowhere'}]
+  'changes',
+  [{'mesh.tensor': 3}, {'eval.num_prompts': 9, 'data.test_split': 'nowhere'}],
 )
 def test_what_is_refused_after_the_resume_check_changes_nothing(
   folder, changes, now
@@ -86,7 +87,7 @@ def test_what_is_refused_after_the_resume_check_changes_nothing(
   [
     ({'seed': 7}, 'config.seed: 0 then, 7 now'),
     ({'rewards.digits.weight': 0.5}, 'weight: 2.0 then, 0.5 now'),
-    ({'data.of.count': 17}, 'config.data.of.count: 16 then, 17 now'),
+    ({'data.kwargs.count': 17}, 'config.data.kwargs.count: 16 then, 17 now'),
   ],
 )
 def test_a_refused_command_changes_nothing(folder, changes, told, now):
@@ -101,11 +102,11 @@ def test_a_refused_command_changes_nothing(folder, changes, told, now):
 
 
 def test_what_changes_no_number_goes_on_and_is_written_down(folder, now):
-  with opened(tiny(steps=9, export=True), str(folder)):
+  with opened(tiny(max_steps=9, export=True), str(folder)):
     pass
   about = json.loads((folder / 'config.json').read_text())
-  assert (about['config']['steps'], about['config']['export']) == (9, True)
-  now('resumed with export=True', 'steps=9 export=True', 'it goes on')
+  assert (about['config']['max_steps'], about['config']['export']) == (9, True)
+  now('resumed with export=True', 'max_steps=9 export=True', 'it goes on')
 
 
 def test_a_broken_newest_step_is_looked_past(folder, now, caplog):
@@ -151,7 +152,7 @@ def test_a_refused_tool_changes_nothing_either(job, tmp_path, now):
   assert content(tmp_path) == before
   now('a tool goes on with other data', 'one answer is another', error.value)
   job(seed=3, **{'data.path': '/b'})  # the same rows elsewhere
-  job(seed=3, **{'data.path': '/b', 'rollout.reserved': 0})  # a new field
+  job(seed=3, **{'data.path': '/b', 'rollout.answer_reserve': 0})  # a new field
   (tmp_path / 'job.json').write_text('{"config.seed"')
   with pytest.raises(ValueError, match=r'job\.json is not as it was written'):
     job(seed=3)

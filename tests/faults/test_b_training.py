@@ -35,8 +35,8 @@ def tuned(folder):
 
 def supervised(folder):
   config = sft_arithmetic.get_config(str(folder)).unlock()
-  config.update(batch=4, micro_batches=1)
-  config.data.of.count = 16
+  config.update(batch_size=4, gradient_accumulation_steps=1)
+  config.data.kwargs.count = 16
   return sft, config
 
 
@@ -61,7 +61,7 @@ def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now, monkeypatch):
   """One step, after which nothing used to look at the parameters. A config
   with such a rate is refused; a schedule may still come to it."""
   module, config = trainer(model_folder)
-  config.steps = 1
+  config.max_steps = 1
   monkeypatch.setattr(optim, '_schedule', lambda *given: lambda step: NAN)
   with quick_compiler(), pytest.raises(NonFinite) as error:
     module.train(config, str(tmp_path))
@@ -76,9 +76,15 @@ def test_a_rate_that_is_nan(trainer, model_folder, tmp_path, now, monkeypatch):
 @pytest.mark.slow
 def test_the_command_fails_with_a_sentence(model_folder, tmp_path, now):
   config = f'experiments/configs/sft_arithmetic.py:{model_folder}'
-  given = 'steps=1', 'batch=4', 'data.of.count=16', 'eval.prompts=0'
+  given = (
+    'max_steps=1',
+    'batch_size=4',
+    'data.kwargs.count=16',
+    'eval.num_prompts=0',
+  )
   words = ['-m', 'experiments.sft', f'--config={config}',
-           f'--workdir={tmp_path}/run', '--config.micro_batches=1',
+           f'--workdir={tmp_path}/run',
+           '--config.gradient_accumulation_steps=1',
            '--config.optimizer.groups.model.lr=nan',
            *[f'--config.{x}' for x in given]]  # fmt: skip
   with started(words, tmp_path, devices=1) as run:
@@ -94,7 +100,7 @@ def test_groups_that_are_all_flat_and_what_a_run_says_at_its_end(
 ):
   """Every completion gets 0, for two steps; the same command then goes on."""
   module, config = rl(model_folder)
-  config.steps, config.export = 3, False
+  config.max_steps, config.export = 3, False
   config.rewards.digits.function = 'tests.experiments.rewards:nothing'
   config.alarms.update(window=2, stop=('flat_groups',))
   with quick_compiler():
@@ -112,7 +118,7 @@ def test_groups_that_are_all_flat_and_what_a_run_says_at_its_end(
   told = capsys.readouterr().out
   assert f'{tmp_path}/checkpoints, steps [2, 3]\n' in told
   assert f'experiments.report --runs={tmp_path} ' in told
-  assert 'the same command with --config.steps=6' in told
+  assert 'the same command with --config.max_steps=6' in told
   assert ', reward 0, ' in told
   now('a run ends without a word', 'three steps of grpo', told)
 
@@ -121,14 +127,14 @@ def test_an_evaluation_needs_no_data_to_train_on(
   model_folder, tmp_path, now, capsys
 ):
   module, config = rl(model_folder)
-  config.steps, config.eval.prompts, config.export = 0, 2, False
-  config.data.train = 'nowhere'
+  config.max_steps, config.eval.num_prompts, config.export = 0, 2, False
+  config.data.train_split = 'nowhere'
   with quick_compiler():
     (figures,) = module.train(config, str(tmp_path))
   assert 0 <= figures['eval/digits'] <= 1
   told = capsys.readouterr().out
   assert f'eval/digits {figures["eval/digits"]:.4g}' in told
-  now('test-only sets', 'steps=0 and a train split that is not there', told)
+  now('test-only sets', 'max_steps=0 and a train split that is not there', told)
 
 
 # ------------------------------------------------------- their frame, by itself
@@ -142,7 +148,7 @@ def test_stop_keeps_what_is_from_before_it(tmp_path, now):
   assert wait_for(tmp_path) == [3, 4]
   now(KIND, 'a spike at step 4, nonfinite.action=stop', told)
   fine = tmp_path / 'fine'
-  toy_trainer.train(toy_trainer.config(steps=4), fine)
+  toy_trainer.train(toy_trainer.config(max_steps=4), fine)
   same(saved(tmp_path, 4), saved(fine, 4))
   # Not for ever at the same step: the same command may leave it out.
   config.nonfinite.action = 'skip'
@@ -227,7 +233,7 @@ def test_a_resumed_run_does_the_same(action, killed_at, tmp_path):
 
 
 def test_a_first_state_that_is_not_finite_is_refused(tmp_path, now):
-  toy_trainer.train(toy_trainer.config(steps=3), tmp_path)
+  toy_trainer.train(toy_trainer.config(max_steps=3), tmp_path)
   path = str(tmp_path / 'checkpoints')
   checkpoints = Checkpoints(path, keep=9)
   notes = checkpoints.notes(3)
@@ -267,7 +273,7 @@ def test_each_alarm_warns_once_and_may_stop(
   """It begins at step 2 and has to last for three steps."""
   caplog.set_level(logging.WARNING)
   config = toy_trainer.config(
-    alarms__window=3, alarms__gate_saturation=0.01, steps=7
+    alarms__window=3, alarms__gate_saturation=0.01, max_steps=7
   )
   stream = lambda step: GOOD | (figures if step >= 2 else {})
   toy_trainer.train(config, tmp_path / 'on', figures=stream, latents=True)

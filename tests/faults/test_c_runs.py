@@ -46,8 +46,8 @@ ABOUT = {
   ),
   'a revision that is a number': ({'revision': 5}, 'revision = 5: accepted is'),
   'steps that are a text': (
-    {'config': {'steps': 'x'}},
-    "config.steps = 'x': accepted is a whole number",
+    {'config': {'max_steps': 'x'}},
+    "config.max_steps = 'x': accepted is a whole number",
   ),
 }
 

@@ -50,14 +50,20 @@ def test_what_the_generation_config_ends_and_pads(folder, now):
 @pytest.mark.parametrize(
   ('template', 'told'),
   [
-    (None, r"there is none: write config\.data\.template='\{question\}'"),
-    ('{% for %}', r'line 1: .*write config\.data\.template'),
+    (
+      None,
+      r"there is none: write config\.data\.prompt_template='\{question\}'",
+    ),
+    ('{% for %}', r'line 1: .*write config\.data\.prompt_template'),
     (
       "{% if messages[0]['role'] == 'system' %}"
       "{{ raise_exception('System role not supported') }}{% endif %}",
       r"\['system', 'user'\]: System role not supported: write config\.data",
     ),
-    ('{{ messages + 1 }}', r'cannot render the roles .*config\.data\.template'),
+    (
+      '{{ messages + 1 }}',
+      r'cannot render the roles .*config\.data\.prompt_template',
+    ),
     ('{{ messages.__class__.__mro__ }}', r'cannot render .* is unsafe'),
     ('{% for i in range(9999999999) %}{% endfor %}', r'cannot render .*'),
   ],

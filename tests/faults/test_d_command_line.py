@@ -38,10 +38,22 @@ CONFIG = '--config=rl:MODEL', '--workdir=x'
 LISTED = (  # command, what is wrong, what is said of it
   *((name, ['--config=rl:MODEL'], '--workdir') for name in TRAINERS),
   *((name, ['--workdir=x'], '--config') for name in TRAINERS),
-  ('grpo', [*CONFIG, '--config.stepz=3'], 'config.stepz: write config.steps'),
-  ('grpo', [*CONFIG, '--config.steps=few'], "'few': write an integer >= 0"),
-  ('grpo', [*CONFIG, '--config.micro_batches=3'], 'micro_batches=3: write'),
-  ('grpo', [*CONFIG, 'steps=3'], "'steps=3': write --config.FIELD=VALUE"),
+  (
+    'grpo',
+    [*CONFIG, '--config.max_stepz=3'],
+    'config.max_stepz: write config.max_steps',
+  ),
+  ('grpo', [*CONFIG, '--config.max_steps=few'], "'few': write an integer >= 0"),
+  (
+    'grpo',
+    [*CONFIG, '--config.gradient_accumulation_steps=3'],
+    'gradient_accumulation_steps=3: write',
+  ),
+  (
+    'grpo',
+    [*CONFIG, 'max_steps=3'],
+    "'max_steps=3': write --config.FIELD=VALUE",
+  ),
   ('grpo', ['--config=no.py', '--workdir=x'], "no file 'no.py': write a file"),
   ('grpo', ['--config=rl:MODEL,smok', '--workdir=x'], "write 'MODEL[,smoke]'"),
   ('grpo', ['--config=rl:', '--workdir=x'], 'write rl:MODEL, or rl for the mo'),
@@ -147,10 +159,10 @@ def test_help_has_every_field_and_every_config(helped):
   assert (
     '  hrpo_gsm8k             HRPO on GSM8K: "Hybrid Latent Reasoning' in out
   )
-  assert '--config.rollout.source=' in out
+  assert '--config.rollout.rollout_dir=' in out
   _, out, *_ = helped['sft']
-  assert '--config.stages.begin=(0,)' in out
-  assert '--config.rollout.source=' not in out
+  assert '--config.stages.starts=(0,)' in out
+  assert '--config.rollout.rollout_dir=' not in out
 
 
 @pytest.mark.parametrize('i', range(len(LISTED)))
@@ -165,22 +177,36 @@ def test_a_usage_error_is_one_line(i, refused, now):
 def test_a_value_may_follow_its_field(now):
   """As the options of argparse do, of every kind of value."""
   words = (
-    '--config.rollout.max_tokens 8 --config.data.system a=b --config.steps'
+    '--config.rollout.max_completion_length 8 --config.data.system_prompt a=b '
+    '--config.max_steps'
   )
-  words = [*words.split(), '2', '--config.optimizer.clip', '0.5']
+  words = [*words.split(), '2', '--config.optimizer.max_grad_norm', '0.5']
   made = resolved('rl:M', words)
-  found = made.rollout.max_tokens, made.data.system, made.steps
+  found = (
+    made.rollout.max_completion_length,
+    made.data.system_prompt,
+    made.max_steps,
+  )
   now('--config.FIELD VALUE', words, found)
-  assert (*found, made.optimizer.clip) == (8, 'a=b', 2, 0.5)
+  assert (*found, made.optimizer.max_grad_norm) == (8, 'a=b', 2, 0.5)
 
 
 @pytest.mark.parametrize(
   ('words', 'said'),
   [
-    (['--config.steps'], "'--config.steps': write --config.FIELD=VALUE"),
-    (['--config.steps', '--config.seed=1'], "'--config.steps': write --con"),
-    (['--config.steps', '-1'], "config.steps is '-1': write an integer >= 0"),
-    (['--config.steps', '1', '2'], "'2': write --config.FIELD=VALUE"),
+    (
+      ['--config.max_steps'],
+      "'--config.max_steps': write --config.FIELD=VALUE",
+    ),
+    (
+      ['--config.max_steps', '--config.seed=1'],
+      "'--config.max_steps': write --con",
+    ),
+    (
+      ['--config.max_steps', '-1'],
+      "config.max_steps is '-1': write an integer >= 0",
+    ),
+    (['--config.max_steps', '1', '2'], "'2': write --config.FIELD=VALUE"),
   ],
 )
 def test_a_value_that_is_missing_or_too_much(words, said, now):
@@ -208,11 +234,12 @@ def test_home_is_expanded_everywhere(monkeypatch, tmp_path):
   assert resolved('rl:~/m', []).model.source == f'{tmp_path}/m'
   made = resolved(
     'lrt:M',
-    ['--config.data.triples=~/t', '--config.feedback.initial.source=~/r',
+    ['--config.data.sft_answers_dir=~/t',
+     '--config.feedback.init_kwargs.source=~/r',
      "--config.evaluate.models=('A=~/b', 'B=c~')"],
   )  # fmt: skip
-  assert made.data.triples == f'{tmp_path}/t'
-  assert made.feedback.initial.source == f'{tmp_path}/r'
+  assert made.data.sft_answers_dir == f'{tmp_path}/t'
+  assert made.feedback.init_kwargs.source == f'{tmp_path}/r'
   assert made.evaluate.models == (f'A={tmp_path}/b', 'B=c~')
   flags = cli.parse(
     cli.config_parser('grpo', ''), ['--config=rl:M', '--workdir=~/x']

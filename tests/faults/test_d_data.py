@@ -46,7 +46,7 @@ def write(path, rows):
 
 def train_rows(config, **data):
   config.data.update(data)
-  return [*problems_of(config.data)(split=config.data.train)]
+  return [*problems_of(config.data)(split=config.data.train_split)]
 
 
 def message(call):
@@ -64,7 +64,7 @@ def test_every_config_trains_on_plain_rows(page, config, tmp_path, caplog, now):
   log = [record.getMessage() for record in caplog.records]
   assert log[0].startswith(
     f"{tmp_path}/train.jsonl: read as plain rows (question from 'question', "
-    f"answer from 'answer'), not as task {config.data.of.task}; in "
+    f"answer from 'answer'), not as task {config.data.kwargs.task}; in "
   )
   now('plain rows', f'{page.__name__} with data.path=FOLDER', READ)
 
@@ -174,13 +174,13 @@ def test_a_wrong_map_of_fields(fields, says, config, tmp_path, now):
 def test_rows_of_ones_own_may_be_split_into_files(config, tmp_path, now):
   write(tmp_path / 'a.jsonl', ROWS)
   (tmp_path / 'dev.csv').write_text('question,answer\nx,4\n')
-  test = lambda: problems_of(config.data)(split=config.data.test)
+  test = lambda: problems_of(config.data)(split=config.data.test_split)
   assert train_rows(config, path=str(tmp_path), train='a.jsonl') == READ
   told = message(test)
   assert told.startswith(f'{tmp_path}/test.jsonl does not exist ({tmp_path} ')
-  assert "['a.jsonl', 'dev.csv']" in told and 'data.test may name' in told
+  assert "['a.jsonl', 'dev.csv']" in told and 'data.test_split may name' in told
   for name in ('dev', 'dev.csv', str(tmp_path / 'dev.csv')):
-    config.data.test = name
+    config.data.test_split = name
     assert [*test()] == [{'question': 'x', 'answer': '4'}]
   now('a split that is missing', 'a.jsonl and dev.csv', told)
 
@@ -191,13 +191,13 @@ def test_training_rows_alone_train_without_an_evaluation(
 ):
   write(tmp_path / 'train.jsonl', ROWS)
   config.data.path = str(tmp_path / one)
-  assert config.eval.prompts == 256
+  assert config.eval.num_prompts == 256
   check_data(config)
   told = caplog.records[-1].getMessage()
   assert trains_on_all(config)
   assert told == (
     f'no evaluation: {config.data.path} has rows for training alone; write '
-    'data.test=FILE to evaluate, or eval.prompts=0'
+    'data.test_split=FILE to evaluate, or eval.num_prompts=0'
   )
   config.checkpoint.best = 'eval/accuracy'  # it is what the run is for
   assert not trains_on_all(config)
@@ -218,14 +218,22 @@ def test_an_evaluation_of_the_one_file(
 ):
   for file in {name, 'test.jsonl'}:
     write(tmp_path / file, ROWS)
-  config.steps, config.data.test = 0, test
+  config.max_steps, config.data.test_split = 0, test
   config.data.path = str(tmp_path / name)
   check_data(config)
-  told = [x.getMessage() for x in caplog.records if 'data.test' in x.message]
-  now('steps=0 evaluates training rows', f'{name}, data.test={test}', told)
+  told = [
+    x.getMessage() for x in caplog.records if 'data.test_split' in x.message
+  ]
+  now(
+    'max_steps=0 evaluates training rows',
+    f'{name}, data.test_split={test}',
+    told,
+  )
   expected = (
-    f'data.test: the evaluation reads all 2 rows of {tmp_path}/{name}, the one '
-    'file there is; where the model is trained on them write data.test=FILE'
+    f'data.test_split: the evaluation reads all 2 rows of {tmp_path}/{name}, '
+    'the one '
+    'file there is; where the model is trained on them write '
+    'data.test_split=FILE'
   )
   assert told == [expected] * warns
 
@@ -233,14 +241,14 @@ def test_an_evaluation_of_the_one_file(
 def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):
   raw = {'problem': 'x', 'answer': '4'}
   write(tmp_path / 'test.jsonl', [raw])
-  config.data.of.task, config.data.path = 'math500', str(tmp_path)
+  config.data.kwargs.task, config.data.path = 'math500', str(tmp_path)
   told = message(partial(check_data, config))
   assert told == (
     f"split='train': this task has ['test'], and {tmp_path} has no train.jsonl"
     ", .json or .csv (it has ['test.jsonl']): write steps=0 to evaluate alone, "
-    'or a file as data.train or data.test'
+    'or a file as data.train_split or data.test_split'
   )
-  config.steps = 0
+  config.max_steps = 0
   check_data(config)
   config.data.path = str(tmp_path / 'test.jsonl')
   check_data(config)
@@ -248,7 +256,7 @@ def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):
 
 
 def test_what_must_be_downloaded_is_said_at_once(config, now):
-  config.data.of.task = 'numinamath_cot'
+  config.data.kwargs.task = 'numinamath_cot'
   told = message(partial(check_data, config))
   assert told.startswith('data.path is empty, and tensorflow-datasets has no')
   assert told.endswith('write data.path=FOLDER, or a file')

@@ -1,4 +1,4 @@
-"""`data.source=my_data:problems`, a function of one's own."""
+"""`data.function=my_data:problems`, a function of one's own."""
 
 import importlib
 import json
@@ -101,7 +101,7 @@ def test_a_plain_function_gives_rows(tried, now):
   assert solved == READ
   assert len(found) == 2 and found[-1]['answer'] == '5'
   assert digest(found) == digest([*found])
-  now('data.source', tried, [*found])
+  now('data.function', tried, [*found])
 
 
 def broken(split):
@@ -135,7 +135,7 @@ WRONG = {
   ),
   'no signature': (
     dict,
-    "data.source='mine:problems': no signature .*accepted",
+    "data.function='mine:problems': no signature .*accepted",
   ),
   'a column that is a number': (
     lambda split: [ROWS[0] | {3: 4}],
@@ -195,7 +195,7 @@ WRONG = {
   ),
   'a setting that it lacks': (
     lambda split, *, size: ROWS,
-    r"takes \(split, \*, size\): missing a required .*'size'.*data.of",
+    r"takes \(split, \*, size\): missing a required .*'size'.*data.kwargs",
   ),
 }
 
@@ -207,18 +207,20 @@ def test_what_is_wrong_with_it_is_named(tried, now):
     rows(function)
   assert 'mine:problems' in str(caught.value)
   told = re.sub(r'/\S*/', '', str(caught.value))
-  now('data.source', tried, re.sub(' at 0x[0-9a-f]*', '', told))
+  now('data.function', tried, re.sub(' at 0x[0-9a-f]*', '', told))
 
 
 def test_settings_are_not_lost_in_silence(now, caplog):
   with pytest.raises(ValueError, match=r"data.path='d': mine.*no 'path'") as e:
     rows(by_name, path='d')
-  now('data.source', 'data.path for a function without one', e.value)
+  now('data.function', 'data.path for a function without one', e.value)
   rows(by_name, of={'count': 3})
   assert caplog.messages == [
-    'data.of.count=3: mine:problems takes (split), and is not given it'
+    'data.kwargs.count=3: mine:problems takes (split), and is not given it'
   ]
-  with pytest.raises(ValueError, match=r"data.of.cuont=3: .*, and no 'cuont'"):
+  with pytest.raises(
+    ValueError, match=r"data.kwargs.cuont=3: .*, and no 'cuont'"
+  ):
     rows(arithmetic.problems, of={'count': 3, 'cuont': 3})
   with pytest.raises(ValueError, match=r"takes .*'count'"):
     rows(arithmetic.problems, of={'task': 'gsm8k'})
@@ -234,7 +236,7 @@ def test_its_fields_may_be_named(now):
     fields='question=q.text,answer=a',
   )
   assert [*found] == [{'question': 'x', 'answer': '4', 'level': 'hard'}]
-  now('data.source', 'with data.fields=question=q.text,answer=a', [*found])
+  now('data.function', 'with data.fields=question=q.text,answer=a', [*found])
 
 
 def test_a_module_beside_the_command(tmp_path, monkeypatch, now):
@@ -242,4 +244,4 @@ def test_a_module_beside_the_command(tmp_path, monkeypatch, now):
   monkeypatch.syspath_prepend(tmp_path)
   problems = importlib.import_module('my_data').problems
   assert [*rows(problems)] == READ
-  now('data.source', 'my_data.py', 'read')
+  now('data.function', 'my_data.py', 'read')

@@ -38,7 +38,7 @@ def test_what_generate_keeps_is_not_called_right(tmp_path, capsys, now):
   now('generate: least=-inf, every reward 0', '8 completions', told)
   assert told.startswith(
     '8 sampled, 0 complete, 0 ungraded, 0 with a reward above 0, 8 kept '
-    '(generate.least=-inf); '
+    '(generate.min_reward=-inf); '
   )
 
 
@@ -55,7 +55,9 @@ def test_a_command_that_a_tool_prints_resolves(
   options = f'--config={CONFIGS}/{config}', '--config.data.path=my data'
   monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *options, '--workdir=w'])
   new = (
-    '--config.data.scored=s' if tool == 'step_entropy' else '--config.seed=1'
+    '--config.data.step_entropy_dir=s'
+    if tool == 'step_entropy'
+    else '--config.seed=1'
   )
   command = next_command(tool, trainer, new, stage=stage)
   now(f'{tool}: the next command', shlex.join(options), command)
@@ -69,7 +71,7 @@ def test_an_export_says_what_transformers_leaves_out(now):
   told = card.partition('**')[2].partition('**')[0]
   now('export: the model card', 'a model of HRPO', told)
   assert told == '`generate` of transformers knows words alone.'
-  assert 'experiments.grpo --workdir=evaluation --config.steps=0' in card
+  assert 'experiments.grpo --workdir=evaluation --config.max_steps=0' in card
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_a_saved_config_is_read_from_anywhere(name, tmp_path, monkeypatch, now):
   (began / 'judges_of_a_run.py').write_text('def exact(): return 7')
   monkeypatch.setattr(sys, 'path', [str(began), *sys.path])
   monkeypatch.chdir(began)
-  options = 'data.path=train.jsonl', 'data.test=other.jsonl', 'seed=3'
+  options = 'data.path=train.jsonl', 'data.test_split=other.jsonl', 'seed=3'
   fields = [f'--config.{option}' for option in options]
   config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:models/m', fields)
   write_run(config, 'run')
@@ -92,8 +94,8 @@ def test_a_saved_config_is_read_from_anywhere(name, tmp_path, monkeypatch, now):
   assert resolved(saved, []) == config
   monkeypatch.chdir(elsewhere)
   monkeypatch.setattr(sys, 'path', sys.path[1:])
-  again = resolved(saved, ['--config.steps=0'])
-  found = again.model.source, again.data.path, again.data.test
+  again = resolved(saved, ['--config.max_steps=0'])
+  found = again.model.source, again.data.path, again.data.test_split
   now('saved config in another folder', f'--config={saved}', found)
   assert found == (f'{began}/models/m', f'{began}/train.jsonl', 'other.jsonl')
   assert named('judges_of_a_run:exact', 'hybrid_latent.rewards')() == 7

@@ -28,7 +28,7 @@ def test_the_field_of_a_reasoner(
 ):
   monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
   feedback = lrt.get_config('none').feedback.unlock()
-  feedback.initial[field] = source
+  feedback.init_kwargs[field] = source
   base = pretrained(model_folder)
   with pytest.raises(FileNotFoundError) as caught:
     init_feedback(
@@ -36,7 +36,7 @@ def test_the_field_of_a_reasoner(
     )
   now('a model that is not there', f'{field}={source}', caught.value)
   assert str(caught.value).startswith(
-    f'config.feedback.initial.{field}: {said}'
+    f'config.feedback.init_kwargs.{field}: {said}'
   )
 
 

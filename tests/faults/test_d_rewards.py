@@ -9,7 +9,8 @@ from experiments.fields.data_check import check_data
 
 ROW = {'question': 'What is 17 + 5?', 'answer': '22'}
 BOX = (
-  "pays '\\\\boxed{22}' and nothing for 'The answer is 22.', and data.system"
+  "pays '\\\\boxed{22}' and nothing for 'The answer is 22.', and "
+  'data.system_prompt'
 )
 MARK = "hrpo:gsm8k pays '#### 22' and nothing for 'The answer is 22.', and "
 
@@ -23,7 +24,7 @@ def checked(tmp_path, monkeypatch, caplog):
   file.write_text(f'{json.dumps(ROW)}\n')
 
   def say(config, **fields):
-    config.unlock().data.path, config.eval.prompts = str(file), 0
+    config.unlock().data.path, config.eval.num_prompts = str(file), 0
     config.update_from_flattened_dict(fields)
     check_data(config)
     return [x.getMessage() for x in caplog.records if 'pays' in x.getMessage()]
@@ -34,17 +35,28 @@ def checked(tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize(
   ('page', 'fields', 'said'),
   [
-    (grpo_gsm8k, {}, ''),  # data.system asks for ####
-    (grpo_gsm8k, {'data.system': ''}, f'{MARK}data.system does not ask'),
-    (grpo_gsm8k, {'data.template': 'Q: {question}\nA:'}, f'{MARK}data.templat'),
-    (grpo_gsm8k, {'data.template': '{question} End with ####.'}, ''),
-    (grpo_gsm8k, {'data.system': '', 'data.prefill': '#### '}, ''),
+    (grpo_gsm8k, {}, ''),  # data.system_prompt asks for ####
+    (
+      grpo_gsm8k,
+      {'data.system_prompt': ''},
+      f'{MARK}data.system_prompt does not ask',
+    ),
+    (
+      grpo_gsm8k,
+      {'data.prompt_template': 'Q: {question}\nA:'},
+      f'{MARK}data.templat',
+    ),
+    (grpo_gsm8k, {'data.prompt_template': '{question} End with ####.'}, ''),
+    (grpo_gsm8k, {'data.system_prompt': '', 'data.prefill': '#### '}, ''),
     (soft_tokens_gsm8k, {}, ''),
     (
       soft_tokens_gsm8k,
       {
-        **{'data.template': '', 'rollout.closing.ended': ''},
-        'rollout.closing.cut': '',
+        **{
+          'data.prompt_template': '',
+          'rollout.forced_text.after_thinking': '',
+        },
+        'rollout.forced_text.on_truncation': '',
       },
       BOX,
     ),
@@ -60,8 +72,8 @@ def test_a_mark_that_no_text_asks_for(page, fields, said, checked, now):
 
 def test_our_own_problems_were_learnt_with_their_marks(caplog):
   config = rl_arithmetic.get_config('none,grpo').unlock()
-  config.data.system = config.data.template = ''
-  config.eval.prompts = 0
+  config.data.system_prompt = config.data.prompt_template = ''
+  config.eval.num_prompts = 0
   check_data(config)
   assert not [x for x in caplog.records if 'pays' in x.getMessage()]
 

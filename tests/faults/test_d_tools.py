@@ -55,7 +55,10 @@ def test_a_comma_in_an_argument_makes_no_cell(grid, arguments, now):
 @pytest.mark.parametrize(
   ('grid', 'says'),
   [
-    ('config.seed=0,1,config.steps=2', "write a semicolon before 'config.st"),
+    (
+      'config.seed=0,1,config.max_steps=2',
+      "write a semicolon before 'config.st",
+    ),
     ('argument=M,grpo,config.seed=0', "write a semicolon before 'config.seed"),
     ('config.seed=(0,1', "'(' has no partner: write quotes around the whole"),
     ('config.seed=0,,1', "has an empty value: write '' for one"),
@@ -73,14 +76,14 @@ def test_two_configs_are_one_sweep(now):
   """HRPO against GRPO on one's own data, two by two."""
   grid = (
     f'config={CONFIGS}/grpo_gsm8k.py:M|{CONFIGS}/hrpo_gsm8k.py:M; '
-    'config.feedback.initial.r_min=0.9; config.seed=0,1'
+    'config.feedback.init_kwargs.r_min=0.9; config.seed=0,1'
   )
   found = swept(grid, config=None, fixed=['--config.data.path=my data'])
   told = [f'{x.label} (without {", ".join(x.without) or "-"})' for x in found]
   now('sweep: two methods on own data', f'--grid="{grid}"', '; '.join(told))
   assert told == [
-    'grpo_gsm8k, seed=0 (without config.feedback.initial.r_min)',
-    'grpo_gsm8k, seed=1 (without config.feedback.initial.r_min)',
+    'grpo_gsm8k, seed=0 (without config.feedback.init_kwargs.r_min)',
+    'grpo_gsm8k, seed=1 (without config.feedback.init_kwargs.r_min)',
     'hrpo_gsm8k, r_min=0.9, seed=0 (without -)',
     'hrpo_gsm8k, r_min=0.9, seed=1 (without -)',
   ]
@@ -149,7 +152,7 @@ def runs(tmp_path_factory):
     sample = {'step': 0, 'prompt': text, 'completion': text, 'answer': text}
     sample |= {'reward': None, 'tokens': ['a', text], 'latent': [0.07, 0.17]}
     about = {
-      'config': {'steps': 40, 'seed': seed, 'data': {'path': 'my data'}},
+      'config': {'max_steps': 40, 'seed': seed, 'data': {'path': 'my data'}},
       'command': ['/x/experiments/grpo.py', '--config.data.path=my data'],
       'revision': 'cb1ec9e0123456789',
     }
@@ -159,7 +162,7 @@ def runs(tmp_path_factory):
     (run / 'config.json').write_text(json.dumps(about))
   failed = root / 'cells' / 'failed'
   failed.mkdir()
-  (failed / 'config.json').write_text(json.dumps({'config': {'steps': 40}}))
+  (failed / 'config.json').write_text(json.dumps({'config': {'max_steps': 40}}))
   return root
 
 
@@ -244,7 +247,7 @@ def test_a_sweep_among_runs_is_shown_by_its_labels(tmp_path, now):
 def test_a_short_run_has_the_figures_of_a_long_one(tmp_path, now):
   for name, steps in ('short', 6), ('long', 40):
     (tmp_path / name).mkdir()
-    config = {'steps': steps, 'rewards': {'mine': {'weight': 1.0}}}
+    config = {'max_steps': steps, 'rewards': {'mine': {'weight': 1.0}}}
     about = {'config': config}
     (tmp_path / name / 'config.json').write_text(json.dumps(about))
     rows = [{'step': i, 'loss': 0.0, 'reward': 0.5} for i in range(steps)]

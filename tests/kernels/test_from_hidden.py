@@ -121,7 +121,11 @@ def test_logits_are_never_whole(key):
   [
     (((2, 5), (7, 4), (7, 4)), {}, r'hidden \(2, 5\), head \(7, 4\)'),
     (((2, 4), (7, 4), (8, 4)), {}, r'table \(8, 4\)'),
-    (((2, 4), (7, 4), (7, 4)), {'chunk': 0}, 'chunk=0; expected 1 or more'),
+    (
+      ((2, 4), (7, 4), (7, 4)),
+      {'chunk': 0},
+      'logits_chunk=0; expected 1 or more',
+    ),
   ],
 )
 def test_errors_say_what_to_write(unchecked, shapes, keywords, message):

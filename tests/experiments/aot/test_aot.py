@@ -75,7 +75,7 @@ def test_a_supervised_step_is_gone_through_with_its_latents(folder):
   optimizer, update = forecast(config, 'sft', jax.devices())
   assert (optimizer.name, update.name) == ('optimizer', 'update')
   assert not optimizer.oom_error and not update.oom_error
-  config = edited(config, curriculum__kwargs__per_step=0)
+  config = edited(config, curriculum__kwargs__c_thought=0)
   _, words = forecast(config, 'sft', jax.devices())
   passes = 3  # of all that is read, where a step in words has one
   assert (
@@ -162,7 +162,11 @@ def test_decoding_counts_each_token(config, programs):
   which reads every slot of the cache, and what small heads repeat."""
   (decode,) = [p for p in programs if p.name == 'decode']
   rollout = config.rollout
-  tokens = rollout.prompts * rollout.group * rollout.max_tokens
+  tokens = (
+    rollout.prompts_per_step
+    * rollout.num_generations
+    * rollout.max_completion_length
+  )
   model = jax.tree.leaves(abstract_model(config.model, sharding.mesh()).model)
   weights = sum(np.prod(leaf.shape) for leaf in model if leaf.ndim > 1)
   least = 2 * weights * tokens / jax.device_count()
@@ -179,10 +183,10 @@ def test_a_plan_knows_what_compiles_the_same(config):
   traced = of(
     seed=7,
     rollout__sampling__temperature=0.3,
-    feedback__initial__r_min=0.5,
+    feedback__init_kwargs__r_min=0.5,
   )
   assert traced == (fingerprint, held)
-  assert of(micro_batches=2)[0] != fingerprint
+  assert of(gradient_accumulation_steps=2)[0] != fingerprint
 
 
 def test_the_command_writes_what_it_found(folder, capsys, tmp_path):

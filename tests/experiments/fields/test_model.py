@@ -15,37 +15,43 @@ from tests.experiments.conftest import MODEL
 WRONG = [
   (
     'rl:M',
-    ['rollout.prompt_length=100', 'rollout.max_tokens=29'],
-    "config.rollout.prompt_length + config.rollout.max_tokens is 129 and 'M' "
+    ['rollout.max_prompt_length=100', 'rollout.max_completion_length=29'],
+    "config.rollout.max_prompt_length + config.rollout.max_completion_length "
+    "is 129 and 'M' "
     'has 128 positions: write at most as many',
   ),
   (
     'lrt:M,rl',
-    ['rollout.prompt_length=64', 'rollout.max_tokens=48',
-     'feedback.initial.latents=17'],
-    'config.rollout.max_tokens + config.feedback.initial.latents is 129',
+    ['rollout.max_prompt_length=64', 'rollout.max_completion_length=48',
+     'feedback.init_kwargs.latents=17'],
+    'config.rollout.max_completion_length + '
+    'config.feedback.init_kwargs.latents is 129',
   ),
-  ('sft:M', ['length=129'], "config.length is 129 and 'M' has 128 positions"),
+  ('sft:M', ['max_length=129'],
+   "config.max_length is 129 and 'M' has 128 positions"),
   (
     'sft:M',
-    ['length=128', 'eval.prompts=1', 'rollout.max_tokens=128'],
-    'config.rollout.max_tokens is 640',
+    ['max_length=128', 'eval.num_prompts=1',
+     'rollout.max_completion_length=128'],
+    'config.rollout.max_completion_length is 640',
   ),
   (
     'rl:M',
-    ['rollout.delimiter=<|end|>', 'rollout.prompt_length=64',
-     'rollout.max_tokens=64'],
-    "config.rollout.delimiter is '<|end|>', which no tokens of 'M' write",
+    ['rollout.end_of_thinking=<|end|>', 'rollout.max_prompt_length=64',
+     'rollout.max_completion_length=64'],
+    "config.rollout.end_of_thinking is '<|end|>', which no tokens of 'M' write",
   ),
   (
     'rl:M',
-    [f'rollout.closing.cut={"x" * 33}', 'rollout.prompt_length=64',
-     'rollout.max_tokens=64'],
-    "config.rollout.closing.cut is 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 33 "
+    [f'rollout.forced_text.on_truncation={"x" * 33}',
+     'rollout.max_prompt_length=64',
+     'rollout.max_completion_length=64'],
+    "config.rollout.forced_text.on_truncation is "
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 33 "
     'tokens: write at most 32',
   ),
 ]  # fmt: skip
-FITS = 'rollout.prompt_length=64', 'rollout.max_tokens=64'
+FITS = 'rollout.max_prompt_length=64', 'rollout.max_completion_length=64'
 
 
 def config_of(path, overrides):
@@ -65,7 +71,7 @@ def test_a_model_that_cannot_do_it(path, overrides, told, tokenizer):
 
 def test_what_fits_is_accepted(tokenizer):
   check_model(config_of('rl:M', FITS), MODEL, tokenizer)
-  check_model(config_of('sft:M', ['length=128']), MODEL, tokenizer)
+  check_model(config_of('sft:M', ['max_length=128']), MODEL, tokenizer)
   longer = replace(MODEL, max_positions=1024)
   check_model(config_of('rl:M', []), longer, tokenizer)
 
@@ -75,6 +81,6 @@ def test_the_weights_are_not_read_for_it(model_folder, monkeypatch):
     raise AssertionError('the weights were read')
 
   monkeypatch.setattr(actor, 'pretrained', unread)
-  config = config_of(f'rl:{model_folder}', ['data.template={question}'])
+  config = config_of(f'rl:{model_folder}', ['data.prompt_template={question}'])
   with pytest.raises(ValueError, match=r'is 1024 and .* has 128 positions'):
     actor.load_model(config, sharding.mesh())

@@ -42,29 +42,34 @@ def test_every_target_is_a_field(name):
     (RL, 'optimizer.lr', f'write {GROUP}.lora.lr'),
     (RL, 'optimizer.learning_rate', f'write {GROUP}.lora.lr'),
     (LRT, 'lr', f'write {GROUP}.backbone.lr or {GROUP}.ends.lr'),
-    (RL, 'num_generations', 'write config.rollout.group'),
-    (RL, 'max_completion_length', 'write config.rollout.max_tokens'),
-    (RL, 'max_prompt_length', 'write config.rollout.prompt_length'),
-    (RL, 'per_device_train_batch_size', 'write config.rollout.prompts'),
-    (SFT, 'batch_size', 'write config.batch or config.rollout.prompts'),
-    (RL, 'gradient_accumulation_steps', 'write config.micro_batches'),
-    (RL, 'num_iterations', 'write config.epochs'),
-    (RL, 'max_steps', 'write config.steps'),
+    (
+      RL,
+      'per_device_train_batch_size',
+      'write config.rollout.prompts_per_step',
+    ),
+    (RL, 'batch_size', 'write config.rollout.prompts_per_step'),
     (RL, 'temperature', 'write config.rollout.sampling.temperature'),
     (RL, 'rollout.top_k', 'write config.rollout.sampling.top_k'),
     (RL, 'beta', f'{LOSS}.beta'),
-    (RL, 'epsilon', f'{LOSS}.clip'),
-    (RL, 'objective.kwargs.epsilon', f'{LOSS}.clip'),
+    (RL, 'epsilon', f'{LOSS}.clip_range'),
+    (RL, 'objective.kwargs.epsilon', f'{LOSS}.clip_range'),
     (RL, 'scale_rewards', 'write config.advantage.kwargs.scale'),
     (RL, 'output_dir', 'write --workdir=FOLDER'),
     (SFT, 'export', f'{ELSEWHERE["export"]}'),
     # The same word elsewhere, almost the same, and nothing like it.
-    (RL, 'group', 'write config.rollout.group'),
-    (RL, 'clip', f'write config.optimizer.clip or {LOSS[6:]}.clip'),
-    (RL, 'rollout.max_token', 'write config.rollout.max_tokens'),
+    (RL, 'rolout.max_prompt_length', 'write config.rollout.max_prompt_length'),
+    (
+      RL,
+      'rollout.max_completion_lengt',
+      'write config.rollout.max_completion_length',
+    ),
     (RL, 'colour', 'write one that --help lists'),
     (RL, 'rollout.level', 'write one that --help lists'),
-    (SFT, 'rollout.attempts', 'write one that --help lists'),
+    (
+      SFT,
+      'rollout.dynamic_sampling_max_batches',
+      'write one that --help lists',
+    ),
     (SFT, 'scale_rewards', 'write one that --help lists'),
     (RL, 'advantage.kwargs.whiten', 'write one that --help lists'),
   ],
@@ -75,6 +80,6 @@ def test_what_is_suggested(path, name, said):
 
 def test_a_field_of_another_command_is_said_to_be_one():
   with pytest.raises(
-    ValueError, match=r'config\.data\.triples, which other conf'
+    ValueError, match=r'config\.data\.sft_answers_dir, which other conf'
   ):
-    resolved(RL, ['--config.data.triples=F'])
+    resolved(RL, ['--config.data.sft_answers_dir=F'])

@@ -61,7 +61,7 @@ def test_every_config_passes_its_own_check(command, configs):
   """Where the answers are to be given, the folder of them is."""
   for name, words in configs:
     for smoke in '', ',smoke':
-      given = ['--config.data.triples=F'] * (words in ('', ',sft'))
+      given = ['--config.data.sft_answers_dir=F'] * (words in ('', ',sft'))
       given *= command == 'lrt'
       check(resolved(f'{name}:MODEL{words}{smoke}', given), command)
 
@@ -94,4 +94,6 @@ def test_a_source_of_rows_takes_what_it_knows(tmp_path, monkeypatch):
   (tmp_path / 'my_data.py').write_text('def problems(split): return []\n')
   monkeypatch.syspath_prepend(str(tmp_path))
   assert named('my_data:problems', 'hybrid_latent.data')('train') == []
-  check(resolved('rl:MODEL', ['--config.data.source=my_data:problems']), 'grpo')
+  check(
+    resolved('rl:MODEL', ['--config.data.function=my_data:problems']), 'grpo'
+  )

@@ -102,7 +102,7 @@ def test_the_module_that_a_script_is(script, module):
 
 
 def test_a_folder_says_what_was_run(tmp_path):
-  config = {'steps': 3, 'seed': 1, 'data': {'path': 'my data'}}
+  config = {'max_steps': 3, 'seed': 1, 'data': {'path': 'my data'}}
   command = ['/x/experiments/grpo.py', '--config.data.path=my data']
   about = {'config': config, 'command': command}
   (tmp_path / 'config.json').write_text(json.dumps(about))
@@ -110,7 +110,11 @@ def test_a_folder_says_what_was_run(tmp_path):
   assert run_command(run) == (
     "python -m experiments.grpo '--config.data.path=my data'"
   )
-  assert config_fields(run) == {'steps': 3, 'seed': 1, 'data.path': 'my data'}
+  assert config_fields(run) == {
+    'max_steps': 3,
+    'seed': 1,
+    'data.path': 'my data',
+  }
   assert progress(run) == '0 of 3 steps'
   metrics = tmp_path / 'metrics.jsonl'
   metrics.write_text('{"step": 1, "loss": null}\n{"step": 2, "lo')

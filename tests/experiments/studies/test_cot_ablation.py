@@ -65,10 +65,13 @@ def write(folder: Path, rows: list[dict]) -> None:
 def config(model_folder, tmp_path_factory):
   """A thinking of up to 4 tokens, which is not what ends it here."""
   config = rl_tiny.get_config(f'{model_folder},grpo')
-  config.rollout.max_tokens, config.rollout.thinking = 32, 4
-  config.rollout.closing.update(ended=' ', cut=' So####')
-  config.rollout.answer = TOKENS
-  config.eval.samples = SAMPLES
+  config.rollout.max_completion_length, config.rollout.max_thinking_tokens = (
+    32,
+    4,
+  )
+  config.rollout.forced_text.update(after_thinking=' ', on_truncation=' So####')
+  config.rollout.max_answer_tokens = TOKENS
+  config.eval.num_generations = SAMPLES
   config.eval.sampling = dict(temperature=2.0)
   return config
 
@@ -150,7 +153,7 @@ def test_the_answers_are_those_of_transformers(
   """Greedily, to prompt, fragment and closing text in one."""
   config = config.copy_and_resolve_references()
   config.eval.sampling = dict(greedy=True)
-  config.eval.samples = 1
+  config.eval.num_generations = 1
   analyzed(config, tmp_path, folder, (0.5,), kinds=('step',))
   model = AutoModelForCausalLM.from_pretrained(model_folder)
   for i, answer in enumerate(lines(tmp_path / 'parts' / 'step-0.5.jsonl')):
@@ -181,7 +184,7 @@ def test_other_devices_answer_the_same(
   monkeypatch.setattr(cot_ablation.sharding, 'mesh', one)
   config = config.copy_and_resolve_references()
   config.mesh.fsdp = config.mesh.tensor = 1
-  config.rollout.prompts = 3
+  config.rollout.prompts_per_step = 3
   analyzed(config, tmp_path, folder)
   for name in 'fragments.jsonl', 'fragments.svg', 'parts/token-0.5.jsonl':
     assert (tmp_path / name).read_bytes() == (run[0] / name).read_bytes()
@@ -238,10 +241,11 @@ def test_other_rows_or_another_configuration_are_refused(
 ):
   write(tmp_path, [*rows[1:], rows[0]])
   other = config.copy_and_resolve_references()
-  other.eval.samples = 4
+  other.eval.num_generations = 4
   message = (
     f'{run[0]} holds answers of another configuration:\n'
-    '  config.eval.samples: 3 then, 4 now\n  rows of the data, SHA-256: '
+    '  config.eval.num_generations: 3 then, 4 now\n  rows of the data, '
+    'SHA-256: '
   )
   with pytest.raises(ValueError, match=re.escape(message)):
     analyzed(other, run[0], tmp_path)

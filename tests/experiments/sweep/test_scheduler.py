@@ -101,7 +101,7 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
   other = make_cells(
     f'{PAGE}:x,hrpo',
     grid_points(['config.seed=1']),
-    ['--config.steps=3'],
+    ['--config.max_steps=3'],
     tmp_path,
   )
   with pytest.raises(ValueError, match=r'runs as job .* with another config'):

@@ -49,7 +49,7 @@ def test_a_job_that_is_told_to_end_is_queued_again(
     *(sys.executable, '-m', 'experiments.sweep', '--executor=slurm'),
     *(f'--config={TINY}:{model_folder},grpo', f'--workdir={tmp_path}/w'),
     *('--grid=config.seed=0,1', '--machine=cpus_per_task=1,time=30'),
-    *('--config.steps=30', '--config.eval.every=100'),
+    *('--config.max_steps=30', '--config.eval.every=100'),
   ]
   sweep = subprocess.Popen(command, cwd=ROOT)
   one, other = (tmp_path / f'w/cells/seed={seed}' for seed in (0, 1))

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / 'experiments/configs/rl_arithmetic.py'
 TINY = ROOT / 'tests/experiments/rl_tiny.py'
-FIXED = ['--config.steps=2', '--config.eval.prompts=2']
+FIXED = ['--config.max_steps=2', '--config.eval.num_prompts=2']
 
 
 def options(monkeypatch, *flags):
@@ -35,7 +35,7 @@ def test_what_cannot_go_together_is_told(tmp_path, monkeypatch, capsys):
   for flags, told in (
     (['--grid=config.sed=0'], 'write config.seed'),
     ([], 'write --grid, --zip and --list, or else --search'),
-    (['--search=config.steps=1..3', '--plan'], 'as it goes: drop --plan'),
+    (['--search=config.max_steps=1..3', '--plan'], 'as it goes: drop --plan'),
     (['--grid=config.seed=0', '--executor=sky'], 'write --remote=gs://'),
     (['--grid=config.seed=0', '--machine=nodes=2'], 'has no options'),
   ):
@@ -141,16 +141,16 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
     f'--config={TINY}',
     f'--workdir={tmp_path}',
     f'--grid=argument={model_folder},grpo|{model_folder},direct;'
-    'config.rollout.prompt_length=1,40',
+    'config.rollout.max_prompt_length=1,40',
     *FIXED,
   )
   assert sweep.main() == 1
   assert len(launched) == 4
   told = capsys.readouterr().out
-  assert '[1/4] grpo, prompt_length=1: failed with status 1, see ' in told
-  assert 'ValueError: prompt_length is 1, and each of ' in told
+  assert '[1/4] grpo, max_prompt_length=1: failed with status 1, see ' in told
+  assert 'ValueError: max_prompt_length is 1, and each of ' in told
   assert '\x1b' not in told
-  assert '2 of 4 cells failed:\ngrpo, prompt_length=1: ' in told
+  assert '2 of 4 cells failed:\ngrpo, max_prompt_length=1: ' in told
   with (tmp_path / 'table.csv').open() as file:
     table = list(csv.DictReader(file))
   assert [(r['state'], r['steps']) for r in table] == [
@@ -164,13 +164,15 @@ def test_a_crash_loses_one_cell_and_no_cell_runs_twice(
     float(table[1][f'reward, {x}']) for x in ('first', 'best', 'last')
   ] == [rewards[0], max(rewards), rewards[1]]
   page = (tmp_path / 'report.html').read_text()
-  assert 'direct, prompt_length=40' in page
-  assert 'direct, prompt_length=1,' not in page
+  assert 'direct, max_prompt_length=40' in page
+  assert 'direct, max_prompt_length=1,' not in page
   assert (tmp_path / 'curves.png').stat().st_size > 1000
   # Once more: what failed is tried again, what is finished is not.
   assert sweep.main() == 1
   assert launched[4:] == launched[0:4:2]
-  assert '[2/4] grpo, prompt_length=40: was finished' in capsys.readouterr().out
+  assert (
+    '[2/4] grpo, max_prompt_length=40: was finished' in capsys.readouterr().out
+  )
 
 
 @pytest.mark.slow
@@ -205,13 +207,14 @@ def test_a_plan_compiles_and_runs_nothing(
   options(
     monkeypatch,
     *(f'--config={TINY}:{model_folder},hrpo', f'--workdir={tmp_path}/w'),
-    '--grid=config.rollout.max_tokens=8,12;config.seed=0,1',
+    '--grid=config.rollout.max_completion_length=8,12;config.seed=0,1',
     *('--plan', '--target=cpu:8', *FIXED),
   )
   assert sweep.main() == 0
   *table, _, told = capsys.readouterr().out.splitlines()
   assert table[0] == (
-    '| config.rollout.max_tokens | config.seed | state | steps | programs | '
+    '| config.rollout.max_completion_length | config.seed | state | steps | '
+    'programs | '
     'GiB per device | folder |'
   )
   rows = [line.strip('| ').split(' | ') for line in table[2:]]
@@ -232,7 +235,7 @@ def test_the_command(tmp_path, model_folder, monkeypatch, capsys):
   flags = f'--config={TINY}:{model_folder},hrpo', f'--workdir={tmp_path}'
   options(monkeypatch, *flags, '--grid=config.seed=0,1', '--jobs=2', *FIXED)
   assert sweep.main() == 0, capsys.readouterr().out
-  more = '--config.steps=3'
+  more = '--config.max_steps=3'
   options(monkeypatch, *flags, '--grid=config.seed=1', more, FIXED[1])
   assert sweep.main() == 0, capsys.readouterr().out
   for seed, count in ((0, 2), (1, 3)):
@@ -251,7 +254,7 @@ def test_a_sweep_that_is_told_to_end_ends_its_runs(
   options(
     monkeypatch,
     *(f'--config={TINY}:{model_folder},grpo', f'--workdir={tmp_path}'),
-    *('--grid=config.seed=0', '--config.steps=40'),
+    *('--grid=config.seed=0', '--config.max_steps=40'),
   )
   folder = tmp_path / 'cells' / 'seed=0'
   states = executors.Local.states
@@ -268,6 +271,6 @@ def test_a_sweep_that_is_told_to_end_ends_its_runs(
   assert 0 < done < 40
   assert '1 of the runs save and end, each after its step; Ctrl-C once' in told
   assert '0 of 1 cells are finished\nThe same command goes on:\n' in told
-  options(monkeypatch, *sys.argv[1:4], f'--config.steps={done + 1}')
+  options(monkeypatch, *sys.argv[1:4], f'--config.max_steps={done + 1}')
   assert sweep.main() == 0, capsys.readouterr().out
   assert [row['step'] for row in steps(folder)] == list(range(done + 1))

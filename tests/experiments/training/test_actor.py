@@ -96,7 +96,10 @@ def test_a_model_without_a_tokenizer_is_refused(model_folder, tmp_path, key):
 @pytest.mark.parametrize(
   ('name', 'told'),
   [
-    ('chat_template.jinja', r'chat template: there is none: .*data\.template'),
+    (
+      'chat_template.jinja',
+      r'chat template: there is none: .*data\.prompt_template',
+    ),
     ('tokenizer_config.json', r'has no pad_token and no eos_token'),
     ('tokenizer.json', r'accepted is a byte-level BPE'),
   ],
@@ -130,11 +133,11 @@ def test_thinking_is_cut_and_closed_as_the_config_says(model_folder, key):
     model_folder,
     key,
     **{
-      'rollout.thinking': 5,
-      'rollout.answer': 2,
-      'rollout.closing.ended': ' 1',
-      'rollout.closing.cut': ' ####',
-      'rollout.closing.late': ' 2',
+      'rollout.max_thinking_tokens': 5,
+      'rollout.max_answer_tokens': 2,
+      'rollout.forced_text.after_thinking': ' 1',
+      'rollout.forced_text.on_truncation': ' ####',
+      'rollout.forced_text.on_budget': ' 2',
     },
   ).stop
   assert (int(stop.max_thinking_tokens), int(stop.max_answer_tokens)) == (5, 2)
@@ -185,6 +188,6 @@ def test_a_prompt_can_be_plain_text(tokenizer):
   data.prefill = ' No.'
   text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
   assert text == '<|user|>Hi?<|assistant|> No.'
-  data.template = 'A {reader} asks: {question} Say:'
+  data.prompt_template = 'A {reader} asks: {question} Say:'
   text = tokenizer.decode(prompt_ids(tokenizer, data, {'question': 'Hi?'}))
   assert text == 'A {reader} asks: Hi? Say: No.'

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[3]
 TRAINER = (
   'from experiments.training import cli\n'
   'def train(config, workdir):\n'
-  '  print("trained", config.steps, config.optimizer.groups.gate.lr, workdir)\n'
+  '  print("trained", config.max_steps, config.optimizer.groups.gate.lr, '
+  'workdir)\n'
   'cli.run(train)\n'
 )
 FEEDBACK = 'hybrid_latent.feedback'
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
   """Of a run with two fields of its own."""
   folder = tmp_path_factory.mktemp('run')
   result = run(
-    *(CONFIG, '--config.steps=7', '--config.optimizer.groups.gate.lr=0.5'),
+    *(CONFIG, '--config.max_steps=7', '--config.optimizer.groups.gate.lr=0.5'),
     f'--workdir={folder}',
   )
   assert result.returncode == 0, result.stderr
@@ -53,14 +54,14 @@ def folder(tmp_path_factory):
 def test_a_run_keeps_what_it_takes_to_repeat_it(folder):
   about = json.loads((folder / 'config.json').read_text())
   assert about['command'][1:] == [
-    *(CONFIG, '--config.steps=7', '--config.optimizer.groups.gate.lr=0.5'),
+    *(CONFIG, '--config.max_steps=7', '--config.optimizer.groups.gate.lr=0.5'),
     f'--workdir={folder}',
   ]
   assert re.fullmatch(r'[0-9a-f]{40}\+?|\d[\d.]*', about['revision'])
   assert about['versions']['jax'] == jax.__version__
   path = f'saved:{folder}/config.json'
   again = resolved(path, ['--config.seed=9'])
-  first = resolved(CONFIG.partition('=')[2], ['--config.steps=7'])
+  first = resolved(CONFIG.partition('=')[2], ['--config.max_steps=7'])
   with first.unlocked():
     first.optimizer.groups.gate.lr, first.seed = 0.5, 9
   assert again == first
@@ -68,11 +69,11 @@ def test_a_run_keeps_what_it_takes_to_repeat_it(folder):
 
 def test_what_is_none_takes_a_literal_and_no_code(monkeypatch):
   path = 'experiments/configs/soft_tokens_gsm8k.py:FOLDER,soft'
-  assert resolved(path, []).objective.kwargs.clip is None
-  field = '--config.objective.kwargs.clip'
-  clipped = resolved(path, [f'{field}=(0.2, 0.3)', '--config.steps=3'])
-  assert clipped.objective.kwargs.clip == (0.2, 0.3)
-  assert clipped.steps == 3
+  assert resolved(path, []).objective.kwargs.clip_range is None
+  field = '--config.objective.kwargs.clip_range'
+  clipped = resolved(path, [f'{field}=(0.2, 0.3)', '--config.max_steps=3'])
+  assert clipped.objective.kwargs.clip_range == (0.2, 0.3)
+  assert clipped.max_steps == 3
   with pytest.raises(ValueError, match=r"clip is 'print\(7\)': write \(a"):
     resolved(path, [f'{field}=print(7)'])
 
@@ -83,16 +84,16 @@ def test_what_is_none_takes_a_literal_and_no_code(monkeypatch):
     ([CONFIG], 'are required: --workdir'),
     (['--workdir=x'], 'are required: --config'),
     (
-      [CONFIG, '--workdir=x', 'steps=7'],
-      "'steps=7': write --config.FIELD=VALUE",
+      [CONFIG, '--workdir=x', 'max_steps=7'],
+      "'max_steps=7': write --config.FIELD=VALUE",
     ),
     (
-      [CONFIG, '--workdir=x', '--config.stepz=7'],
-      'config.stepz: write config.steps',
+      [CONFIG, '--workdir=x', '--config.max_stepz=7'],
+      'config.max_stepz: write config.max_steps',
     ),
     (
-      [CONFIG, '--workdir=x', '--config.steps=few'],
-      "config.steps is 'few': write an integer >= 0",
+      [CONFIG, '--workdir=x', '--config.max_steps=few'],
+      "config.max_steps is 'few': write an integer >= 0",
     ),
     (
       [CONFIG.replace('hrpo', 'hrp'), '--workdir=x'],

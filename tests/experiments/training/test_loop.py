@@ -18,17 +18,21 @@ SPIKE = 2  # the update whose batch is NaN
 def reinforced(folder):
   """Whatever a rollback has to bring back: a gate, a reference that follows."""
   config = rl_tiny.get_config(f'{folder},hrpo').unlock()
-  config.reference.sync_every = 1
+  config.reference.sync_steps = 1
   return grpo, config
 
 
 def supervised(folder):
   """A second stage begins with the step that fails."""
   config = sft_arithmetic.get_config(f'{folder},random').unlock()
-  config.update(batch=8, micro_batches=1, steps=4, packed=False)
-  config.data.of.count = 16
-  config.stages.update(begin=(0, 2), share=(0.5, 1.0), reset_optimizer=True)
-  config.eval.prompts = 0
+  config.update(
+    batch_size=8, gradient_accumulation_steps=1, max_steps=4, packing=False
+  )
+  config.data.kwargs.count = 16
+  config.stages.update(
+    starts=(0, 2), data_fraction=(0.5, 1.0), reset_optimizer=True
+  )
+  config.eval.num_prompts = 0
   config.checkpoint.every = 9
   return sft, config
 
@@ -83,10 +87,10 @@ def test_it_says_from_which_step_it_goes_on(tmp_path, capsys):
   """Fewer steps than there are change nothing, config.json neither."""
   said = []
   for count in (4, 8, 8, 3, 0):
-    toy_trainer.train(toy_trainer.config(steps=count), tmp_path)
+    toy_trainer.train(toy_trainer.config(max_steps=count), tmp_path)
     written = json.loads((tmp_path / 'config.json').read_text())
-    said.append((capsys.readouterr().out, written['config']['steps']))
-  far = 'already at step 8, config.steps={}: nothing is trained\n'
+    said.append((capsys.readouterr().out, written['config']['max_steps']))
+  far = 'already at step 8, config.max_steps={}: nothing is trained\n'
   assert said == [
     ('', 4),
     ('resumed from step 4\n', 8),

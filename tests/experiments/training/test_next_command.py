@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
 CONFIGS = Path(__file__).parents[3] / 'experiments/configs'
 LRT = f'{CONFIGS}/lrt_gsm8k.py:/my models/M'
-TRIPLES = '--config.data.triples=runs/t'
+TRIPLES = '--config.data.sft_answers_dir=runs/t'
 
 
 def ran(monkeypatch, tool, *options):
@@ -24,7 +24,7 @@ def ran(monkeypatch, tool, *options):
 def test_it_is_a_command_that_a_shell_and_the_config_read(monkeypatch):
   ran(
     *(monkeypatch, 'generate', f'--config={LRT},words', '--workdir=runs/t'),
-    *('--config.data.path=my data', '--config.generate.samples=2'),
+    *('--config.data.path=my data', '--config.generate.num_generations=2'),
   )
   command = next_command('generate', 'lrt', TRIPLES, stage='sft')
   words = shlex.split(command)
@@ -33,7 +33,9 @@ def test_it_is_a_command_that_a_shell_and_the_config_read(monkeypatch):
     *(f'--config={LRT},sft', '--config.data.path=my data', TRIPLES),
   ]
   config = resolved(words[4].removeprefix('--config='), words[5:])
-  assert config.data.triples == 'runs/t' and config.data.path == 'my data'
+  assert (
+    config.data.sft_answers_dir == 'runs/t' and config.data.path == 'my data'
+  )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_there_is_none_where_it_could_not_run(monkeypatch, tool, config):
 def test_the_cold_start_follows_the_entropies(monkeypatch):
   config = f'{CONFIGS}/hyrea_sft_math.py:M,smoke'
   ran(monkeypatch, 'entropy', f'--config={config}', '--config.data.path=N')
-  assert next_command('entropy', 'sft', '--config.data.scored=s') == (
+  assert next_command('entropy', 'sft', '--config.data.step_entropy_dir=s') == (
     f'python -m experiments.sft --workdir=runs/sft --config={config} '
-    '--config.data.path=N --config.data.scored=s'
+    '--config.data.path=N --config.data.step_entropy_dir=s'
   )

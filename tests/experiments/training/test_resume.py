@@ -10,55 +10,60 @@ from tests.experiments import rl_tiny
 
 CONFIGS = {'grpo': rl.get_config, 'sft': sft.get_config, 'lrt': lrt.get_config}
 MAY = {
-  'steps': 7,
-  'micro_batches': 7,
+  'max_steps': 7,
+  'gradient_accumulation_steps': 7,
   'eval.every': 7,
-  'eval.samples': 7,
+  'eval.num_generations': 7,
   'checkpoint.every': 7,
   'checkpoint.best': 'eval/x',
   'grader.workers': 7,
   'grader.timeout_s': 7.0,
   'mesh.fsdp': 7,
   'model.remat': 'none',
-  'data.test': 'other',
-  'rollout.chunk': 7,
-  'rollout.stages': 7,
+  'data.test_split': 'other',
+  'rollout.logits_chunk': 7,
+  'rollout.cache_stages': 7,
   'rollout.buckets': 7,
 }
 MAY_OF = {
   'grpo': {
-    'completions': 7,
+    'num_logged_completions': 7,
     'dump_every': 7,
     'export': True,
-    'generate.least': 0.5,
-    'evaluate.reserved': 7,
+    'generate.min_reward': 0.5,
+    'evaluate.answer_reserve': 7,
   },
-  'sft': {'chunk': 7, 'entropy.shown': 7},
-  'lrt': {'completions': 7},
+  'sft': {'logits_chunk': 7, 'entropy.example_steps': 7},
+  'lrt': {'num_logged_completions': 7},
 }
 MAY_NOT = {
   'seed': 7,
   'model.dtype': 'float16',
   'lora.rank': 7,
-  'data.system': 'x',
-  'data.of.task': 'math',
-  'rollout.max_tokens': 7,
+  'data.system_prompt': 'x',
+  'data.kwargs.task': 'math',
+  'rollout.max_completion_length': 7,
   'rewards.accuracy.weight': 0.5,
   'optimizer.b1': 0.7,
   'feedback.function': 'x:x',
 }
 MAY_NOT_OF = {
   'grpo': {
-    'epochs': 7,
-    'mini_batches': 7,
-    'rollout.group': 7,
+    'num_iterations': 7,
+    'num_mini_batches': 7,
+    'rollout.num_generations': 7,
     'rollout.sampling.temperature': 0.7,
     'objective.kwargs.beta': 0.7,
     'advantage.kwargs.scale': 'none',
-    'reference.mix': 0.7,
+    'reference.mixup_alpha': 0.7,
   },
-  'sft': {'batch': 7, 'buckets': 7, 'truncate': 7, 'stages.begin': (0, 7)},
-  'lrt': {'epochs': 7, 'feedback.initial.latents': 7},
+  'sft': {
+    'batch_size': 7,
+    'buckets': 7,
+    'bptt_steps': 7,
+    'stages.starts': (0, 7),
+  },
+  'lrt': {'num_iterations': 7, 'feedback.init_kwargs.latents': 7},
 }
 
 
@@ -109,12 +114,14 @@ def test_every_field_that_differs_has_a_line():
 
 def test_a_field_that_the_code_has_gained_or_lost_is_no_difference():
   old = json.loads(rl.get_config().to_json())
-  del old['reference'], old['rollout']['reserved']
+  del old['reference'], old['rollout']['answer_reserve']
   old['rollout']['forgotten'] = 3
   kept = {'config': json.dumps(old), 'trainer': 'grpo'}
   assert validate_resume(kept, rl.get_config(), 'w')
-  with pytest.raises(ValueError, match=r'rollout\.reserved: None then, 7 now'):
-    validate_resume(kept, changed('grpo', 'rollout.reserved', 7), 'w')
+  with pytest.raises(
+    ValueError, match=r'rollout\.answer_reserve: None then, 7 now'
+  ):
+    validate_resume(kept, changed('grpo', 'rollout.answer_reserve', 7), 'w')
 
 
 @pytest.mark.parametrize('text', [None, '', '[]'])
@@ -125,7 +132,7 @@ def test_notes_that_are_no_runs_are_refused(text):
 
 
 def test_longer_runs_of_a_schedule_are_told(caplog):
-  config = changed('sft', 'steps', 9000)
+  config = changed('sft', 'max_steps', 9000)
   validate_resume(notes('sft'), config, 'w')
   assert ('over which config.optimizer.schedule=cosine' in caplog.text) == (
     config.optimizer.schedule == 'cosine'

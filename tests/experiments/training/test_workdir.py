@@ -18,8 +18,14 @@ def command(model_folder, folder, *changes):
   config = f'experiments/configs/sft.py:{model_folder}'
   changes = (
     *('model.dtype=float32', 'model.param_dtype=float32', 'model.remat=none'),
-    *('batch=2', 'micro_batches=1', 'length=64', 'buckets=1', 'chunk=64'),
-    *('rollout.prompt_length=32', 'rollout.max_tokens=16'),
+    *(
+      'batch_size=2',
+      'gradient_accumulation_steps=1',
+      'max_length=64',
+      'buckets=1',
+      'logits_chunk=64',
+    ),
+    *('rollout.max_prompt_length=32', 'rollout.max_completion_length=16'),
     *(f'data.path={folder}/data', f'steps={STEPS}', 'checkpoint.every=2'),
     *changes,
   )
