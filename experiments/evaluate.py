@@ -76,7 +76,7 @@ from .training.sampler import Sampler, prefill_and_decode
 
 # The feedback of a model that reads no latents.
 DISCRETE = dict(
-  function='discrete:discrete', kwargs={}, parameters='', initial={}
+  function='discrete:discrete', kwargs={}, init='', init_kwargs={}
 )
 
 

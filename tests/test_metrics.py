@@ -73,8 +73,10 @@ def test_switches_are_runs_of_latent_inputs_that_were_read():
   ones, lengths = np.ones(latent.shape, bool), np.array([[6], [6], [5]])
   mask = np.arange(6) < lengths
   out = OUT._replace(
-    **dict.fromkeys(('mask', 'free'), mask),
-    **dict.fromkeys(('log_probs', 'behaviour'), np.zeros(latent.shape)),
+    **dict.fromkeys(('mask', 'policy_mask'), mask),
+    **dict.fromkeys(
+      ('log_probs', 'behavior_log_probs'), np.zeros(latent.shape)
+    ),
     tokens=np.zeros(latent.shape, np.int32),
     thinking_mask=ones,
     latent_share=latent,

@@ -19,7 +19,7 @@ def examples(
   config.curriculum, `shown` is the stage of the solutions."""
   rows = map(json.loads, read_lines(files))
   rows = (row for row in rows if row['steps'])
-  names = 'slots', 'shortest'
+  names = 'num_latents', 'min_step_tokens'
   kwargs = {name: curriculum[name] for name in names if name in curriculum}
   texts = []
   for row in islice(rows, EXAMPLES):

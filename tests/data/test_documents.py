@@ -241,16 +241,14 @@ def test_a_length_that_no_document_has_is_refused(form):
   long = [{'question': str(i)} for i in (1, 2, 4)]
   read = lambda number, row: document(int(row['question']), row)
   iterator = iter(batches(long, read, length=4, **FORMS[form]))
-  with pytest.raises(
-    ValueError, match='max_length=4: every one of 3 documents'
-  ):
+  with pytest.raises(ValueError, match='length=4: every one of 3 documents'):
     next(iterator)
 
 
 @pytest.mark.parametrize(
   ('arguments', 'what'),
   [
-    ({'batch': 0}, 'batch_size=0, length=16: both 1 at least'),
+    ({'batch': 0}, 'batch=0, length=16: both 1 at least'),
     ({'length': 0}, 'both 1 at least'),
     ({'share': 1.5}, 'write a share of at most 1'),
     ({'share': 0.001}, 'share=0.001 of 60 documents are 0'),
@@ -258,7 +256,7 @@ def test_a_length_that_no_document_has_is_refused(form):
     ({'shard': (2, 2)}, 'which, of how many'),
     ({'buckets': 2}, 'write buckets=1 or packed=False'),
     ({'buckets': 0, 'packed': False}, 'buckets=0: from 1 to 5'),
-    ({'buckets': 6, 'packed': False}, 'max_length=16 can be halved 5 times'),
+    ({'buckets': 6, 'packed': False}, 'length=16 can be halved 5 times'),
   ],
 )
 def test_impossible_arguments_are_refused(arguments, what):

@@ -73,7 +73,7 @@ def torch_loss(codi, batch):
   nats, known = ([], []), ([], [])
   for row in range(len(batch['tokens'])):
     for part in (0, 1):
-      here = (batch['part'][row] == part) & (batch['segments'][row] > 0)
+      here = (batch['view'][row] == part) & (batch['segments'][row] > 0)
       of = lambda name, row=row, here=here: batch[name][row][here]
       states, logits = read(codi, of('tokens'), of('latent'))
       target = np.flatnonzero(of('weights'))
@@ -81,7 +81,7 @@ def torch_loss(codi, batch):
       nats[part].append(
         cross_entropy(logits[target - 1], expected, reduction='none')
       )
-      (cue,) = np.flatnonzero(of('cue'))
+      (cue,) = np.flatnonzero(of('align_position'))
       known[part].append(torch.stack([x[cue] for x in states]))
   student, teacher = (torch.stack(x, dim=1) for x in known)
   gaps = torch.stack(

@@ -84,7 +84,9 @@ def test_what_a_reasoners_config_names_fits_together(
 
 def ends_in_latents(curriculum):
   kwargs = curriculum.kwargs
-  counted = [kwargs.get(name) for name in ('slots', 'per_step', 'latents')]
+  counted = [
+    kwargs.get(name) for name in ('num_latents', 'c_thought', 'latents')
+  ]
   return any(counted) and kwargs.get('replace') != 'none'
 
 

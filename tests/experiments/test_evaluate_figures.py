@@ -85,7 +85,7 @@ WRONG = [
   ),
   (
     {'evaluate.modes': ('latent',), 'evaluate.reasoners': ()},
-    "config.evaluate: ways=('latent',), reasoners=()",
+    "config.evaluate: modes=('latent',), reasoners=()",
   ),
   ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
   (

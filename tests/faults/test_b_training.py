@@ -276,7 +276,7 @@ def test_each_alarm_warns_once_and_may_stop(
     alarms__window=3, alarms__gate_saturation=0.01, max_steps=7
   )
   stream = lambda step: GOOD | (figures if step >= 2 else {})
-  toy_trainer.train(config, tmp_path / 'on', figures=stream, latents=True)
+  toy_trainer.train(config, tmp_path / 'on', more=stream, latents=True)
   rows = toy_trainer.metrics(tmp_path / 'on')
   on = {key: [row[key] for row in rows] for key in rows[0] if 'alarms/' in key}
   expected = [0, 0, 0, 0, 1, 1, 1]
@@ -285,7 +285,7 @@ def test_each_alarm_warns_once_and_may_stop(
   assert len([x for x in caplog.messages if f'alarm {name}: ' in x]) == 1
   config.alarms.stop = (name,)
   with pytest.raises(TrainingStopped) as error:
-    toy_trainer.train(config, tmp_path / 'off', figures=stream, latents=True)
+    toy_trainer.train(config, tmp_path / 'off', more=stream, latents=True)
   told = str(error.value)
   assert told.startswith(f'step 4: alarm {name}: ')
   assert f'step 5 is saved in {tmp_path}/off' in told

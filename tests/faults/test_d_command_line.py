@@ -93,7 +93,7 @@ LISTED = (  # command, what is wrong, what is said of it
   ('aot', ['--target=h100:8', '--config=rl:M', '--memory=-1'], 'a number > 0'),
   ('aot.forecasts', ['--jobs=0'], 'an integer >= 1'),
   ('aot.scaling', ['--chunk=0'], 'an integer >= 1'),
-  ('launch', ['--on=slurm'], 'write the command behind --'),
+  ('launch', ['--on=slurm'], 'write the command after --'),
   ('launch', ['--on=moon', '--', 'x'], "invalid choice: 'moon'"),
   ('benchmarks.decode', ['--what=speed'], "each 'decode', 'hrpo' or 'feedba"),
   ('benchmarks.latent_passes', ['--rows=0'], 'an integer >= 1'),

@@ -57,7 +57,7 @@ def test_a_comma_in_an_argument_makes_no_cell(grid, arguments, now):
   [
     (
       'config.seed=0,1,config.max_steps=2',
-      "write a semicolon before 'config.st",
+      "write a semicolon before 'config.max_st",
     ),
     ('argument=M,grpo,config.seed=0', "write a semicolon before 'config.seed"),
     ('config.seed=(0,1', "'(' has no partner: write quotes around the whole"),

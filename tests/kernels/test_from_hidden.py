@@ -124,7 +124,7 @@ def test_logits_are_never_whole(key):
     (
       ((2, 4), (7, 4), (7, 4)),
       {'chunk': 0},
-      'logits_chunk=0; expected 1 or more',
+      'chunk=0; expected 1 or more',
     ),
   ],
 )
