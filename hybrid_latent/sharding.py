@@ -98,7 +98,7 @@ def spec(letters: str, shape: tuple[int, ...], mesh) -> PartitionSpec:
   for letter, size in zip(names, shape, strict=True):
     free = (a for a in AXES.get(letter, ()) if a not in taken)
     axes = tuple(a for a in free if mesh.shape[a] > 1)
-    # The last axis goes first: `fsdp` of a batch that only `data` divides.
+    # From the last on: a batch that only `data` divides is sharded over that.
     while axes and size % int(np.prod([mesh.shape[a] for a in axes])):
       axes = axes[:-1]
     taken.update(axes)  # what is dropped stays free for a later letter
