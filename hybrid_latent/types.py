@@ -112,7 +112,7 @@ class StoppingRule(NamedTuple):
   # budget, into an answer that has not ended; -1: none.
   forced_tokens: Int[Array, '3 closing']
   max_answer_tokens: Int[Array, '']  # tokens of a row after the forced ones
-  budget: Int[Array, '']  # tokens of thinking and answer, none forced
+  budget: Int[Array, '']  # tokens of a row before text is forced
 
 
 class StepOut(NamedTuple):
