@@ -129,18 +129,18 @@ class Checkpoints:
     """The arrays, with the structure, shapes and shardings of `like`; with
     `partial` the checkpoint may hold more arrays, which are not read.
     ValueError where it is broken."""
-    wanted = {
+    expected = {
       name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
       for name, x in named_leaves(like).items()
     }
-    self._check_names(step, wanted, partial)
+    self._check_names(step, expected, partial)
     folder = self._directory / str(step)
     try:
       arrays = ocp.PyTreeCheckpointHandler().restore(
         folder / 'state',
         args=ocp.args.PyTreeRestore(
-          wanted,
-          ocp.checkpoint_utils.construct_restore_args(wanted),
+          expected,
+          ocp.checkpoint_utils.construct_restore_args(expected),
           partial_restore=partial,
         ),
       )
@@ -251,20 +251,19 @@ class Checkpoints:
     except (ValueError, OSError, KeyError, TypeError) as error:
       raise ValueError(f'{folder}: {_reason(error)}: delete it') from error
 
-  def _check_names(self, step, wanted, partial):
+  def _check_names(self, step, expected, partial):
     shape = lambda x: tuple(x.shape)
-    have = {
+    saved = {
       name: shape(x)
       for name, x in self._arrays(step).items()
-      if name in wanted or not partial
+      if name in expected or not partial
     }
-    want = {name: shape(x) for name, x in wanted.items()}
-    if have != want:
-      differing = sorted(
-        n for n in have.keys() | want.keys() if have.get(n) != want.get(n)
-      )
+    expected = {name: shape(x) for name, x in expected.items()}
+    if saved != expected:
+      names = sorted(saved.keys() | expected.keys())
+      differing = [n for n in names if saved.get(n) != expected.get(n)]
       lines = [
-        f'  {n}: saved {have.get(n)}, expected {want.get(n)}'
+        f'  {n}: saved {saved.get(n)}, expected {expected.get(n)}'
         for n in differing[:8]
       ]
       raise ValueError(

@@ -177,11 +177,12 @@ def _preempt(number):
 
 
 def _watch(end, workdir):
-  """Ends the run at once where a signal asks for that; runs in a thread."""
+  """Ends the run at once at a signal during the first step, or at a second
+  Ctrl-C; runs in a thread."""
   interrupted = False
   while number := os.read(end, 1):
     name = _NAMES.get(signal.Signals(number[0]))
-    # At the second call a step is over, so that there is something to save.
+    # The second call comes after the first step: then there is a state to save.
     if len(preemption.steps) < 2 and name:
       _end_at_once(
         name, f'ended before the first step was over; {workdir} is as it was'
