@@ -133,6 +133,7 @@ class Checkpoints:
       name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
       for name, x in named_leaves(like).items()
     }
+    # Checked here for an error that lists the arrays that differ.
     self._check_names(step, expected, partial)
     folder = self._directory / str(step)
     try:
@@ -220,6 +221,7 @@ class Checkpoints:
       create=True,
       cleanup_tmp_directories=True,
     )
+    # In this order Orbax finalizes the items: the digests need all others.
     handlers = {
       'state': ocp.StandardCheckpointHandler(),
       'notes': ocp.JsonCheckpointHandler(),

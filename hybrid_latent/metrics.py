@@ -24,6 +24,7 @@ def completion_metrics(
   ratios = inputs[thinking[:, :-1] & is_input]
   margins = np.minimum(ratios, 1 - ratios)
   latent = (inputs > 0) & is_input
+  # A run begins where the input before it is not latent.
   began = latent & ~np.pad(latent, ((0, 0), (1, 0)))[:, :-1]
   return {
     **_spread('completions/{}_length', lengths),
@@ -98,6 +99,7 @@ def evaluation_metrics(
     'ungraded': grades.size - graded.size,
     'of_all': float(graded.sum() / ((u + too_long) * samples)),
   }
+  # pass@k is defined for correct or wrong only; k are the powers of two.
   if samples > 1 and np.isin(graded, (0, 1)).all():
     for k in (2**i for i in range(samples.bit_length())):
       metrics[f'pass@{k}'] = pass_at_k(grades, k)

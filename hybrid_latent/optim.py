@@ -110,6 +110,7 @@ def mean_gradient(
     mean, others = loss(params, micro_batch)
     return mean.total, {'loss': mean, **others}
 
+  # Sums over a scan: one micro-batch's activations exist at a time.
   def accumulate(gradient, micro_batch):
     change, metrics = jax.grad(total, has_aux=True)(params, micro_batch)
     return jax.tree.map(jnp.add, gradient, change), metrics
@@ -147,6 +148,7 @@ def finite_step(
   # Elementwise, so that it happens in place where the arguments are donated.
   keep = lambda new, old: jnp.where(finite, new, old)
   params, state = jax.tree.map(keep, new, (params, state))
+  # A finite loss and gradient can still overflow in the update itself.
   broken = [
     ~jnp.isfinite(x).all()
     for x in jax.tree.leaves((params, state))

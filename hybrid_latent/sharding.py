@@ -173,6 +173,7 @@ def to_host(tree: PyTree) -> PyTree:
   """This host's rows of every array, as numpy; the inverse of `from_host`."""
 
   def local(x):
+    # A scalar is replicated, so every host has it.
     if x.is_fully_addressable or not x.ndim:
       return np.asarray(x)
     if not _rows_by_host(x.sharding, x.shape):

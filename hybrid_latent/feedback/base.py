@@ -44,6 +44,7 @@ def latent_where(
   token = model.embed(out.token)
   latent = latent.astype(token.dtype)
   x = jnp.where(chosen[:, None], latent, token)
+  # All rows, chosen or not: a record's shape must not depend on values.
   record = {'latent': latent, 'fed': chosen}
   return FeedbackOutput(x, record, chosen.astype(jnp.float32), state)
 

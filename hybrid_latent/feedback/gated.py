@@ -121,6 +121,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
 
   def recompute_inputs(model, record, tokens):
     token = model.embed(tokens)
+    # Recorded, not recomputed: no pass over the vocabulary, and no gradient.
     h = jax.lax.stop_gradient(record['h'])
     mixed, _ = mixture(parameters(model, 'gate'), token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)

@@ -60,6 +60,7 @@ def soft_tokens(
       'temperature > 0 (0.5 soft, 1e-4 fuzzy) and a noise >= 0 (0: none)'
     )
   table = embedding_table(model)
+  # Computed once: training the embedding must not change sigma.
   rms = jnp.sqrt(jnp.mean(jnp.square(table.astype(jnp.float32))))
   return SoftTokens(jnp.float32(temperature), noise * rms)
 

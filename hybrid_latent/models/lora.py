@@ -33,7 +33,7 @@ def add(
   for name, k in zip(targets, jax.random.split(key, len(targets)), strict=True):
     linear = getattr(model.layers, name)
     *stack, out, width = linear.weight.shape
-    bound = width**-0.5
+    bound = width**-0.5  # peft's Kaiming uniform with a = sqrt(5)
     a = jax.random.uniform(
       k, (*stack, rank, width), minval=-bound, maxval=bound
     )
@@ -57,6 +57,7 @@ def merge(model: Transformer) -> Transformer:
     a, b = lora.a[...], lora.b[...]
     change = lora.scale * jnp.einsum('...or,...ri->...oi', b, a)
     weight = linear.weight[...]
+    # The sum in float32, then one rounding to the weight's dtype.
     linear.weight = nnx.Param((weight + change).astype(weight.dtype))
     linear.lora = nnx.data(None)
   return model

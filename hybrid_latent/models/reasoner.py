@@ -61,6 +61,7 @@ class Reasoner(nnx.Module):
     self.r = nnx.Param(1 + SPREAD * jax.random.normal(keys[2], (latents, e)))
     self.backbone = without_vocabulary(backbone)
     self.f_out = Linear(keys[1], (width, e), bias=True)
+    # Variance (length / gain)^2: products with such outputs have RMS `length`.
     draw = jax.random.normal(keys[1], (width, e))
     self.f_out.weight[...] = draw * length / jnp.maximum(gain, 1e-6)
 
@@ -72,6 +73,7 @@ class Reasoner(nnx.Module):
     j, dtype = self.r.shape[0], self.backbone.config.dtype
     hidden, r = hidden.astype(dtype), self.r[None].astype(dtype)
     if self.reads == 'last':
+      # Left padded: the last column is the last prompt position of every row.
       x = self.f_in(hidden[:, -1:]) * r
       mask = jnp.ones(x.shape[:2], bool)
     else:

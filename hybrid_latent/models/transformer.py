@@ -149,7 +149,7 @@ class Layer(nnx.Module):
     if x.shape[1] > 1:
       k, v = constrain(k, 'b k . h'), constrain(v, 'b k . h')
     y = attention(q, k, v, mask, implementation=c.attention)
-    b, _, t, _ = y.shape
+    b, _, t, _ = y.shape  # [b n t h]
     x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(b, t, -1))
     y = rms_norm(x, self.mlp_norm[...], c.norm_eps)
     x = x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))

@@ -34,6 +34,8 @@ def attention(
     )
   b, n, t, h = q.shape
   heads = k.shape[1]
+  # Scaled before the product: h multiplications per query instead of s. Query
+  # heads are grouped by key head, so keys and values are not repeated.
   q = (q * (1 / math.sqrt(h))).reshape(b, heads, n // heads, t, h)
   scores = jnp.einsum(
     'bkgth,bksh->bkgts', q, k, preferred_element_type=jnp.float32

@@ -29,6 +29,7 @@ def rope_frequencies(
   frequency = (1.0 / theta**exponent).astype(np.float32)
   if scaling is None:
     return frequency
+  # Rotations within the original context; its bounds are in the config.
   turns = scaling.original_max_position_embeddings * frequency / (2 * math.pi)
   low, high = scaling.low_freq_factor, scaling.high_freq_factor
   smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)

@@ -76,6 +76,7 @@ def _differentiable(forward):
 
   def backward(residuals, cotangent):
     z, table, out = residuals
+    # Recomputed: to save p would need a second [n, v] array beside z.
     p = jnp.exp(z - out.log_sum_exp[:, None])
     g = cotangent.mixture.astype(table.dtype)
     projected = jnp.dot(g, table.T, preferred_element_type=z.dtype)

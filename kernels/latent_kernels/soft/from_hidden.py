@@ -90,6 +90,7 @@ def _backward(chunk, residuals, cotangent):
   dtype = temperature.dtype
   g = cotangent.mixture.astype(table.dtype)
 
+  # The chunk's logits are recomputed: the residuals hold no [n v] array.
   def step(gradients, index):
     d_hidden, d_head, d_table = gradients
     start, is_new = _chunk(index, chunk, head.shape[0])
@@ -105,6 +106,8 @@ def _backward(chunk, residuals, cotangent):
       _add(d_table, _dot('nv,ne->ve', p.astype(g.dtype), g, dtype), start),
     ), None
 
+  # d_hidden sums over all chunks, hence in `dtype`; the rows of d_head and
+  # d_table get one summand each and need no wider accumulator.
   zeros = (
     jnp.zeros_like(hidden, dtype),
     jnp.zeros_like(head),
