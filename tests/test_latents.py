@@ -72,13 +72,13 @@ def loss_of(policy, x):
 
 
 @cache
-def refined(name, passes=MOST, truncate=0):
+def refined(name, passes=MOST, bptt_steps=0):
   """Loss, inputs, and the gradient of every parameter."""
   policy, make = SPEAKERS[name]
 
   def loss(policy):
     x = latents.inputs_with_latents(
-      policy, TEXTS, make, passes=passes, bptt_steps=truncate
+      policy, TEXTS, make, passes=passes, bptt_steps=bptt_steps
     )
     return loss_of(policy, x), x
 

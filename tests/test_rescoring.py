@@ -146,7 +146,7 @@ def test_gradients_are_finite_and_do_not_see_the_padding(actor, feedback):
 def test_the_size_of_chunks_changes_nothing(actor, feedback, chunk):
   out = rolled(actor, feedback)
   expected = scores(actor, feedback, PROMPT, out)
-  actual = scores(actor, feedback, PROMPT, out, logits_chunk=chunk)
+  actual = scores(actor, feedback, PROMPT, out, chunk=chunk)
   for x, y in zip(actual, expected, strict=True):
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 

@@ -192,7 +192,7 @@ def test_a_table_goes_on_where_it_was_told_to_end(
     evaluate__modes=('no_thinking',),
   )
   expected = timeless(run[1][2:4])
-  monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 5)
+  monkeypatch.setattr(cluster, 'preemption_requested', lambda turn: turn == 5)
   with pytest.raises(cluster.Preempted), quick_compiler():
     evaluate.evaluate(config, str(tmp_path))
   monkeypatch.undo()

@@ -136,7 +136,7 @@ def test_a_job_that_is_told_to_end_goes_on_to_the_same_bytes(
   run, config, tmp_path, monkeypatch
 ):
   """In the middle of its second part, of which nothing is left."""
-  monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == 2)
+  monkeypatch.setattr(cluster, 'preemption_requested', lambda turn: turn == 2)
   small = changed(config, rollout__prompts_per_step=1)  # two prompts a batch
   with pytest.raises(cluster.Preempted) as end, quick_compiler():
     generate.generate(small, str(tmp_path))

@@ -194,7 +194,9 @@ def test_a_stopped_job_goes_on_and_may_be_given_more_shares(
   run, config, folder, tmp_path, monkeypatch
 ):
   batches = ROWS * SAMPLES // 6  # of a kind and share: two prompts in each
-  monkeypatch.setattr(cluster, 'told_to_end', lambda turn: turn == batches + 1)
+  monkeypatch.setattr(
+    cluster, 'preemption_requested', lambda turn: turn == batches + 1
+  )
   with pytest.raises(cluster.Preempted), quick_compiler():
     cot_ablation.analyze(
       config, str(tmp_path), generated=str(folder), shares=(0.5, 1.0)
