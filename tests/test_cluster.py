@@ -125,8 +125,8 @@ def test_a_checkpoint_of_two_processes_is_read_by_one(two):
     ('sys.exit(3)', 3, ''),
     ('os.kill(os.getpid(), signal.SIGKILL)', 75,
      'ended by SIGKILL: this process was killed, or another process of the run '
-     'was lost (see its log). The same command resumes from the last checkpoint '
-     'in runs/x; exit code 75\n'),
+     'was lost (see its log). The same command resumes from the last '
+     'checkpoint in runs/x; exit code 75\n'),
   ],
 )  # fmt: skip
 def test_a_command_ends_as_its_child_does(how, code, said, tmp_path):
