@@ -190,15 +190,15 @@ def step_out(logits, **more) -> StepOut:
     'temperature': jnp.float32(1),
     'greedy': jnp.zeros(b, bool),
     'hidden': jnp.zeros((b, CONFIG.width)),
-    'thinking': jnp.ones(b, bool),
-    'inside': jnp.ones(b, bool),
+    'thinking_continues': jnp.ones(b, bool),
+    'in_thinking': jnp.ones(b, bool),
   }
   return StepOut(**step | {name: jnp.asarray(x) for name, x in more.items()})
 
 
 @partial(
   jax.jit,
-  static_argnames=('feedback', 'max_steps', 'group', 'stages'),
+  static_argnames=('feedback', 'max_steps', 'group', 'cache_stages'),
   compiler_options=QUICK,
 )
 def sample(
