@@ -1,7 +1,7 @@
-r"""A reward of your own, with the signature that TRL has.
+r"""A custom reward, with TRL's signature.
 
-A trainer finds it in the folder in which it is started, or in any installed
-package:
+A trainer imports it from the folder in which it is started, or from any
+installed package:
 
     python -m experiments.grpo --workdir=runs/mine --config=hrpo_gsm8k:MODEL \
         --config.rewards.gsm8k.weight=0 \
@@ -15,11 +15,11 @@ package:
 def right_and_short(
   completions, *, answer, completion_ids, penalty=0.001, **columns
 ):
-  """1 where the last word is the answer, less `penalty` per token; None, which
-  is not trained on, where the row has no answer.
+  """1 where the last word is the answer, minus `penalty` per token; None, which
+  excludes the completion from training, where the row has no answer.
 
-  Completions are those of one prompt. `answer` and the other columns of the
-  data hold the prompt's value once per completion.
+  Called with the completions of one prompt. `answer` and the other columns of
+  the data hold the prompt's value once per completion.
   """
   return [
     None if gold is None else (text.split()[-1:] == [gold]) - penalty * len(ids)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From rows, a reward and a model of one's own to a Hugging Face folder: each
-# step of docs/own_data.md, small enough for two CPU cores.
+# From your data, reward and model to a trained Hugging Face folder: each step of
+# docs/own_data.md, small enough for two CPU cores.
 #
 #     examples/first_hour.sh FOLDER      (PYTHON=python by default)
 set -euo pipefail
@@ -13,7 +13,7 @@ run() {
   echo "  $((SECONDS - start)) s: $1"
 }
 
-# Rows, and a reward in a file beside them.
+# Data, and a reward in a file beside it.
 "${PYTHON:-python}" - <<'PY'
 import json, random
 draw = random.Random(0)
@@ -26,7 +26,7 @@ for name, count in ('train', 200), ('test', 32):
 PY
 cat > my_rewards.py <<'PY'
 def brief_digits(completions, *, answer, completion_ids, **columns):
-  """The share of digits, and a little less for each token."""
+  """The share of digits, minus 0.001 per token."""
   return [
     sum(map(str.isdigit, text)) / max(len(text), 1) - 0.001 * len(ids)
     for text, ids in zip(completions, completion_ids)

@@ -1,7 +1,7 @@
-r"""A feedback of your own, with parameters that are trained.
+r"""A custom feedback with trained parameters.
 
-A trainer finds it in the folder in which it is started, or in any installed
-package:
+A trainer imports it from the folder in which it is started, or from any
+installed package:
 
     python -m experiments.grpo --workdir=runs/mine --config=grpo_gsm8k:MODEL \
         --config.feedback.function=new_feedback:residual \
@@ -21,15 +21,15 @@ from hybrid_latent.feedback.base import drawn_token, stateless, token_log_prob
 
 
 def scale(key, model, tokenizer=None):
-  """Its parameters: one factor per channel, which begins at 0."""
+  """The feedback's parameters: one factor per channel, initially 0."""
   width = model.embed(jnp.zeros(1, jnp.int32)).shape[-1]
   return {'scale': jnp.zeros(width)}
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def residual() -> hl.Feedback:
-  """While the model thinks it reads e + scale * h: the embedding of the drawn
-  token and the hidden state that the token was drawn from."""
+  """During the thinking the next input is e + scale * h: the embedding of the
+  sampled token and the hidden state that it was sampled from."""
 
   def mixed(model, tokens, hidden, thinking):
     embedded = model.embed(tokens)
@@ -44,11 +44,14 @@ def residual() -> hl.Feedback:
       x, record, out.thinking_continues.astype(jnp.float32), state
     )
 
-  def replay(model, record, tokens):
+  def recompute_inputs(model, record, tokens):
+    # A constant: the gradient of each position stays within it.
     hidden = jax.lax.stop_gradient(record['hidden'])
     return mixed(model, tokens, hidden, record['thinking'])
 
-  return hl.Feedback(stateless, step, replay, token_log_prob, drawn_token)
+  return hl.Feedback(
+    stateless, step, recompute_inputs, token_log_prob, drawn_token
+  )
 
 
 # --- docs: end

@@ -1,4 +1,4 @@
-"""A model of your own, trained with HRPO: sample, score again, take a step."""
+"""HRPO training of a custom model: sample, rescore, update."""
 
 # --- docs: begin
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Model(NamedTuple):
   def embed(self, tokens):
     return self.table[tokens]
 
-  def forward(self, x, cache, positions, mask):  # reads the mean of the past
+  def forward(self, x, cache, positions, mask):  # averages the past
     slots, used = cache or (x, 0)
     slots = jax.lax.dynamic_update_slice(slots, x, (0, used, 0))
     past = mask / mask.sum(-1, keepdims=True).clip(1) @ slots
@@ -33,7 +33,7 @@ class Model(NamedTuple):
 
 @jax.jit
 def train_step(policy, state, key):
-  """Eight completions per prompt, and a step on them."""
+  """Eight completions per prompt, and an update on them."""
   out = hl.rollout(policy, hl.gated(), prompt, key, group=8, **settings)
   reward = (out.tokens == 3).mean(-1)
   advantage = hl.group_relative(

@@ -33,7 +33,7 @@ _MODULES = {
   'rollout': 'hybrid_latent.rollout',
   'sampling': 'hybrid_latent.ops.sampling',
   'stopping_rule': 'hybrid_latent.ops.thinking',
-  # Feedbacks, each before what makes its parameters.
+  # Feedbacks, each before the function that makes its parameters.
   'discrete': 'hybrid_latent.feedback.discrete',
   'gated': 'hybrid_latent.feedback.gated',
   'gate': 'hybrid_latent.feedback.gated',
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
   from hybrid_latent.types import StoppingRule as StoppingRule
   from hybrid_latent.types import Trajectory as Trajectory
 
-else:  # not for a type checker, which then knows no other name
+else:  # hidden from type checkers, so that they report unknown names
 
   def __getattr__(name: str) -> Any:
     """Called by Python where the module has no such attribute yet (PEP 562)."""
@@ -114,7 +114,7 @@ else:  # not for a type checker, which then knows no other name
 
 
 class _Package(ModuleType):
-  """Here `hybrid_latent.rollout` is the function. Python would replace it by
+  """Keeps `hybrid_latent.rollout` the function, which Python would replace by
   the module of that name when it imports that."""
 
   def __setattr__(self, name: str, value: Any) -> None:

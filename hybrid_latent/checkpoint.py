@@ -27,15 +27,14 @@ class SaveError(OSError):
 
 
 class Checkpoints:
-  """The checkpoints of one run: the last `keep` of them, and the one that was
-  saved with the highest metric `best`.
+  """The checkpoints of one run: the last `keep` of them, and the one with the
+  highest metric `best`.
 
-  Writing goes on in the background; a checkpoint appears under its final name
-  only when it is complete, with a digest of each of its files (integrity.py).
-  What is read is compared with them first. A directory that is only read is
-  not changed. The first `save` cleans it up: what a killed run has begun to
-  write or to delete is removed, and a broken step that is newer than the newest
-  whole one is renamed to STEP.broken.
+  They are written in the background; a checkpoint gets its final name only when
+  it is complete, with a digest of each of its files (integrity.py). Reading
+  verifies the digests first and does not change the directory. The first `save`
+  cleans it up: it removes what a killed run was writing or deleting, and
+  renames a broken step that is newer than the newest whole one to STEP.broken.
   """
 
   def __init__(self, directory: str, *, keep: int = 2, best: str = ''):
@@ -43,26 +42,28 @@ class Checkpoints:
     self._keep, self._best = keep, best
     self._manager: ocp.CheckpointManager | None = None
     self._saved: int | None = None  # the step that is being written
-    logging.getLogger('absl').addFilter(_not_raised)
+    logging.getLogger('absl').addFilter(_is_not_raised)
 
   @property
   def latest(self) -> int | None:
     """The newest whole step; a warning names the broken ones that are newer.
     None where there is no step, ValueError where none is whole."""
     faults: dict[int, str] = {}
-    found, steps = -1, self.steps
+    latest, steps = -1, self.steps
+    # Process 0 alone reads the files, and all processes must agree on a step:
+    # -1 stands for no checkpoint, -2 for none that is whole.
     if jax.process_index() == 0:
       for step in reversed(steps):
-        if (wrong := integrity.fault(self._directory / str(step))) is None:
-          found = step
+        if (fault := integrity.fault(self._directory / str(step))) is None:
+          latest = step
           break
-        faults[step] = wrong
-      if found < 0 and faults:
-        found = -2
+        faults[step] = fault
+      if latest < 0 and faults:
+        latest = -2
     if jax.process_count() > 1:
-      found = int(multihost_utils.broadcast_one_to_all(found))
+      latest = int(multihost_utils.broadcast_one_to_all(latest))
     broken = [f'  {self._directory / str(s)}: {x}' for s, x in faults.items()]
-    if found == -2:
+    if latest == -2:
       raise ValueError(
         '\n'.join([f'no checkpoint in {self._directory} is whole:', *broken])
         + '\nDelete that folder to begin again, or choose another --workdir'
@@ -70,26 +71,26 @@ class Checkpoints:
     if broken:
       _log.warning(
         'step %d is the newest whole checkpoint; delete what is broken:\n%s',
-        found,
+        latest,
         '\n'.join(broken),
       )
-    return None if found < 0 else found
+    return None if latest < 0 else latest
 
   @property
   def best(self) -> int | None:
     """The step of the highest metric, the newest of several."""
     paths = {s: self._directory / f'{s}/metrics/metrics' for s in self.steps}
-    figures = [
-      (self._figure(json.loads(path.read_text())), step)
+    scores = [
+      (self._score(json.loads(path.read_text())), step)
       for step, path in paths.items()
       if path.exists() and integrity.fault(path.parents[1]) is None
     ]
-    return max(figures)[1] if figures else None
+    return max(scores)[1] if scores else None
 
   @property
   def steps(self) -> list[int]:
-    """All steps that are kept, the broken ones too; waits for what is still
-    being written."""
+    """All steps in the directory, including broken ones; waits for the one that
+    is being written."""
     self.wait()
     return self._listed()
 
@@ -100,8 +101,8 @@ class Checkpoints:
     notes: Mapping[str, Any],
     metrics: Mapping[str, float] | None = None,
   ) -> None:
-    """`state`: a tree of arrays; `notes`: whatever JSON can hold. Raises
-    SaveError where this or the save before could not be written."""
+    """`state`: a tree of arrays; `notes`: JSON values. Raises SaveError where
+    this save or, in the background, the one before failed."""
     manager = self._manager = self._manager or self._opened()
     self.wait()
     self._saved = step
@@ -121,54 +122,54 @@ class Checkpoints:
     return json.loads((self._whole(step) / 'notes/metadata').read_text())
 
   def names(self, step: int) -> list[str]:
-    """What the arrays of a checkpoint are called."""
+    """The names of a checkpoint's arrays."""
     return list(self._arrays(step))
 
   def restore(self, step: int, like: PyTree, partial: bool = False) -> PyTree:
-    """The arrays, with the structure, shapes and shardings of `like`; where it
-    is `partial`, the checkpoint may hold more, which is not read. ValueError
-    where it is broken."""
-    wanted = {
+    """The arrays, with the structure, shapes and shardings of `like`; with
+    `partial` the checkpoint may hold more arrays, which are not read.
+    ValueError where it is broken."""
+    expected = {
       name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
       for name, x in named_leaves(like).items()
     }
-    self._check_names(step, wanted, partial)
+    # Checked here for an error that lists the arrays that differ.
+    self._check_names(step, expected, partial)
     folder = self._directory / str(step)
     try:
-      found = ocp.PyTreeCheckpointHandler().restore(
+      arrays = ocp.PyTreeCheckpointHandler().restore(
         folder / 'state',
         args=ocp.args.PyTreeRestore(
-          wanted,
-          ocp.checkpoint_utils.construct_restore_args(wanted),
+          expected,
+          ocp.checkpoint_utils.construct_restore_args(expected),
           partial_restore=partial,
         ),
       )
     except (ValueError, OSError, KeyError) as error:
-      # One without digests: else it was seen before.
+      # Only of a checkpoint without digests, which `fault` cannot verify.
       raise ValueError(
         f'{folder}/state: {_reason(error)}: delete it'
       ) from error
-    return map_named(lambda name, _: found[name], like)
+    return map_named(lambda name, _: arrays[name], like)
 
   def wait(self) -> None:
-    """Until all is written. Raises SaveError where that could not be."""
+    """Waits until all is written. Raises SaveError where that failed."""
     if self._manager:
       with self._writing():
         self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for what is still being written. Raises SaveError where that could
-    not be."""
+    """Waits until all is written. Raises SaveError where that failed."""
     if self._manager:
       with self._writing():
         self._manager.close()
 
-  def _figure(self, metrics: Mapping[str, Any]) -> float:
-    """What `best` compares: anything but a number, NaN too, is the worst."""
-    found = metrics.get(self._best)
-    if not isinstance(found, int | float) or math.isnan(found):
+  def _score(self, metrics: Mapping[str, Any]) -> float:
+    """The metric `best`; -inf where it is absent, NaN or not a number."""
+    score = metrics.get(self._best)
+    if not isinstance(score, int | float) or math.isnan(score):
       return -math.inf
-    return found
+    return score
 
   def _listed(self) -> list[int]:
     if not self._directory.is_dir():
@@ -178,19 +179,22 @@ class Checkpoints:
 
   @contextmanager
   def _writing(self) -> Iterator[None]:
-    """Where saves fail, a background one of the step before included."""
+    """Turns the errors of a save, also of one in the background, into
+    SaveError."""
     try:
       yield
     except (ValueError, OSError, RuntimeError) as error:
       last = max((s for s in self._listed() if s != self._saved), default=0)
-      where = f'step {last} is the last one' if last else 'there is none before'
+      before = (
+        f'step {last} is the last one' if last else 'there is none before'
+      )
       raise SaveError(
         f'checkpoint {self._saved} could not be written to {self._directory}: '
-        f'{_reason(error)}; {where}'
+        f'{_reason(error)}; {before}'
       ) from error
 
   def _opened(self) -> ocp.CheckpointManager:
-    """For writing, cleaned up."""
+    """A manager for writing, after cleaning up the directory."""
     latest = self.latest
     if jax.process_index() == 0:
       for step in self.steps:
@@ -200,21 +204,24 @@ class Checkpoints:
         if step < latest:
           path.rmtree()
           continue
-        aside = path.with_name(f'{step}.broken')
-        if aside.exists():
-          aside.rmtree()
-        path.rename(aside)
+        # The run will write this step again, but a user may want its files.
+        renamed = path.with_name(f'{step}.broken')
+        if renamed.exists():
+          renamed.rmtree()
+        path.rename(renamed)
+    # No process may begin to write before process 0 has cleaned up.
     if jax.process_count() > 1:
       multihost_utils.sync_global_devices(f'{self._directory} is clean')
-    kept: list = [preserve.LatestN(n=self._keep)]
+    policies: list = [preserve.LatestN(n=self._keep)]
     if self._best:
-      kept.append(preserve.BestN(get_metric_fn=self._figure, n=1))
+      policies.append(preserve.BestN(get_metric_fn=self._score, n=1))
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=preserve.AnyPreservationPolicy(kept),
-      best_fn=self._figure if self._best else None,
+      preservation_policy=preserve.AnyPreservationPolicy(policies),
+      best_fn=self._score if self._best else None,
       create=True,
       cleanup_tmp_directories=True,
     )
+    # In this order Orbax finalizes the items: the digests need all others.
     handlers = {
       'state': ocp.StandardCheckpointHandler(),
       'notes': ocp.JsonCheckpointHandler(),
@@ -225,13 +232,13 @@ class Checkpoints:
     )
 
   def _whole(self, step) -> epath.Path:
-    """The folder of a step that has nothing wrong."""
+    """The folder of a step; ValueError where it is missing or broken."""
     folder = self._directory / str(step)
     if not folder.is_dir():
       raise ValueError(f'{folder} is no checkpoint: there are {self.steps}')
-    if wrong := integrity.fault(folder):
+    if fault := integrity.fault(folder):
       raise ValueError(
-        f'checkpoint {folder} is broken: {wrong}. Delete that folder; there '
+        f'checkpoint {folder} is broken: {fault}. Delete that folder; there '
         f'are {self.steps}'
       )
     if not integrity.has_digests(folder):
@@ -239,46 +246,47 @@ class Checkpoints:
     return folder
 
   def _arrays(self, step) -> dict[str, Any]:
-    """What is known of the arrays, by name."""
+    """The metadata of the arrays, by name."""
     folder = self._whole(step) / 'state'
     try:
       return dict(ocp.PyTreeCheckpointHandler().metadata(folder).tree)
     except (ValueError, OSError, KeyError, TypeError) as error:
       raise ValueError(f'{folder}: {_reason(error)}: delete it') from error
 
-  def _check_names(self, step, wanted, partial):
+  def _check_names(self, step, expected, partial):
     shape = lambda x: tuple(x.shape)
-    have = {
+    saved = {
       name: shape(x)
       for name, x in self._arrays(step).items()
-      if name in wanted or not partial
+      if name in expected or not partial
     }
-    want = {name: shape(x) for name, x in wanted.items()}
-    if have != want:
-      wrong = sorted(
-        n for n in have.keys() | want.keys() if have.get(n) != want.get(n)
-      )
+    expected = {name: shape(x) for name, x in expected.items()}
+    if saved != expected:
+      names = sorted(saved.keys() | expected.keys())
+      differing = [n for n in names if saved.get(n) != expected.get(n)]
       lines = [
-        f'  {n}: saved {have.get(n)}, expected {want.get(n)}' for n in wrong[:8]
+        f'  {n}: saved {saved.get(n)}, expected {expected.get(n)}'
+        for n in differing[:8]
       ]
       raise ValueError(
         f'checkpoint {step} does not fit this configuration '
-        f'({len(wrong)} arrays differ):\n' + '\n'.join(lines) + '\n'
+        f'({len(differing)} arrays differ):\n' + '\n'.join(lines) + '\n'
         'Resume with the configuration it was written with, or choose another '
         '--workdir.'
       )
 
 
 def _reason(error: Exception) -> str:
-  """What the operating system said, which TensorStore hides in a dump."""
+  """The operating system's error text, which is deep in TensorStore's message;
+  else the message's first line."""
   known = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG
   known += errno.EIO, errno.EMFILE, errno.ENOENT
-  said = (os.strerror(number) for number in known)
+  texts = (os.strerror(number) for number in known)
   return next(
-    (x for x in said if x in str(error)), str(error).partition('\n')[0]
+    (x for x in texts if x in str(error)), str(error).partition('\n')[0]
   )
 
 
-def _not_raised(record: logging.LogRecord) -> bool:
-  """Not what Orbax both logs, with its traceback, and raises."""
+def _is_not_raised(record: logging.LogRecord) -> bool:
+  """False for errors that Orbax logs, with a traceback, and raises as well."""
   return not (record.exc_info and 'orbax' in record.pathname)

@@ -1,8 +1,7 @@
-"""Several processes as one run: what its loop asks of all of them, and how it
-ends.
+"""Several processes as one run: collectives of its loop, and how it ends.
 
-Every host runs the same program. Each reads its own rows of a batch, grades
-its own completions and holds its own part of the arrays (sharding.from_host).
+Every host runs the same program. Each loads its rows of a batch, grades its
+completions and holds its shards of the arrays (sharding.from_host).
 """
 
 import threading
@@ -13,7 +12,7 @@ from jax.experimental import multihost_utils
 from hybrid_latent.types import PyTree
 
 RESTART = 75  # EX_TEMPFAIL: the same command goes on from the last checkpoint
-INTERRUPTED = 130  # as a shell has it of Ctrl-C: whoever pressed it restarts
+INTERRUPTED = 130  # as in a shell after Ctrl-C: no automatic restart
 
 
 class TrainingStopped(RuntimeError):
@@ -22,7 +21,7 @@ class TrainingStopped(RuntimeError):
 
 
 class Ended(SystemExit):
-  """A run that ends with this sentence, and no traceback."""
+  """A run that ends with this text and no traceback."""
 
   code: int
 
@@ -32,7 +31,7 @@ class Ended(SystemExit):
 
 
 class Preempted(Ended):
-  """A run that was told to end, and has saved."""
+  """A run that was preempted, and has saved."""
 
   def __init__(self, step: int, workdir: str):
     code = exit_code(preemption.cause)
@@ -45,34 +44,34 @@ class Preempted(Ended):
 
 
 class Preemption:
-  """Whether this process was told to end, which processes.ending_together
-  notes, and why."""
+  """Whether this process was preempted, and by which signal; set by
+  processes.ending_together."""
 
   def __init__(self):
-    self.told = threading.Event()
+    self.requested = threading.Event()
     self.cause = 'SIGTERM'
-    self.steps: set[int] = set()  # that `preemption_requested` was asked at
+    self.steps: set[int] = set()  # at which `preemption_requested` was called
 
 
 preemption = Preemption()
 
 
 def exit_code(cause: str) -> int:
-  """Of a run that was told to end."""
+  """The exit code of a run that was preempted."""
   return INTERRUPTED if cause == 'Ctrl-C' else RESTART
 
 
 def preemption_requested(step: int) -> bool:
-  """Whether SIGTERM or Ctrl-C came, to any process; the same answer on all of
-  them. Each asks once a step."""
+  """Whether any process received SIGTERM or Ctrl-C; the same result on all of
+  them. To be called once per step by each."""
   preemption.steps.add(step)
   if jax.process_count() == 1:
-    return preemption.told.is_set()
+    return preemption.requested.is_set()
   return multihost_utils.reached_preemption_sync_point(step)
 
 
 def all_rows(tree: PyTree) -> PyTree:
-  """The rows of all hosts, from those of each, as numpy."""
+  """The rows of all hosts, gathered on each, as numpy."""
   if jax.process_count() == 1:
     return tree
   return multihost_utils.process_allgather(tree, tiled=True)

@@ -1,10 +1,10 @@
-"""What the base install leaves out, by the name under which pip has it."""
+"""Errors for packages of an extra that is not installed."""
 
 from importlib.util import find_spec
 
 
 def needs(extra: str, *packages: str) -> None:
-  """ModuleNotFoundError that says what to install, where one is not there."""
+  """ModuleNotFoundError with the pip command, where one is not installed."""
   for package in packages:
     if find_spec(package) is None:
       raise missing(extra, package)

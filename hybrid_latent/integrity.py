@@ -1,10 +1,10 @@
-"""Whether a checkpoint is as it was saved: a digest of each of its files.
+"""Integrity of a checkpoint: a digest of each of its files.
 
-Neither zarr nor OCDBT notices a flipped bit of an array, so each step of a run
+Neither zarr nor OCDBT detects a flipped bit of an array, so each step of a run
 has beside its arrays `digests/digests.json`, {file: [bytes, SHA-256]}, and
-'step', [its number, '']. It is written in the background, after all else and
-before the step gets its final name. Of a step without one, which an older
-version wrote, only the structure can be looked at.
+'step', [its number, '']. It is written in the background, after all other files
+and before the step gets its final name. In a step without it, written by an
+older version, only the structure is verified.
 """
 
 import dataclasses
@@ -25,26 +25,28 @@ _COMMITTED = 'commit_success.txt'  # likewise, in each folder
 _DRAFT = '.orbax-checkpoint-tmp'
 _METRICS = 'metrics/metrics'  # where a run has a best step
 _NUMBER = 'step'  # in the digests, beside the names of files
-_NEEDED = 'notes/metadata', 'state/_METADATA', 'state/manifest.ocdbt'
+_REQUIRED = 'notes/metadata', 'state/_METADATA', 'state/manifest.ocdbt'
 
 
 def fault(step: epath.Path) -> str | None:
-  """What is wrong with the step of this folder; None if it is whole. The
-  content of a file that has not changed since is compared once a process."""
-  found = {
+  """The first fault of the step in this folder; None if it is whole. A file's
+  content is verified once per process, and again if its size or time of
+  modification changes."""
+  files = {
     f'{folder.relative_to(step)}/{name}'.removeprefix('./'): folder / name
     for folder, _, names in step.walk()
     for name in names
   }
-  digests = found.get(f'{ITEM}/{_FILE}')
-  for name in _STEP, *_NEEDED, *({_METRICS} & found.keys()):
-    if name not in found:
+  digests = files.get(f'{ITEM}/{_FILE}')
+  for name in _STEP, *_REQUIRED, *({_METRICS} & files.keys()):
+    if name not in files:
       return f'{name} is missing'
     is_json = not name.endswith('.ocdbt')
-    if is_json and _json_object(found[name]) is None:
+    if is_json and _json_object(files[name]) is None:
       return f'{name} is not a JSON object'
   if digests is None:
-    if f'"{ITEM}"' in found[_STEP].read_text():
+    # Orbax lists the items of a step: with digests there, the file was lost.
+    if f'"{ITEM}"' in files[_STEP].read_text():
       return f'{ITEM}/{_FILE} is missing'
     return None if ocp.utils.is_checkpoint_finalized(step) else 'it is cut off'
   saved = _json_object(digests) or {}
@@ -52,17 +54,19 @@ def fault(step: epath.Path) -> str | None:
     isinstance(x, list) and len(x) == 2 and isinstance(x[1], str)
     for x in saved.values()
   )
-  if not pairs or not {*_NEEDED} <= saved.keys():
+  if not pairs or not {*_REQUIRED} <= saved.keys():
     return f'{ITEM}/{_FILE} is not what was saved'
-  number, _ = saved.pop(_NUMBER, (step.name, ''))  # older ones do not say
+  number, _ = saved.pop(_NUMBER, (step.name, ''))  # absent in older ones
   if f'{number}' != step.name:
     return f'it was saved as step {number}'
+  # Sizes first: they find a truncated file without reading any.
   for name, (size, _) in saved.items():
-    if name not in found:
+    if name not in files:
       return f'{name} is missing'
-    if (now := found[name].stat().length) != size:
+    if (now := files[name].stat().length) != size:
       return f'{name} has {now} bytes, and {size} were saved'
-  stamps = tuple((name, *_stamp(found[name])) for name in sorted(saved))
+  # Size and time are the key of the cache that saves reading a file again.
+  stamps = tuple((name, *_stamp(files[name])) for name in sorted(saved))
   return _other_content(step, stamps, tuple(saved[n][1] for n in sorted(saved)))
 
 
@@ -82,7 +86,7 @@ class DigestsHandler(ocp.CheckpointHandler):
     """Nothing: see `fault`."""
 
   def finalize(self, directory: epath.Path) -> None:
-    """Reads what the other items have written, on the first process."""
+    """Writes the digests of the other items' files, on the first process."""
     step = directory.parent
     files = {
       f'{folder.relative_to(step)}/{name}'.replace(_DRAFT, ''): folder / name
@@ -97,23 +101,22 @@ class DigestsHandler(ocp.CheckpointHandler):
         for (name, file), digest in zip(files.items(), digests, strict=True)
       }
     number = int(step.name.removesuffix(_DRAFT))
-    said = saved | {_NUMBER: [number, '']}
-    (directory / _FILE).write_text(json.dumps(said))
+    (directory / _FILE).write_text(json.dumps(saved | {_NUMBER: [number, '']}))
 
 
 @ocp.args.register_with_handler(DigestsHandler, for_save=True, for_restore=True)
 @dataclasses.dataclass
 class DigestsSave(ocp.args.CheckpointArgs):
-  """Asks for the digests of a step."""
+  """Orbax's argument that saves the digests of a step."""
 
 
 @lru_cache
 def _other_content(step, stamps, digests) -> str | None:
   names = [name for name, *_ in stamps]
   with ThreadPoolExecutor() as pool:
-    found = pool.map(_digest, [step / name for name in names])
-    for name, now, then in zip(names, found, digests, strict=True):
-      if now != then:
+    current = pool.map(_digest, [step / name for name in names])
+    for name, digest, saved in zip(names, current, digests, strict=True):
+      if digest != saved:
         return f'{name} has other content than was saved'
   return None
 
@@ -128,13 +131,13 @@ def _digest(file: epath.Path) -> str:
 
 def _stamp(file: epath.Path) -> tuple[int, int]:
   if '://' in str(file):
-    return (about := file.stat()).length, about.mtime
-  return (about := os.stat(file)).st_size, about.st_mtime_ns
+    return (stat := file.stat()).length, stat.mtime
+  return (stat := os.stat(file)).st_size, stat.st_mtime_ns
 
 
 def _json_object(file: epath.Path) -> dict | None:
   try:
-    found = json.loads(file.read_text())
+    value = json.loads(file.read_text())
   except (ValueError, OSError):  # UnicodeDecodeError is a ValueError
     return None
-  return found if isinstance(found, dict) else None
+  return value if isinstance(value, dict) else None

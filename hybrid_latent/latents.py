@@ -1,19 +1,19 @@
-"""Reading texts in which some inputs are latents: functions of the parameters
-and of all that stands before them, through which the gradient flows.
+"""Supervised training on texts in which some inputs are latents: functions of
+the parameters and of the positions before them, with gradient.
 
-A latent at position t is made of the hidden state at t - 1, which has read the
-latents before it: a recurrence. Instead of step by step, all positions are read
-at once, several times: pass k fills every latent from the states of pass
-k - 1. The first latent of each text is right after one pass, the second after
-two; after as many passes as a text has latents all are, and so are their
-gradients, since no right latent depends on a wrong one. Texts of one row, and
-spans that lie at different places, are refined side by side. A pass costs a
-forward pass, and its activations are made again on the way back: memory grows
-by the inputs [b t d] of each.
+The latent at position t is computed from the hidden state at t - 1, which
+depends on the latents before it: a recurrence. Instead of position by position
+it is solved by fixed-point passes over all positions: pass k computes every
+latent from the states of pass k - 1. The first latent of each text is exact
+after one pass, the second after two; after as many passes as a text has latents
+all are, and so are their gradients, since no exact latent depends on an inexact
+one. Texts of one row, and spans at different positions, are solved in
+parallel. A pass costs a forward pass, and its activations are recomputed in the
+backward pass: memory grows by the inputs [b t d] of each.
 
-Coconut (arXiv 2412.06769) computes the same with one forward pass for each
-latent over a key-value cache, for which all rows must have their latents in
-the same columns.
+Coconut (arXiv 2412.06769) computes the same with one forward pass per latent
+over a key-value cache, for which all rows must have their latents in the same
+columns.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ from hybrid_latent.types import LanguageModel, TokenBatch
 
 
 class TargetScores(NamedTuple):
-  """What a model makes of each token of a text, given those before it."""
+  """Scores of each token of a text, given those before it."""
 
   log_probs: Float[Array, 'b t']  # nats
-  entropy: Float[Array, 'b t']  # nats, of what was expected in its place
+  entropy: Float[Array, 'b t']  # nats, of the distribution at its position
   is_argmax: Bool[Array, 'b t']  # it is the likeliest token
 
 
@@ -44,43 +44,46 @@ def inputs_with_latents(
   passes: int,
   bptt_steps: int = 0,
 ) -> Float[Array, 'b t d']:
-  """What the model reads: embeddings, and latents where `texts.latent`.
+  """The model's inputs: embeddings, and latents where `texts.latent`.
 
   Args:
     latent_from_hidden: (model, hidden states after the final norm) to inputs
       [b t d]; see types.Feedback.
-    passes: at least the most latents of a text (static); more change nothing.
-    bptt_steps: a gradient goes back through this many latents at most; 0: all.
+    passes: at least the largest number of latents of a text (static); more
+      change nothing.
+    bptt_steps: the gradient flows through at most this many latents; 0: all.
   """
   embedded = model.embed(texts.tokens)
   if not passes:
     return embedded
   if latent_from_hidden is None:
     raise ValueError(
-      'these texts have latents, and the feedback makes none of a state alone: '
-      "write one that does, such as config.feedback.function='hidden:hidden'"
+      'latent_from_hidden is None, but the texts have latents: write a '
+      "feedback that has it, such as config.feedback.function='hidden:hidden'"
     )
   layout = positions_and_mask(texts)
 
-  def refined(x, _):
+  def refine(x, _):
     hidden, _ = model.forward(x, None, *layout)
-    made = latent_from_hidden(model, jnp.roll(hidden, 1, axis=1)).astype(
-      x.dtype
-    )
-    return jnp.where(texts.latent[..., None], made, embedded), None
+    # The roll moves the state at t - 1 to t; no text begins with a latent.
+    previous = jnp.roll(hidden, 1, axis=1)
+    latent = latent_from_hidden(model, previous).astype(x.dtype)
+    return jnp.where(texts.latent[..., None], latent, embedded), None
 
-  refined = jax.checkpoint(refined)
-  free = min(bptt_steps or passes, passes)
-  x, _ = jax.lax.scan(refined, embedded, length=passes - free)
-  if free < passes:
+  # Without it the scan would save the activations of every pass.
+  refine = jax.checkpoint(refine)
+  with_gradient = min(bptt_steps or passes, passes)
+  x, _ = jax.lax.scan(refine, embedded, length=passes - with_gradient)
+  if with_gradient < passes:
+    # Cut at the latents only: embeddings keep their gradient.
     x = jnp.where(texts.latent[..., None], jax.lax.stop_gradient(x), embedded)
-  return jax.lax.scan(refined, x, length=free)[0]
+  return jax.lax.scan(refine, x, length=with_gradient)[0]
 
 
 def positions_and_mask(
   texts: TokenBatch,
 ) -> tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]:
-  """The positions and the mask of a forward pass: each text by itself."""
+  """Positions and attention mask of a forward pass, separate per text."""
   return segment_positions(texts.segments), segment_mask(texts.segments)
 
 
@@ -91,17 +94,17 @@ def score_tokens(
   *,
   logits_chunk: int = 128,
 ) -> TargetScores:
-  """What `hidden`, the states at each position, say of the next one; where a
-  text begins this means nothing. At most `logits_chunk` positions have
-  logits."""
+  """Scores of each token from `hidden` at the position before it; meaningless
+  at the first position of a text. At most `logits_chunk` positions have logits
+  at a time."""
 
-  def of(part):
-    hidden, tokens = part
+  def score(chunk):
+    hidden, tokens = chunk
     logits = model.unembed(hidden)
     scores = token_scores(logits, tokens)
-    best = jnp.argmax(logits, axis=-1) == tokens
-    return TargetScores(scores.log_probs, scores.entropy, best)
+    is_argmax = jnp.argmax(logits, axis=-1) == tokens
+    return TargetScores(scores.log_probs, scores.entropy, is_argmax)
 
-  return over_chunks(
-    of, (jnp.roll(hidden, 1, axis=1), texts.tokens), logits_chunk
-  )
+  # Rolled inputs, not shifted outputs: every chunk keeps the same shape.
+  previous = jnp.roll(hidden, 1, axis=1)
+  return over_chunks(score, (previous, texts.tokens), logits_chunk)

@@ -1,4 +1,4 @@
-"""What a batch of completions says of a policy, under TRL's names."""
+"""Metrics of a batch of completions, under TRL's names."""
 
 from collections.abc import Mapping
 from math import comb
@@ -12,19 +12,19 @@ from hybrid_latent.types import Trajectory
 def completion_metrics(
   out: Trajectory, rows: Bool[np.ndarray, 'b'] | None = None
 ) -> dict[str, float]:
-  """Lengths in tokens, forced ones included; the hidden ratio: the mean, over
-  the thinking's tokens that the model read on from, of how latent that input
-  was; and of such inputs, by completion, how many were latent at all
-  (`latent_tokens`) and how often a run of these began (`switches`). `out` holds
-  numpy arrays; `rows` picks those that count."""
+  """Lengths in tokens, forced ones included; the hidden ratio: the mean latent
+  share of the inputs of the thinking; per completion the number of inputs with
+  a latent share > 0 (`latent_tokens`) and of runs of these (`switches`). `out`
+  holds numpy arrays; `rows` selects those that count."""
   rows = np.ones(len(out.mask), bool) if rows is None else rows
   mask, ended = out.mask[rows], out.terminated[rows]
   lengths, thinking = mask.sum(-1), out.thinking_mask[rows]
-  read = mask[:, 1:]  # a row's last token is never read
+  is_input = mask[:, 1:]  # a row's last token is no input
   inputs = out.latent_share[rows][:, :-1]
-  ratios = inputs[thinking[:, :-1] & read]
+  ratios = inputs[thinking[:, :-1] & is_input]
   margins = np.minimum(ratios, 1 - ratios)
-  latent = (inputs > 0) & read
+  latent = (inputs > 0) & is_input
+  # A run begins where the input before it is not latent.
   began = latent & ~np.pad(latent, ((0, 0), (1, 0)))[:, :-1]
   return {
     **_spread('completions/{}_length', lengths),
@@ -47,9 +47,9 @@ def reward_metrics(
   group: int,
 ) -> dict[str, float]:
   """Mean and standard deviation of each reward and of the total (`reward_std`:
-  mean over groups) over what was graded, NaN where nothing was; the share of
-  groups without any spread, from which nothing can be learned; and the share of
-  completions that were not graded, by each reward and in total."""
+  mean over groups) over the graded completions, NaN without any; the share of
+  groups with zero deviation, which give no gradient; and the share of ungraded
+  completions, per reward and in total."""
   each = {
     f'rewards/{name}/{what}': _of_graded(f, values)
     for name, values in grades.items()
@@ -62,7 +62,7 @@ def reward_metrics(
   groups = [g[~np.isnan(g)] for g in reward.reshape(-1, group)]
   stds = [g.std(ddof=1) for g in groups if g.size > 1]
   if not stds and not np.isnan(reward).all():
-    stds = [0.0]  # no group has two to compare
+    stds = [0.0]  # no group has two graded completions
   return each | {
     'reward': _of_graded(np.mean, reward),
     'reward_std': float(np.mean(stds)) if stds else np.nan,
@@ -74,52 +74,53 @@ def reward_metrics(
 def zero_std_groups(
   reward: Float[np.ndarray, 'b'], group: int
 ) -> Bool[np.ndarray, 'u']:
-  """The groups whose graded rewards are all the same."""
+  """The groups whose graded rewards are all equal."""
   groups = [g[~np.isnan(g)] for g in reward.reshape(-1, group)]
-  # Not std == 0, which rounding hides: float32 0.3 seven times has 3e-8.
+  # Not std == 0: by rounding, that of seven times float32 0.3 is 3e-8.
   return np.array([g.size < 2 or np.ptp(g) == 0 for g in groups])
 
 
 def evaluation_metrics(
   grades: Float[np.ndarray, 'u samples'], too_long: int = 0
 ) -> dict[str, float]:
-  """What the grades of one reward say of u problems, NaN where not graded.
+  """Metrics of one reward's grades on u problems, NaN where not graded.
 
-  `mean` is over the completions that were graded, as is pass@k, for rewards of
-  0 and 1, over the problems with at least k of those (`pass@k/prompts`);
-  `of_all` is the mean with 0 for what was not graded, and for the `too_long`
-  problems that were not even asked, as papers count what gives no answer.
-  `judged` and `ungraded` count completions.
+  `mean` is over the graded completions, as is pass@k, for rewards of 0 and 1,
+  over the problems with at least k of those (`pass@k/prompts`); `of_all` is the
+  mean with 0 for ungraded completions and for the `too_long` problems whose
+  prompts were skipped, as papers count a missing answer. `judged` and
+  `ungraded` count completions.
   """
   u, samples = grades.shape
   graded = grades[~np.isnan(grades)]
-  found = {
+  metrics = {
     'mean': _of_graded(np.mean, graded),
     'judged': graded.size,
     'ungraded': grades.size - graded.size,
     'of_all': float(graded.sum() / ((u + too_long) * samples)),
   }
+  # pass@k is defined for correct or wrong only; k are the powers of two.
   if samples > 1 and np.isin(graded, (0, 1)).all():
     for k in (2**i for i in range(samples.bit_length())):
-      found[f'pass@{k}'] = pass_at_k(grades, k)
-      found[f'pass@{k}/prompts'] = int((_graded(grades) >= k).sum())
-  return found
+      metrics[f'pass@{k}'] = pass_at_k(grades, k)
+      metrics[f'pass@{k}/prompts'] = int((_graded(grades) >= k).sum())
+  return metrics
 
 
 def pass_at_k(
   grades: Float[np.ndarray, 'u samples'] | Bool[np.ndarray, 'u samples'], k: int
 ) -> float:
-  """The chance that one of k completions of a problem is correct, mean over
-  the problems with at least k graded ones, NaN without any: 1 - C(n - c, k) /
-  C(n, k) with c of its n graded samples correct, which is unbiased (Chen et
-  al., arXiv 2107.03374). `grades` are 0, 1, and NaN where not graded."""
+  """The probability that one of k completions of a problem is correct, mean
+  over the problems with at least k graded ones, NaN without any: 1 - C(n - c,
+  k) / C(n, k) with c of its n graded samples correct, which is unbiased (Chen
+  et al., arXiv 2107.03374). `grades` are 0, 1, and NaN where not graded."""
   samples = grades.shape[1]
   if not 1 <= k <= samples:
     raise ValueError(
-      f'k={k}: there are {samples} samples of a problem, so 1 to {samples}'
+      f'pass_at_k: k={k}: write 1 to {samples}, the samples per problem'
     )
-  right = np.nansum(grades, 1).astype(int)
-  counts = zip(_graded(grades).tolist(), right.tolist(), strict=True)
+  correct = np.nansum(grades, 1).astype(int)
+  counts = zip(_graded(grades).tolist(), correct.tolist(), strict=True)
   chances = [1 - comb(n - c, k) / comb(n, k) for n, c in counts if n >= k]
   return float(np.mean(chances)) if chances else np.nan
 

@@ -1,4 +1,4 @@
-"""AdamW with parameter groups, and gradients of sums over micro-batches."""
+"""AdamW with parameter groups, and gradient accumulation."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,8 +13,8 @@ from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
 from hybrid_latent.trees import map_named, named_leaves
 from hybrid_latent.types import PyTree
 
-# What has to be finite, of what there is, for a step to be taken.
-_DECISIVE = 'loss', 'grad_norm', 'sampling/sampling_logp_difference/mean'
+# Metrics that, where present, must be finite for an update to be applied.
+_MUST_BE_FINITE = 'loss', 'grad_norm', 'sampling/sampling_logp_difference/mean'
 
 
 def adamw(
@@ -28,20 +28,19 @@ def adamw(
   b2: float = 0.99,
   max_grad_norm: float = 0.1,
 ) -> optax.GradientTransformation:
-  """AdamW in groups under one joint gradient clip.
+  """AdamW with parameter groups and one global gradient clip.
 
-  Each group is name: {pattern, lr, weight_decay}; a leaf belongs to the one
+  Each group is name: {pattern, lr, weight_decay}; a leaf belongs to the group
   whose regular expression is found in its name ('model.layers.q.lora.a'). The
-  rates share one schedule: linear warmup over `warmup_ratio * steps`, then
-    'cosine'
-  to zero or 'constant'. `max_grad_norm` bounds the global norm over all groups
-  together.
+  learning rates share one schedule: linear warmup over `warmup_ratio * steps`,
+  then 'cosine' to zero or 'constant'. `max_grad_norm` bounds the global norm
+  over all groups together.
   """
-  shape = _schedule(schedule, steps, warmup_ratio)
+  schedule_fn = _schedule(schedule, steps, warmup_ratio)
   labels = map_named(lambda name, _: _group(name, groups), params)
   transforms: dict = {
     label: optax.adamw(
-      lambda step, lr=group['lr']: lr * shape(step),
+      lambda step, lr=group['lr']: lr * schedule_fn(step),
       b1=b1,
       b2=b2,
       weight_decay=group['weight_decay'],
@@ -49,35 +48,37 @@ def adamw(
     for label, group in groups.items()
   }
   return optax.chain(
+    # Before the partition, which would otherwise clip each group's norm.
     optax.clip_by_global_norm(max_grad_norm),
     optax.partition(transforms, labels),
   )
 
 
 def _schedule(schedule, steps, warmup_ratio):
-  rise = round(warmup_ratio * steps)
+  warmup = round(warmup_ratio * steps)
   if schedule == 'cosine':
-    return optax.warmup_cosine_decay_schedule(0.0, 1.0, rise, max(steps, 1))
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, max(steps, 1))
   if schedule == 'constant':
-    return optax.linear_schedule(0.0 if rise else 1.0, 1.0, rise)
+    return optax.linear_schedule(0.0 if warmup else 1.0, 1.0, warmup)
   raise ValueError(f"schedule {schedule!r}: write 'cosine' or 'constant'")
 
 
 def _group(name, groups) -> str:
-  found = [g for g in groups if re.search(groups[g]['pattern'], name)]
-  if len(found) != 1:
+  matches = [g for g in groups if re.search(groups[g]['pattern'], name)]
+  if len(matches) != 1:
     patterns = {label: group['pattern'] for label, group in groups.items()}
     raise ValueError(
-      f'parameter {name!r} is in the optimizer groups {found} of {patterns}: '
+      f'parameter {name!r} is in the optimizer groups {matches} of {patterns}: '
       'write patterns of which exactly one is found in its name'
     )
-  return found[0]
+  return matches[0]
 
 
 def is_trained(
   params: PyTree, groups: Mapping[str, Mapping[str, Any]]
 ) -> Callable[[str], bool]:
-  """Whether any group's pattern is found in a name. Each must find one."""
+  """A predicate on names: whether any group's pattern is found in the name.
+  ValueError for a pattern that is found in no parameter."""
   names = list(named_leaves(params))
   for label, group in groups.items():
     if not any(re.search(group['pattern'], name) for name in names):
@@ -98,28 +99,30 @@ def mean_gradient(
   *,
   gradient_accumulation_steps: int,
 ) -> tuple[PyTree, dict[str, Num[Array, '']]]:
-  """The gradient of the mean loss over a batch, and the value of each part.
+  """The gradient of the mean loss over a batch, and the value of each metric.
 
-  The batch is read in `gradient_accumulation_steps` slices of its first
+  The batch is processed in `gradient_accumulation_steps` slices of its first
   dimension. Totals, counts and gradients of totals are summed over them and
-  divided once, so that the slicing changes nothing but the memory.
+  divided once, so that the slicing changes only memory.
   """
 
-  def total(params, part):
-    mean, others = loss(params, part)
+  def total(params, micro_batch):
+    mean, others = loss(params, micro_batch)
     return mean.total, {'loss': mean, **others}
 
-  def add(gradient, part):
-    more, parts = jax.grad(total, has_aux=True)(params, part)
-    return jax.tree.map(jnp.add, gradient, more), parts
+  # Sums over a scan: one micro-batch's activations exist at a time.
+  def accumulate(gradient, micro_batch):
+    change, metrics = jax.grad(total, has_aux=True)(params, micro_batch)
+    return jax.tree.map(jnp.add, gradient, change), metrics
 
   zero = jax.tree.map(jnp.zeros_like, params)
-  gradient, parts = jax.lax.scan(
-    add, zero, _sliced(batch, gradient_accumulation_steps)
+  gradient, metrics = jax.lax.scan(
+    accumulate, zero, _sliced(batch, gradient_accumulation_steps)
   )
-  count = jnp.maximum(parts['loss'].count.sum(), 1)
+  # A mean of means would weight the tokens of short micro-batches more.
+  count = jnp.maximum(metrics['loss'].count.sum(), 1)
   gradient = jax.tree.map(lambda g: g / count, gradient)
-  return gradient, {name: part.value for name, part in parts.items()}
+  return gradient, {name: metric.value for name, metric in metrics.items()}
 
 
 def finite_step(
@@ -129,22 +132,23 @@ def finite_step(
   state: PyTree,
   params: PyTree,
 ) -> tuple[PyTree, PyTree, dict[str, Num[Array, '']]]:
-  """Parameters and optimizer state after a step of `tx`; as they were where the
-  loss, the norm of the gradient or the rollout's log-probs are not finite.
+  """Parameters and optimizer state after an update of `tx`; unchanged where the
+  loss, the gradient norm or the rollout's log-probs are not finite.
 
-  Adds to `metrics`: `grad_norm`; `skipped_updates`, 1 where the step was left
-  out; `nonfinite_arrays`, how many arrays hold a NaN or an infinity after it
-  (an overflow, a rate that is NaN).
+  Adds to `metrics`: `grad_norm`; `skipped_updates`, 1 where the update was
+  skipped; `nonfinite_arrays`, the number of arrays with a NaN or an infinity
+  after it (an overflow, a learning rate of NaN).
   """
   metrics = {**metrics, 'grad_norm': optax.tree.norm(gradient)}
   finite = jnp.array(True)
-  for name in _DECISIVE:
+  for name in _MUST_BE_FINITE:
     finite &= jnp.isfinite(metrics.get(name, 0))
-  changes, new_state = tx.update(gradient, state, params)
-  new = optax.apply_updates(params, changes), new_state
+  updates, new_state = tx.update(gradient, state, params)
+  new = optax.apply_updates(params, updates), new_state
   # Elementwise, so that it happens in place where the arguments are donated.
   keep = lambda new, old: jnp.where(finite, new, old)
   params, state = jax.tree.map(keep, new, (params, state))
+  # A finite loss and gradient can still overflow in the update itself.
   broken = [
     ~jnp.isfinite(x).all()
     for x in jax.tree.leaves((params, state))
@@ -155,9 +159,9 @@ def finite_step(
   return params, state, metrics
 
 
-def slice_of(batch: PyTree, count: int, which: Int[Array, ''] | int) -> PyTree:
+def slice_of(batch: PyTree, count: int, index: Int[Array, ''] | int) -> PyTree:
   """One of `count` slices of a batch's rows."""
-  return jax.tree.map(lambda x: x[which], _sliced(batch, count))
+  return jax.tree.map(lambda x: x[index], _sliced(batch, count))
 
 
 def _sliced(batch, count):

@@ -1,4 +1,4 @@
-"""A model together with what its feedback owns, and with its critic."""
+"""A model with the parameters of its feedback, and with its critic."""
 
 from typing import Any, NamedTuple
 
@@ -10,16 +10,16 @@ from hybrid_latent.types import LanguageModel, PyTree
 
 
 class Critic(NamedTuple):
-  """What a state is worth: a language model with one number for its head."""
+  """A value function: a language model with a scalar head."""
 
   model: Any  # a types.LanguageModel
   value_head: Float[Array, 'd']
 
 
 class Policy(NamedTuple):
-  """Itself a language model, so that whatever samples or scores a model does
-  the same with a policy; one pytree, so that optimizer groups, checkpoints
-  and shardings see every part under its name (`model.`, `feedback.`)."""
+  """A language model itself, so that sampling and scoring take either; one
+  pytree, so that optimizer groups, checkpoints and shardings name every part
+  (`model.`, `feedback.`, `critic.`)."""
 
   model: Any  # a types.LanguageModel
   feedback: PyTree = None  # HRPO's gate, for example
@@ -39,13 +39,13 @@ class Policy(NamedTuple):
 
   @property
   def table(self) -> Float[Array, 'v d']:
-    """The input embedding, which soft tokens mix."""
+    """The input embedding, whose rows soft tokens mix."""
     return embedding_table(self.model)
 
 
 def embedding_table(model: LanguageModel) -> Float[Array, 'v d']:
-  """The input embedding of every token that the model can draw: its `table`,
-  or what its methods give."""
+  """The input embedding of every token of the vocabulary: the model's `table`,
+  or else computed with its methods."""
   table = getattr(model, 'table', None)
   if table is not None:
     return table

@@ -1,15 +1,14 @@
-"""Annotations of arguments that accept only some numbers, or some texts.
+"""Annotations of arguments that accept only some numbers or strings.
 
-`eps: PositiveFloat` says of an argument what its type alone does not. Whoever
-reads a value from a config or a command line checks it against them; the
-functions themselves do not.
+`eps: PositiveFloat` declares the accepted range beside the type. Values from a
+config or a command line are checked against it; the functions do not check.
 """
 
 from typing import Annotated, NamedTuple
 
 
 class Range(NamedTuple):
-  """The finite numbers >= ge, > gt, <= le and < lt; None: no such end."""
+  """The finite numbers >= ge, > gt, <= le and < lt; None: no such bound."""
 
   ge: float | None = None
   gt: float | None = None
@@ -25,5 +24,5 @@ NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitFloat = Annotated[float, Range(ge=0, le=1)]  # a share, a probability
 REGEX = 'regular expression'
 Pattern = Annotated[str, REGEX]
-Share = Annotated[float, Range(gt=0, le=1)]  # of something, and not nothing
+Share = Annotated[float, Range(gt=0, le=1)]  # a share > 0
 OpenUnitFloat = Annotated[float, Range(gt=0, lt=1)]

@@ -1,5 +1,4 @@
-"""Scoring a trajectory again in one parallel pass: what the learner
-differentiates."""
+"""Log-probs of a trajectory in one parallel forward pass, differentiable."""
 
 from typing import Any, no_type_check
 
@@ -31,9 +30,9 @@ def rescore(
 ) -> TokenScores:
   """Log-probs and entropies [b t] of the trajectory under this model.
 
-  The inputs of the rollout are built again from its record, so that with the
+  The inputs of the rollout are recomputed from its record, so that with the
   weights that sampled it the log-probs equal `trajectory.log_probs`. Gradients
-  reach whatever `feedback.replay` and the model let them reach. Zero where
+  flow through `feedback.recompute_inputs` and the model. Zero where
   `trajectory.mask` is False.
 
   Prompts are those of the rollout; row u * group + g of the trajectory belongs
@@ -59,43 +58,44 @@ def hidden_states(
   prompt: Prompt,
   trajectory: Trajectory,
 ) -> Float[Array, 'b t d']:
-  """What the model knew when it chose each position: its hidden state at the
-  position before."""
+  """The hidden state that each position was sampled from: the one at the
+  position before it."""
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
     raise ValueError(
-      f'replay: {b} completions of {u} prompts: pass the prompts that the '
-      'rollout was given, in its order'
+      f'rescore: {b} completions of {u} prompts: pass the prompts of the '
+      'rollout, in its order'
     )
   rows = lambda x: jnp.repeat(x, b // u, axis=0)
   completion_x = feedback.recompute_inputs(
     model, trajectory.record, trajectory.tokens
   )
+  # The inputs of the prompt are computed once per prompt, then repeated.
   prompt_x, mask = prompt_inputs(model, feedback, prompt)
-  before, p = prompt_x.shape[1], prompt.tokens.shape[1]
-  # The last token is read for nothing: p + t positions can be cut evenly.
+  p, prefix_end = prompt.tokens.shape[1], prompt_x.shape[1]
+  # The last token's state is unused, but p + t positions are sharded evenly.
   x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
   if not feedback.prefix:
     return hidden[:, p - 1 : -1]
   # Where a row has no prefix, its first token follows its prompt.
-  first = jnp.where(
-    mask[:, before - 1, None], hidden[:, before - 1], hidden[:, p - 1]
-  )
-  return jnp.concatenate([first[:, None], hidden[:, before:-1]], axis=1)
+  last = prefix_end - 1
+  first = jnp.where(mask[:, last, None], hidden[:, last], hidden[:, p - 1])
+  return jnp.concatenate([first[:, None], hidden[:, prefix_end:-1]], axis=1)
 
 
 def prompt_inputs(
   model: LanguageModel, feedback: Feedback, prompt: Prompt
 ) -> tuple[Float[Array, 'u s d'], Bool[Array, 'u s']]:
-  """What the model reads before it speaks, and which positions count: the
-  prompt and the feedback's prefix, through which gradients flow. The states of
-  the prompt, of which that is made, are constants."""
+  """The inputs before the completion and their mask: the prompt's embeddings,
+  then the feedback's prefix. Gradients flow through the prefix, but not through
+  the prompt's hidden states that it is computed from."""
   x, mask = model.embed(prompt.tokens), prompt.mask
   if not feedback.prefix:
     return x, mask
   hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
+  # As in the rollout, where the prompt's states come from the prefill.
   prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
   latent = prompt_mode(feedback, prompt) == Mode.LATENT
   return (
@@ -107,18 +107,19 @@ def prompt_inputs(
 def state_values(
   policy: Policy, feedback: Feedback, prompt: Prompt, trajectory: Trajectory
 ) -> Float[Array, 'b t']:
-  """What the policy's critic expects before each position, float32; 0 where
-  `trajectory.mask` is False. It reads the same inputs as the policy."""
+  """The critic's value before each position, float32; 0 where
+  `trajectory.mask` is False. The critic has the same inputs as the policy."""
   critic: Any = policy.critic
-  reader = Policy(critic.model, policy.feedback)
-  hidden = hidden_states(reader, feedback, prompt, trajectory)
+  # The feedback's parameters are the policy's: the inputs must be the same.
+  model = Policy(critic.model, policy.feedback)
+  hidden = hidden_states(model, feedback, prompt, trajectory)
   values = hidden.astype(jnp.float32) @ critic.value_head
   return jnp.where(trajectory.mask, values, 0)
 
 
-@no_type_check  # in the result t is another
+@no_type_check  # the result has another t
 def trim_padding(trajectory: Trajectory, length: int) -> Trajectory:
-  """The first `length` positions (static), where no row is longer."""
+  """The first `length` positions (static); no row may be longer."""
   per_position = trajectory._replace(terminated=None, steps=None)
   cut = jax.tree.map(lambda x: x[:, :length], per_position)
   return cut._replace(terminated=trajectory.terminated, steps=trajectory.steps)

@@ -1,9 +1,9 @@
-"""Sampling with latent feedback: prefill once a prompt, then one jitted loop.
+"""Sampling with latent feedback: one prefill per prompt, then one jitted loop.
 
-Nothing here knows a model or a paper: a model is embed / forward / unembed /
-init_cache (types.LanguageModel), a paper is a Feedback. Everything a user
-sweeps (temperature, filters, limits, stop ids, delimiter) is traced, so that
-one compilation serves training and evaluation.
+Independent of any model or paper: a model is embed / forward / unembed /
+init_cache (types.LanguageModel), a paper is a Feedback. All settings that a
+user sweeps (temperature, filters, limits, stop ids, delimiter) are traced, so
+that one compilation serves training and evaluation.
 """
 
 from functools import partial
@@ -50,18 +50,16 @@ def rollout(
   group: int = 1,
   cache_stages: int = 1,
 ) -> Trajectory:
-  """`group` completions of every prompt, of at most `max_steps` tokens.
+  """`group` completions per prompt, of at most `max_steps` tokens.
 
   Row u * group + g of the result is completion g of prompt u. Its randomness
-  depends on (key, prompt.ids[u], g, position) alone: not on its batch, nor on
-  where its row lies. To be jitted by the caller with `group`, `max_steps` and
-  `cache_stages` static. With models.transformer.Transformer, pass
-  `unstack(model)`.
+  depends on (key, prompt.ids[u], g, position) alone, not on its batch or row.
+  To be jitted by the caller with `group`, `max_steps` and `cache_stages`
+  static. With models.transformer.Transformer, pass `unstack(model)`.
 
-  `cache_stages` cuts the loop into that many, each with a cache just long
-  enough: a long rollout then reads few empty slots, for `cache_stages` times
-  the compile
-  time. It changes no result.
+  `cache_stages` splits the loop into stages, each with a cache just long
+  enough: attention of a long rollout then covers few empty slots, for
+  `cache_stages` times the compile time. It changes no result.
   """
   return decode(
     model,
@@ -78,48 +76,49 @@ def rollout(
 
 
 class Prefilled(NamedTuple):
-  """Prompts as the model has read them, and what it reads before it speaks."""
+  """The prompts, and the feedback's prefix, in the cache."""
 
   cache: PyTree  # a filled slot for each position of `mask`
-  hidden: Float[Array, 'u d']  # at the last position that counts
-  mask: Bool[Array, 'u s']  # positions that count: no padding
-  thinks: Bool[Array, 'u']  # the thinking is still to come
+  hidden: Float[Array, 'u d']  # at the last position that is not padding
+  mask: Bool[Array, 'u s']  # False on the padding
+  thinks: Bool[Array, 'u']  # the completion begins with the thinking
 
 
 def prefill(
   model: LanguageModel, prompt: Prompt, feedback: Feedback
 ) -> Prefilled:
-  """One pass over the prompts, and one over the prefix of a feedback that has
-  one; every row must hold at least one token."""
+  """One forward pass over the prompts, and one over the prefix of a feedback
+  that has one; every row must hold at least one token."""
   u, p = prompt.tokens.shape
-  mask, way = prompt.mask, prompt_mode(feedback, prompt)
+  mask, mode = prompt.mask, prompt_mode(feedback, prompt)
   states, cache = model.forward(
     model.embed(prompt.tokens),
     model.init_cache(u, p),
     positions(mask),
     causal_mask(mask),
   )
-  hidden = states[:, -1]
+  hidden = states[:, -1]  # prompts are left padded
   if feedback.prefix:
     x = feedback.prefix(model, states, mask)
-    mask = with_prefix(mask, way == Mode.LATENT, x.shape[1])
+    mask = with_prefix(mask, mode == Mode.LATENT, x.shape[1])
     cache = _grown(model, cache, *mask.shape)
     after, cache = model.forward(
       x, cache, positions(mask)[:, p:], causal_mask(mask)[:, p:]
     )
+    # A row without a prefix has it masked and starts from its prompt's state.
     hidden = jnp.where(mask[:, -1:], after[:, -1], hidden)
-  return Prefilled(cache, hidden, mask, way == Mode.CHAIN_OF_THOUGHT)
+  return Prefilled(cache, hidden, mask, mode == Mode.CHAIN_OF_THOUGHT)
 
 
 class _State(NamedTuple):
   """The carry of the decoding loop."""
 
   step: Int[Array, '']  # tokens written so far
-  hidden: Float[Array, 'b d']  # the next token is drawn from here
+  hidden: Float[Array, 'b d']  # state whose logits give the next token
   cache: PyTree
-  readable: Bool[Array, 'b s']  # filled slots of the cache, without padding
+  cache_mask: Bool[Array, 'b s']  # filled slots of the cache, without padding
   thinking: ThinkingState
-  terminated: Bool[Array, 'b']  # a stop token came
+  terminated: Bool[Array, 'b']  # a stop token was written
   feedback: PyTree  # the feedback's own state
   columns: dict[str, PyTree]  # the trajectory's [b t ...] fields, up to `step`
 
@@ -148,7 +147,8 @@ def decode(
     return ~state.terminated & has_room(stop, state.thinking, state.step)
 
   def write_token(state: _State):
-    """One column of the trajectory and what the model reads next."""
+    """One column of the trajectory and the model's next input."""
+    # Keys by position, not by splitting: no row depends on how long others run.
     keys = jax.vmap(partial(jax.random.fold_in, data=state.step))(row_keys)
     draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     logits = model.unembed(state.hidden)
@@ -167,10 +167,11 @@ def decode(
       in_thinking=in_thinking,
     )
     token, chosen = feedback.select_token(model, state.feedback, out)
+    # Forced tokens override the sampled one and the feedback's choice.
     forced = forced_token(stop, thinking, state.step)
     token = jnp.where(forced < 0, token, forced)
     thinking, stopped = update(stop, thinking, state.step, token)
-    active = is_active(state)
+    active = is_active(state)  # from before this token: a stop token is kept
     thinking_continues = active & (state.step + 1 < thinking.end)
     out = out._replace(
       token=token,
@@ -179,10 +180,10 @@ def decode(
     )
     output = feedback.step(model, state.feedback, feed_keys, out)
 
-    def score(given):
-      of_token = token_scores(given, token).log_probs
+    def score(token_logits):
+      of_token = token_scores(token_logits, token).log_probs
       score = feedback.log_prob(model, logits, output.record, of_token)
-      return jnp.where(active, score, 0)
+      return jnp.where(active, score, 0)  # ended rows continue on padding
 
     column = {
       'tokens': jnp.where(active, token, stop.pad_id),
@@ -198,19 +199,20 @@ def decode(
 
   def advance(state: _State) -> _State:
     column, output, thinking, terminated = write_token(state)
-    readable = state.readable.at[:, p + state.step].set(True)
+    cache_mask = state.cache_mask.at[:, p + state.step].set(True)
+    # Slots follow the padded prompt, positions count real tokens only.
     position = prompt_length + state.step
     hidden, cache = model.forward(
       output.next_input[:, None],
       state.cache,
       position[:, None],
-      readable[:, None],
+      cache_mask[:, None],
     )
     return _State(
       step=state.step + 1,
       hidden=hidden[:, 0],
       cache=cache,
-      readable=readable,
+      cache_mask=cache_mask,
       thinking=thinking,
       terminated=terminated,
       feedback=output.state,
@@ -219,21 +221,22 @@ def decode(
 
   def unfinished(bound: int, state: _State) -> Bool[Array, '']:
     return (
-      (state.step < bound)  # room in this stage's cache
-      & (state.step < stop.max_tokens)  # the user's budget
-      & jnp.any(is_active(state))  # some row goes on
+      (state.step < bound)  # slots of this stage's cache
+      & (state.step < stop.max_tokens)  # traced, at most `max_steps`
+      & jnp.any(is_active(state))
     )
 
   state = _State(
     step=jnp.int32(0),
     hidden=rows(prefilled.hidden),
     cache=prefilled.cache,
-    readable=prompt_mask,
+    cache_mask=prompt_mask,
     thinking=init_state(rows(prefilled.thinks)),
     terminated=jnp.zeros(b, bool),
     feedback=feedback.init(b),
     columns={},
   )
+  # The record's shapes are the feedback's: only tracing one step gives them.
   column, *_ = jax.eval_shape(write_token, state)
   state = state._replace(columns=_empty_columns(column, max_steps, stop.pad_id))
   for stage in range(1, cache_stages + 1):
@@ -246,7 +249,7 @@ def decode(
 
 
 def _row_keys(key, ids, group) -> Key[Array, 'b']:
-  """A key for every completion: of its prompt's number, then its own."""
+  """A key per completion, from its prompt's id and its index in the group."""
   prompt_keys = jax.vmap(partial(jax.random.fold_in, key))(ids)
   members = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
   return jax.vmap(members, (0, None))(prompt_keys, jnp.arange(group)).reshape(
@@ -264,7 +267,8 @@ def _empty_columns(column, max_steps, pad):
 
 
 def _with_column(columns, column, step):
-  """The buffers with one more position written, in place."""
+  """The buffers with this column at position `step`."""
+  # Not a scan's stacked outputs: a while loop has none, and this is in place.
   write = jax.lax.dynamic_update_index_in_dim
   return jax.tree.map(
     lambda old, new: write(old, new, step, 1), columns, column
@@ -272,19 +276,19 @@ def _with_column(columns, column, step):
 
 
 def _with_room(model, state, slots):
-  """The state with a cache of `slots` for every row."""
-  b, filled = state.readable.shape
+  """The state with a cache of `slots` per row."""
+  b, filled = state.cache_mask.shape
   return state._replace(
     cache=_grown(model, state.cache, b, slots),
-    readable=jnp.pad(state.readable, ((0, 0), (0, slots - filled))),
+    cache_mask=jnp.pad(state.cache_mask, ((0, 0), (0, slots - filled))),
   )
 
 
 def _grown(model, cache, batch, slots):
-  """A cache of this size: prompts repeated for their group, new slots empty."""
+  """A cache of this size: prompts repeated per group, new slots empty."""
 
   def place(new, old):
-    if old.ndim == 0:
+    if old.ndim == 0:  # the number of filled slots
       return old
     old = jnp.repeat(old, new.shape[0] // old.shape[0], axis=0)
     return jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim)

@@ -1,12 +1,12 @@
-"""Where a run leaves its trace: numbers, samples, and where the time went.
+"""The files of a run: metrics, sampled completions, and the time per section.
 
-    metrics.jsonl      one JSON object a step, null where a number is not finite
-    completions.jsonl  sampled completions, one JSON object each
-    events.out.*       the same numbers for TensorBoard
+    metrics.jsonl      one JSON object per step, null for non-finite numbers
+    completions.jsonl  one JSON object per sampled completion
+    events.out.*       the same metrics for TensorBoard
 
-The working directory may be anything that fsspec knows (`gs://...`). An object
+The working directory may be any that fsspec supports (`gs://...`). An object
 store cannot append, so there the files grow locally and are uploaded whole, at
-most once a minute and at the end.
+most once per minute and at the end.
 """
 
 import contextlib
@@ -31,22 +31,22 @@ except ModuleNotFoundError as error:
   error.msg += ': pip install "hybrid-latent[train]"'
   raise
 
-# Protobuf makes these classes at import, where no type checker sees them.
+# Protobuf creates these classes at import, invisible to a type checker.
 _Event: Any = vars(event_pb2)['Event']
 _SessionLog: Any = vars(event_pb2)['SessionLog']
 _Summary: Any = vars(summary_pb2)['Summary']
 
 _ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
 _UPLOAD_EVERY_S = 60.0
-_SECONDS = re.compile(r'tfevents\.(\d+\.\d+)\.')  # in the name of a file
+_SECONDS = re.compile(r'tfevents\.(\d+\.\d+)\.')  # in a file's name
 
 
 class Telemetry:
   """Writes the metrics and completions of one run; a context manager.
 
-  A run that starts at `resume_step` drops what it wrote before at that step or
-  later, so its curves have no double points; one that starts at 0 renames the
-  files of an earlier run in this directory to FILE.until-DATE.
+  A run that resumes at `resume_step` drops the rows of that step and later ones
+  from its files, so that its curves have no double points; one that starts at 0
+  renames the files of an earlier run in this directory to FILE.until-DATE.
   Only process 0 writes; on the others every method does nothing.
   """
 
@@ -76,7 +76,7 @@ class Telemetry:
       if tensorboard
       else None
     )
-    # A log file gets a line every half minute, a terminal a live bar.
+    # A log file gets a line per half minute, a terminal a live bar.
     self._bar = self._stack.enter_context(
       tqdm(
         total=total,
@@ -88,26 +88,26 @@ class Telemetry:
     )
 
   def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-    """Writes one step's metrics: anything that `float` takes."""
+    """Writes one step's metrics: anything that `float` accepts."""
     if not self._files:
       return
     metrics = {name: float(value) for name, value in metrics.items()}
     self._write('metrics.jsonl', {'step': int(step), **metrics})
     if self._events:
       self._events.write(step, metrics)
-    shown = {k: f'{metrics[k]:.4g}' for k in _ON_THE_BAR if k in metrics}
-    self._bar.set_postfix(shown, refresh=False)
-    # An evaluation after the last step is no step more.
-    done = min(step + 1, self._bar.total or step + 1)
-    self._bar.update(done - self._bar.n)
+    postfix = {k: f'{metrics[k]:.4g}' for k in _ON_THE_BAR if k in metrics}
+    self._bar.set_postfix(postfix, refresh=False)
+    # An evaluation after the last step does not count as a step.
+    completed = min(step + 1, self._bar.total or step + 1)
+    self._bar.update(completed - self._bar.n)
     self._folder.upload()
 
   def completions(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes sampled completions.
 
     A row has prompt, completion, answer (text), reward (number), and per
-    generated token its text in `tokens` and in `latent` how much of the input
-    that the model read in its place was latent, 0 to 1.
+    generated token its text in `tokens` and in `latent` the latent share of the
+    model's input at its position, 0 to 1.
     """
     if not self._files:
       return
@@ -129,29 +129,29 @@ class Telemetry:
     try:
       file.write(json.dumps(_plain(row), allow_nan=False) + '\n')
       file.flush()
-    except OSError as error:  # a full disk does not say which file
+    except OSError as error:  # the error of a full disk names no file
       error.filename = file.name
       raise
 
 
 class StepClock:
-  """Splits the wall time of a step over named sections, in seconds.
+  """Splits the wall time of a step into named sections, in seconds.
 
       with clock('decode'):
         trajectory = jax.block_until_ready(sample(...))
 
-  jax returns before the device is done: a section that does not wait for its
-  result charges the next one that does.
+  jax dispatches asynchronously: the time of a section that does not wait for
+  its result is counted in the next section that does.
   """
 
   def __init__(self):
-    self._parts: dict[str, int] = {}  # integers: the parts must sum up
+    self._parts: dict[str, int] = {}  # ns, integers so that the sum is exact
     self._open: str | None = None
     self._start = time.perf_counter_ns()
 
   @contextlib.contextmanager
   def __call__(self, part: str) -> Iterator[None]:
-    """Adds the time inside to `part`. Sections follow each other."""
+    """Adds the time inside to `part`. Sections must not be nested."""
     if part in ('idle', 'step'):
       raise ValueError(
         f'part {part!r} is the name of a sum: choose another, such as '
@@ -167,10 +167,10 @@ class StepClock:
       self._open = None
 
   def metrics(self) -> dict[str, float]:
-    """{'time/<part>': s, ..., 'time/idle': s, 'time/step': s}; starts anew.
+    """{'time/<part>', ..., 'time/idle', 'time/step'} in seconds; then resets.
 
-    `idle` is what no section covered. A part that was seen in an earlier step
-    and not in this one is 0.
+    `idle` is the time outside all sections. A part of an earlier step that did
+    not run in this one is 0.
     """
     self._refuse_open('clock.metrics()')
     now = time.perf_counter_ns()
@@ -183,8 +183,8 @@ class StepClock:
   def _refuse_open(self, call: str) -> None:
     if self._open is not None:
       raise RuntimeError(
-        f'{call} inside the section {self._open!r}: a second counts once, so '
-        'end that section first'
+        f'{call} inside the section {self._open!r}: time must not be counted '
+        'twice, so end that section first'
       )
 
 
@@ -193,14 +193,14 @@ class _Events:
 
   def __init__(self, folder: Path, resume_step: int):
     # TensorBoard reads the files of a folder in the order of their names, and
-    # the clock may have been put back since the last one.
+    # the system clock may have been set back since the last one.
     before = [path.name for path in folder.glob('events.out.tfevents.*')]
     seconds = [float(x) for name in before for x in _SECONDS.findall(name)]
     now = max([time.time(), *(x + 1e-3 for x in seconds)])
     name = f'events.out.tfevents.{now:017.6f}.{os.getpid()}'
     self._writer = RecordWriter((folder / name).open('wb'))
     self._add(file_version='brain.Event:2')
-    # Tells TensorBoard to forget the points of an earlier run from here on.
+    # TensorBoard drops the earlier points of this step and later ones.
     restart = _SessionLog(status=_SessionLog.START)
     self._add(step=resume_step, session_log=restart)
 
@@ -221,7 +221,7 @@ class _Events:
 
 
 class _Folder:
-  """A local folder, and the remote one that it is a copy of, if any."""
+  """A local folder, and the remote one that it mirrors, if any."""
 
   def __init__(self, path: Path, remote: str | None = None):
     self.path = path
@@ -239,7 +239,7 @@ class _Folder:
 
 @contextlib.contextmanager
 def _local(workdir: str) -> Iterator[_Folder]:
-  """`workdir` itself, or a copy of a remote one that is uploaded at the end."""
+  """`workdir`, or a local copy of a remote one that is uploaded at the end."""
   if '://' not in workdir:
     path = Path(workdir).expanduser()
     path.mkdir(parents=True, exist_ok=True)
@@ -257,10 +257,10 @@ def _local(workdir: str) -> Iterator[_Folder]:
 
 
 def _reopened(path: Path, resume_step: int) -> TextIO:
-  """`path` for appending, without the rows of `resume_step` and later. Those of
-  a run that begins anew are kept beside it."""
+  """`path` for appending, without the rows of `resume_step` and later; where
+  that is 0, an old file is renamed."""
   kept = []
-  torn = 'surrogateescape'  # what bytes of half a character become
+  torn = 'surrogateescape'  # a crash may leave half a character
   if path.exists() and path.stat().st_size:
     if resume_step == 0:
       now = datetime.now().strftime('%Y%m%dT%H%M%S.%f')
@@ -268,6 +268,7 @@ def _reopened(path: Path, resume_step: int) -> TextIO:
     else:
       with path.open(encoding='utf-8', errors=torn) as file:
         kept = [line for line in file if _step(line) < resume_step]
+  # Replaced in one step: a crash here must not lose the rows.
   part = path.with_name(path.name + '.part')
   part.write_text(''.join(kept), encoding='utf-8', errors=torn)
   part.replace(path)
@@ -275,7 +276,7 @@ def _reopened(path: Path, resume_step: int) -> TextIO:
 
 
 def _step(line: str) -> float:
-  """The step of a row; infinite for what a crash left of one."""
+  """The step of a row; infinity for a row that a crash left incomplete."""
   try:
     return float(json.loads(line)['step']) if line[-1:] == '\n' else math.inf
   except (ValueError, KeyError, TypeError):
@@ -283,7 +284,7 @@ def _step(line: str) -> float:
 
 
 def _plain(value: Any) -> Any:
-  """`value` in JSON's types: arrays become lists, NaN and infinities null."""
+  """`value` in JSON types: arrays become lists, NaN and infinities null."""
   if hasattr(value, 'tolist'):
     value = value.tolist()
   if isinstance(value, Mapping):

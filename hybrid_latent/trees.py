@@ -1,4 +1,4 @@
-"""Names and halves of parameter trees."""
+"""Names and partitions of parameter trees."""
 
 from collections.abc import Callable
 
@@ -31,8 +31,8 @@ def map_named(f: Callable, tree: PyTree, *rest: PyTree) -> PyTree:
 
 
 def partition(tree: PyTree, keep: Callable[[str], bool]) -> tuple:
-  """Two trees of the same module type: the leaves whose name is kept, and the
-  others; each holds None where the other has the leaf."""
+  """Two trees of the same structure: the leaves whose name `keep` accepts, and
+  the others; each has None where the other has the leaf."""
   kept = map_named(lambda name, x: x if keep(name) else None, tree)
   rest = map_named(lambda name, x: None if keep(name) else x, tree)
   return kept, rest
@@ -47,8 +47,8 @@ def combine(kept: PyTree, rest: PyTree) -> PyTree:
 
 def nonfinite(tree: PyTree) -> list[str]:
   """The names of the leaves that hold a NaN or an infinity."""
-  found = jax.device_get(_finite(named_leaves(tree)))
-  return [name for name, finite in found.items() if not finite]
+  finite = jax.device_get(_finite(named_leaves(tree)))
+  return [name for name, is_finite in finite.items() if not is_finite]
 
 
 @jax.jit

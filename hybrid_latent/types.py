@@ -1,4 +1,4 @@
-"""The letters of every shape, and the records that travel between the parts.
+"""The letters of every shape, and the records that the modules exchange.
 
   b  rows of a batch (completions)     u  prompts (b = u * group)
   p  prompt positions                  t  time: generated positions
@@ -9,7 +9,7 @@
   r  LoRA rank                         e  a second model width (gates)
   j  latents of a prefix
 
-The same letters stand in jaxtyping annotations, einsum strings, the sharding
+The same letters are used in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
 """
 
@@ -24,7 +24,7 @@ PyTree = Any
 
 @runtime_checkable
 class LanguageModel(Protocol):
-  """Whatever has these four methods is a model, ours or another project's."""
+  """Any object with these four methods, of this project or another."""
 
   def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
     """The input embedding of each token."""
@@ -39,9 +39,9 @@ class LanguageModel(Protocol):
   ) -> tuple[Float[Array, 'b t d'], PyTree | None]:
     """Hidden states after the final norm, and the cache with `t` more slots.
 
-    Reads an *embedding*, never a token id: that is what latent feedback needs.
-    `mask[b, t, s]` says whether position t may read slot s. Without a cache
-    the slots are the positions of `x` itself.
+    The input is an *embedding*, never a token id: latent feedback needs this.
+    `mask[b, t, s]`: whether position t attends to slot s. Without a cache the
+    slots are the positions of `x` itself.
     """
     ...
 
@@ -56,86 +56,84 @@ class LanguageModel(Protocol):
 
 
 class Mode(IntEnum):
-  """How a prompt is answered."""
+  """What the completion of a prompt begins with."""
 
-  CHAIN_OF_THOUGHT = 0  # the thinking is written, then the answer
-  LATENT = 1  # the feedback's prefix is read in its place
-  NO_THINKING = 2  # the answer is written at once
+  CHAIN_OF_THOUGHT = 0  # the thinking, then the answer
+  LATENT = 1  # the answer, after the feedback's prefix
+  NO_THINKING = 2  # the answer
 
 
 class Prompt(NamedTuple):
   """Prompts of one batch, left padded."""
 
-  tokens: Int[Array, 'u p']  # token ids; anything where mask is False
+  tokens: Int[Array, 'u p']  # token ids; any where mask is False
   mask: Bool[Array, 'u p']  # False on the padding
   ids: Int[Array, 'u']  # stable number of each prompt: seeds its samples
-  # How each is to be answered, a Mode; None: latent by a feedback that reads a
-  # prefix, explicit by any other.
+  # A Mode per prompt; None: LATENT for a feedback with a prefix, else
+  # CHAIN_OF_THOUGHT.
   mode: Int[Array, 'u'] | None = None
 
 
 class TokenBatch(NamedTuple):
-  """Texts that are given, several to a row: what supervised training reads."""
+  """A batch of supervised training: several texts packed into each row."""
 
   tokens: Int[Array, 'b t']
   segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
   view: Int[Array, 'b t']  # 0, or 1 for the second text of an example
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
-  latent: Bool[Array, 'b t']  # reads a latent, made at the position before
-  # where an example's two texts are to know the same
+  latent: Bool[Array, 'b t']  # input is a latent of the state before it
+  # where the hidden states of an example's two texts are aligned
   align_position: Bool[Array, 'b t']
 
 
 class Sampling(NamedTuple):
-  """How a token is drawn. All traced: a change never recompiles."""
+  """Sampling parameters. All traced: a change never recompiles."""
 
   temperature: Float[Array, '']  # > 0; divides the logits before the filters
   top_k: Int[Array, '']  # keep the k likeliest tokens; 0 keeps all
   top_p: Float[Array, '']  # then keep the smallest set with this mass; 1: all
-  min_p: Float[Array, '']  # then drop what is rarer than min_p * max; 0: none
-  greedy: Bool[Array, '']  # take the likeliest token instead of a draw
-  greedy_answer: Bool[Array, '']  # do so once the thinking has ended
-  score_temperature: Float[Array, '']  # of the log-probs the learner compares
+  min_p: Float[Array, '']  # then drop tokens below min_p * max; 0: none
+  greedy: Bool[Array, '']  # take the likeliest token instead of sampling
+  greedy_answer: Bool[Array, '']  # greedy after the end of the thinking
+  score_temperature: Float[Array, '']  # of the log-probs in the loss
 
 
 class StoppingRule(NamedTuple):
-  """When a row ends, where its thinking ends, and what is written then. All
-  traced. The thinking ends by itself with the delimiter, or it is cut: by its
-  limit, or by a stop token where there is something to write after a cut."""
+  """End of a row and of its thinking, and the tokens forced then. All traced.
+  The thinking ends naturally with the delimiter, or it is truncated: at its
+  limit, or at a stop token if there are tokens to force after a truncation."""
 
   stop_ids: Int[Array, 'stops']  # ids that end a row, itself included; -1: none
-  max_tokens: Int[Array, '']  # tokens a row may have, at most `max_steps`
+  max_tokens: Int[Array, '']  # tokens of a row, at most `max_steps`
   pad_id: Int[Array, '']  # id written after a row has ended
-  delimiter: Int[
-    Array, 'a ids'
-  ]  # automaton over token ids, see ops/automaton.py
-  max_thinking_tokens: Int[Array, '']  # tokens that the thinking may have
-  # Forced after it: [ended by itself, cut], or at the budget, where it had
-  # ended and the answer has not; -1: nothing.
+  delimiter: Int[Array, 'a ids']  # automaton over ids, see ops/automaton.py
+  max_thinking_tokens: Int[Array, '']  # tokens of the thinking
+  # Forced after the thinking, by its end: natural, truncated; third, at the
+  # budget, into an answer that has not ended; -1: none.
   forced_tokens: Int[Array, '3 closing']
-  max_answer_tokens: Int[Array, '']  # tokens that a row may have after those
-  budget: Int[Array, '']  # tokens that thinking and answer may have unforced
+  max_answer_tokens: Int[Array, '']  # tokens of a row after the forced ones
+  budget: Int[Array, '']  # tokens of a row before text is forced
 
 
 class StepOut(NamedTuple):
-  """What one decoding step knows before it chooses the next input."""
+  """The results of one decoding step, from which the next input is made."""
 
   token: Int[Array, 'b']  # the token at this position
-  logits: Float[Array, 'b v']  # float32, as the model gave them
-  filtered: Float[Array, 'b v']  # of the distribution that is drawn from
+  logits: Float[Array, 'b v']  # float32, the model's
+  filtered: Float[Array, 'b v']  # of the distribution that is sampled from
   temperature: Float[Array, '']  # by which `filtered` was divided
-  greedy: Bool[Array, 'b']  # nothing is to be random
-  hidden: Float[Array, 'b d']  # post-norm hidden state the logits came from
-  thinking_continues: Bool[Array, 'b']  # the thinking goes on after this token
+  greedy: Bool[Array, 'b']  # the step must not be random
+  hidden: Float[Array, 'b d']  # post-norm hidden state of the logits
+  thinking_continues: Bool[Array, 'b']  # the next token is of the thinking too
   # this token is of the thinking, its last included
   in_thinking: Bool[Array, 'b']
 
 
 class FeedbackOutput(NamedTuple):
-  """What a feedback decided at one step."""
+  """The result of a feedback at one step."""
 
   next_input: Float[Array, 'b d']  # the model's next input
-  record: PyTree  # what replay needs, leaves [b ...]
+  record: PyTree  # what `recompute_inputs` needs, leaves [b ...]
   latent_share: Float[Array, 'b']  # 0 for a plain token .. 1 for a pure latent
   state: PyTree  # carried to the next step
 
@@ -154,8 +152,8 @@ class StepFn(Protocol):
   def __call__(
     self, model: Any, state: PyTree, keys: Key[Array, 'b'], out: StepOut, /
   ) -> FeedbackOutput:
-    """The next input, from what the model computed at this position; `keys`
-    are the only source of randomness."""
+    """The next input, from the results of this position; `keys` are the only
+    source of randomness."""
     ...
 
 
@@ -165,8 +163,8 @@ class RecomputeInputsFn(Protocol):
   def __call__(
     self, model: Any, record: PyTree, tokens: Int[Array, 'b t'], /
   ) -> Float[Array, 'b t d']:
-    """The inputs of a rollout again, from its record (leaves [b t ...]), with
-    the gradients that training wants."""
+    """The inputs of a rollout, from its record (leaves [b t ...]), with the
+    gradients for training."""
     ...
 
 
@@ -192,8 +190,8 @@ class SelectTokenFn(Protocol):
   def __call__(
     self, model: Any, state: PyTree, out: StepOut, /
   ) -> tuple[Int[Array, 'b'], Bool[Array, 'b']]:
-    """The token to write, where `out.token` is the one that was drawn, and
-    whether it was the policy's choice: False where it is forced."""
+    """The token to write, `out.token` being the sampled one, and whether the
+    policy chose it: False where it is forced."""
     ...
 
 
@@ -219,37 +217,37 @@ class PrefixFn(Protocol):
 
 
 class Feedback(NamedTuple):
-  """What the model reads at the next step, in the manner of an optax
-  transformation: pure functions of the model, a `LanguageModel`. Where a
-  feedback owns parameters it is a `policy.Policy`, with them in `.feedback`."""
+  """Makes the model's next input. As an optax transformation it is pure
+  functions, here of the model, a `LanguageModel`. For a feedback with
+  parameters that is a `policy.Policy`, with them in `.feedback`."""
 
   init: InitFn
   step: StepFn
   recompute_inputs: RecomputeInputsFn
   log_prob: LogProbFn
   select_token: SelectTokenFn
-  # Where latents follow from the state before them alone, so that supervised
-  # training can go through them; else None.
+  # Where a latent is a function of the hidden state before it alone, so that
+  # supervised training can differentiate through it; else None.
   latent_from_hidden: LatentFromHiddenFn | None = None
-  # Where latents are read once, between the prompt and the answer, in the
-  # place of a thinking; else None.
+  # Where latents replace the thinking as inputs between prompt and answer;
+  # else None.
   prefix: PrefixFn | None = None
 
 
 class Trajectory(NamedTuple):
-  """Completions as sampled, with all that re-scoring them needs."""
+  """Completions as sampled, with all that rescoring them needs."""
 
   tokens: Int[Array, 'b t']  # pad after the end
   mask: Bool[Array, 'b t']  # True up to the end, the stop token included
-  policy_mask: Bool[Array, 'b t']  # drawn, not forced: what a loss counts
-  log_probs: Float[Array, 'b t']  # full vocabulary, at the score temperature;
-  # where the random choice was a latent, its log-density
-  # log-probs of the distribution drawn from
-  behavior_log_probs: Float[Array, 'b t']
+  policy_mask: Bool[Array, 'b t']  # sampled, not forced: what a loss counts
+  # Full vocabulary, at the score temperature; where the random choice was a
+  # latent, its log-density.
+  log_probs: Float[Array, 'b t']
+  behavior_log_probs: Float[Array, 'b t']  # of the distribution sampled from
   thinking_mask: Bool[Array, 'b t']  # before the delimiter's last token
-  latent_share: Float[Array, 'b t']  # how latent the input after this token was
+  latent_share: Float[Array, 'b t']  # of the input that follows this token
   record: PyTree  # the feedback's, leaves [b t ...]
-  terminated: Bool[Array, 'b']  # a stop token came, not the limit
+  terminated: Bool[Array, 'b']  # ended by a stop token, not by a limit
   steps: Int[Array, '']  # passes of the decoding loop
 
   @property

@@ -124,8 +124,8 @@ def test_a_checkpoint_of_two_processes_is_read_by_one(two):
   [
     ('sys.exit(3)', 3, ''),
     ('os.kill(os.getpid(), signal.SIGKILL)', 75,
-     'ended by SIGKILL: this process was killed, or another one of the run was '
-     'lost and its own log says why. The same command resumes from the last '
+     'ended by SIGKILL: this process was killed, or another process of the run '
+     'was lost (see its log). The same command resumes from the last '
      'checkpoint in runs/x; exit code 75\n'),
   ],
 )  # fmt: skip

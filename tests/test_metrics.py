@@ -109,7 +109,7 @@ def test_pass_at_k_is_the_share_of_all_draws_with_a_correct_one(k):
 
 @pytest.mark.parametrize('k', [0, 5])
 def test_no_more_draws_than_samples(k):
-  with pytest.raises(ValueError, match=rf'k={k}: there are 4 .* 1 to 4'):
+  with pytest.raises(ValueError, match=rf'k={k}: write 1 to 4'):
     pass_at_k(np.ones((2, 4), bool), k)
 
 

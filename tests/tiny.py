@@ -191,7 +191,7 @@ def step_out(logits, **more) -> StepOut:
     'greedy': jnp.zeros(b, bool),
     'hidden': jnp.zeros((b, CONFIG.width)),
     'thinking_continues': jnp.ones(b, bool),
-    'inside': jnp.ones(b, bool),
+    'in_thinking': jnp.ones(b, bool),
   }
   return StepOut(**step | {name: jnp.asarray(x) for name, x in more.items()})
 

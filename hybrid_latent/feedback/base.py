@@ -1,5 +1,5 @@
-"""What the feedbacks share: a state that is empty, a score and a choice that
-are the token's, a record that is the latent input itself."""
+"""Parts that the feedbacks share: the empty state, log-probs and selection of
+the sampled token, a record that is the latent input itself."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hybrid_latent.types import FeedbackOutput, LanguageModel, PyTree, StepOut
 
 
 def stateless(batch: int) -> tuple:
-  """The state of a feedback that remembers nothing."""
+  """The state of a feedback without one."""
   return ()
 
 
@@ -21,14 +21,14 @@ def token_log_prob(
   record: PyTree,
   token_log_probs: Float[Array, '*b'],
 ) -> Float[Array, '*b']:
-  """The score of a step whose only random choice is its token."""
+  """The log-prob of a step whose only random choice is its token."""
   return token_log_probs
 
 
 def drawn_token(
   model: LanguageModel, state: PyTree, out: StepOut
 ) -> tuple[Int[Array, 'b'], Bool[Array, 'b']]:
-  """The choice of a feedback that forces no token."""
+  """The selection of a feedback that forces no token."""
   return out.token, jnp.ones(out.token.shape, bool)
 
 
@@ -39,11 +39,12 @@ def latent_where(
   out: StepOut,
   state: PyTree,
 ) -> FeedbackOutput:
-  """Feeds the latent where chosen and the token elsewhere, and records what
-  `recorded_latents` needs."""
+  """The latent where chosen and the token's embedding elsewhere, with the
+  record that `recorded_latents` needs."""
   token = model.embed(out.token)
   latent = latent.astype(token.dtype)
   x = jnp.where(chosen[:, None], latent, token)
+  # All rows, chosen or not: a record's shape must not depend on values.
   record = {'latent': latent, 'fed': chosen}
   return FeedbackOutput(x, record, chosen.astype(jnp.float32), state)
 
@@ -53,18 +54,18 @@ def recorded_latents(
   record: dict[str, Shaped[Array, 'b t ...']],
   tokens: Int[Array, 'b t'],
 ) -> Float[Array, 'b t d']:
-  """The inputs of `latent_where` again, the latents as constants."""
+  """The inputs of `latent_where` from its record, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
 
 
 def parameters(model: Any, init: str) -> Any:
-  """What the feedback owns: `Policy.feedback`. ValueError where the model has
-  none; `init` is the function that makes it."""
-  owned = getattr(model, 'feedback', None)
-  if owned is None:
+  """The feedback's parameters, `Policy.feedback`. ValueError where the model
+  has none; `init` is the function that makes them."""
+  params = getattr(model, 'feedback', None)
+  if params is None:
     raise ValueError(
       f'{type(model).__name__} has no parameters of this feedback: pass '
       f'hybrid_latent.Policy(model, {init}(...))'
     )
-  return owned
+  return params

@@ -1,7 +1,7 @@
-"""Plain decoding: the model reads the token that was drawn.
+"""Plain decoding: the next input is the sampled token's embedding.
 
-With it the engine is the GRPO baseline, and with the adapters off as well it
-is the base model, bit for bit: the KL reference.
+This is the GRPO baseline; with the adapters off as well it is the base model,
+bit for bit: the KL reference.
 """
 
 import functools
@@ -14,7 +14,7 @@ from hybrid_latent.types import Feedback, FeedbackOutput
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def discrete() -> Feedback:
-  """The feedback that feeds nothing back but the token."""
+  """The feedback without latents."""
 
   def step(model, state, keys, out):
     latent = jnp.zeros(out.token.shape, jnp.float32)

@@ -1,19 +1,18 @@
-"""HRPO: a learned gate mixes the drawn token with the distribution it was
-drawn from. "Hybrid Latent Reasoning via Reinforcement Learning", NeurIPS 2025,
-arXiv 2505.18454, equations 3-5.
+"""HRPO: a learned gate mixes the sampled token with the distribution it was
+sampled from. "Hybrid Latent Reasoning via Reinforcement Learning", NeurIPS
+2025, arXiv 2505.18454, equations 3-5.
 
 The paper: while the answer delimiter has not appeared, the next input is
   x = a * e + sqrt(1 - a^2) * (i * h)
 with e the token's embedding, r = sigmoid(W_r e + b_r) and
 i = sigmoid(W_i e + b_i), a = exp(-c softplus(-Lambda) r), c = 8, and
-h = p @ E / ||p||_2 the projected distribution (the very one that was sampled,
-filters included). Once the delimiter is complete the input is e alone, for
-good.
+h = p @ E / ||p||_2 the projected distribution (the one that was sampled from,
+filters included). Once the delimiter is complete, every input is e alone.
 
 We follow the released code where it differs from the text: softplus(-Lambda)
 where the paper prints softplus(Lambda); W ~ N(0, 0.02^2) and zero biases where
-the paper says uniform (`initializer='uniform'`). h is recorded at sampling
-and replayed as a constant; the gates are computed again, with gradient.
+the paper has a uniform (`initializer='uniform'`). h is recorded at sampling and
+a constant in rescoring; the gates are recomputed, with gradient.
 
 We differ from the release in three places: the gate is float32 throughout
 (a bfloat16 `a` cannot express the hidden ratios training starts from); 1 - a^2
@@ -61,7 +60,7 @@ class Gate(nnx.Module):
     initializer: str = 'normal',
   ):
     """`decay` (the paper's Lambda) is such that a = u^r with u drawn
-    uniformly from [r_min, r_max] for each channel."""
+    uniformly from [r_min, r_max] per channel."""
     if not 0 < r_min <= r_max < 1:
       raise ValueError(
         f'gate: r_min {r_min}, r_max {r_max}: need 0 < r_min <= r_max < 1'
@@ -78,12 +77,11 @@ class Gate(nnx.Module):
       if initializer == 'normal'
       else jax.random.uniform(k, shape, minval=-bound, maxval=bound)
     )
+    bias = lambda: nnx.Param(jnp.zeros(width))
     self.w_r, self.w_i = weight(k_r), weight(k_i)
-    self.b_r, self.b_i = (
-      nnx.Param(jnp.zeros(width)),
-      nnx.Param(jnp.zeros(width)),
-    )
+    self.b_r, self.b_i = bias(), bias()
     u = jax.random.uniform(k_decay, (width,), minval=r_min, maxval=r_max)
+    # Solves exp(-C softplus(-decay)) = u.
     self.decay = nnx.Param(-jnp.log(jnp.expm1(-jnp.log(u) / C)))
 
 
@@ -123,6 +121,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
 
   def recompute_inputs(model, record, tokens):
     token = model.embed(tokens)
+    # Recorded, not recomputed: no pass over the vocabulary, and no gradient.
     h = jax.lax.stop_gradient(record['h'])
     mixed, _ = mixture(parameters(model, 'gate'), token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)
@@ -134,8 +133,8 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
 
 @functools.cache
 def interpolated(width: NonNegativeInt = 64) -> Feedback:
-  """The paper's ablation without a gate: x = h, and no token, while the model
-  thinks. Its curve is normal for some hundred steps, then collapses."""
+  """The paper's ablation without a gate: x = h, without the token, during the
+  thinking. Its reward is normal for some hundred steps, then collapses."""
 
   def step(model, state, keys, out):
     h = _projected(model, out, width)
@@ -165,11 +164,12 @@ def mixture(
   if form == 'stable':
     rest = -jnp.expm1(-2 * exponent)
   else:
-    # Else XLA joins the constants, and the float32 1 + 1e-8 is 1.
+    # Without the barrier XLA adds the constants, and in float32 1 + 1e-8 is 1.
     rest = jax.lax.optimization_barrier(1 - a * a) + 1e-8
   mixed = a * x + jnp.sqrt(rest) * _sigmoid(gate.w_i, gate.b_i, x) * h
-  lost = jnp.mean(-jnp.expm1(-exponent), axis=-1)  # 1 - mean(a)
-  return mixed.astype(e.dtype), jnp.sqrt(lost * (2 - lost))
+  # 1 - mean(a)^2 = g (2 - g), exact where a is near 1.
+  g = jnp.mean(-jnp.expm1(-exponent), axis=-1)  # 1 - mean(a)
+  return mixed.astype(e.dtype), jnp.sqrt(g * (2 - g))
 
 
 def _sigmoid(weight, bias, x):

@@ -1,15 +1,15 @@
-"""The last hidden state is the next input, while the model thinks.
+"""The last hidden state is the next input during the thinking.
 
-The state is the one after the final norm: what the output head reads, as in
-Coconut (arXiv 2412.06769) and HyRea (ICLR 2026), and as HRPO's "direct"
+The state is the one after the final norm, the input of the output head, as in
+Coconut (arXiv 2412.06769) and HyRea (ICLR 2026), and as in HRPO's "direct"
 ablation (arXiv 2505.18454, section 4.3), which reports that it gives nonsense
-without supervised training: such a state has another norm and lies elsewhere
-than any token's embedding.
+without supervised training: norm and direction of such a state are unlike those
+of any token's embedding.
 
-A token is drawn at every position all the same; it is the text, and what a
-policy gradient scores. The states are recorded and replayed as constants:
-gradients reach the model through what it makes of them. Supervised training
-goes *through* them (`hybrid_latent/latents.py`).
+A token is sampled at every position nevertheless; it is the text, and the
+policy gradient scores it. The states are recorded, and constants in rescoring:
+gradients reach the model through its computation on them. Supervised training
+differentiates *through* them (`hybrid_latent/latents.py`).
 """
 
 import functools

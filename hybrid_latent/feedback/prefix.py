@@ -1,14 +1,14 @@
-"""Latents are read once, after the prompt, in the place of a thinking in words;
-then the model answers with plain tokens.
+"""A prefix of latents after the prompt replaces the thinking in words; then the
+model answers with plain tokens.
 
-LRT (ICLR 2026, "Latent Reasoning Tuning") makes them with a network of its own,
-`models/reasoner.py`, and leaves the model that reads them as it is. Where they
-stand the paper does not say. Here they take the place of the thinking: after a
-prompt that ends as the thinking begins, and before the text that ends it.
+LRT (ICLR 2026, "Latent Reasoning Tuning") generates them with a separate
+network, `models/reasoner.py`, and freezes the model. The paper does not specify
+their position. Here they replace the thinking: after a prompt that ends with
+the beginning of the thinking, and before the text that ends it.
 
-The latents are a function of the prompt and of the network, and replay makes
-them again: gradients reach the network through the model. Without the prefix
-(types.Mode) the model is the one it was, bit for bit.
+The latents are a function of the prompt and of the network, and rescoring
+recomputes them: gradients reach the network through the model. Without the
+prefix (types.Mode) the model is unchanged, bit for bit.
 """
 
 import functools
@@ -30,11 +30,13 @@ def prefix(swapped: bool = False) -> Feedback:
 
   Args:
     swapped: each prompt gets the latents of the one before it in the batch: a
-      control. What an answer loses by it is what latents say of their prompt.
+      control. The drop in accuracy measures how much the latents depend on
+      their prompt.
   """
 
-  def made(model, hidden, mask):
+  def latents(model, hidden, mask):
     p = parameters(model, 'Prefix')
+    # Forced text such as </think>, as embeddings within the prefix.
     closing = model.embed(p.closing)
     z = p.reasoner(hidden, mask).astype(closing.dtype)
     if swapped:
@@ -42,7 +44,7 @@ def prefix(swapped: bool = False) -> Feedback:
     closing = jnp.broadcast_to(closing, (z.shape[0], *closing.shape))
     return jnp.concatenate([z, closing], axis=1)
 
-  return discrete()._replace(prefix=made)
+  return discrete()._replace(prefix=latents)
 
 
 def reasoner(
@@ -59,21 +61,21 @@ def reasoner(
   """The parameters of `prefix`, for the model of `policy`.
 
   Args:
-    source: a folder that `formats.export_reasoner.write_reasoner` wrote; with
-      it the others mean nothing. '': a new one.
-    backbone: of a new one, whatever `pretrained` reads.
+    source: a folder that `formats.export_reasoner.write_reasoner` wrote; the
+      other arguments are then ignored. '': a new one.
+    backbone: of a new one, any model that `pretrained` loads.
     latents: j, of a new one.
     reads: of a new one, see models/reasoner.py.
     closing: text between the latents and the answer.
   """
-  # Reading files needs more packages than a rollout does.
+  # Imported here: reading files needs more packages than a rollout.
   from hybrid_latent.formats.pretrained import pretrained
   from hybrid_latent.formats.reasoner import new_prefix, read_reasoner
 
   model = policy.model.config
-  how = {'dtype': model.dtype, 'remat': model.remat}
+  options = {'dtype': model.dtype, 'remat': model.remat}
   if source:
-    return read_reasoner(source, width=model.width, **how)
+    return read_reasoner(source, width=model.width, **options)
   if not backbone:
     raise ValueError(
       "config.feedback.init_kwargs: source and backbone are both '': write the "
@@ -84,7 +86,7 @@ def reasoner(
     key,
     policy,
     tokenizer,
-    pretrained(backbone, **how).model,
+    pretrained(backbone, **options).model,
     latents=latents,
     reads=reads,
     closing=closing,

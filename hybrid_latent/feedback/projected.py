@@ -1,13 +1,12 @@
-"""The last hidden state, through a small network of its own, is the next input
-while the model thinks.
+"""The projected last hidden state is the next input during the thinking.
 
 CODI (arXiv 2502.21074, section 3.1): x = LayerNorm(W2 GELU(W1 h + b1) + b2),
-with h the state after the final norm; the network learns with the model.
+with h the state after the final norm; the network is trained with the model.
 
-The states are recorded and replayed as constants, the network is applied to
-them again: in reinforcement a gradient reaches it, and the model through what
-it makes of its inputs. The release has dropout on h, off by default; we have
-none. Its projection may go without the LayerNorm, and so may ours.
+The states are recorded, and constants in rescoring, where the network is
+applied to them again: the policy gradient reaches the network, and the model
+through its computation on these inputs. The release has dropout on h, off by
+default; we have none. The LayerNorm is optional, as in the release.
 """
 
 import functools
@@ -46,8 +45,8 @@ def projector(
   width: NonNegativeInt = 0,
   norm: bool = True,
 ) -> Projector:
-  """A new one, uniform in +-1/sqrt(in) as torch has it by default; `width` is
-  that of its hidden layer, 0 for the model's."""
+  """A new one, uniform in +-1/sqrt(in), torch's default; `width` is that of its
+  hidden layer, 0 for the model's."""
   d = embedding_table(model).shape[1]
   e = width or d
   keys = iter(jax.random.split(key, 4))
@@ -79,18 +78,19 @@ def projection(
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def projected() -> Feedback:
-  """Feeds the projected state until the thinking ends, for a
+  """The projected state as input until the thinking ends, for a
   `Policy(model, projector(...))`."""
 
   def latent_from_hidden(model, hidden):
     return projection(parameters(model, 'projector'), hidden)
 
   def step(model, state, keys, out):
-    fed, token = out.thinking_continues, model.embed(out.token)
+    is_latent, token = out.thinking_continues, model.embed(out.token)
     latent = latent_from_hidden(model, out.hidden).astype(token.dtype)
-    x = jnp.where(fed[:, None], latent, token)
-    record = {'hidden': out.hidden, 'fed': fed}
-    return FeedbackOutput(x, record, fed.astype(jnp.float32), state)
+    x = jnp.where(is_latent[:, None], latent, token)
+    # The network's input, not its output: rescoring applies it with gradient.
+    record = {'hidden': out.hidden, 'fed': is_latent}
+    return FeedbackOutput(x, record, is_latent.astype(jnp.float32), state)
 
   def recompute_inputs(model, record, tokens):
     hidden = jax.lax.stop_gradient(record['hidden'])

@@ -1,22 +1,22 @@
-"""Soft Tokens: the model thinks in noisy mixtures of embeddings.
+"""Soft Tokens: the inputs of the thinking are noisy mixtures of embeddings.
 
-"Soft Tokens, Hard Truths", Butt et al., arXiv 2509.19170. While it thinks, the
-next input is
+"Soft Tokens, Hard Truths", Butt et al., arXiv 2509.19170. During the thinking
+the next input is
   x = h0 + sigma * n,   h0 = softmax(logits / tau) @ E,   n ~ N(0, 1)
 over the full vocabulary; tau 0.5 is the paper's "soft", 1e-4 its "fuzzy" mode
-("hard" is the discrete feedback). Its score is the density of x,
+("hard" is the discrete feedback). Its log-prob is the log-density of x,
   log pi(x) = -||x - h0||^2 / (2 sigma^2) + const,
-where x is a recorded constant and h0 is made again, with gradient: through the
+where x is a recorded constant and h0 is recomputed, with gradient: through the
 logits, and through E if E is trained. After the thinking come plain tokens.
 
-The text of the thinking is its shadow, the likeliest token of each step: where
-the stop phrase is complete in it, the thinking ends. The input after the
-phrase's last token is still a mixture.
+The text of the thinking is the likeliest token of each step: where the stop
+phrase is complete in it, the thinking ends. The input after the phrase's last
+token is still a mixture.
 
-Where the paper leaves things open: sigma is `noise` (0.33) times the root mean
-square of the entries of E as it is loaded, a float32 constant of the run (the
-other reading, the norm of a whole embedding, would drown it); const is such
-that the score has mean 0 instead of -d/2, which changes no gradient.
+Not specified in the paper: sigma is `noise` (0.33) times the root mean square
+of the entries of E as loaded, a float32 constant of the run (relative to the
+norm of a whole embedding instead, the noise would dominate it); const is such
+that the log-prob has mean 0 instead of -d/2, which changes no gradient.
 """
 
 import functools
@@ -60,6 +60,7 @@ def soft_tokens(
       'temperature > 0 (0.5 soft, 1e-4 fuzzy) and a noise >= 0 (0: none)'
     )
   table = embedding_table(model)
+  # Computed once: training the embedding must not change sigma.
   rms = jnp.sqrt(jnp.mean(jnp.square(table.astype(jnp.float32))))
   return SoftTokens(jnp.float32(temperature), noise * rms)
 
@@ -69,8 +70,9 @@ def soft() -> Feedback:
   """Soft Tokens' feedback for a `Policy(model, soft_tokens(...))`."""
 
   def select_token(model, state, out):
-    shadow = jnp.argmax(out.logits, axis=-1).astype(out.token.dtype)
-    token = jnp.where(out.in_thinking, shadow, out.token)
+    likeliest = jnp.argmax(out.logits, axis=-1).astype(out.token.dtype)
+    token = jnp.where(out.in_thinking, likeliest, out.token)
+    # The policy's choice is the latent here, which `log_prob` scores.
     return token, jnp.ones(token.shape, bool)
 
   def step(model, state, keys, out):
@@ -83,10 +85,11 @@ def soft() -> Feedback:
   def log_prob(model, logits, record, token_log_probs):
     x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
     sigma = _settings(model).sigma
-    gap = (x - _mean(model, logits)) / jnp.where(sigma > 0, sigma, 1)
-    score = -0.5 * (jnp.sum(gap**2, axis=-1) - gap.shape[-1])
-    score = jnp.where(sigma > 0, score, 0)  # without noise nothing is random
-    return jnp.where(record['fed'], score, token_log_probs)
+    z = (x - _mean(model, logits)) / jnp.where(sigma > 0, sigma, 1)
+    log_density = -0.5 * (jnp.sum(z**2, axis=-1) - z.shape[-1])
+    # Without noise the input is not random: no gradient.
+    log_density = jnp.where(sigma > 0, log_density, 0)
+    return jnp.where(record['fed'], log_density, token_log_probs)
 
   return Feedback(stateless, step, recorded_latents, log_prob, select_token)
 

@@ -1,17 +1,18 @@
 """Soft Thinking: concept tokens instead of words, without any training.
 
-"Soft Thinking", Zhang et al., arXiv 2505.15778. While it thinks, the model
-reads the mean embedding of the `width` likeliest tokens of the filtered
+"Soft Thinking", Zhang et al., arXiv 2505.15778. During the thinking the next
+input is the mean embedding of the `width` likeliest tokens of the filtered
 distribution, weighted by their renormalised probabilities; the likeliest is the
 text. *Cold stop*: when the entropy of the full distribution, at the sampling
 temperature and before any filter, has been below `threshold` nats for
-`patience` steps in a row, the end-of-thinking token is written. What follows is
-sampled in words, with the same temperature and filters.
+`patience` steps in a row, the end-of-thinking token is written. The answer is
+sampled as plain tokens, with the same temperature and filters.
 
-As released, without what the paper does not describe: there a low entropy after
-the thinking aborts the request, Dirichlet or Gumbel noise can be added, and
-weights are mixed in the embedding's dtype (here float32). The delimiter of the
-run ends the thinking, so it works for models without such a token as well.
+As released, without what the paper does not describe: in the release a low
+entropy after the thinking aborts the request, Dirichlet or Gumbel noise can be
+added, and weights are mixed in the embedding's dtype (here float32). The
+delimiter of the run ends the thinking, so models without an end-of-thinking
+token work as well.
 """
 
 import functools
@@ -70,24 +71,25 @@ def cold_stop(
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def soft_thinking(width: PositiveInt = 10) -> Feedback:
-  """Its feedback for a `Policy(model, cold_stop(...))`; `width` tokens make a
-  concept."""
+  """The feedback for a `Policy(model, cold_stop(...))`; `width` is the number
+  of tokens per concept."""
 
   def init(batch):
     return jnp.zeros(batch, jnp.int32)  # steps of low entropy in a row
 
   def select_token(model, count, out):
     likeliest = jnp.argmax(out.filtered, axis=-1)
-    stops = _counted(model, count, out) >= _settings(model).patience
+    stops = _next_count(model, count, out) >= _settings(model).patience
     concept = jnp.where(stops, _settings(model).end, likeliest)
     token = jnp.where(out.in_thinking, concept, out.token)
+    # Deterministic in the thinking: no policy gradient there.
     return token.astype(out.token.dtype), ~out.in_thinking
 
   def step(model, count, keys, out):
     concept = top_soft_embedding(
       out.filtered, embedding_table(model), width=width
     )
-    count = _counted(model, count, out)
+    count = _next_count(model, count, out)
     return latent_where(
       out.thinking_continues, concept.mixture, model, out, count
     )
@@ -99,7 +101,7 @@ def _settings(model) -> ColdStop:
   return parameters(model, 'cold_stop')
 
 
-def _counted(model, count, out):
+def _next_count(model, count, out):
   """Steps of low entropy in a row, this one included."""
   p = jax.nn.softmax(out.logits / out.temperature, axis=-1)
   entropy = jnp.sum(entr(p), axis=-1)  # never below 0, not even by rounding

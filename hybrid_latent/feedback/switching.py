@@ -1,18 +1,18 @@
-"""Spans of latents between words: the model decides where they begin.
+"""Spans of latents between words: the model samples where they begin.
 
-HyRea ("Hybrid Reasoning", ICLR 2026): having drawn `<start-latent>`, the model
-reads c latent inputs, its own last hidden states, then `<end-latent>`, and goes
-on in words. The first latent is the state at `<start-latent>`. Each takes a
-position, where the token `<latent>` is written.
+HyRea ("Hybrid Reasoning", ICLR 2026): after a sampled `<start-latent>` come c
+latent inputs, the model's last hidden states, then `<end-latent>`, then words.
+The first latent is the state at `<start-latent>`. Each takes a position, where
+the token `<latent>` is written.
 
-Around any feedback, whose `thinking_continues` is then the span. By default
-`<end-latent>` is forced after c slots; with `sampled` the model may also draw
-it earlier, from the second slot on. Slots and forced tokens are not `free`: no
-policy gradient scores them, as in the paper. That a span was *not* left is no
-scored choice either, so `sampled` has a biased gradient.
+Wraps any feedback, whose `thinking_continues` is then the span. By default
+`<end-latent>` is forced after c slots; with `sampled` the model may also sample
+it earlier, from the second slot on. Slots and forced tokens are not in
+`policy_mask`: no policy gradient scores them, as in the paper. That a span was
+*not* ended early is not scored either, so `sampled` has a biased gradient.
 
-With `opening` every completion begins with a span, which nobody draws: so
-Coconut (arXiv 2412.06769) and CODI (arXiv 2502.21074) think before they speak.
+With `opening` every completion begins with a forced span: the thinking before
+the answer of Coconut (arXiv 2412.06769) and CODI (arXiv 2502.21074).
 """
 
 import functools
@@ -35,10 +35,10 @@ class Spans(NamedTuple):
   start: Int[Array, '']  # token ids
   slot: Int[Array, '']
   end: Int[Array, '']
-  slots: Int[Array, '']  # c, latents of a span
-  sampled: Bool[Array, '']  # a drawn end token ends a span early
-  inner: Any = None  # parameters of the feedback inside
-  opening: Bool[Array, ''] | np.bool_ = np.False_  # one begins a completion
+  slots: Int[Array, '']  # c, latents per span
+  sampled: Bool[Array, '']  # a sampled end token ends a span early
+  inner: Any = None  # parameters of the wrapped feedback
+  opening: Bool[Array, ''] | np.bool_ = np.False_  # completions begin with one
 
 
 def spans(
@@ -79,42 +79,46 @@ def switching(inside: Feedback | None = None) -> Feedback:
   """Words, and spans of the feedback `inside` (by default `hidden()`), for a
   `Policy(model, spans(...))`."""
   inside = inside or hidden()
-  within = lambda model: Policy(model, _settings(model).inner)
+  # The wrapped feedback gets the model with its parameters, not with `Spans`.
+  inner_policy = lambda model: Policy(model, _settings(model).inner)
 
   def init(batch):
-    # Forced tokens to come: the slots and the end token; -1: nothing was said.
+    # Forced tokens left: the slots and the end token; -1: no token yet.
     return jnp.full(batch, -1), inside.init(batch)
 
   def select_token(model, state, out):
     left, _ = state
     spans = _settings(model)
-    may_leave = spans.sampled & (left > 1) & (left <= spans.slots)
-    leaves = may_leave & (out.token == spans.end)
-    forced = jnp.where((left > 1) & ~leaves, spans.slot, spans.end)
+    # From the second slot on: at the first, left is slots + 1.
+    may_end = spans.sampled & (left > 1) & (left <= spans.slots)
+    ends = may_end & (out.token == spans.end)
+    forced = jnp.where((left > 1) & ~ends, spans.slot, spans.end)
     token = jnp.where(left > 0, forced, out.token)
     opens = spans.opening & (left < 0)
     token = jnp.where(opens, spans.start, token)
-    return token.astype(out.token.dtype), (left <= 0) & ~opens | leaves
+    # The policy chose what was sampled: words, and an early end of a span.
+    return token.astype(out.token.dtype), (left <= 0) & ~opens | ends
 
   def step(model, state, keys, out):
     left, inner = state
     spans = _settings(model)
+    # Not left > 1 alone: the stopping rule may have forced another token.
     slot = (left > 1) & (out.token == spans.slot)
     out = out._replace(thinking_continues=slot, in_thinking=slot)
-    fed = inside.step(within(model), inner, keys, out)
+    output = inside.step(inner_policy(model), inner, keys, out)
     begins = (left <= 0) & (out.token == spans.start)
     left = jnp.where(begins, spans.slots + 1, jnp.where(slot, left - 1, 0))
-    return fed._replace(state=(left, fed.state))
+    return output._replace(state=(left, output.state))
 
   def recompute_inputs(model, record, tokens):
-    return inside.recompute_inputs(within(model), record, tokens)
+    return inside.recompute_inputs(inner_policy(model), record, tokens)
 
   def log_prob(model, logits, record, token_log_probs):
-    return inside.log_prob(within(model), logits, record, token_log_probs)
+    return inside.log_prob(inner_policy(model), logits, record, token_log_probs)
 
-  made: Any = inside.latent_from_hidden
-  latent_from_hidden = made and (
-    lambda model, hidden: made(within(model), hidden)
+  inner_latent: Any = inside.latent_from_hidden
+  latent_from_hidden = inner_latent and (
+    lambda model, hidden: inner_latent(inner_policy(model), hidden)
   )
   return Feedback(
     init, step, recompute_inputs, log_prob, select_token, latent_from_hidden

@@ -1,7 +1,7 @@
-"""What the families share: the key table and the fields of `config.json`.
+"""Parts that the families share: the key table and the fields of `config.json`.
 
-A family adds its rows to KEYS and says which values of which fields it
-accepts. Both directions read the same table.
+A family adds its rows to KEYS and lists the values of fields that it accepts.
+Import and export use the same table.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.rope import Llama3Scaling
 
-# Our leaf -> Hugging Face's tensor; {} is the number of the layer.
+# Our leaf -> Hugging Face's tensor; {} is the index of the layer.
 KEYS = {
   'embedding': 'model.embed_tokens.weight',
   'norm': 'model.norm.weight',
@@ -26,7 +26,7 @@ KEYS = {
   'layers.down.weight': 'model.layers.{}.mlp.down_proj.weight',
 }
 
-# Ours -> Hugging Face's field, where the value is the same whole number.
+# Our field -> Hugging Face's, where the value is the same integer.
 FIELDS = {
   'vocab': 'vocab_size',
   'width': 'hidden_size',
@@ -36,7 +36,7 @@ FIELDS = {
   'max_positions': 'max_position_embeddings',
 }
 
-# Field -> the only value the decoder implements; an absent field has it.
+# Field -> the only value that the decoder implements, and the default.
 ACCEPTED = {
   'hidden_act': 'silu',
   'attention_bias': False,
@@ -45,7 +45,7 @@ ACCEPTED = {
   'quantization_config': None,
 }
 
-# Fields of the rotations that stand beside rope_scaling as well as in it.
+# Fields of RoPE that may be beside rope_scaling as well as in it.
 _BESIDE = 'rope_theta', 'partial_rotary_factor'
 
 
@@ -56,16 +56,17 @@ def decoder_config(
   accepted: Mapping[str, Any] = ACCEPTED,
   **switches: Any,
 ) -> TransformerConfig:
-  """The decoder that a `config.json` describes. `head_dim` is the family's
-  default (None: width / heads); `switches` are fields of TransformerConfig.
+  """The decoder of a `config.json`. `head_dim` is the family's default (None:
+  width / heads); `switches` are fields of TransformerConfig.
 
-  Raises ValueError, with the field, its value and what is accepted, for
-  whatever the decoder does not implement.
+  Raises ValueError, with the field, its value and the accepted ones, for
+  anything that the decoder does not implement.
   """
   for name, value in accepted.items():
-    given = fields.get(name, value)
-    if given != value or isinstance(given, bool) != isinstance(value, bool):
-      raise _refusal(name, given, f'{value!r}')
+    field = fields.get(name, value)
+    # In Python 0 == False.
+    if field != value or isinstance(field, bool) != isinstance(value, bool):
+      raise _refusal(name, field, f'{value!r}')
   kinds = fields.get('layer_types') or []
   if not isinstance(kinds, list) or any(x != 'full_attention' for x in kinds):
     raise _refusal('layer_types', kinds, "a list of 'full_attention'")
@@ -102,7 +103,7 @@ def decoder_config(
 
 
 def config_fields(config: TransformerConfig, architecture: str) -> dict:
-  """The `config.json` of a decoder, as transformers and vLLM read it."""
+  """The `config.json` of a decoder, for transformers and vLLM."""
   scaling = config.rope_scaling
   return {
     'model_type': config.family,
@@ -122,7 +123,7 @@ def whole_number(fields: Mapping, name: str, default: int | None = None) -> int:
   """A field that is a whole number of at least 1; absent or null, `default`."""
   value = fields.get(name)
   value = default if value is None else value
-  # Not isinstance: in Python True is a whole number.
+  # Not isinstance: in Python True is an int.
   if type(value) is not int or not 1 <= value < 2**31:
     raise _refusal(name, value, f'a whole number from 1 to {2**31 - 1}')
   return value
@@ -138,9 +139,9 @@ def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
     raise _refusal('rope_scaling', rope, 'an object with a rope_type, or null')
   rope = {name: fields[name] for name in _BESIDE if name in fields} | dict(rope)
   theta = _number('rope_theta', rope.get('rope_theta', 10_000.0), 1)
-  turned = rope.get('partial_rotary_factor')
-  if turned is not None and (turned != 1.0 or turned is True):
-    raise _refusal('partial_rotary_factor', turned, '1.0')
+  partial = rope.get('partial_rotary_factor')
+  if partial is not None and (partial != 1.0 or partial is True):
+    raise _refusal('partial_rotary_factor', partial, '1.0')
   kind = rope.get('rope_type', rope.get('type', 'default'))
   if kind == 'default':
     return theta, None
@@ -166,9 +167,9 @@ def _rope(fields: Mapping) -> tuple[float, Llama3Scaling | None]:
 
 
 def _number(name: str, value: Any, low: float, below: float = 1e30) -> float:
-  """What float32 can compute with."""
+  """A field that is a number in [low, below), as a float."""
   number = isinstance(value, int | float) and not isinstance(value, bool)
-  if not number or not low <= value < below:  # nor NaN
+  if not number or not low <= value < below:  # False for NaN
     raise _refusal(name, value, f'a number from {low:g} to below {below:g}')
   return float(value)
 

@@ -1,5 +1,5 @@
 """The families by `model_type`, each a module with KEYS, SIZES and both config
-functions, imported when a model of it is read or written."""
+functions, imported when a model of it is loaded or exported."""
 
 from collections.abc import Mapping
 from importlib import import_module

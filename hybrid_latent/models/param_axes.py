@@ -1,6 +1,6 @@
-"""What the dimensions of each parameter are, for the sharding table."""
+"""The dimensions of each parameter, for the sharding table."""
 
-# The letters of each projection, as its weight is stored: [out, in].
+# The letters of each projection, whose weight is stored as [out, in].
 _PROJECTIONS = {
   'q': ('n', 'd'),
   'k': ('k', 'd'),
@@ -10,8 +10,8 @@ _PROJECTIONS = {
   'up': ('f', 'd'),
   'down': ('d', 'f'),
 }
-# And of what is no layer's: the vocabulary, HRPO's gate, CODI's projector,
-# the ends of LRT's reasoner.
+# The letters of parameters outside the layers: embedding and head, HRPO's gate,
+# CODI's projector, f_in and f_out of LRT's reasoner.
 _TABLES = {
   'embedding': 'v d',
   'head': 'v d',
@@ -26,13 +26,13 @@ _TABLES = {
 
 def param_axes(name: str) -> str | None:
   """The letters of a parameter by its dotted name, for the sharding table;
-  None for the small ones, of which every device keeps a copy."""
-  *_, owner, part = ['', '', *name.split('.')]
-  if part in ('a', 'b') and owner == 'lora':
-    out, into = _PROJECTIONS[name.split('.')[-3]]
-    return f'l r {into}' if part == 'a' else f'l {out} r'
-  if part == 'weight' and owner in _PROJECTIONS:
-    return ' '.join(['l', *_PROJECTIONS[owner]])
-  if part == 'bias' and owner in _PROJECTIONS:
-    return f'l {_PROJECTIONS[owner][0]}'
-  return _TABLES.get(owner if part == 'weight' else part)
+  None for the small ones, which are replicated."""
+  *_, module, leaf = ['', '', *name.split('.')]
+  if leaf in ('a', 'b') and module == 'lora':
+    fan_out, fan_in = _PROJECTIONS[name.split('.')[-3]]
+    return f'l r {fan_in}' if leaf == 'a' else f'l {fan_out} r'
+  if leaf == 'weight' and module in _PROJECTIONS:
+    return ' '.join(['l', *_PROJECTIONS[module]])
+  if leaf == 'bias' and module in _PROJECTIONS:
+    return f'l {_PROJECTIONS[module][0]}'
+  return _TABLES.get(module if leaf == 'weight' else leaf)

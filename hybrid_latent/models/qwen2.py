@@ -12,7 +12,7 @@ KEYS = shared.KEYS | {
   'layers.v.bias': 'model.layers.{}.self_attn.v_proj.bias',
 }
 
-# The bias is part of the family, and o_proj has none: only some files say so.
+# The family always has q, k, v biases and none in o_proj; some files state it.
 _ACCEPTED = shared.ACCEPTED | {'attention_bias': True}
 
 
@@ -38,7 +38,7 @@ _qwen2 = partial(
   head_dim=128,
   rope_theta=1_000_000.0,
 )
-# From 7B on the table has more padding rows and a head of its own.
+# From 7B on the embedding has more padding rows, and the head is untied.
 _large = partial(_qwen2, vocab=152064, tied=False)
 _1_5b = partial(_qwen2, width=1536, layers=28, heads=12, kv_heads=2, mlp=8960)
 _7b = partial(_large, width=3584, layers=28, heads=28, kv_heads=4, mlp=18944)

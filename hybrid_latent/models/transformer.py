@@ -1,10 +1,10 @@
-"""The decoder behind every family: Qwen2/2.5, Qwen3 and Llama 3.x.
+"""The decoder of all families: Qwen2/2.5, Qwen3 and Llama 3.x.
 
-Parameters are stored as Hugging Face stores them, `[out, in]`, with all layers
-of a kind stacked in front: `layers.q.weight [l, n*h, d]`. Training scans over
-the stack, which compiles in bounded time at any depth. Decoding must not slice
-a stacked weight in every step, so whoever decodes calls `unstack` once, inside
-the same program and before the loop.
+Parameters are stored as Hugging Face stores them, `[out, in]`, with the layers
+stacked in front: `layers.q.weight [l, n*h, d]`. Training scans over the stack,
+so that compile time does not grow with depth. Decoding must not slice a stacked
+weight in every step, so its caller applies `unstack` once, inside the same
+program and before the loop.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ REMAT = {
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-  """Sizes and switches of one model; the family files make them."""
+  """Sizes and switches of one model; see the family modules."""
 
   vocab: int  # rows of the embedding, padding rows included
   width: int
@@ -48,9 +48,9 @@ class TransformerConfig:
   tied: bool = True  # the output head is the input embedding
   qkv_bias: bool = False  # Qwen2
   qk_norm: bool = False  # Qwen3
-  family: str = 'llama'  # which key table writes it back
+  family: str = 'llama'  # module whose KEYS name the tensors on export
   max_positions: int = 32768
-  dtype: str = 'float32'  # of the computation; parameters keep their own
+  dtype: str = 'float32'  # of the computation; parameters keep theirs
   remat: str = 'none'  # what training saves per layer, a key of REMAT
   attention: str = 'xla'  # or 'cudnn'
 
@@ -61,6 +61,7 @@ def rms_norm(
   """x / rms(x) * scale; the statistics in float32, the result in x's dtype."""
   y = x.astype(jnp.float32)
   y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + eps)
+  # Explicit: the tests run with rank promotion as an error.
   scale = jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
   return scale.astype(x.dtype) * y.astype(x.dtype)
 
@@ -103,7 +104,7 @@ def _project(
 
 
 class Layer(nnx.Module):
-  """One pre-norm block; `stack` of them at once when it is not ()."""
+  """One pre-norm block, or a stack of `stack` blocks if that is not ()."""
 
   def __init__(
     self,
@@ -127,9 +128,9 @@ class Layer(nnx.Module):
     self.up = Linear(next(keys), (*stack, c.mlp, c.width))
     self.down = Linear(next(keys), (*stack, c.width, c.mlp))
 
-  def __call__(self, x, rope, mask, kv=None, at: Int[Array, ''] | int = 0):
-    """The block's output and, where `kv` is given, that cache with x's keys
-    and values written from slot `at` on."""
+  def __call__(self, x, rope, mask, kv=None, slot: Int[Array, ''] | int = 0):
+    """The block's output and the cache `kv`, if any, with x's keys and values
+    written from slot `slot` on."""
     c = self.config
     y = rms_norm(x, self.input_norm[...], c.norm_eps)
     q = rotate(self._heads(self.q(y), self.q_norm, 'b n t h'), *rope)
@@ -137,23 +138,25 @@ class Layer(nnx.Module):
     v = self._heads(self.v(y), None, 'b k t h')
     if kv is not None:
       write = lambda slots, new: jax.lax.dynamic_update_slice(
-        slots, new.astype(slots.dtype), (0, 0, at, 0)
+        slots, new.astype(slots.dtype), (0, 0, slot, 0)
       )
       k, v = kv = tuple(
         constrain(write(*pair), 'b k s h')
         for pair in zip(kv, (k, v), strict=True)
       )
-    if x.shape[1] > 1:  # else the one query goes to where the cache lies
+    # Many queries: gather keys and values over the sequence axis. One query in
+    # decoding: moving it to the sharded cache is cheaper.
+    if x.shape[1] > 1:
       k, v = constrain(k, 'b k . h'), constrain(v, 'b k . h')
     y = attention(q, k, v, mask, implementation=c.attention)
-    b, _, t, _ = y.shape
+    b, _, t, _ = y.shape  # [b n t h]
     x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(b, t, -1))
     y = rms_norm(x, self.mlp_norm[...], c.norm_eps)
     x = x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
     return x, kv
 
   def _heads(self, y, norm, letters):
-    """[b t (n h)] -> [b n t h], normalised per head where the family does."""
+    """[b t (n h)] -> [b n t h], with the family's norm per head, if any."""
     y = y.reshape(*y.shape[:-1], -1, self.config.head_dim)
     if norm is not None:
       y = rms_norm(y, norm[...], self.config.norm_eps)
@@ -186,8 +189,8 @@ class Transformer(nnx.Module):
 
   @property
   def table(self) -> Float[Array, 'v d']:
-    """The input embedding, on a mesh with whole rows: a device that had parts
-    of them could not look up its own tokens."""
+    """The input embedding, on a mesh with unsharded width: a lookup needs whole
+    rows on each device."""
     return constrain(self.embedding[...], 'v .')
 
   @property
@@ -225,21 +228,24 @@ class Transformer(nnx.Module):
     mask: Bool[Array, 'b t t'],
     at: Int[Array, 'b n'],
   ) -> tuple[Float[Array, 'b t d'], Float[Array, 'm b n d']]:
-    """Hidden states after the final norm, and at some positions those of every
-    depth: the input, after each layer but the last, after the final norm."""
+    """Hidden states after the final norm, and at the positions `at` those of
+    every depth: the input, after each layer but the last, after the final
+    norm (Hugging Face's `hidden_states`)."""
     x = constrain(x, 'b t d')
     pick = lambda x: jnp.take_along_axis(x, at[..., None], axis=1)
+    # Picked inside the scan: [m b n d] is stored instead of [m b t d].
     out, states = self._blocks(x, self._rope(positions), mask, pick)
     hidden = rms_norm(out, self.norm[...], self.config.norm_eps)
-    ends = pick(x)[None], states[:-1], pick(hidden)[None]
-    return hidden, jnp.concatenate(ends)
+    depths = pick(x)[None], states[:-1], pick(hidden)[None]
+    return hidden, jnp.concatenate(depths)
 
-  def _blocks(self, x, rope, mask, seen):
-    """What the layers make of x without a cache, and `seen` of each output."""
+  def _blocks(self, x, rope, mask, record):
+    """The output of all layers without a cache, and `record` of each layer's
+    output, stacked."""
 
     def block(x, layer):
       x, _ = layer(x, rope, mask)
-      return x, seen(x)
+      return x, record(x)
 
     if self.config.remat != 'none':
       block = jax.checkpoint(block, policy=REMAT[self.config.remat])
@@ -280,13 +286,13 @@ class Transformer(nnx.Module):
 
 
 def unstack(model: Any) -> Any:
-  """The same model as decoding wants it: a weight per layer, in the dtype of
-  the computation. Call it inside the program that decodes: it costs one copy
-  of the weights while that program runs. The barrier keeps XLA from moving
-  the slices back into the loop. A model of another kind is as it was."""
+  """The same model for decoding: one array per layer and weight, in the dtype
+  of the computation; any model but a Transformer unchanged. Call it inside the
+  program that decodes: it costs one copy of the weights while that runs."""
   if not isinstance(model, Transformer):
     return model
   model = jax.tree.map(lambda w: w.astype(model.config.dtype), model)
   layers = tuple(model._layer(i) for i in range(model.config.layers))
+  # Without the barrier XLA moves the slices back into the loop.
   model.layers = nnx.data(jax.lax.optimization_barrier(layers))
   return model

@@ -1,5 +1,5 @@
-"""Grouped-query attention over an explicit boolean mask, and the positions and
-masks of left-padded batches and of rows that hold several texts."""
+"""Grouped-query attention with an explicit boolean mask, and the positions and
+masks of left-padded batches and of rows packed with several texts."""
 
 import math
 
@@ -16,11 +16,11 @@ def attention(
   *,
   implementation: str = 'xla',
 ) -> Float[Array, 'b n t h']:
-  """softmax(q k^T / sqrt(h)) v with n / k query heads to each key head.
+  """softmax(q k^T / sqrt(h)) v with n / k query heads per key head.
 
-  Heads come before slots, so that both products are plain batched matrix
-  products and the cache is read as it lies. The softmax is float32.
-  `implementation='cudnn'` takes cuDNN's fused kernel (GPU, 16-bit only).
+  Heads come before slots, so that both products are plain batched matmuls on
+  the cache without a transpose. The softmax is float32.
+  `implementation='cudnn'` uses cuDNN's fused kernel (GPU, 16-bit only).
   """
   if implementation == 'cudnn':
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
@@ -34,24 +34,27 @@ def attention(
     )
   b, n, t, h = q.shape
   heads = k.shape[1]
+  # Scaled before the product: h multiplications per query instead of s. Query
+  # heads are grouped by key head, so keys and values are not repeated.
   q = (q * (1 / math.sqrt(h))).reshape(b, heads, n // heads, t, h)
   scores = jnp.einsum(
     'bkgth,bksh->bkgts', q, k, preferred_element_type=jnp.float32
   )
+  # Finite, so that a fully masked row gives a uniform softmax, not NaN.
   scores = jnp.where(mask[:, None, None], scores, jnp.finfo(scores.dtype).min)
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
   return jnp.einsum('bkgts,bksh->bkgth', weights, v).reshape(b, n, t, h)
 
 
 def positions(mask: Bool[Array, 'b t']) -> Int[Array, 'b t']:
-  """0 at the first real token of each row, counting real tokens only (and 0
-  on the padding before it)."""
+  """Positions that count real tokens only: 0 at the first of each row, and on
+  the padding before it."""
   return jnp.maximum(jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1, 0)
 
 
 def causal_mask(mask: Bool[Array, 'b t']) -> Bool[Array, 'b t t']:
-  """Each position reads itself and the real positions before it. Reading
-  itself keeps the softmax of a padding position finite."""
+  """Each position attends to itself and the real positions before it. Itself
+  included, the softmax of a padding position is finite."""
   t = mask.shape[-1]
   past = jnp.tril(jnp.ones((t, t), bool))[None]
   return past & mask[:, None, :] | jnp.eye(t, dtype=bool)[None]
@@ -59,14 +62,14 @@ def causal_mask(mask: Bool[Array, 'b t']) -> Bool[Array, 'b t t']:
 
 def segment_positions(segments: Int[Array, 'b t']) -> Int[Array, 'b t']:
   """0 at the first position of each segment, a run of equal numbers."""
-  here = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
+  index = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
   starts = segments != jnp.roll(segments, 1, axis=1)
-  first = jnp.where(starts, here, 0)
-  return here - jax.lax.cummax(first, axis=1)
+  first = jnp.where(starts, index, 0)
+  return index - jax.lax.cummax(first, axis=1)
 
 
 def segment_mask(segments: Int[Array, 'b t']) -> Bool[Array, 'b t t']:
-  """Each position reads itself and what is before it in its own segment."""
+  """Each position attends to itself and those before it in its segment."""
   t = segments.shape[1]
   past = jnp.tril(jnp.ones((t, t), bool))[None]
   return past & (segments[:, :, None] == segments[:, None, :])

@@ -1,11 +1,11 @@
-"""Finding a delimiter in sampled text on the device.
+"""Detection of a delimiter in sampled text on the device.
 
 A delimiter such as `####` can be split into tokens in many ways, and its last
-byte can sit inside a token. The Knuth-Morris-Pratt automaton over bytes,
+byte can be inside a token. The Knuth-Morris-Pratt automaton over bytes,
 composed over the bytes of every vocabulary entry, gives a table
-`[states, vocab]` that steps exactly once a token: state i means that the last
-i bytes of the text are the longest prefix of the delimiter; the last state is
-absorbing and means that the delimiter has been completed.
+`[states, vocab]` with one transition per token: state i means that the last i
+bytes of the text are the longest prefix of the delimiter; the last state is
+absorbing and means that the delimiter is complete.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from jaxtyping import Array, Bool, Int, Int8
 def delimiter_automaton(
   delimiter: bytes, token_bytes: Sequence[bytes], vocab: int
 ) -> Int8[np.ndarray, 'a {vocab}']:
-  """Its table, of len(delimiter) + 1 states. `token_bytes[i]` is what id i
-  adds to the text; ids beyond it (padding rows of an embedding) add nothing. An
-  empty delimiter gives the automaton that never completes."""
+  """The automaton's table, of len(delimiter) + 1 states. `token_bytes[i]` are
+  the bytes of id i; ids beyond (padding rows of an embedding) have none. The
+  automaton of an empty delimiter never completes."""
   if not delimiter:
     return np.zeros((2, vocab), np.int8)
   if len(delimiter) > 126:
     raise ValueError(
-      f'delimiter {delimiter!r} has {len(delimiter)} bytes: at most 126'
+      f'delimiter {delimiter!r} has {len(delimiter)} bytes: write at most 126'
     )
   if len(token_bytes) > vocab:
     raise ValueError(
       f'the tokenizer has {len(token_bytes)} ids, the model {vocab} rows: '
-      'load the tokenizer that belongs to the model'
+      "load the model's tokenizer"
     )
   byte_step = _transitions(delimiter, 256)
   states = np.arange(len(delimiter) + 1, dtype=np.int8)
@@ -45,9 +45,9 @@ def delimiter_automaton(
 
 
 def token_automaton(ids: Sequence[int]) -> Int8[np.ndarray, 'a ids']:
-  """[len(ids) + 1, max(ids) + 2]: completed by these tokens in this order
-  and by no others that spell the same. The last column is that of every id
-  beyond it, since JAX clips an index that is out of bounds."""
+  """[len(ids) + 1, max(ids) + 2]: completed by these tokens in this order, not
+  by others with the same text. The last column is that of every id beyond it,
+  since JAX clips an index that is out of bounds."""
   if not 0 < len(ids) <= 126 or min(ids) < 0:
     raise ValueError(f'delimiter {[*ids]}: write 1 to 126 ids, all >= 0')
   return _transitions(ids, max(ids) + 2)
@@ -63,7 +63,7 @@ def step(
 def unfinished(
   table: Int[Array, 'a v'], tokens: Int[Array, 'b t']
 ) -> Bool[Array, 'b t']:
-  """True while the delimiter is not completed, each token included."""
+  """True where the delimiter is not complete after this token."""
 
   def advance(state, token):
     state = step(table, state, token)
@@ -77,14 +77,14 @@ def unfinished(
 def _transitions(
   delimiter: Sequence[int], symbols: int
 ) -> Int8[np.ndarray, 'a {symbols}']:
-  """Those of the Knuth-Morris-Pratt automaton."""
+  """Transitions of the Knuth-Morris-Pratt automaton."""
   n = len(delimiter)
   table = np.zeros((n + 1, symbols), np.int8)
   table[0, delimiter[0]] = 1
-  border = 0  # state of delimiter[1:state]: where a mismatch falls back to
+  border = 0  # state of delimiter[1:state], the fallback of a mismatch
   for state in range(1, n):
     table[state] = table[border]
     table[state, delimiter[state]] = state + 1
     border = table[border, delimiter[state]]
-  table[n] = n
+  table[n] = n  # absorbing
   return table

@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies of tokens without holding [b t v]."""
+"""Log-probs and entropies of tokens without storing [b t v]."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from hybrid_latent.types import PyTree
 
 
 class TokenScores(NamedTuple):
-  """What one pass over the vocabulary says of each position."""
+  """Scores of each position, from one pass over the vocabulary."""
 
   log_probs: Float[Array, '*b']  # of the given token, nats
   entropy: Float[Array, '*b']  # of the whole distribution, nats
@@ -34,13 +34,13 @@ def over_chunks(
 ) -> PyTree:
   """f of a tree with leaves [b t ...], `chunk` positions of t at a time.
 
-  Whatever f makes on its way is made again in the backward pass, so that the
-  logits of at most `chunk` positions exist at a time. These lie far apart: each
-  chunk then holds a share of every device's positions.
+  Intermediates of f are recomputed in the backward pass, so that the logits of
+  at most `chunk` positions exist at a time. A chunk's positions are strided, so
+  that each chunk has a share of every device's positions.
   """
   t = jax.tree.leaves(tree)[0].shape[1]
   chunks = -(-t // chunk)
-  chunk = -(-t // chunks)
+  chunk = -(-t // chunks)  # equal chunks: less padding
 
   def split(x):
     padding = ((0, 0), (0, chunks * chunk - t), *((0, 0),) * (x.ndim - 2))
@@ -48,9 +48,8 @@ def over_chunks(
     return jnp.moveaxis(x, 2, 0)
 
   def join(x):
-    return jnp.moveaxis(x, 0, 2).reshape(-1, chunks * chunk, *x.shape[3:])[
-      :, :t
-    ]
+    x = jnp.moveaxis(x, 0, 2)
+    return x.reshape(-1, chunks * chunk, *x.shape[3:])[:, :t]
 
   parts = jax.lax.map(jax.checkpoint(f), jax.tree.map(split, tree))
   return jax.tree.map(join, parts)

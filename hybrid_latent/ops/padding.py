@@ -19,9 +19,9 @@ def left_padded(
   """A batch of prompts, each a sequence of token ids.
 
   Args:
-    prompts: at least one token in each.
+    prompts: each of at least one token.
     length: p, by default that of the longest.
-    pad_id: stands on the left of shorter prompts, where nothing reads it.
+    pad_id: fills the masked positions left of shorter prompts.
     ids: the number of each prompt, which seeds its samples; by default its
       index.
   """
@@ -30,8 +30,8 @@ def left_padded(
   length = longest if length is None else length
   if not lengths or min(lengths) < 1 or longest > length:
     raise ValueError(
-      f'prompts: lengths {lengths}: each needs at least one token and at most '
-      f'length={length}'
+      f'prompts: lengths {lengths}: write prompts of 1 to length={length} '
+      'tokens'
     )
   tokens, mask = padded_rows(prompts, length, pad_id)
   numbers = range(len(lengths)) if ids is None else ids
@@ -43,8 +43,8 @@ def left_padded(
 def padded_rows(
   rows: Sequence[Sequence[int] | Int[np.ndarray, '_']], length: int, pad_id: int
 ) -> tuple[Int[np.ndarray, 'u p'], Bool[np.ndarray, 'u p']]:
-  """The rows at the right end of `length` positions, and a mask that is False
-  on the padding."""
+  """The rows left padded to `length` positions, and a mask that is False on the
+  padding."""
   mask = np.arange(length) >= length - np.array([[len(x)] for x in rows])
   tokens = np.full(mask.shape, pad_id, np.int32)
   tokens[mask] = np.concatenate([np.asarray(x, np.int32) for x in rows])

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from hybrid_latent.sharding import ambient_mesh, spec
 from hybrid_latent.types import Sampling
 
-_BLOCK = 256  # tokens that `draw` looks at one by one
+_BLOCK = 256  # tokens per block of the two-level inversion in `draw`
 _FEW = 64  # a top-k of at most this many is found by a partial sort
 
 
@@ -22,14 +22,14 @@ def sampling(
   score_temperature: float = 1.0,
 ) -> Sampling:
   """Checked settings, as arrays."""
-  for good, name, value, accepted in (
+  for valid, name, value, accepted in (
     (temperature > 0, 'temperature', temperature, '> 0, or greedy=True'),
     (top_k >= 0, 'top_k', top_k, '>= 0 (0 keeps all)'),
     (0 < top_p <= 1, 'top_p', top_p, 'in (0, 1] (1 keeps all)'),
     (0 <= min_p < 1, 'min_p', min_p, 'in [0, 1) (0 keeps all)'),
     (score_temperature > 0, 'score_temperature', score_temperature, '> 0'),
   ):
-    if not good:
+    if not valid:
       raise ValueError(f'sampling.{name} is {value}: write a value {accepted}')
   return Sampling(
     jnp.float32(temperature),
@@ -46,20 +46,21 @@ def filtered_logits(
   logits: Float[Array, 'b v'], sampling_params: Sampling
 ) -> Float[Array, 'b v']:
   """logits / temperature with -inf on the tokens that the filters exclude, in
-  Hugging Face's order: top-k, then top-p of what is left, then min-p.
+  Hugging Face's order: top-k, then top-p of the rest, then min-p.
 
-  Each filter is a threshold on the probability, so ties at the threshold all
-  stay. The thresholds are found by bisection (a top-k of at most 64 by a
+  Each filter is a threshold on the probability, so ties at the threshold are
+  all kept. The thresholds are found by bisection (a top-k of at most 64 by a
   partial sort): exact for traced settings, without sorting the vocabulary.
   """
   logits = logits / sampling_params.temperature
-  on = (
+  any_filter = (
     (sampling_params.top_k > 0)
     | (sampling_params.top_p < 1)
     | (sampling_params.min_p > 0)
   )
+  # Traced settings, so a branch at run time: plain sampling skips the work.
   return jax.lax.cond(
-    on, lambda x: _filter(x, sampling_params), lambda x: x, logits
+    any_filter, lambda x: _filter(x, sampling_params), lambda x: x, logits
   )
 
 
@@ -67,32 +68,34 @@ def _filter(logits, sampling_params):
   # exp(l - max) lies in [0, 1], where float32 bit patterns are ordered.
   mass = jnp.exp(logits - logits.max(-1, keepdims=True))
 
-  def nothing(mass):
+  def no_floor(mass):
     return jnp.zeros((mass.shape[0], 1))
 
   floor = jax.lax.cond(
     sampling_params.top_k > 0,
     lambda m: _kth_largest(m, sampling_params.top_k),
-    nothing,
+    no_floor,
     mass,
   )
   mass = jnp.where(mass >= floor, mass, 0)
   nucleus = jax.lax.cond(
     sampling_params.top_p < 1,
     lambda m: _nucleus_floor(m, sampling_params.top_p),
-    nothing,
+    no_floor,
     mass,
   )
+  # The largest mass is 1, so min_p is itself a threshold on the mass.
   floor = jnp.maximum(jnp.maximum(floor, nucleus), sampling_params.min_p)
+  # 1e-45, the smallest float32 > 0, drops what top-k has set to 0.
   return jnp.where(mass >= jnp.maximum(floor, 1e-45), logits, -jnp.inf)
 
 
 def _kth_largest(mass, k):
-  """The k-th largest of each row, [b 1]; the usual few by a partial sort."""
+  """The k-th largest per row, [b 1]; a small k by a partial sort."""
   few, vocab = min(_FEW, mass.shape[-1]), mass.shape[-1]
 
   def by_sorting(mass):
-    # With a constant k, XLA would join the two slices and sort everything.
+    # With a constant k, XLA would merge the two slices and sort everything.
     top = jax.lax.optimization_barrier(top_k(mass, few)[0])
     return top[:, k - 1, None]
 
@@ -106,7 +109,7 @@ def _kth_largest(mass, k):
 
 
 def _nucleus_floor(mass, top_p):
-  """The smallest mass in the smallest set that holds `top_p` of it, [b 1]."""
+  """The smallest mass in the smallest set with a share `top_p`, [b 1]."""
 
   def total(kept):
     return jnp.where(kept, mass, 0).sum(-1)
@@ -114,17 +117,18 @@ def _nucleus_floor(mass, top_p):
   return _threshold(mass, total, top_p * mass.sum(-1))
 
 
-def _threshold(mass, measure, wanted):
-  """The largest t of each row with measure(mass >= t) >= wanted, [b 1]."""
+def _threshold(mass, measure, target):
+  """The largest t per row with measure(mass >= t) >= target, [b 1]."""
+  # Bisection over bit patterns: 30 halvings are exact for every float32.
   bits = jax.lax.bitcast_convert_type(mass, jnp.int32)
-  wanted = jnp.broadcast_to(wanted, mass.shape[:1])
-  low = jnp.zeros(mass.shape[:1], jnp.int32)  # measure(low) >= wanted
+  target = jnp.broadcast_to(target, mass.shape[:1])
+  low = jnp.zeros(mass.shape[:1], jnp.int32)  # measure(low) >= target
   high = jnp.full_like(low, 0x3F800001)  # just above 1.0: nothing is kept
 
   def halve(carry):
     low, high = carry
     middle = low + (high - low) // 2
-    enough = measure(bits >= middle[:, None]) >= wanted
+    enough = measure(bits >= middle[:, None]) >= target
     return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
   def unsettled(carry):
@@ -138,22 +142,25 @@ def _threshold(mass, measure, wanted):
 def top_k(
   x: Float[Array, 'b v'], k: int
 ) -> tuple[Float[Array, 'b k'], Int[Array, 'b k']]:
-  """`jax.lax.top_k`, which left to itself gathers the rows of all devices of a
-  mesh onto each. Here a device looks at its own rows and its own part of the
-  vocabulary, and only the winners of the parts meet."""
+  """`jax.lax.top_k` without its all-gather of the rows over a mesh: each device
+  takes the top k of its shard of rows and vocabulary, and only these candidates
+  are gathered over the vocabulary."""
   mesh = ambient_mesh()
   if mesh is None:
     x, token = jax.lax.top_k(x, k)
     return x, token
   rows, vocab = spec('b v', x.shape, mesh)
 
-  def best(x, at):
-    top, which = jax.lax.top_k(x, min(k, x.shape[1]))
-    return top, jnp.take_along_axis(at, which, axis=1)
+  def local_top_k(x, token):
+    top, index = jax.lax.top_k(x, min(k, x.shape[1]))
+    return top, jnp.take_along_axis(token, index, axis=1)
 
+  # Carried along, since an index within a shard is no token id.
   token = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape)
+  # First per shard of the vocabulary, then over the gathered candidates.
   for place in P(rows, vocab), P(rows):
-    x, token = jax.shard_map(best, in_specs=place, out_specs=place)(x, token)
+    merge = jax.shard_map(local_top_k, in_specs=place, out_specs=place)
+    x, token = merge(x, token)
   return x, token
 
 
@@ -162,10 +169,10 @@ def draw(
   logits: Float[Array, 'b v'],
   greedy: Bool[Array, '*b'],
 ) -> Int[Array, 'b']:
-  """One token a row from softmax(logits), or the likeliest where greedy.
+  """One token per row from softmax(logits), or the likeliest where greedy.
 
   By inversion in two levels (a block of the vocabulary, then a token of that
-  block): two random numbers a row instead of a Gumbel each token, which at a
+  block): two random numbers per row instead of a Gumbel per token, which at a
   vocabulary of 49,152 costs more than a tenth of a decoding step on a CPU.
   """
   mass = jnp.exp(logits - logits.max(-1, keepdims=True))
@@ -173,18 +180,19 @@ def draw(
   mass = jnp.pad(mass, ((0, 0), (0, -v % _BLOCK))).reshape(b, -1, _BLOCK)
   u = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
   block = _invert(mass.sum(-1), u[:, 0])
-  inside = jnp.take_along_axis(mass, block[:, None, None], axis=1)[:, 0]
-  token = block * _BLOCK + _invert(inside, u[:, 1])
+  in_block = jnp.take_along_axis(mass, block[:, None, None], axis=1)[:, 0]
+  token = block * _BLOCK + _invert(in_block, u[:, 1])
   likeliest = jnp.argmax(logits, -1)
   return jnp.where(greedy, likeliest, token).astype(jnp.int32)
 
 
 def _invert(mass, u):
-  """Index i of each row with probability mass[i] / sum(mass); never one of
-  mass zero, whatever the rounding of the sums: where they are made in parallel
-  (GPU, TPU) they may move at a mass of zero, and even fall."""
+  """Index i per row with probability mass[i] / sum(mass); never one of mass
+  zero, whatever the rounding of the sums: a parallel scan (GPU, TPU) may change
+  them at a mass of zero, and even decrease them."""
   cumulative = jnp.cumsum(mass, axis=-1)
   reached = cumulative > (u * cumulative[:, -1])[:, None]
   reached &= mass > 0
+  # Where rounding lets no sum exceed the threshold, the last of mass > 0.
   last = mass.shape[-1] - 1 - jnp.argmax(mass[:, ::-1] > 0, axis=-1)
   return jnp.where(reached.any(-1), jnp.argmax(reached, -1), last)

@@ -13,8 +13,8 @@ def filtered_soft_embedding(
 ) -> SoftEmbedding:
   """`soft_embedding(logits, table)`, float32, where most logits may be -inf.
 
-  Where no row keeps more than `width` tokens (static; 0: never look), only
-  their rows of the table are read: under HRPO's top-k 50 the mixture then
+  Where no row keeps more than `width` tokens (static; 0: no such check), only
+  their rows of the table are gathered: with HRPO's top-k 50 the mixture then
   costs 64 rows instead of a pass over the vocabulary. The result is the same.
   """
   full = lambda logits: soft_embedding(logits, table)
@@ -28,8 +28,8 @@ def filtered_soft_embedding(
 def top_soft_embedding(
   logits: Float[Array, 'b v'], table: Float[Array, 'v d'], *, width: int
 ) -> SoftEmbedding:
-  """`soft_embedding` of the `width` (static) likeliest tokens of each row, of
-  all where there are fewer, as if no others were."""
+  """`soft_embedding` of the `width` (static) likeliest tokens of each row, or
+  of all if there are fewer, renormalised over them."""
   top, tokens = top_k(logits, min(width, logits.shape[-1]))
   p = jax.nn.softmax(top, axis=-1)
   return SoftEmbedding(

@@ -1,11 +1,11 @@
-"""Where the thinking of each row ends, and what is written then.
+"""End of the thinking of each row, and the tokens that are forced after it.
 
-It ends by itself when the delimiter is complete. It is cut at its limit, or at
-a stop token that comes too early where something is to be written after a cut.
-Then follow the tokens of `stop.forced_tokens`, whatever the model would have
-said, and the answer. So Soft Tokens prefills its answer, and so s1 forces a
-budget (arXiv 2501.19393); one that runs out during the answer is forced
-likewise.
+The thinking ends naturally when the delimiter is complete. It is truncated at
+its limit, or at a stop token during the thinking if there is forced text for a
+truncation. Then follow the tokens of `stop.forced_tokens`, regardless of the
+model's distribution, and the answer. Soft Tokens prefills its answer this way,
+and s1 enforces a token budget (arXiv 2501.19393); a budget that runs out during
+the answer forces its text likewise.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,11 @@ from jaxtyping import Array, Bool, Int
 from hybrid_latent.ops import automaton
 from hybrid_latent.types import StoppingRule
 
-STOP_IDS, FORCED_IDS = 8, 32  # room for as many: other ids do not recompile
+STOP_IDS, FORCED_IDS = 8, 32  # fixed array sizes: other ids do not recompile
 _NEVER = 2**30
 _NO_DELIMITER = np.zeros((2, 1), np.int8)  # an id past it stays in its state
-_AFTER_THINKING, _ON_TRUNCATION, _ON_BUDGET = range(
-  3
-)  # rows of stop.forced_tokens
+# Rows of stop.forced_tokens.
+_AFTER_THINKING, _ON_TRUNCATION, _ON_BUDGET = range(3)
 
 
 def stopping_rule(
@@ -43,26 +42,27 @@ def stopping_rule(
 
   Args:
     stop_ids: ids that end a completion.
-    max_tokens: of a completion in all.
-    pad_id: written after a completion has ended, where nothing reads it.
+    max_tokens: tokens of a whole completion.
+    pad_id: fills the positions after a completion's end.
     end_of_thinking: ids that end the thinking in this order, or the automaton
-      of a text (`ops.automaton.delimiter_automaton`); by default nothing does.
-    max_thinking_tokens: of the thinking, which is cut there.
-    after_thinking, on_truncation: ids forced after a thinking that ended by
-      itself, or was cut.
+      of a text (`ops.automaton.delimiter_automaton`); empty: no delimiter.
+    max_thinking_tokens: tokens of the thinking, which is truncated there.
+    after_thinking, on_truncation: ids forced after a thinking that ended
+      naturally, or was truncated.
     on_budget: ids forced at the budget, into an answer that has not ended.
-    max_answer_tokens: of a completion after those.
-    budget: tokens after which thinking or answer are cut.
+    max_answer_tokens: tokens after the forced ones.
+    budget: tokens after which thinking or answer is truncated.
   """
-  for name, ids, room in (
+  for name, ids, capacity in (
     ('stop_ids', stop_ids, STOP_IDS),
     ('after_thinking', after_thinking, FORCED_IDS),
     ('on_truncation', on_truncation, FORCED_IDS),
     ('on_budget', on_budget, FORCED_IDS),
   ):
-    if len(ids) > room or min(ids, default=0) < 0:
+    if len(ids) > capacity or min(ids, default=0) < 0:
       raise ValueError(
-        f'stopping_rule: {name}={list(ids)}: write at most {room} ids, all >= 0'
+        f'stopping_rule: {name}={list(ids)}: write at most {capacity} ids, '
+        'all >= 0'
       )
   if min(max_tokens, max_thinking_tokens, max_answer_tokens, budget) < 1:
     raise ValueError(
@@ -74,35 +74,30 @@ def stopping_rule(
   if delimiter.ndim == 1:
     ids = delimiter.tolist()
     delimiter = automaton.token_automaton(ids) if ids else _NO_DELIMITER
-  padded = lambda ids, room: [*ids, *[-1] * (room - len(ids))]
+  padded = lambda ids, capacity: [*ids, *[-1] * (capacity - len(ids))]
+  forced = after_thinking, on_truncation, on_budget  # the order of the rows
   return StoppingRule(
     stop_ids=jnp.array(padded(stop_ids, STOP_IDS), jnp.int32),
     max_tokens=jnp.int32(max_tokens),
     pad_id=jnp.int32(pad_id),
     delimiter=jnp.asarray(delimiter),
     max_thinking_tokens=jnp.int32(max_thinking_tokens),
-    forced_tokens=jnp.array(
-      [
-        padded(x, FORCED_IDS)
-        for x in (after_thinking, on_truncation, on_budget)
-      ],
-      jnp.int32,
-    ),
+    forced_tokens=jnp.array([padded(x, FORCED_IDS) for x in forced], jnp.int32),
     max_answer_tokens=jnp.int32(max_answer_tokens),
     budget=jnp.int32(budget),
   )
 
 
 class ThinkingState(NamedTuple):
-  """How far the thinking of each row has come."""
+  """Progress of the thinking of each row."""
 
   delimiter: Int[Array, 'b']  # state of the automaton
-  end: Int[Array, 'b']  # the first position after it; far while it goes on
+  end: Int[Array, 'b']  # first position after it; _NEVER while it goes on
   end_reason: Int[Array, 'b']  # row of stop.forced_tokens that follows
 
 
 def init_state(thinks: Bool[Array, 'b']) -> ThinkingState:
-  """Rows that begin to think, and rows that have done so."""
+  """The state of rows that begin with the thinking (`thinks`) or the answer."""
   none = jnp.zeros(thinks.shape, jnp.int32)
   return ThinkingState(none, jnp.where(thinks, _NEVER, 0), none)
 
@@ -110,32 +105,34 @@ def init_state(thinks: Bool[Array, 'b']) -> ThinkingState:
 def apply_limits(
   stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
 ) -> ThinkingState:
-  """The rows before position `step`: too long a thinking ends here, and the
-  budget of an answer that came by itself."""
+  """The state before position `step`: ends the thinking at its limit or the
+  budget, and at the budget an answer that followed a natural end."""
   thinks, spent = step < state.end, step >= stop.budget
-  over = thinks & (spent | (step >= stop.max_thinking_tokens))
+  truncated = thinks & (spent | (step >= stop.max_thinking_tokens))
   late = (
     ~thinks
     & spent
+    # After a truncation the forced text has already begun the answer.
     & (state.end_reason == _AFTER_THINKING)
     & has_room(stop, state, step)
   )
   end_reason = jnp.where(
-    over, _ON_TRUNCATION, jnp.where(late, _ON_BUDGET, state.end_reason)
+    truncated, _ON_TRUNCATION, jnp.where(late, _ON_BUDGET, state.end_reason)
   )
+  # A late answer moves `end` too: forced tokens are counted from it.
   return state._replace(
-    end=jnp.where(over | late, step, state.end), end_reason=end_reason
+    end=jnp.where(truncated | late, step, state.end), end_reason=end_reason
   )
 
 
 def forced_token(
   stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
 ) -> Int[Array, 'b']:
-  """The token that position `step` of each row has to hold, -1 for any."""
-  at = step - state.end
-  room = stop.forced_tokens.shape[1]
-  token = stop.forced_tokens[state.end_reason, jnp.clip(at, 0, room - 1)]
-  return jnp.where((at >= 0) & (at < room), token, -1)
+  """The token forced at position `step` of each row, -1 for none."""
+  index = step - state.end
+  capacity = stop.forced_tokens.shape[1]
+  token = stop.forced_tokens[state.end_reason, jnp.clip(index, 0, capacity - 1)]
+  return jnp.where((index >= 0) & (index < capacity), token, -1)
 
 
 def update(
@@ -144,12 +141,13 @@ def update(
   step: Int[Array, ''],
   token: Int[Array, 'b'],
 ) -> tuple[ThinkingState, Bool[Array, 'b']]:
-  """The rows with this token at position `step`, and which of them it ends."""
-  inside = step < state.end
+  """The state after this token at position `step`, and the rows it ends."""
+  thinks = step < state.end
   delimiter = automaton.step(stop.delimiter, state.delimiter, token)
-  complete = inside & (delimiter == stop.delimiter.shape[0] - 1)
+  complete = thinks & (delimiter == stop.delimiter.shape[0] - 1)
   stopped = jnp.any(token[:, None] == stop.stop_ids[None], axis=-1)
-  early = inside & stopped & (stop.forced_tokens[1, 0] >= 0)
+  # A stop token in the thinking truncates it, if there is text to force then.
+  early = thinks & stopped & (stop.forced_tokens[_ON_TRUNCATION, 0] >= 0)
   end = jnp.where(complete | early, step + 1, state.end)
   end_reason = jnp.where(early & ~complete, _ON_TRUNCATION, state.end_reason)
   return ThinkingState(delimiter, end, end_reason), stopped & ~early
@@ -158,6 +156,6 @@ def update(
 def has_room(
   stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
 ) -> Bool[Array, 'b']:
-  """Whether the answer of each row has room for position `step`."""
-  written = jnp.sum(stop.forced_tokens >= 0, axis=-1)[state.end_reason]
-  return step - state.end - written < stop.max_answer_tokens
+  """Whether position `step` is within `stop.max_answer_tokens` of each row."""
+  forced = jnp.sum(stop.forced_tokens >= 0, axis=-1)[state.end_reason]
+  return step - state.end - forced < stop.max_answer_tokens

@@ -174,9 +174,7 @@ def test_h_is_the_distribution_projected(actor, kept, width):
   l2 = np.linalg.norm(p, axis=-1, keepdims=True)
   assert (l2 > kept**-0.5 - 1e-12).all() and (l2 < 1 + 1e-12).all()
   expected = p @ np.float64(actor.table) / l2
-  out = tiny.step_out(
-    z + 3, thinking_continues=[True, True, False]
-  )  # p is the same
+  out = tiny.step_out(z + 3, thinking_continues=[True, True, False])
   fed = step(gated(width=width), actor, out)
   np.testing.assert_allclose(fed.record['h'], expected, rtol=0, atol=1e-5)
   if kept == 1:

@@ -113,7 +113,7 @@ def test_token_ids_are_completed_in_their_order():
 
 
 def test_errors_say_what_to_do():
-  with pytest.raises(ValueError, match='127 bytes: at most 126'):
+  with pytest.raises(ValueError, match='127 bytes: write at most 126'):
     delimiter_automaton(b'x' * 127, [b'x'], 4)
   with pytest.raises(ValueError, match='5 ids, the model 4 rows'):
     delimiter_automaton(b'x', [b'x'] * 5, 4)

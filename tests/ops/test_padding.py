@@ -17,5 +17,5 @@ def test_prompts_end_where_the_batch_does():
 
 @pytest.mark.parametrize('prompts', [[], [[1], []], [[1, 2, 3]]])
 def test_a_prompt_has_a_token_and_fits(prompts):
-  with pytest.raises(ValueError, match=r'at least one token .* length=2'):
+  with pytest.raises(ValueError, match='prompts of 1 to length=2'):
     left_padded(prompts, length=2)

@@ -1,1 +1,1 @@
-"""The soft embedding: its definition, and the ways to have it fast."""
+"""The soft embedding: its definition and its fast implementations."""

@@ -12,7 +12,7 @@ from latent_kernels import soft_embedding, soft_embedding_from_hidden
 
 
 def main():
-  """Prints a row for every form that runs on this machine."""
+  """Prints a row per implementation that runs on this machine."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--tokens', type=int, default=8)
   parser.add_argument('--vocab', type=int, default=49152)

@@ -1,4 +1,4 @@
-"""What a soft embedding is, and the gradient every fast form shares."""
+"""The soft embedding's definition, and the gradient of all fast forms."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class SoftEmbedding(NamedTuple):
 def reference(
   scaled_logits: Float[Array, '*b v'], table: Float[Array, 'v d']
 ) -> SoftEmbedding:
-  """The definition, in as many lines as it has results."""
+  """The definition."""
   p = jax.nn.softmax(scaled_logits, axis=-1)
   return SoftEmbedding(
     mixture=jnp.dot(p, table.astype(p.dtype)),

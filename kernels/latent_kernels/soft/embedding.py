@@ -1,4 +1,4 @@
-"""The soft embedding of given logits, by whichever implementation suits."""
+"""The soft embedding from logits, with a choice of implementation."""
 
 import functools
 
@@ -31,14 +31,14 @@ def soft_embedding(
       accumulates in float32, the dtype of every result (float64 stays float64).
     temperature: positive scalar, may be traced. A constant to
       differentiation: its gradient is zero.
-    implementation: a name in IMPLEMENTATIONS. None takes 'pallas' on a TPU,
-      where the program is one chip's (a process with one chip, or inside
+    implementation: a name in IMPLEMENTATIONS. None takes 'pallas' on a TPU if
+      the program is for one chip (a process with one chip, or inside
       `jax.shard_map`), since the compiler cannot partition a kernel; else
       'xla'.
 
   Returns:
     SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]). All but
-    'reference' know reverse-mode gradients of the first order only.
+    'reference' have reverse-mode gradients of the first order only.
 
   Raises:
     ValueError: for shapes that do not match or a name that does not exist.
@@ -68,7 +68,7 @@ def xla(z: Float[Array, 'n v'], table: Float[Array, 'v d']) -> SoftEmbedding:
 
 
 def _differentiable(forward):
-  """`forward` with the analytic gradient: two matmuls, nothing saved but z."""
+  """`forward` with the analytic gradient: two matmuls, only z is saved."""
 
   def forward_and_residuals(z, table):
     out = forward(z, table)
@@ -76,6 +76,7 @@ def _differentiable(forward):
 
   def backward(residuals, cotangent):
     z, table, out = residuals
+    # Recomputed: to save p would need a second [n, v] array beside z.
     p = jnp.exp(z - out.log_sum_exp[:, None])
     g = cotangent.mixture.astype(table.dtype)
     projected = jnp.dot(g, table.T, preferred_element_type=z.dtype)
@@ -116,8 +117,8 @@ def _implementation(name, z, table):
 
 
 def _one_chip(z, table):
-  """Whether the program being traced is one chip's, and one a TPU can run."""
+  """Whether the program is for one chip, and the TPU kernel supports it."""
   mesh = jax.sharding.get_abstract_mesh()
-  alone = jax.default_backend() == 'tpu' and jax.device_count() == 1
+  one_device = jax.default_backend() == 'tpu' and jax.device_count() == 1
   manual = not mesh.empty and mesh.are_all_axes_manual
-  return (alone or manual) and tpu.is_supported(z, table)
+  return (one_device or manual) and tpu.is_supported(z, table)

@@ -1,8 +1,8 @@
-"""The soft embedding of hidden states, for training: logits in pieces only.
+"""The soft embedding of hidden states, for training: logits in chunks only.
 
-The vocabulary is cut into chunks. The forward pass runs the online softmax
-over them; the backward pass makes each chunk's logits again from the hidden
-states and log-sum-exp. At most a few [tokens, chunk] arrays live at once.
+The vocabulary is split into chunks. The forward pass runs the online softmax
+over them; the backward pass recomputes each chunk's logits from the hidden
+states and log-sum-exp. Only a few [tokens, chunk] arrays exist at a time.
 """
 
 import functools
@@ -24,18 +24,18 @@ def soft_embedding_from_hidden(
   *,
   chunk: int = 4096,
 ) -> SoftEmbedding:
-  """The soft embedding of logits = hidden @ head.T, never held as [*b t v].
+  """The soft embedding of logits = hidden @ head.T, never stored as [*b t v].
 
   Args:
     hidden: [*b h], the model's last hidden states.
     head: [v h], the unembedding; may be `table` itself (tied), whose gradient
       is then the sum of both.
-    table: [v d], the embedding whose rows are mixed; d is h as a rule.
+    table: [v d], the embedding whose rows are mixed; usually d = h.
     temperature: positive scalar, may be traced. A constant to
       differentiation: its gradient is zero.
     chunk: tokens of the vocabulary per step, 1 or more. Memory is about
       `3 * rows * chunk * 4` bytes. The vocabulary axis of head and table
-      must not be sharded: a chunk would be gathered from all its holders.
+      must not be sharded: each chunk would be gathered over the devices.
 
   Returns:
     SoftEmbedding(mixture [*b d], log_sum_exp [*b], l2 [*b]), float32
@@ -90,6 +90,7 @@ def _backward(chunk, residuals, cotangent):
   dtype = temperature.dtype
   g = cotangent.mixture.astype(table.dtype)
 
+  # The chunk's logits are recomputed: the residuals hold no [n v] array.
   def step(gradients, index):
     d_hidden, d_head, d_table = gradients
     start, is_new = _chunk(index, chunk, head.shape[0])
@@ -105,6 +106,8 @@ def _backward(chunk, residuals, cotangent):
       _add(d_table, _dot('nv,ne->ve', p.astype(g.dtype), g, dtype), start),
     ), None
 
+  # d_hidden sums over all chunks, hence in `dtype`; the rows of d_head and
+  # d_table get one summand each and need no wider accumulator.
   zeros = (
     jnp.zeros_like(hidden, dtype),
     jnp.zeros_like(head),
@@ -124,11 +127,11 @@ def _indices(vocab, chunk):
 
 
 def _chunk(index, chunk, vocab):
-  """Where a chunk starts, and which of its tokens no chunk before it had.
+  """The start of a chunk, and the mask of its tokens that no earlier chunk has.
 
-  The last chunk is moved back to end with the vocabulary, so that no padded
-  copy of the table is made; tokens that it shares with the one before get
-  p = 0, and with it a zero gradient.
+  The last chunk is moved back to end with the vocabulary, which avoids a padded
+  copy of the table; tokens that it shares with the one before get p = 0, and so
+  a zero gradient.
   """
   start = jnp.minimum(index * chunk, vocab - chunk)
   return start, start + jnp.arange(chunk) >= index * chunk
@@ -148,6 +151,6 @@ def _rows(table, start, chunk):
 
 
 def _add(total, rows, start):
-  """Adds rows to their place. All but zeros are added once: no rounding."""
+  """Adds rows at `start`. Of shared rows all but one summand is zero: exact."""
   rows = rows.astype(total.dtype) + _rows(total, start, rows.shape[0])
   return jax.lax.dynamic_update_slice_in_dim(total, rows, start, axis=0)

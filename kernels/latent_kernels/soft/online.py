@@ -1,9 +1,9 @@
-"""Softmax over a vocabulary that arrives in pieces, mixing a table's rows.
+"""Online softmax over chunks of a vocabulary, mixing a table's rows.
 
-The state holds sums of w = exp(z - peak), not yet normalised. A new piece may
-raise the peak: the old sums then shrink by exp(old peak - new peak). One piece
-is the XLA form, a scan over pieces the training form, and a grid over pieces
-the TPU kernel. Milakov and Gimelshein, arXiv 1805.02867.
+The state holds sums of w = exp(z - peak), not yet normalised. A new chunk may
+raise the peak: the old sums are then scaled by exp(old peak - new peak). The
+XLA form has one chunk, the training form a scan over chunks, and the TPU kernel
+a grid over chunks. Milakov and Gimelshein, arXiv 1805.02867.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from latent_kernels.soft.definition import SoftEmbedding
 
 
 class OnlineSoftmax(NamedTuple):
-  """Sums over the tokens seen so far, one row per distribution."""
+  """Sums over the tokens so far, one row per distribution."""
 
   mixture: Float[Array, 'n d']  # sum of w * table
   peak: Float[Array, 'n 1']  # the largest z, or the lowest finite number
@@ -25,9 +25,9 @@ class OnlineSoftmax(NamedTuple):
 
 
 def empty(rows: Float[Array, 'n _'], d: int, dtype: DTypeLike) -> OnlineSoftmax:
-  """The state before any token, one for each of `rows` and sharded like them.
+  """The state before any token, one per row of `rows` and sharded like them.
 
-  The peak is finite, so that pieces of nothing but -inf keep w = 0.
+  The peak is finite, so that chunks of only -inf keep w = 0.
   """
   n = rows.shape[0]
   zero = jnp.zeros_like(rows, dtype, shape=(n, 1))
@@ -42,7 +42,7 @@ def empty(rows: Float[Array, 'n _'], d: int, dtype: DTypeLike) -> OnlineSoftmax:
 def absorb(
   state: OnlineSoftmax, z: Float[Array, 'n c'], table: Float[Array, 'c d']
 ) -> OnlineSoftmax:
-  """The state after a piece of scaled logits z.
+  """The state after a chunk of scaled logits z.
 
   The matmul runs in the table's dtype, w <= 1 rounded to it, and accumulates in
   the state's.
@@ -62,7 +62,7 @@ def absorb(
 
 
 def normalised(state: OnlineSoftmax) -> SoftEmbedding:
-  """The soft embedding [n ...]; NaN for a row that saw nothing but -inf."""
+  """The soft embedding [n ...]; NaN for a row of only -inf."""
   return SoftEmbedding(
     mixture=state.mixture / state.total,
     log_sum_exp=(state.peak + jnp.log(state.total))[:, 0],

@@ -1,8 +1,8 @@
-"""The soft embedding on a TPU: one pass over the table, softmax on the way.
+"""The soft embedding on a TPU: one pass over the table with an online softmax.
 
 The grid runs over blocks of rows, then over blocks of the vocabulary. The
-state of the online softmax is the kernel's output: its blocks do not move with
-the vocabulary, so they stay in VMEM until their rows are done.
+state of the online softmax is the kernel's output: its blocks do not depend on
+the vocabulary index, so they stay in VMEM until their rows are complete.
 """
 
 import functools
@@ -19,7 +19,7 @@ from latent_kernels.soft.online import OnlineSoftmax, absorb, empty, normalised
 LANES = 128  # width of a TPU vector register; blocks are multiples of it
 
 # Of table, and of state. Each is double-buffered in the 16 MiB of VMEM that a
-# kernel is given unless it asks for more.
+# kernel has by default.
 BLOCK_BYTES = 2 << 20
 
 
@@ -65,7 +65,7 @@ def pallas(
 
 
 def is_supported(z: Float[Array, 'n v'], table: Float[Array, 'v d']) -> bool:
-  """Whether a TPU has these dtypes and one block of this table fits VMEM."""
+  """Whether the kernel has these dtypes and a block of the table fits VMEM."""
   return (
     z.dtype == jnp.float32
     and table.dtype in (jnp.float32, jnp.bfloat16)
@@ -83,7 +83,7 @@ def _absorb_block(z_ref, table_ref, *state_refs, vocab):
 
   z, table = z_ref[...], table_ref[...]
   columns = z.shape[1]
-  if vocab % columns:  # what lies past the table is not zero: NaN, perhaps
+  if vocab % columns:  # values past the table's end are undefined, maybe NaN
     left = vocab - block * columns
     z = jnp.where(_index(z, axis=1) < left, z, -jnp.inf)
     table = jnp.where(_index(table, axis=0) < left, table, 0)
