@@ -136,8 +136,8 @@ def test_fields_are_named(fields, raw, expected, config, tmp_path, now):
     (
       'question=problem,anwser=final',
       "data.fields='question=problem,anwser=final': 'anwser' is not one of "
-      'our fields: accepted are question, answer, solution, steps, ending; did you '
-      'mean answer?',
+      'our fields: accepted are question, answer, solution, steps, ending; '
+      'did you mean answer?',
     ),
     ('question', "data.fields='question': write 'question=problem,answer=fin"),
     ('question=', "data.fields='question=': write 'question=problem,answer=f"),

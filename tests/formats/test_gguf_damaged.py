@@ -106,7 +106,7 @@ def test_a_token_that_stands_twice_is_named(tmp_path):
   path = write_vocabulary(tmp_path / 'x.gguf', 'qwen2')
   first, second = text(b'!'), text(b'"')
   path.write_bytes(path.read_bytes().replace(second, first, 1))
-  with pytest.raises(ValueError, match=r"tokens: '!' stands at 0 and at 1:"):
+  with pytest.raises(ValueError, match=r"tokens: '!' occurs at 0 and at 1:"):
     gguf_tokenizer(path)
 
 
