@@ -56,6 +56,7 @@ def coconut(
       f'uniform_prob={uniform_prob}: accepted are two numbers of at least 0 '
       'and a probability'
     )
+  # Only the tokens in use have to be in the vocabulary.
   used = [start, end] * delimiters + [slot] * bool(c_thought)
   ids = dict(zip(used, token_ids(tokenizer, *used), strict=True))
   before = Piece([ids[start]] if delimiters else [])
@@ -64,6 +65,7 @@ def coconut(
 
   def example(prompt_ids, row, stage, rng: random.Random):
     steps, ending = split_solution(row)
+    # Mixes examples of other stages into each stage.
     if uniform_prob and rng.random() < uniform_prob:
       stage = rng.randint(0, len(steps))
     dropped = thoughts = stage
@@ -72,6 +74,7 @@ def coconut(
       if not pad_latent_to_max:
         thoughts = min(len(steps), max_latent_stage)
     slots = [ids[slot]] * (thoughts * c_thought) if c_thought else []
+    # Weight 0 (the default): decoding forces the whole span.
     span = [before, Piece(slots, latent=True), after] if stage else []
     rest = [Piece(encode(text), 1.0) for text in [*steps[dropped:], ending]]
     stop = Piece([tokenizer.eos_token_id], 1.0)

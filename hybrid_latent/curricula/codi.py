@@ -54,6 +54,7 @@ def codi(
     raise ValueError(f'num_latents={num_latents}: write 0 or more')
   first, within, last = token_ids(tokenizer, start, slot, end)
   encode = encoder(tokenizer)
+  # Tokenised once, apart from the steps: the same ids in both views.
   cue_ids = encode(cue)
   if not cue_ids:
     raise ValueError(
@@ -69,6 +70,7 @@ def codi(
   def example(prompt_ids, row, stage, rng):
     steps, _ = split_solution(row)
     cot = steps if last_step else steps[:-1]
+    # Llama and Qwen tokenise ' 7' as a space and a digit, GPT-2 as one token.
     blanks, answer = _split(tokenizer, encode(f' {_text(row["answer"])}'))
     # The aligned position is the last token that does not depend on the answer.
     answer_pieces = lambda weight: [

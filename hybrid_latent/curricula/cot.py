@@ -22,6 +22,7 @@ def worked_solutions(tokenizer: Any, *, steps: bool = True) -> Curriculum:
     has_solution = row.get('solution', row.get('ending')) is not None
     cot, ending = split_solution(row) if has_solution else ([], _answer(row))
     targets = [*cot, ending] if steps else [ending]
+    # Step by step, as in the curricula with latents: the same tokens.
     solution = [Piece(encode(text), 1.0) for text in targets]
     end = Piece([tokenizer.eos_token_id], 1.0)
     return document([Piece(prompt_ids), *solution, end])

@@ -56,6 +56,7 @@ def hyrea(
   if replace not in REPLACE:
     raise ValueError(f'replace={replace!r}: accepted are {REPLACE}')
   first, within, last = token_ids(tokenizer, start, slot, end)
+  # Start and end are targets: in decoding the model samples the switch.
   span = [
     Piece([first], switch_weight),
     Piece([within] * num_latents, latent=True),
@@ -95,6 +96,7 @@ def _replaced(
   if replace == 'none' or stage == 0:
     return set()
   if replace == 'random':
+    # `rng` is seeded per row and stage, so that a resumed run repeats it.
     return set(rng.sample(long, min(stage, len(long))))
   entropies = row.get('entropies')
   if entropies is None or len(entropies) != steps:

@@ -119,6 +119,7 @@ def _chain(
   start = value = rng.randint(2, largest)
   events = []
   for _ in range(rng.randint(*steps)):
+    # The operands that keep the result from 1 to `largest`.
     choices = {
       '+': range(1, largest - value + 1),
       '-': range(1, value),
@@ -140,6 +141,7 @@ def _result(value: int, operation: str, by: int) -> int:
 
 
 def _for_test(chain: _Chain) -> bool:
+  # Not hash(): Python's differs from process to process.
   return hashlib.sha256(repr(chain).encode()).digest()[0] % _TEST_SHARE == 0
 
 
@@ -212,6 +214,7 @@ def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
 def thinking_tokenizer(vocabulary: int = 448) -> PreTrainedTokenizerFast:
   """As `tokenizer`, trained on solutions with thinking; `<think>` and
   `</think>` are one token each and remain in decoded text."""
+  # Not special, so that `skip_special_tokens` does not remove them.
   marks = [AddedToken(text, normalized=False) for text in THINKING_TOKENS]
   tokens = _trained(vocabulary - len(marks), _texts(checks=2))
   tokens.add_tokens(marks)

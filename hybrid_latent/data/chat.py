@@ -26,6 +26,7 @@ def byte_level(model: models.BPE) -> Tokenizer:
 
 def chat_tokenizer(tokens: Tokenizer) -> PreTrainedTokenizerFast:
   """The tokenizer with a chat template; its vocabulary has `SPECIAL`."""
+  # No clean-up: it would remove spaces before punctuation in decoded text.
   return PreTrainedTokenizerFast(
     tokenizer_object=tokens,
     pad_token='<|pad|>',

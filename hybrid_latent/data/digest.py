@@ -21,6 +21,7 @@ def digest(rows: Sequence[dict]) -> str:
     return known
   state = hashlib.sha256()
   for number in range(len(rows)):
+    # sort_keys: the order of columns is not part of the data.
     text = json.dumps(rows[number], sort_keys=True, default=_plain)
     state.update(text.encode() + b'\n')
   return state.hexdigest()

@@ -80,6 +80,8 @@ def document_batches(
   def read(number: int) -> np.ndarray:
     return _record(document(number, source[number]))
 
+  # Shuffled before `map`: only numbers are permuted, and documents are encoded
+  # lazily. `repeat` follows `shuffle`, so each epoch has another order.
   documents = (
     grain.MapDataset.source(chosen)
     .shuffle(seed)
@@ -122,6 +124,7 @@ def _packed(
 def _bucketed(
   documents: grain.IterDataset, size: int, lengths: list[int]
 ) -> grain.IterDataset:
+  # With one shape there is nothing to sort, so no window is filled.
   window = size * _WINDOW if len(lengths) > 1 else size
   return grain.experimental.FlatMapIterDataset(
     documents.batch(window, drop_remainder=True, batch_fn=list),
@@ -174,6 +177,7 @@ def _batch(rows: _Rows, local: slice, pad: int) -> dict[str, np.ndarray]:
     name: records[name]
     for name in ('view', 'weights', 'latent', 'align_position')
   }
+  # Views of one document are segments, too: they must not attend to each other.
   return batch | {
     'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),
     'segments': np.where(numbers > 0, np.cumsum(begins, 1, np.int32), 0),
@@ -195,6 +199,7 @@ def _fits(length: int, count: int) -> Callable[[np.ndarray], bool]:
     if len(record) <= length:
       return True
     left_out += 1
+    # A whole epoch without a document: the iterator would never return.
     if left_out == read >= count:
       raise ValueError(
         f'max_length={length}: every one of {count} documents is longer (this '

@@ -51,6 +51,7 @@ def one_gold(row: dict) -> str:
 def _text_of(value: Any, field: Any) -> str:
   """The text of one answer; 5.0, which some files have for 5, is '5'. `field`
   is the whole field, for messages."""
+  # repr has the shortest text with all digits of a float.
   if isinstance(value, float) and math.isfinite(value):
     return str(int(value)) if value == int(value) else repr(value)
   if not isinstance(value, str | int):
@@ -88,6 +89,7 @@ def number(row: dict) -> str:
   with suppress(TypeError, ValueError):  # '27.0', or thousands of digits
     if not isinstance(field, bool | float):
       return str(int(field))
+  # True and False are numbers to float(), but not answers.
   try:
     value = math.nan if isinstance(field, bool) else float(field)
   except (TypeError, ValueError, OverflowError):

@@ -230,7 +230,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _decoded(record: Mapping[str, Any]) -> dict:
-  if set(record) == {'json'}:
+  if set(record) == {'json'}:  # of `array_records`; others are of tfds builders
     return json.loads(record['json'])
   return {
     key: value.decode() if isinstance(value, bytes) else value

@@ -37,6 +37,8 @@ def reader(
   if task is TASKS['plain']:
     return _plain(first, renamed), ''
   named = task._replace(fields={**task.fields, **renamed})
+  # A field for the answer contradicts tasks that compute it from another field
+  # (GSM8K: from the solution), so such rows are plain.
   if 'answer' in renamed and not (
     renamed['answer'] and 'answer' in task.fields
   ):
@@ -116,6 +118,7 @@ def _column(first: Mapping[str, Any], ours: str) -> str:
   if ours in first:
     return ours
   near = [name for name in NAMES[ours] if name in first]
+  # Of two candidates none is taken: a wrong guess would train on wrong data.
   if len(near) == 1:
     return near[0]
   nested = [
@@ -141,6 +144,7 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 def with_columns(task: Task, names: list[str]) -> Task:
   """The task with those columns of `names` that are none of its fields."""
+  # The fields' own columns, and of nested ones the outermost.
   taken = {
     x for path in task.fields.values() for x in (path, *path.split('.')[:1])
   }

@@ -37,6 +37,7 @@ class ProceduralRows:
 
   def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
     number = range(self._count)[index]  # IndexError, and indices below 0
+    # Seeded per row: random access, and independent of the other rows.
     rng = random.Random(f'{self._key}/{number}')
     for _ in range(TRIES):
       if row := self._row(rng):

@@ -56,6 +56,7 @@ def prompt_batches(
     )
   logging.getLogger(__name__).info('data: %d prompts', len(prompts))
   order = grain.MapDataset.source(prompts)
+  # Before `batch` and `repeat`: Grain reshuffles in every epoch.
   if shuffle:
     order = order.shuffle(seed)
   local = slice(index * batch, (index + 1) * batch)
@@ -131,6 +132,7 @@ def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
 
 def _common(prompts: Sequence[list[int]]) -> int:
   """The number of tokens of the common prefix."""
+  # zip ends with the shortest prompt, which bounds a common prefix.
   columns = zip(*prompts, strict=False)
   return sum(1 for _ in takewhile(lambda x: len({*x}) == 1, columns))
 

@@ -112,6 +112,7 @@ def _of_lines(file: Path, text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_json(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+  # Many *.json files are JSON Lines: the first line is then a whole object.
   start = text.lstrip()
   first, _, more = start.partition('\n')
   if first.startswith('{') and more.strip():
@@ -160,6 +161,7 @@ def _of_csv(
       )
     if cells is None:
       return
+    # A quoted cell may have line ends: a row begins where the last one ended.
     begins = reader.line_num + 1
     if not any(cell.strip() for cell in cells):
       continue

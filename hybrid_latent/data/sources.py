@@ -77,6 +77,7 @@ class Rows:
     if not count:
       raise ValueError(f'{name} returned no rows: accepted is one or more')
     renamed, columns = plain.fields_of(fields), {}
+    # At the start: a malformed row must not end a run in the middle.
     for number in range(count):
       with self._numbered(number):
         row = self._row(number)

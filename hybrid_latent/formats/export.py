@@ -52,6 +52,7 @@ def write_model(
   dtype = {'torch_dtype': str(model.table.dtype)}
   write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
   for file, names in shards.filename_to_tensors.items():
+    # One shard at a time: the host never holds the whole model.
     shard = {name: finite(tensors[name].read(), name) for name in names}
     if jax.process_index():
       continue  # its reads gathered the shards of this process
@@ -84,11 +85,13 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
       f'{path} exists and is no model (it has no config.json): only a model '
       'folder is overwritten: write elsewhere'
     )
+  # Next to `path`: a rename is atomic only within one file system.
   draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
   draft.mkdir(parents=True)
   try:
     yield draft
     if path.exists():
+      # A directory cannot be renamed onto one that is not empty.
       old = path.with_name(f'.{path.name}.{os.getpid()}.old')
       path.rename(old)
       draft.rename(path)

@@ -22,6 +22,7 @@ def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
   writes them."""
   reasoner = prefix.reasoner
   leaves = named_leaves(prefix).items()
+  # Before the return below: the gather needs all processes.
   arrays = {name: finite(on_host(x), name) for name, x in leaves}
   if jax.process_index():
     return

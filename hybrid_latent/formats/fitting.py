@@ -49,6 +49,7 @@ def _check(config, tensors):
     expected[tensor_name(config, name)] = count, shape
   known = {}
   for key in tensors:
+    # Bounded: int() fails for text of thousands of digits.
     number = re.search(r'\.(\d{1,10})\.', key)
     kind = key.replace(number[0], '.{}.', 1) if number else key
     i = int(number[1]) if number else 0

@@ -60,6 +60,7 @@ def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
   is a model.safetensors, as in transformers. Files are memory mapped; a tensor
   is read when its `read` is called."""
   folder = Path(folder)
+  # lexists: a dangling link (a hub cache that was cleared) is an error, too.
   if os.path.lexists(folder / FILE):
     return file_tensors(folder / FILE)
   if not (folder / INDEX).exists():
@@ -100,6 +101,7 @@ def _weight_map(path: Path) -> dict[str, str]:
       f'{path}: weight_map = {weight_map!r:.80}: accepted is an object with '
       'the file of each tensor'
     )
+  # A path with a folder could read any file of the machine.
   for name, file in weight_map.items():
     if (
       not isinstance(file, str)

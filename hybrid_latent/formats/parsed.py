@@ -53,7 +53,7 @@ def parsed_json(text: str) -> Any:
       f'line {error.lineno}, column {error.colno}: {error.msg}: accepted is '
       'JSON'
     ) from error
-  except RecursionError as error:
+  except RecursionError as error:  # nested deeper than Python's stack
     raise ValueError('accepted is JSON of at most 900 levels') from error
 
 
@@ -85,6 +85,7 @@ def file_tensors(
 
 def _check_header(path: Path) -> None:
   """ValueError for a name that occurs twice: safetensors keeps the last one."""
+  # The format: 8 bytes of length, a JSON header, then the data.
   with path.open('rb') as file:
     size = int.from_bytes(file.read(8), 'little')
     parsed_json(file.read(size).decode())

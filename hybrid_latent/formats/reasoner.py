@@ -62,6 +62,7 @@ def read_reasoner(
       f'embeddings of {width}: accepted is the reasoner of this model'
     )
   backbone = dataclasses.replace(backbone, dtype=dtype, remat=remat)
+  # The structure without the arrays: parameters come from the file.
   shapes = jax.eval_shape(partial(_empty, backbone, fields), jax.random.key(0))
   tensors = file_tensors(folder / FILE, (*FLOATS, 'I32'))
   if wrong := unlike(tensors, named_leaves(shapes)):
@@ -69,6 +70,7 @@ def read_reasoner(
 
   def array(name, leaf):
     stored = finite(tensors[name].read(), name, tensors[name].file)
+    # Float parameters may have any float dtype; token ids have to be int32.
     if np.issubdtype(stored.dtype, np.integer) != (leaf.dtype == jnp.int32):
       raise ValueError(
         f'{folder / FILE}: {name} has dtype {stored.dtype}: '

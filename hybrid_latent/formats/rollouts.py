@@ -66,6 +66,7 @@ def write(
   leaves = named_leaves({'prompt': prompt, 'trajectory': trajectory})
   metadata = {'format': FORMAT, 'notes': json.dumps(dict(notes))}
   path.parent.mkdir(parents=True, exist_ok=True)
+  # Renamed at the end: a reader never sees a partial file.
   draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
   draft.touch()
   mode = draft.stat().st_mode
@@ -114,6 +115,7 @@ def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
 
 
 def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
+  # The first tensor with an axis fixes its size; the others have to agree.
   sizes = {}
   for name, letters in SHAPES.items():
     shape = arrays[name].shape if name in arrays else ()

@@ -86,6 +86,7 @@ def _with_rows(model, old: list[int], ids: list[int], like: int | None):
     rows = -(-(max(ids) + 1) // multiple) * multiple
   used = np.zeros(len(table), bool)
   used[old] = True
+  # The output sharding keeps that of the old table.
   grown = lambda param: nnx.Param(
     jax.jit(
       partial(_grown, like=like, rows=rows),

@@ -43,6 +43,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer | None:
       f'{folder}/tokenizer_config.json: model_max_length = {max_length!r:.80}: '
       'accepted is a number, or null'
     )
+  # transformers renumbers added tokens silently, so each id is compared.
   declared = [*_declared(folder, objects)]
   _check_special(folder, objects, {text for _, text, _ in declared})
   for file, text, i in declared:

@@ -42,6 +42,7 @@ def model_from(
 
   def parameter(name, leaf):
     keys = _keys(config, name)
+    # Filled row by row: at most one layer is in memory twice.
     array = np.empty(leaf.shape, jnp.dtype(param_dtype))
     rows = array if name.startswith('layers.') else array[None]
     for row, key in zip(rows, keys, strict=True):

@@ -15,6 +15,7 @@ class RunningMean(NamedTuple):
   @property
   def value(self) -> Float[Array, '']:
     """The mean over all parts; 0 where the count is 0."""
+    # A mean of the parts' means would weigh small parts too much.
     return self.total.sum() / jnp.maximum(self.count.sum(), 1)
 
 

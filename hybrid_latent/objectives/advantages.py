@@ -80,6 +80,7 @@ def _in_groups(inputs, group) -> Float[Array, 'u g']:
       '2 rows to be compared, and the rows must be whole groups'
     )
   if inputs.token_rewards is not None:
+    # An ungraded row stays NaN whatever its token rewards.
     rewards += jnp.where(inputs.loss_mask, inputs.token_rewards, 0).sum(-1)
   return rewards.reshape(-1, group)
 
@@ -96,6 +97,7 @@ def _centred(x: Float[Array, 'u g'], graded: Bool[Array, 'u g'], axis):
 
 def _std(centred, graded, axis, ddof):
   n = graded.sum(axis, keepdims=True)
+  # Ungraded entries of `centred` are 0 and add nothing.
   variance = jnp.sum(centred**2, axis, keepdims=True) / jnp.maximum(n - ddof, 1)
   return jnp.sqrt(variance)
 

@@ -45,6 +45,7 @@ def k3(
 ) -> Float[Array, '*b']:
   """Unbiased, never negative; with the gradient of KL(reference || policy)."""
   d = ref_log_probs - log_probs
+  # expm1: exp(d) - 1 cancels all digits of the small d of most tokens.
   return jnp.expm1(d) - d
 
 
@@ -54,6 +55,7 @@ def _straight_through(estimate):
 
   def with_k2_gradient(log_probs, ref_log_probs):
     value = stop(estimate(log_probs, ref_log_probs))
+    # `gradient - stop(gradient)` is 0 in value, so only its derivative counts.
     gradient = k2(log_probs, ref_log_probs)
     return value + (gradient - stop(gradient))
 

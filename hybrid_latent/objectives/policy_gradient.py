@@ -123,8 +123,10 @@ def policy_gradient(
     if counted.old_log_probs is None
     else counted.old_log_probs
   )
+  # In the first update the ratio is 1 in value; its gradient is still needed.
   old_log_probs = jax.lax.stop_gradient(old_log_probs)
 
+  # From here on `loss` is per token, f32[b t]; `mean` reduces it at the end.
   loss, metrics = _surrogate(
     counted, old_log_probs, mask, level, clip_range, delta
   )
@@ -196,6 +198,7 @@ def _importance_weights(
     'importance_sampling_target', target, behaviors
   )
   weights = importance_weights(log_ratio, mask, mode, cap)
+  # A sequence's weight is repeated at its tokens: averaged once per row.
   mean = token_mean if mode.startswith('token') else sequence_mean
   name = 'sampling/importance_sampling_ratio'
   return weights, {
@@ -208,6 +211,8 @@ def _highest_entropy(entropy, mask, share):
   """The mask of the tokens of highest entropy (TRL's top_entropy_quantile)."""
   if not 0 <= share <= 1:
     raise ValueError(f'top_entropy {share}: write a share from 0 to 1 (all)')
+  # NaN instead of a boolean index: the shape stays static under jit, and a
+  # comparison with NaN is False.
   counted = jnp.where(mask, entropy, jnp.nan)
   return counted >= jnp.nanquantile(counted, 1 - share)
 

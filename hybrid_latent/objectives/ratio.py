@@ -35,6 +35,7 @@ def importance_log_ratio(
 ) -> Float[Array, 'b t']:
   """Log-ratios per token; with another `level` than 'token', that of its
   sequence at each token."""
+  # Masked here too: a NaN of one position would spread over its sequence.
   return lookup('level', level, LEVELS)(jnp.where(mask, log_ratio, 0), mask)
 
 
@@ -88,6 +89,7 @@ def importance_weights(
       '0'
     )
   weights = jnp.exp(importance_log_ratio(log_ratio, mask, level))
+  # A constant: the gradient is that of the surrogate alone.
   return jax.lax.stop_gradient(bounded(weights, cap))
 
 

@@ -53,6 +53,7 @@ def layer_distances(
   channels); with 'l2', of the squared difference divided by the variance. No
   division unless `scaled`. The teacher's states have no gradient.
   """
+  # In float32: bfloat16 has too few digits for the variance.
   student = student.astype(jnp.float32)
   teacher = jax.lax.stop_gradient(teacher).astype(jnp.float32)
   keep = jnp.broadcast_to(valid[None, :, None], teacher.shape)

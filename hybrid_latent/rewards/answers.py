@@ -154,6 +154,7 @@ def _bare(answer: str) -> str:
 def _number(answer: str, delimited: bool) -> str:
   """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
   box = boxed(answer, BOX)
+  # A Fraction has one text per value: strings can be compared.
   value = last_number(box or answer)
   return '' if value is None else str(value)
 

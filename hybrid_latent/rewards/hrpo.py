@@ -112,6 +112,7 @@ def _rewards(
   kind: Kind,
   parser: Parser,
 ) -> list[float | None]:
+  # None stays None, also without exactly one delimiter.
   return [
     right if right is None or text.count(answers.DELIMITER) == 1 else 0.0
     for text, right in zip(
@@ -161,6 +162,7 @@ def _quotient(number: str) -> float:
   above, slash, below = number.partition('/')
   if not slash:
     return float(number)
+  # What Python's eval accepts: no leading zeros in an integer.
   if not re.fullmatch(r'-?(0+|[1-9][0-9]*)/(0+|[1-9][0-9]*|\.[0-9]+)', number):
     raise ValueError(number)
   return int(above) / (float(below) if '.' in below else int(below))

@@ -47,6 +47,7 @@ def latent(
   span = re.compile(rf'{begin}(?:\s*{inner})+\s*{last}')
   rewards: list[float | None] = []
   for text in completions:
+    # n spans split a text into n + 1 parts.
     outside = span.split(text)
     stray = any(token in part for part in outside for token in tokens)
     rewarded = final_answer(text, marker) and not stray

@@ -34,6 +34,7 @@ def knowledge(
 
 def normalised(text: str) -> str:
   """'The  U.S.A.!' is 'usa'."""
+  # NFKC: full-width letters and digits equal those of ASCII.
   text = unicodedata.normalize('NFKC', text).lower()
   bare = ''.join(c for c in text if c not in _PUNCTUATION and not _is_mark(c))
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', bare).split())

@@ -121,6 +121,7 @@ def lower_spelled(latex: str) -> str:
 
 def _fractions(text: str) -> str:
   """Braces around one-character numerators and denominators."""
+  # From MATH's grader: an error in one fraction leaves all unchanged.
   head, *tails = text.split(r'\frac')
   if any(len(tail) == 1 and tail != '{' for tail in tails):
     return text  # a fraction without a denominator

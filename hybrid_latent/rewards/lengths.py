@@ -43,6 +43,7 @@ def shorter_better(
   """
   right = correct(completions, answer=answer, kind=kind)
   lengths = [len(ids) for ids in completion_ids]
+  # Ungraded completions have no part in the best length.
   pairs = list(zip(lengths, right, strict=True))
   graded = [n for n, r in pairs if r is not None] or [0]
   best = min((n for n, r in pairs if r), default=fmean(graded))
@@ -86,6 +87,7 @@ def lc_r1(
   members = list(zip(completions, answer, right, strict=True))
   right_lengths = []
   for i, (text, gold, r) in enumerate(members):
+    # Wrong completions keep their length, but do not set the longest.
     if r and text.count(end) == 1:
       lengths[i] *= _compressed_chars(text, gold, end) / len(text)
       right_lengths.append(lengths[i])

@@ -97,6 +97,7 @@ def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
 
 def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
   """`accuracy` of one completion."""
+  # Right if any gold answer is; ungraded if one could not be compared.
   each = [_equal(text, one, seconds) for one in texts(gold) if one.strip()]
   if 1.0 in each:
     return 1.0
@@ -143,6 +144,7 @@ def _gold(gold: str) -> tuple[Any, ...]:
   latex = boxed(gold, _BOX)
   if not _bare(latex or gold):
     return ()
+  # math-verify finds LaTeX only between delimiters.
   marked = plain(gold) if _SPAN.search(gold) else f'${_clean(gold)}$'
   try:
     with cpu_limit(_GOLD_SECONDS):
@@ -206,6 +208,7 @@ def _same_number(answer: str, gold: str) -> bool | None:
   if max(len(answer), len(gold)) > _CHARACTERS:
     return None
   values = [_DEGREES.sub('', _clean(text)) for text in (answer, gold)]
+  # 'x = 5' equals '5'; two named values are left to math-verify.
   if not all(map(_NAMED.match, values)):
     values = [_NAMED.sub('', text) for text in values]
   scales = [100 if _PERCENT.search(text) else 1 for text in values]

@@ -160,6 +160,7 @@ def _value(found: re.Match) -> Fraction | None:
   if len(above + below) > _MOST_DIGITS or max(map(len, exponents)) > 5:
     return None
   ten, power = map(int, exponents)
+  # Checked before the power, whose digits would be that many.
   if len(above + below) * max(abs(ten), abs(power)) > _MOST_DIGITS:
     return None
   try:

@@ -102,6 +102,7 @@ class Worker:
     self._answers = self._process.stdout.fileno()
     with suppress(BrokenPipeError):  # `wait_ready` raises for a dead process
       os.write(self._requests, self._setup)
+    # A worker that does not read must not block the parent in a write.
     os.set_blocking(self._requests, False)
 
   def _exchange(self, line: bytes, seconds: float) -> dict:
@@ -155,6 +156,7 @@ def family(roots: set[int], mark: str) -> set[int]:
       parents[pid] = int(stat.rpartition(')')[2].split()[1])
       if mark.encode() in (folder / 'environ').read_bytes():
         pids.add(pid)
+  # Breadth first over the tree of processes, one generation per pass.
   new = pids
   while new:
     new = {pid for pid, parent in parents.items() if parent in new} - pids

@@ -50,6 +50,7 @@ def main() -> None:
   """Serves until standard input ends."""
   lines, reply = _pipes()
   inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+  # A thread, so that the end of the input is noticed during a reward.
   threading.Thread(target=_receive, args=(lines, inbox), daemon=True).start()
   try:
     functions = _prepared(json.loads(inbox.get()))
@@ -167,6 +168,7 @@ def _check_signature(
   function: Callable, columns: Iterable[str], kwargs: Mapping[str, Any]
 ) -> None:
   """Raises Misuse where the function cannot be called with these names."""
+  # An object with an async __call__ is no coroutine function itself.
   for call in function, type(function).__call__:
     if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
       raise Misuse('a coroutine function: write def instead of async def')
