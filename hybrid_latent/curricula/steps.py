@@ -101,7 +101,7 @@ def split_solution(row: Mapping[str, Any]) -> tuple[list[str], str]:
   if 'solution' not in row:
     raise ValueError(
       f"a row with the fields {sorted(row)}: accepted is 'solution', or "
-      "'steps' and 'ending'; write data.fields=solution=NAME to name the field"
+      "'steps' and 'ending': write data.fields=solution=NAME"
     )
   text = row['solution']
   if (start := _ending(text)) is not None:

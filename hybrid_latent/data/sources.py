@@ -143,7 +143,7 @@ def _arguments(
     if key in signature.parameters or (var_keyword and not common):
       kwargs[key] = value
     elif value is not None and key not in ('task', 'fields'):
-      text = f'data{"." if common else ".of."}{key}={value!r}'
+      text = f'data{"." if common else ".kwargs."}{key}={value!r}'
       text = f'{text}: {name} takes {signature}'
       if common or _is_ours(function):
         raise ValueError(f'{text}, and no {key!r}')

@@ -94,7 +94,7 @@ class _Reader(GGUFReader):
 def open_gguf(path: str | Path) -> GGUFReader:
   """The file, memory mapped, with its metadata parsed. ValueError for a
   truncated file."""
-  with reading(path, ': this is no GGUF file that is whole: fetch it again'):
+  with reading(path, ': accepted is a whole GGUF file: fetch it again'):
     return _Reader(path)
 
 

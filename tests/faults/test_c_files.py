@@ -66,7 +66,7 @@ BROKEN = {
   ),
   'safetensors, a link to nowhere': (
     lambda f: ((f / WEIGHTS).unlink(), (f / WEIGHTS).symlink_to('blob')),
-    r'model\.safetensors does not exist: it is a link to nowhere, fetch it',
+    r'model\.safetensors does not exist: it is a dangling link, fetch it',
   ),
   'safetensors, a folder': (
     as_folder(WEIGHTS),
@@ -146,7 +146,7 @@ BROKEN = {
   ),
   'config, no UTF-8': (
     data('config.json', b'{"a": "\xff"}'),
-    r'MODEL/config\.json: byte 7 is 0xff, which is no UTF-8',
+    r'MODEL/config\.json: byte 7 is 0xff, which is not UTF-8',
   ),
   'config, a byte order mark': (
     data('config.json', b'\xef\xbb\xbf{}'),
@@ -252,7 +252,7 @@ BROKEN = {
   ),
   'chat_template, no UTF-8': (
     data('chat_template.jinja', b'{{ "\xfe" }}'),
-    r'MODEL/chat_template\.jinja: byte 4 is 0xfe, which is no UTF-8',
+    r'MODEL/chat_template\.jinja: byte 4 is 0xfe, which is not UTF-8',
   ),
   'generation_config, garbled': (
     data('generation_config.json', b'nope'),

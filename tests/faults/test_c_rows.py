@@ -98,7 +98,7 @@ FILES = {
   'an object that has the list': (
     ('gsm8k', 'a.json', '{"version": 1,\n "data": [{}]}'),
     "a.json holds an object ({'version': 1, 'data': [{}]}), and its fields ['d"
-    "ata'] are lists: accepted is one list of rows; write the list alone",
+    "ata'] are lists: accepted is one list of rows: write only the list",
   ),
   'a broken list': (
     ('gsm8k', 'a.json', f'[{PLAIN},\n {PLAIN}\n {PLAIN}]'),
@@ -114,7 +114,7 @@ FILES = {
   ),
   'a literal NaN': (
     ('gsm8k', 'a.jsonl', f'{PLAIN}\n{{"question": "x", "answer": NaN}}\n'),
-    'a.jsonl, line 2: NaN is no number: write a finite one, or a text',
+    'a.jsonl, line 2: NaN is not a number: write a finite one, or a text',
   ),
   'infinite': (
     ('gsm8k', 'a.jsonl', '{"question": "x", "answer": 1e999}\n'),

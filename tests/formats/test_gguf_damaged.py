@@ -63,7 +63,7 @@ def test_counts_are_compared_with_the_file(name, tmp_path):
   tracemalloc.stop()
   assert str(error.value).startswith(f'{path}: ')
   assert str(error.value).endswith(
-    'this is no GGUF file that is whole: fetch it again'
+    'accepted is a whole GGUF file: fetch it again'
   )
   assert peak < 2**20
 
