@@ -1,8 +1,8 @@
-"""What every curriculum gives: from a row of data and a stage to an example.
+"""The interface of a curriculum: (row of data, stage) -> training example.
 
-A row has the steps of its worked solution and the ending that states the
-answer (`steps.split_solution`). Each of them is tokenised by itself, so that a
-step that is left out or replaced changes no token of the others.
+A row has the steps of its solution and the ending that states the answer
+(`steps.split_solution`). Each is tokenised separately, so that a step that is
+dropped or replaced changes no token of the others.
 """
 
 import random
@@ -16,13 +16,13 @@ Encode = Callable[[str], list[int]]
 
 
 class Document(NamedTuple):
-  """One example as a model reads it."""
+  """One training example, unpadded."""
 
   tokens: Int[np.ndarray, 't']
-  weights: Float[np.ndarray, 't']  # of the loss of this token; 0: no target
-  latent: Bool[np.ndarray, 't']  # reads a latent, made at the position before
-  view: Int[np.ndarray, 't']  # 0, or 1 in a second text that stands by itself
-  align_position: Bool[np.ndarray, 't']  # where two parts are to know the same
+  weights: Float[np.ndarray, 't']  # of this token in the loss; 0: no target
+  latent: Bool[np.ndarray, 't']  # input is the latent of the position before
+  view: Int[np.ndarray, 't']  # 0; 1 in a second sequence (CODI's teacher)
+  align_position: Bool[np.ndarray, 't']  # where the views' states are aligned
 
 
 class DocumentFn(Protocol):
@@ -36,7 +36,7 @@ class DocumentFn(Protocol):
     rng: random.Random,
     /,
   ) -> Document:
-    """The example that a row of data is at a stage, which counts from 0."""
+    """The training example of a row at a stage, which counts from 0."""
     ...
 
 
@@ -44,14 +44,14 @@ class Curriculum(NamedTuple):
   """Training examples that change from stage to stage."""
 
   document: DocumentFn
-  # stage -> the most latents that a part of an example can have
+  # stage -> the largest number of latents per view of an example
   num_latents: Callable[[int], int]
-  # stage -> fields of `feedback.switching.Spans` in decoding
+  # stage -> fields of `feedback.switching.Spans` for decoding
   spans: Callable[[int], Mapping[str, Any]] = lambda stage: {}
 
 
 class Piece(NamedTuple):
-  """Tokens that are treated alike."""
+  """Consecutive tokens with the same weight and kind."""
 
   ids: Sequence[int]
   weight: float = 0.0
@@ -60,30 +60,29 @@ class Piece(NamedTuple):
 
 
 def document(*views: Sequence[Piece]) -> Document:
-  """One part, or two, each of pieces in order."""
+  """The document of one view or two, each a sequence of pieces."""
   pieces = [piece for view in views for piece in view]
-  part = [number for number, some in enumerate(views) for _ in some]
+  view_ids = [i for i, view in enumerate(views) for _ in view]
   sizes = np.array([len(piece.ids) for piece in pieces], int)
   spread = lambda values, kind: np.repeat(np.array(values, kind), sizes)
-  align_positions = (np.cumsum(sizes) - 1)[
-    [piece.align_position for piece in pieces]
-  ]
+  last_tokens = np.cumsum(sizes) - 1
+  align_positions = last_tokens[[piece.align_position for piece in pieces]]
   return Document(
     tokens=np.array([i for piece in pieces for i in piece.ids], np.int32),
     weights=spread([piece.weight for piece in pieces], np.float32),
     latent=spread([piece.latent for piece in pieces], bool),
-    view=spread(part, np.int32),
+    view=spread(view_ids, np.int32),
     align_position=np.isin(np.arange(sizes.sum()), align_positions),
   )
 
 
 def encoder(tokenizer: Any) -> Encode:
-  """Text -> its token ids, none added before or after."""
+  """Text -> its token ids, without special tokens."""
   return lambda text: tokenizer.encode(text, add_special_tokens=False)
 
 
 def token_ids(tokenizer: Any, *texts: str) -> list[int]:
-  """The ids of a method's own tokens."""
+  """The ids of a method's special tokens, such as '<latent>'."""
   vocabulary = tokenizer.get_vocab()
   if missing := [text for text in texts if text not in vocabulary]:
     raise ValueError(

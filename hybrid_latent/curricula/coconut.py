@@ -1,15 +1,15 @@
-"""Coconut: step after step of the solution gives way to latents at its front.
+"""Coconut: latents replace the steps of the solution, the first ones first.
 
-The paper (Hao et al., arXiv 2412.06769; facebookresearch/coconut) lets stage s
-drop the first s steps and put c latents for each of them in front of the rest,
-between a start and an end token; behind the last stage no step is left. The two
-tokens are forced in training and in decoding, and no more a target than the
-latents are: the first target comes after the end token.
+In stage s of the paper (Hao et al., arXiv 2412.06769; facebookresearch/coconut)
+c latents per dropped step, between a start and an end token, replace the first
+s steps; after the last stage all steps are dropped. The two tokens are forced
+in training and decoding, and like the latents they are no targets: the first
+target follows the end token.
 
-As in the code: up to stage `max_latent_stage` there are s steps' latents, even
-where the row has fewer steps. Other than the code, which has both tokens at
-stage 0 as well (its `cot` mode has not), our stage 0 is plain training on
-worked solutions. The mode `no_thoughts` is `c_thought=0, delimiters=False`.
+As in the authors' code, a row has the latents of s steps up to stage
+`max_latent_stage`, even where it has fewer steps. Unlike there, where stage 0
+has both tokens (only the `cot` mode has none), our stage 0 is plain training on
+solutions. The mode `no_thoughts` is `c_thought=0, delimiters=False`.
 """
 
 import random
@@ -41,21 +41,22 @@ def coconut(
   """Stage s drops s steps; stages after `max_latent_stage` drop all.
 
   Args:
-    c_thought: c, latents for each dropped step.
-    max_latent_stage: the last stage that counts its steps.
-    uniform_prob: how likely a row takes a stage at random instead, of 0 to the
-      number of its steps.
-    pad_latent_to_max: after stage `max_latent_stage`, whether a row of fewer
-      steps has max_latent_stage * c_thought latents too.
-    delimiters: whether `start` and `end` stand around the latents.
-    start, slot, end: tokens of the tokenizer, as far as they are used.
+    c_thought: c, latents per dropped step.
+    max_latent_stage: the last stage s that drops s steps.
+    uniform_prob: probability per row of a stage drawn uniformly from 0 to the
+      number of its steps instead.
+    pad_latent_to_max: whether after stage `max_latent_stage` rows with fewer
+      steps have max_latent_stage * c_thought latents, too.
+    delimiters: whether `start` and `end` enclose the latents.
+    start, slot, end: tokens of the tokenizer; unused ones may be absent.
   """
   if min(c_thought, max_latent_stage) < 0 or not 0 <= uniform_prob <= 1:
     raise ValueError(
       f'c_thought={c_thought}, max_latent_stage={max_latent_stage}, '
-      f'uniform_prob={uniform_prob}: accepted are two '
-      'numbers from 0 on and a probability'
+      f'uniform_prob={uniform_prob}: accepted are two numbers of at least 0 '
+      'and a probability'
     )
+  # Only the tokens in use have to be in the vocabulary.
   used = [start, end] * delimiters + [slot] * bool(c_thought)
   ids = dict(zip(used, token_ids(tokenizer, *used), strict=True))
   before = Piece([ids[start]] if delimiters else [])
@@ -64,32 +65,32 @@ def coconut(
 
   def example(prompt_ids, row, stage, rng: random.Random):
     steps, ending = split_solution(row)
+    # Mixes examples of other stages into each stage.
     if uniform_prob and rng.random() < uniform_prob:
       stage = rng.randint(0, len(steps))
-    dropped, thoughts = stage, stage
+    dropped = thoughts = stage
     if stage > max_latent_stage:
-      dropped, thoughts = (
-        len(steps),
-        max_latent_stage
-        if pad_latent_to_max
-        else min(len(steps), max_latent_stage),
-      )
+      dropped, thoughts = len(steps), max_latent_stage
+      if not pad_latent_to_max:
+        thoughts = min(len(steps), max_latent_stage)
     slots = [ids[slot]] * (thoughts * c_thought) if c_thought else []
+    # Weight 0 (the default): decoding forces the whole span.
     span = [before, Piece(slots, latent=True), after] if stage else []
-    left = [Piece(encode(text), 1.0) for text in [*steps[dropped:], ending]]
+    rest = [Piece(encode(text), 1.0) for text in [*steps[dropped:], ending]]
     stop = Piece([tokenizer.eos_token_id], 1.0)
-    return document([Piece(prompt_ids), *span, *left, stop])
+    return document([Piece(prompt_ids), *span, *rest, stop])
 
-  def counted(stage):
+  def num_latents(stage):
     return min(stage, max_latent_stage) * c_thought
 
   return Curriculum(
     example,
-    num_latents=lambda stage: counted(
+    # With uniform_prob a row of any stage may have those of the last stage.
+    num_latents=lambda stage: num_latents(
       max_latent_stage if uniform_prob else stage
     ),
     spans=lambda stage: {
-      'slots': counted(stage),
+      'slots': num_latents(stage),
       'opening': delimiters * stage > 0,
     },
   )

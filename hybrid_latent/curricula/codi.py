@@ -1,16 +1,17 @@
-"""CODI: a student thinks in latents what a teacher, the same model, writes.
+"""CODI: self-distillation of chain of thought into latents.
 
 The paper (Shen et al., arXiv 2502.21074; zhenyi4/codi) trains one network on
-two texts at once: the student reads the question, a start token, K latents and
-an end token, the teacher reads the question and the worked solution, and both
-go on with 'The answer is: 7'. What the teacher knows before the first token of
-the answer, the student is to know there as well. The code drops the last step:
-it often states the answer already.
+two sequences at once. The student has the question, a start token, K latents
+and an end token, the teacher the question and the solution; both continue with
+'The answer is: 7'. The student's hidden states before the first token of the
+answer are trained towards the teacher's. The code drops the last step, which
+often states the answer already.
 
-In the code that place is the ':' for GPT-2 and the token after it for Llama and
-Qwen, whose tokenizers keep a blank and a number apart. We look for it: the last
-token before the answer's own. Both parts have the same tokens from the cue on,
-so that it is one token in both. Start and end are forced, and no targets.
+In the code that position is the ':' for GPT-2 and the token after it for Llama
+and Qwen, whose tokenizers separate a space and a number. Here it is computed:
+the last token before the answer's first one. Both views have the same tokens
+from the cue on, so it is the same token in both. Start and end are forced, and
+no targets.
 """
 
 from itertools import takewhile
@@ -38,25 +39,26 @@ def codi(
   slot: str = '<latent>',
   end: str = '<end-latent>',
 ) -> Curriculum:
-  """Part 0 is the student's text, part 1 the teacher's; every stage is the
-  same.
+  """View 0 is the student's sequence, view 1 the teacher's; all stages are
+  equal.
 
   Args:
     num_latents: K, of the student.
     teacher: weight of the teacher's targets; the student's have 1.
-    last_step: whether the teacher reads the last step too.
-    cue: what both say before a blank and the answer. It follows the steps as it
-      is, so it begins with the blank that may have to be there.
+    last_step: whether the teacher's input has the last step, too.
+    cue: text before the answer, in both views, followed by a space. It is
+      appended to the steps as it is: include a leading space where needed.
     start, slot, end: tokens of the tokenizer.
   """
   if num_latents < 0:
     raise ValueError(f'num_latents={num_latents}: write 0 or more')
   first, within, last = token_ids(tokenizer, start, slot, end)
   encode = encoder(tokenizer)
+  # Tokenised once, apart from the steps: the same ids in both views.
   cue_ids = encode(cue)
   if not cue_ids:
     raise ValueError(
-      f'cue={cue!r} has no token: write what both say before the answer, as '
+      f'cue={cue!r} has no token: write the text before the answer, such as '
       "'The answer is:'"
     )
   span = [
@@ -67,16 +69,19 @@ def codi(
 
   def example(prompt_ids, row, stage, rng):
     steps, _ = split_solution(row)
-    work = [encode(step) for step in (steps if last_step else steps[:-1])]
+    cot = steps if last_step else steps[:-1]
+    # Llama and Qwen tokenise ' 7' as a space and a digit, GPT-2 as one token.
     blanks, answer = _split(tokenizer, encode(f' {_text(row["answer"])}'))
+    # The aligned position is the last token that does not depend on the answer.
     answer_pieces = lambda weight: [
       Piece([*cue_ids, *blanks], weight, align_position=True),
       Piece([*answer, tokenizer.eos_token_id], weight),
     ]
-    prompt, written = Piece(prompt_ids), [Piece(ids, teacher) for ids in work]
+    prompt = Piece(prompt_ids)
+    cot_pieces = [Piece(encode(step), teacher) for step in cot]
     return document(
       [prompt, *span, *answer_pieces(1.0)],
-      [prompt, *written, *answer_pieces(teacher)],
+      [prompt, *cot_pieces, *answer_pieces(teacher)],
     )
 
   return Curriculum(
@@ -96,7 +101,7 @@ def _text(answer: Any) -> str:
 
 
 def _split(tokenizer: Any, ids: list[int]) -> tuple[list[int], list[int]]:
-  """The first tokens, as far as they are blank, and the others."""
+  """The leading tokens that decode to white space, and the others."""
   blank = lambda token: not tokenizer.decode([token]).strip()
   blanks = [*takewhile(blank, ids)]
   return blanks, ids[len(blanks) :]

@@ -1,15 +1,15 @@
-"""HyRea's cold start: the steps that a model is sure of become latents.
+"""HyRea's cold start: latents replace the steps of lowest entropy.
 
-The paper ("Hybrid Reasoning", ICLR 2026) starts from plain worked
-solutions. In stage s the s steps of lowest entropy are replaced by
-`<start-latent>`, c times `<latent>`, `<end-latent>`. The cross-entropy of words
-has weight 1, that of start and end weight 4, so that the model learns when to
-switch; a slot is no target. Random replacement is the paper's ablation.
+The paper ("Hybrid Reasoning", ICLR 2026) starts from plain solutions. In stage
+s `<start-latent>`, c times `<latent>`, `<end-latent>` replace each of the s
+steps of lowest entropy. The cross-entropy of text tokens has weight 1, that of
+start and end weight 4, so that the model learns when to switch; a `<latent>` is
+no target. Random replacement is the paper's ablation.
 
-It does not say what the entropy of a step is, how many stages there are, or
-what becomes of short steps. `row['entropies']` brings the first; we leave steps
-of fewer than `min_step_tokens` tokens and the ending as they are, and two
-replaced steps in a row stay two spans.
+The paper defines neither the entropy of a step nor the number of stages nor the
+treatment of short steps. Here the entropy is `row['entropies']`, steps of fewer
+than `min_step_tokens` tokens and the ending are never replaced, and two
+consecutive replaced steps are two spans.
 """
 
 import random
@@ -41,14 +41,14 @@ def hyrea(
   slot: str = '<latent>',
   end: str = '<end-latent>',
 ) -> Curriculum:
-  """Stage s replaces s steps, or all there are.
+  """Stage s replaces s steps, or all of a row with fewer.
 
   Args:
-    num_latents: c, the latents of a span.
+    num_latents: c, latents per span.
     replace: which steps: 'entropy', those of lowest `row['entropies']` (one
-      number a step; of equals the first); 'random'; or 'none', at any stage.
-    min_step_tokens: a step of fewer tokens stays.
-    switch_weight: of start and end in the loss.
+      number per step; the first of equal ones); 'random'; or 'none'.
+    min_step_tokens: steps of fewer tokens are not replaced.
+    switch_weight: weight of start and end in the loss.
     start, slot, end: tokens of the tokenizer.
   """
   if num_latents < 1:
@@ -56,6 +56,7 @@ def hyrea(
   if replace not in REPLACE:
     raise ValueError(f'replace={replace!r}: accepted are {REPLACE}')
   first, within, last = token_ids(tokenizer, start, slot, end)
+  # Start and end are targets: in decoding the model samples the switch.
   span = [
     Piece([first], switch_weight),
     Piece([within] * num_latents, latent=True),
@@ -67,14 +68,14 @@ def hyrea(
     steps, ending = split_solution(row)
     ids = [encode(step) for step in steps]
     long = [i for i, step in enumerate(ids) if len(step) >= min_step_tokens]
-    chosen = _chosen(replace, long, stage, row, len(steps), rng)
-    work = [
+    replaced = _replaced(replace, long, stage, row, len(steps), rng)
+    reasoning = [
       piece
       for i, step in enumerate(ids)
-      for piece in (span if i in chosen else [Piece(step, 1.0)])
+      for piece in (span if i in replaced else [Piece(step, 1.0)])
     ]
     answer = Piece([*encode(ending), tokenizer.eos_token_id], 1.0)
-    return document([Piece(prompt_ids), *work, answer])
+    return document([Piece(prompt_ids), *reasoning, answer])
 
   return Curriculum(
     example,
@@ -83,7 +84,7 @@ def hyrea(
   )
 
 
-def _chosen(
+def _replaced(
   replace: str,
   long: Sequence[int],
   stage: int,
@@ -91,17 +92,19 @@ def _chosen(
   steps: int,
   rng: random.Random,
 ) -> set[int]:
-  """Positions of the steps to replace, of those in `long`."""
+  """Indices of the steps to replace, a subset of `long`."""
   if replace == 'none' or stage == 0:
     return set()
   if replace == 'random':
+    # `rng` is seeded per row and stage, so that a resumed run repeats it.
     return set(rng.sample(long, min(stage, len(long))))
   entropies = row.get('entropies')
   if entropies is None or len(entropies) != steps:
-    found = 'none' if entropies is None else len(entropies)
+    count = 'none' if entropies is None else len(entropies)
     raise ValueError(
-      f"row['entropies']: found {found}, accepted is one number for each of "
-      f'{steps} steps: make them with experiments.step_entropy, or '
+      f"row['entropies']: found {count}, accepted is one number for each of "
+      f'{steps} steps: compute them with experiments.step_entropy, or write '
       "replace='random'"
     )
+  # sorted is stable: the first of equal steps.
   return set(sorted(long, key=lambda i: entropies[i])[:stage])

@@ -1,14 +1,14 @@
-r"""A worked solution as its steps: line ends, sentence ends, equations.
+r"""Splits a solution into steps at line ends, sentence ends and equations.
 
 HyRea ("Hybrid Reasoning", ICLR 2026) splits at '\n' and '.' so that
-"each equation is kept as an independent step". We also split at '?' and '!' and
-where commas, semicolons or blanks stand between equations; not within LaTeX
-(whose own full stop ends a step, as in `so $x=3.$ Then`), decimals,
-abbreviations, initials or the '1.' that opens a line. '3+4=7=7' is one step.
+"each equation is kept as an independent step". Here '?' and '!' also split, and
+so do commas, semicolons or spaces between equations; no split is within LaTeX
+(whose full stop ends a step, as in `so $x=3.$ Then`), decimals, abbreviations,
+initials or the '1.' at the start of a line. '3+4=7=7' is one step.
 
-Nothing is lost: joined, the steps are the text. A line end stays with the step
-it ends; a blank before a word goes to the step that the word begins, as in the
-usual BPE, so that step by step is tokenised as at once (GPT-2's rule parts the
+The concatenated steps are the text. A line end belongs to the step that it
+ends, a space before a word to the step of the word, as in the usual BPE: the
+tokens of the steps are those of the text (except that GPT-2's rule splits the
 two line ends before a blank line, which are one token here).
 """
 
@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-# In a copy of the text, of equal length, what is not to be split is blanked.
+# Placeholders, in a copy of the text of equal length, for what is not split.
 _FORMULA, _EQUAL, _STOP = '\ue000', '\ue001', '\ue002'
 
-# An inline formula with dollars is told from two prices as Pandoc does it: the
-# first touches what follows, the last what precedes, and no digit (nor GSM8K's
-# `<<`) comes after. One that looks like a price ends in its line.
+# Pandoc's rule separates an inline formula from two prices: no space after the
+# first dollar or before the last, and no digit (nor GSM8K's `<<`) behind it. A
+# formula that looks like a price ends in its line.
 _DOLLARS = re.compile(
   r'(?<!\\)\$\$.+?\$\$'
   r'|(?<!\\)\$(?![\s$])(?:\\.|[^\\$\n])*?(?<!\s)\$(?!\d|<<)'
@@ -64,8 +64,9 @@ _EQUATION = re.compile(
   rf'|{_EQUAL}+{_STOP}?'
 )
 _MARK = re.compile(r'<<[^<>=\n]*+=[^<>\n]*+>>')
-# In what lies between two equations, and two characters of the second. Where
-# only a blank does, a word may belong to both: '1 - .3 = .7 bottles * 2 = 1.4'.
+# Matches the text between two equations plus two characters of the second. If
+# it is only a space, no split before a word, which may belong to both:
+# '1 - .3 = .7 bottles * 2 = 1.4'.
 _BETWEEN = re.compile(
   r'\A\s*?(?= ?(?![^\W\d]{2})\S.\Z)|[,;](?!\d{3}(?!\d))\s*?(?= ?\S)'
 )
@@ -74,7 +75,7 @@ _HASHES, _IS = re.compile(' ?####'), re.compile(' ?The answer is')
 
 
 def split_steps(text: str) -> list[str]:
-  """The steps of a text; joined they are the text."""
+  """The steps of a text, whose concatenation is the text."""
   blanked = _blanked(text)
   first = len(text) - len(text.lstrip())
   last = len(text.rstrip())
@@ -89,10 +90,10 @@ def split_steps(text: str) -> list[str]:
 def split_solution(row: Mapping[str, Any]) -> tuple[list[str], str]:
   r"""The steps of a row's solution, and the ending that states the answer.
 
-  A row's own 'steps' and 'ending' are taken as they are. Else the ending of
-  'solution' is its last line from '####' on ('The answer is' may follow in one
-  more), or from 'The answer is' on; without either, the step that holds the
-  last \boxed{} and what follows it; without a box, the last step.
+  The row's 'steps' and 'ending', if it has both. Else the ending of 'solution'
+  is its last line from '####' on ('The answer is' may follow in one more line),
+  or from 'The answer is' on; without either, the step with the last \boxed{}
+  and all after it; without a box, the last step.
   """
   row = {name: value for name, value in row.items() if value is not None}
   if 'steps' in row and 'ending' in row:
@@ -100,7 +101,7 @@ def split_solution(row: Mapping[str, Any]) -> tuple[list[str], str]:
   if 'solution' not in row:
     raise ValueError(
       f"a row with the fields {sorted(row)}: accepted is 'solution', or "
-      "'steps' and 'ending'; say which field it is, data.fields=solution=NAME"
+      "'steps' and 'ending': write data.fields=solution=NAME"
     )
   text = row['solution']
   if (start := _ending(text)) is not None:
@@ -115,7 +116,7 @@ def split_solution(row: Mapping[str, Any]) -> tuple[list[str], str]:
 
 
 def _ending(text: str) -> int | None:
-  """Where the line that states the answer begins to do so."""
+  """Where the ending begins in the last line (or the last two)."""
   text = text.rstrip()
   before, _, line = text.rpartition('\n')
   first = len(text) - len(line)
@@ -124,11 +125,13 @@ def _ending(text: str) -> int | None:
     start = above.rfind('\n') + 1
     if hashes := _HASHES.search(above, start):
       return hashes.start()
-  found = [mark.search(text, first) for mark in (_HASHES, _IS)]
-  return min((one.start() for one in found if one), default=None)
+  matches = [mark.search(text, first) for mark in (_HASHES, _IS)]
+  return min((match.start() for match in matches if match), default=None)
 
 
 def _blanked(text: str) -> str:
+  """The text with formulas and full stops that end nothing replaced, at equal
+  length: positions in it are positions in the text."""
   pieces, end = [], 0
   for start, stop in _formulas(text):
     pieces += [text[end:start], _blank(text[start:stop])]
@@ -138,27 +141,30 @@ def _blanked(text: str) -> str:
 
 
 def _formulas(text: str) -> Iterator[tuple[int, int]]:
-  """The spans of LaTeX. What never closes is looked for once, not from each
-  place where it opens."""
-  start, never = 0, set()
-  while found := _OPENS.search(text, start):
-    start = found.start() + 1  # where nothing begins here
-    if found[0] == '$':
-      span = _DOLLARS.match(text, found.start())
+  """The spans of LaTeX."""
+  # A missing closing delimiter is searched once, not from every opening one:
+  # the time stays linear in the length of the text.
+  start, unclosed = 0, set()
+  while opening := _OPENS.search(text, start):
+    start = opening.start() + 1  # if no span begins here
+    if opening[0] == '$':
+      span = _DOLLARS.match(text, opening.start())
       stop = span.end() if span else -1
     else:
-      close = rf'\end{{{found[1]}}}' if found[1] else _CLOSES[found[0]]
-      stop = -1 if close in never else text.find(close, found.end() + 1)
+      close = rf'\end{{{opening[1]}}}' if opening[1] else _CLOSES[opening[0]]
+      stop = -1 if close in unclosed else text.find(close, opening.end() + 1)
       if stop < 0:
-        never.add(close)
+        unclosed.add(close)
       else:
         stop += len(close)
     if stop > 0:
-      yield found.start(), stop
+      yield opening.start(), stop
       start = stop
 
 
 def _blank(formula: str) -> str:
+  """Placeholders for a formula, which keep whether it is an equation and
+  whether it ends a sentence."""
   fill = _EQUAL if '=' in _RANGE.sub('', formula) else _FORMULA
   last = _STOP if _ENDS_SENTENCE.search(formula) else fill
   return fill * (len(formula) - 1) + last
@@ -167,11 +173,11 @@ def _blank(formula: str) -> str:
 def _equations(blanked: str, start: int, end: int) -> Iterator[int]:
   """Where to cut between the equations of a sentence."""
   spans = []
-  for found in _EQUATION.finditer(blanked, start, end):
-    if found['sides'] == '':  # one side alone, which may be GSM8K's marks
-      spans += [m.span() for m in _MARK.finditer(blanked, *found.span())]
+  for match in _EQUATION.finditer(blanked, start, end):
+    if match['sides'] == '':  # no '=' outside; GSM8K's marks have one inside
+      spans += [m.span() for m in _MARK.finditer(blanked, *match.span())]
     else:
-      spans.append(found.span())
+      spans.append(match.span())
   for (_, last), (first, _) in pairwise(spans):
     if cut := _BETWEEN.search(blanked[last : first + 2]):
       yield last + cut.end()

@@ -1,4 +1,4 @@
-"""Problems: where they come from, what they look like, how they are batched."""
+"""Data sets of problems, and their batches."""
 
 from hybrid_latent.extras import needs
 

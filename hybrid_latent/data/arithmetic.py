@@ -1,14 +1,15 @@
-"""Word problems small enough for a model of a million parameters.
+"""Word problems for a model of a million parameters.
 
   Tom has 12 apples. He buys 7 more. He gives away 5. How many apples does he
   have?                                        ->  12+7=19 19-5=14 #### 14
 
-Solutions can also think at length, as reasoning models do: after the prefill
-`<think>` they go over every step again, then close with `</think>` and answer.
+Solutions can also contain long thinking, as of reasoning models: after the
+prefill `<think>` they repeat and check every step, then `</think>` and the
+answer follow.
 
 Rows are functions of (seed, split, number): nothing is stored or downloaded.
-`tokenizer()` belongs to them, so that the small model takes the very path of a
-large one; `thinking_tokenizer()` knows the words of the thinking as well.
+`tokenizer()` is trained on them, so that the small model runs the same code as
+a large one; `thinking_tokenizer()` is trained on the thinking as well.
 """
 
 import hashlib
@@ -59,52 +60,57 @@ def problems(
 ) -> ProceduralRows:
   """`count` problems by number.
 
-  An equation such as 12+7-5 belongs to 'train' or to 'test', by its hash and
-  whatever the seed: no test problem is a training problem under other names.
+  The hash of an equation such as 12+7-5 assigns it to 'train' or 'test' for
+  every seed: no test problem is a training problem with other names.
 
   Args:
     split: 'train' or 'test'.
-    count: rows. They are drawn, so an easy setting repeats itself.
-    seed: another one gives other rows, of the same splits.
-    steps: fewest and most operations in a problem.
-    largest: no number and no result is larger, and none is below 1.
+    count: number of rows. They are drawn at random, so easy settings repeat.
+    seed: another seed gives other rows of the same splits.
+    steps: smallest and largest number of operations per problem.
+    largest: upper bound of all numbers and results; the lower bound is 1.
     operations: some of '+-*'.
-    worked: the share of solutions that show their work; the others give the
-      answer alone, which is hard to learn.
-    checks: if not 0, solutions go on after the prefill '<think>': those that
-      show their work go over each step up to so many times before '</think>',
-      the others close it at once.
+    worked: share of solutions with their steps; the others have the answer
+      alone, which is hard to learn.
+    checks: if not 0, solutions continue the prefill '<think>': those with steps
+      repeat each step up to `checks` times before '</think>', the others begin
+      with '</think>'.
   """
   if split not in ('train', 'test'):
-    raise ValueError(f"split={split!r}: there is 'train' and 'test'")
+    raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
   if not 1 <= steps[0] <= steps[1]:
-    raise ValueError(f'steps={steps}: fewest and most, 1 at least')
+    raise ValueError(
+      f'steps={steps}: accepted are (smallest, largest), both at least 1'
+    )
   if not operations or set(operations) - set(_EVENTS):
-    raise ValueError(f'operations={operations!r}: some of {"".join(_EVENTS)!r}')
+    raise ValueError(
+      f'operations={operations!r}: accepted are some of {"".join(_EVENTS)!r}'
+    )
   if not 0 <= worked <= 1:
-    raise ValueError(f'worked={worked}: a share, 0 to 1')
+    raise ValueError(f'worked={worked}: accepted is a share from 0 to 1')
   if checks < 0:
-    raise ValueError(f'checks={checks}: times, 0 at least')
+    raise ValueError(f'checks={checks}: accepted is a number of at least 0')
 
   def row(rng):
     chain = _chain(rng, (steps[0], steps[1]), largest, operations)
+    # A chain ends early where no operation keeps its value within bounds.
     enough = len(chain[1]) >= steps[0]
     if enough and _for_test(chain) == (split == 'test'):
-      shows = rng.random() < worked
-      row = _row(rng, chain, shows and not checks)
+      with_steps = rng.random() < worked
+      row = _row(rng, chain, with_steps and not checks)
       if checks:
-        thought = _thought(rng, chain, checks) if shows else ''
-        row['solution'] = f'{thought}</think> {row["solution"]}'
+        thinking = _thinking(rng, chain, checks) if with_steps else ''
+        row['solution'] = f'{thinking}</think> {row["solution"]}'
       return row
 
   advice = (
     f'steps={steps} with largest={largest} and operations={operations!r} leave '
-    'hardly a problem for one of the splits; make `largest` larger'
+    'too few problems for one of the splits: make `largest` larger'
   )
   return ProceduralRows(f'{seed}/{split}', count, row, advice)
 
 
-_Chain = tuple[int, tuple[tuple[str, int], ...]]  # start, then what happens
+_Chain = tuple[int, tuple[tuple[str, int], ...]]  # start value, operations
 
 
 def _chain(
@@ -113,6 +119,7 @@ def _chain(
   start = value = rng.randint(2, largest)
   events = []
   for _ in range(rng.randint(*steps)):
+    # The operands that keep the result from 1 to `largest`.
     choices = {
       '+': range(1, largest - value + 1),
       '-': range(1, value),
@@ -134,6 +141,7 @@ def _result(value: int, operation: str, by: int) -> int:
 
 
 def _for_test(chain: _Chain) -> bool:
+  # Not hash(): Python's differs from process to process.
   return hashlib.sha256(repr(chain).encode()).digest()[0] % _TEST_SHARE == 0
 
 
@@ -156,30 +164,30 @@ def _row(rng: random.Random, chain: _Chain, worked: bool) -> dict[str, str]:
   }
 
 
-def _thought(rng: random.Random, chain: _Chain, checks: int) -> str:
-  """A long way to the answer, in sentences that begin with a blank."""
+def _thinking(rng: random.Random, chain: _Chain, checks: int) -> str:
+  """Long thinking up to the answer, as sentences with a leading space."""
   value, events = chain
-  said = [f'I begin with {value}.']
+  sentences = [f'I begin with {value}.']
   equations = []
   for operation, by in events:
     after = _result(value, operation, by)
     equations.append(f'{value}{operation}{by}={after}')
-    said.append(f'{rng.choice(_NEXT)} {operation}{by}: {equations[-1]}.')
-    ways = (
+    sentences.append(f'{rng.choice(_NEXT)} {operation}{by}: {equations[-1]}.')
+    forms = (
       f'{rng.choice(_DOUBTS)} {equations[-1]}.',
       f'Check: {after}{_INVERSE[operation]}{by}={value}.',
       *_in_parts(value, operation, by),
     )
-    said += (rng.choice(ways) for _ in range(rng.randint(0, checks)))
+    sentences += (rng.choice(forms) for _ in range(rng.randint(0, checks)))
     value = after
   if rng.random() < 0.5:
-    said.append(f'All in all: {" ".join(equations)}.')
-  said.append(f'So it is {value}.')
-  return ''.join(f' {sentence}' for sentence in said)
+    sentences.append(f'All in all: {" ".join(equations)}.')
+  sentences.append(f'So it is {value}.')
+  return ''.join(f' {sentence}' for sentence in sentences)
 
 
 def _in_parts(value: int, operation: str, by: int) -> Iterator[str]:
-  """The step by the tens and the ones of its larger part, if it has both."""
+  """The step split into tens and ones, if its larger operand has both."""
   if operation == '*':
     tens, ones = value // 10 * 10, value % 10
     if tens and ones:
@@ -195,17 +203,18 @@ def _in_parts(value: int, operation: str, by: int) -> Iterator[str]:
 
 
 def tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
-  """A byte-level BPE of these texts, every digit a token of its own.
+  """A byte-level BPE trained on these texts; every digit is one token.
 
-  It reads any text. ' ####' is one token, '####' is '##' '##', and '#' is a
-  token as well: a model can write the delimiter in many ways.
+  It encodes any text. ' ####' is one token, '####' is '##' '##', and '#' is a
+  token, too: the delimiter has many tokenisations.
   """
   return _trained(vocabulary, _texts())
 
 
 def thinking_tokenizer(vocabulary: int = 448) -> PreTrainedTokenizerFast:
-  """As `tokenizer`, of solutions that think; `<think>` and `</think>` are a
-  token each, and show in decoded text."""
+  """As `tokenizer`, trained on solutions with thinking; `<think>` and
+  `</think>` are one token each and remain in decoded text."""
+  # Not special, so that `skip_special_tokens` does not remove them.
   marks = [AddedToken(text, normalized=False) for text in THINKING_TOKENS]
   tokens = _trained(vocabulary - len(marks), _texts(checks=2))
   tokens.add_tokens(marks)

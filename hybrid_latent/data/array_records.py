@@ -1,6 +1,6 @@
-"""The rows of a file as an ArrayRecord, which any number of readers share.
+"""The rows of a file as an ArrayRecord, shared by any number of processes.
 
-It is made once per content of a file, by a builder of tensorflow-datasets.
+A builder of tensorflow-datasets writes it once per content of a file.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from hybrid_latent.data.row_files import numbered_rows
 def records(file: Path, data_dir: str) -> tuple[str, Any]:
   """The file's hash, and its rows by position as `{'json': text}`.
 
-  They are kept below `data_dir`; where that cannot be written, in memory. What
-  it has of the file is made again where it is broken.
+  They are stored below `data_dir`, or kept in memory where that is not
+  writable. A corrupt ArrayRecord is rebuilt.
   """
   digest = hashlib.sha256(file.read_bytes()).hexdigest()
   folder = Path(data_dir, f'{file.stem}-{digest[:16]}')
   try:
-    return digest, _opened(file, folder)
+    return digest, _open_or_build(file, folder)
   except (OSError, RuntimeError) as error:  # of the file system, of Riegeli
     logging.getLogger(__name__).warning(
       '%s cannot be written (%s): the rows of %s are kept in memory; set '
@@ -39,8 +39,8 @@ def records(file: Path, data_dir: str) -> tuple[str, Any]:
     return digest, [{'json': json.dumps(row)} for _, row in numbered_rows(file)]
 
 
-def _opened(file: Path, folder: Path) -> Any:
-  """What `folder` has of the file, else what is made there."""
+def _open_or_build(file: Path, folder: Path) -> Any:
+  """The data source in `folder`, built from the file where it has none."""
   if folder.exists():
     try:
       builder: Any = Lines((), folder)
@@ -51,7 +51,7 @@ def _opened(file: Path, folder: Path) -> Any:
         return source
     except Exception as error:  # of any library below
       logging.getLogger(__name__).warning(
-        '%s is broken (%.200s) and made again', folder, error
+        '%s is corrupt (%.200s) and rebuilt', folder, error
       )
       shutil.rmtree(folder, ignore_errors=True)
   builder = Lines((row for _, row in numbered_rows(file)), folder)
@@ -60,8 +60,8 @@ def _opened(file: Path, folder: Path) -> Any:
 
 
 def _prepare(builder: tfds.core.DatasetBuilder) -> None:
-  """Builds under a temporary name, and says nothing: nothing is downloaded.
-  Whoever loses a race to rename it reads what the winner wrote."""
+  """Builds under a temporary name, without output: nothing is downloaded. A
+  process that loses the race to rename it reads the winner's files."""
   tfds.display_progress_bar(False)
   try:
     with redirect_stdout(io.StringIO()):
@@ -91,7 +91,7 @@ class Lines(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager):
-    del dl_manager  # the rows are here
+    del dl_manager  # nothing is downloaded
     return {'rows': self._generate_examples()}
 
   def _generate_examples(self) -> Iterator[tuple[int, dict]]:

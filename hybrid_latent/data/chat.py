@@ -1,4 +1,4 @@
-"""Tokenizers for the problems made here: they read bytes and speak in turns."""
+"""Byte-level tokenizers with a chat template, for the generated problems."""
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -12,7 +12,7 @@ _CHAT = (
 
 
 def byte_level(model: models.BPE) -> Tokenizer:
-  """Any text, every digit by itself; a space belongs to the word after it."""
+  """Encodes any text; every digit is separate, a space precedes its word."""
   tokens = Tokenizer(model)
   tokens.pre_tokenizer = pre_tokenizers.Sequence(
     [
@@ -25,7 +25,8 @@ def byte_level(model: models.BPE) -> Tokenizer:
 
 
 def chat_tokenizer(tokens: Tokenizer) -> PreTrainedTokenizerFast:
-  """With a chat template, for a vocabulary that has the tokens `SPECIAL`."""
+  """The tokenizer with a chat template; its vocabulary has `SPECIAL`."""
+  # No clean-up: it would remove spaces before punctuation in decoded text.
   return PreTrainedTokenizerFast(
     tokenizer_object=tokens,
     pad_token='<|pad|>',

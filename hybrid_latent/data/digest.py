@@ -1,7 +1,7 @@
-"""A digest of the data, so that a resumed run can tell whether it is the same.
+"""A digest of the data, which a resumed run compares with that of its start.
 
-It depends on the rows and their order alone: not on where the file lies, what
-it is called or when it was written.
+It depends on the rows and their order alone, not on the path, name or date of
+a file.
 """
 
 import hashlib
@@ -13,20 +13,21 @@ from typing import Any
 def digest(rows: Sequence[dict]) -> str:
   """SHA-256 of all rows in their order, hexadecimal.
 
-  Rows that know their digest (`rows.digest`: those of a file or of a generator
-  of this package) are not read for it; any others are read once.
+  `rows.digest` where there is one (rows of a file or of a generator of this
+  package); other rows are read once.
   """
   known = getattr(rows, 'digest', None)
   if isinstance(known, str):
     return known
   state = hashlib.sha256()
   for number in range(len(rows)):
+    # sort_keys: the order of columns is not part of the data.
     text = json.dumps(rows[number], sort_keys=True, default=_plain)
     state.update(text.encode() + b'\n')
   return state.hexdigest()
 
 
 def _plain(value: Any) -> Any:
-  """Arrays as lists; the type of anything else, as its text may name an address
-  in memory."""
+  """Arrays as lists; of other objects the type, because their text may contain
+  a memory address."""
   return value.tolist() if hasattr(value, 'tolist') else type(value).__name__

@@ -1,9 +1,9 @@
 """Batches of training documents: packed or bucketed by length, resumable.
 
 A document is encoded when it is read, so a corpus may be larger than memory.
-Packed, several documents share a row, and the segments say which tokens may
-attend to each other; bucketed, each has its own row, beside others of about
-its length.
+Packed, several documents share a row, and `segments` restricts attention to one
+document; bucketed, each row has one document, and the rows of a batch have
+similar lengths.
 """
 
 import logging
@@ -18,7 +18,7 @@ from hybrid_latent.curricula.base import Document
 
 Encode = Callable[[int, dict], Document]
 
-_BINS = 64  # rows, at least, that Grain fills side by side
+_BINS = 64  # rows, at least, that Grain fills at the same time
 _WINDOW = 8  # batches that are sorted by length together
 _TOKEN = np.dtype(
   [
@@ -45,40 +45,43 @@ def document_batches(
   shard: tuple[int, int] = (0, 1),
 ) -> grain.IterDataset:
   """Batches of `tokens` i32[b t], `segments` i32[b t], `weights` f32[b t],
-  `part` i32[b t], `latent` bool[b t] and `cue` bool[b t], without end.
+  `view` i32[b t], `latent` bool[b t] and `align_position` bool[b t], forever.
 
-  Each part of each document is a segment, numbered from 1 in its row; padding
-  is segment 0. The first token of a part has nothing before it and so weight 0.
+  Each view of each document is a segment, numbered from 1 in its row; padding
+  is segment 0. The first token of a view has no predecessor, hence weight 0.
 
-  The order is a function of `seed` alone, and another one in every epoch. Every
-  host reads all documents and keeps its rows, so any number of hosts gives the
-  same batches. The iterator's `get_state()` is small and plain JSON, and
-  `set_state` continues from it in any process with the same arguments.
+  The order is a function of `seed` and the epoch. Every host reads all
+  documents and keeps its rows, so the batches do not depend on the number of
+  hosts. The iterator's `get_state()` is small and plain JSON, and `set_state`
+  continues from it in any process with the same arguments.
 
   Args:
     source: rows by position.
-    document: (position in `source`, row) to an example; called when the row is
+    document: (position in `source`, row) -> example; called when the row is
       read, in another thread, and again after a resume.
-    batch: b, rows of a batch of this shard.
-    length: t. Longer documents are left out, and the log says how many.
+    batch: b, rows per batch of this shard.
+    length: t. Longer documents are left out, and their number is logged.
     pad: the token id of padding.
     seed: of the order, 0 to 2**32 - 1.
-    packed: rows are shared by documents (Grain's best fit); a batch may hold
-      the end of one epoch and the start of the next. False: one in each.
-    share: of the source that is read, more than 0 to 1. A larger share has all
+    packed: several documents per row (Grain's best fit); a batch may hold the
+      end of one epoch and the start of the next. False: one document per row.
+    share: of the source, above 0 and at most 1. A larger share contains all
       documents of a smaller one with the same seed.
-    buckets: with packed=False, how many shapes there are: t is the smallest of
-      length, length // 2, length // 4, ... that holds the batch.
-    shard: (which, of how many): the rows that this host keeps.
+    buckets: with packed=False, the number of shapes: t is the smallest of
+      length, length // 2, length // 4, ... that fits the batch.
+    shard: (index, number of shards): the rows that this host keeps.
   """
   count = round(share * len(source))
-  which, shards = shard
+  index, shards = shard
   _check(len(source), count, batch, length, share, packed, buckets, shard)
+  # A prefix of one permutation: a larger share contains the smaller one.
   chosen = np.random.default_rng(seed).permutation(len(source))[:count].tolist()
 
   def read(number: int) -> np.ndarray:
     return _record(document(number, source[number]))
 
+  # Shuffled before `map`: only numbers are permuted, and documents are encoded
+  # lazily. `repeat` follows `shuffle`, so each epoch has another order.
   documents = (
     grain.MapDataset.source(chosen)
     .shuffle(seed)
@@ -87,20 +90,21 @@ def document_batches(
     .repeat()
     .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=16))
   )
+  # Packing depends on all documents, so every host packs the global batch.
   size = batch * shards
   if packed:
     rows = _packed(documents, size, length, seed)
   else:
     rows = _bucketed(documents, size, [length >> k for k in range(buckets)])
-  ours = slice(which * batch, (which + 1) * batch)
-  return rows.map(lambda all_rows: _batch(all_rows, ours, pad))
+  local = slice(index * batch, (index + 1) * batch)
+  return rows.map(lambda all_rows: _batch(all_rows, local, pad))
 
 
 class _Rows(NamedTuple):
-  """Rows of every host."""
+  """The rows of all hosts."""
 
   records: np.ndarray  # _TOKEN[b t]
-  numbers: Int[np.ndarray, 'b t']  # from 1, of the document in its row; 0: pad
+  numbers: Int[np.ndarray, 'b t']  # document in the row, from 1; 0: padding
 
 
 def _packed(
@@ -120,6 +124,7 @@ def _packed(
 def _bucketed(
   documents: grain.IterDataset, size: int, lengths: list[int]
 ) -> grain.IterDataset:
+  # With one shape there is nothing to sort, so no window is filled.
   window = size * _WINDOW if len(lengths) > 1 else size
   return grain.experimental.FlatMapIterDataset(
     documents.batch(window, drop_remainder=True, batch_fn=list),
@@ -128,10 +133,10 @@ def _bucketed(
 
 
 class _ByLength(grain.experimental.FlatMapTransform):
-  """A window's batches, each of documents of about one length.
+  """The batches of a window, each of documents of similar length.
 
-  The batches, and the documents in one, keep the order of arrival, which is
-  random: training does not go from short to long.
+  Batches, and documents within a batch, keep their random order: training does
+  not proceed from short to long documents.
   """
 
   def __init__(self, size: int, lengths: list[int]):
@@ -141,7 +146,8 @@ class _ByLength(grain.experimental.FlatMapTransform):
   def flat_map(self, window: Sequence[np.ndarray]) -> list[_Rows]:
     by_length = np.argsort([len(record) for record in window], kind='stable')
     batches = np.sort(by_length.reshape(-1, self._size), axis=1).tolist()
-    return [self._rows([window[i] for i in some]) for some in sorted(batches)]
+    # Sorted by the index of their first document: the order of arrival.
+    return [self._rows([window[i] for i in batch]) for batch in sorted(batches)]
 
   def _rows(self, records: list[np.ndarray]) -> _Rows:
     longest = max(map(len, records))
@@ -159,17 +165,19 @@ def _record(document: Document) -> np.ndarray:
   record = np.empty(len(document.tokens), _TOKEN)
   for name in Document._fields:
     record[name] = getattr(document, name)
+  # The first token of a view is not predicted from the view before it.
   record['weights'][_changes(record['view'])] = 0
   return record
 
 
-def _batch(rows: _Rows, ours: slice, pad: int) -> dict[str, np.ndarray]:
-  records, numbers = (array[ours] for array in rows)
+def _batch(rows: _Rows, local: slice, pad: int) -> dict[str, np.ndarray]:
+  records, numbers = (array[local] for array in rows)
   begins = _changes(numbers) | _changes(records['view'])
   batch = {
     name: records[name]
     for name in ('view', 'weights', 'latent', 'align_position')
   }
+  # Views of one document are segments, too: they must not attend to each other.
   return batch | {
     'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),
     'segments': np.where(numbers > 0, np.cumsum(begins, 1, np.int32), 0),
@@ -177,12 +185,12 @@ def _batch(rows: _Rows, ours: slice, pad: int) -> dict[str, np.ndarray]:
 
 
 def _changes(values: Int[np.ndarray, '*b t']) -> Bool[np.ndarray, '*b t']:
-  """Where a value is not the one before it; so at the first."""
+  """Where a value differs from the one before it; True at the first."""
   return np.diff(values, prepend=-1) != 0
 
 
 def _fits(length: int, count: int) -> Callable[[np.ndarray], bool]:
-  """Of at most `length` tokens; counts those that are not."""
+  """Whether a record has at most `length` tokens; counts the longer ones."""
   read = left_out = 0
 
   def fits(record: np.ndarray) -> bool:
@@ -191,12 +199,13 @@ def _fits(length: int, count: int) -> Callable[[np.ndarray], bool]:
     if len(record) <= length:
       return True
     left_out += 1
+    # A whole epoch without a document: the iterator would never return.
     if left_out == read >= count:
       raise ValueError(
-        f'length={length}: every one of {count} documents is longer (this one '
-        f'has {len(record)} tokens); make `length` larger'
+        f'max_length={length}: every one of {count} documents is longer (this '
+        f'one has {len(record)} tokens): make max_length larger'
       )
-    if left_out & (left_out - 1) == 0:  # 1, 2, 4, 8, ...: a line now and then
+    if left_out & (left_out - 1) == 0:  # logged at 1, 2, 4, 8, ...
       logging.getLogger(__name__).warning(
         '%d of the first %d documents left out: longer than %d tokens (the '
         'last one has %d)',
@@ -220,17 +229,21 @@ def _check(
   buckets: int,
   shard: tuple[int, int],
 ) -> None:
-  which, shards = shard
+  index, shards = shard
   if not (0 <= share <= 1 and count):
     raise ValueError(
       f'share={share} of {total} documents are {count}: write a share of at '
       'most 1 that leaves one or more'
     )
   if batch < 1 or length < 1:
-    raise ValueError(f'batch={batch}, length={length}: both 1 at least')
-  if not 0 <= which < shards:
     raise ValueError(
-      f'shard={shard}: (which, of how many), which from 0 to below the second'
+      f'batch_size={batch}, max_length={length}: accepted are numbers of at '
+      'least 1'
+    )
+  if not 0 <= index < shards:
+    raise ValueError(
+      f'shard={shard}: accepted is (index, number of shards), the index from 0 '
+      'to below the number'
     )
   if packed and buckets != 1:
     raise ValueError(
@@ -239,6 +252,6 @@ def _check(
     )
   if not 1 <= buckets <= length.bit_length():
     raise ValueError(
-      f'buckets={buckets}: from 1 to {length.bit_length()}, so that '
-      f'length={length} can be halved {buckets - 1} times'
+      f'buckets={buckets}: accepted is 1 to {length.bit_length()}, so that '
+      f'max_length={length} can be halved {buckets - 1} times'
     )

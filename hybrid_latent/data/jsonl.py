@@ -1,9 +1,9 @@
-"""Rows of a file, or of a tensorflow-datasets builder, at random access.
+"""Rows of a file, or of a tensorflow-datasets builder, with random access.
 
-A file is turned once into an ArrayRecord by a local builder and from then on
-read by position, by any number of readers. The builder stores the rows as they
-are and is keyed by the file's hash: neither a changed file nor a changed row of
-`TASKS` is ever read stale. All rows are checked before the first one is given.
+A local builder converts a file once into an ArrayRecord, which is then read by
+position, by any number of processes. It stores the raw rows and is keyed by the
+file's hash, so a changed file or a changed entry of `TASKS` never gives stale
+rows. All rows are checked before the first one is returned.
 """
 
 import functools
@@ -32,8 +32,8 @@ class Problems:
     file: Path | None = None,
     digest: str | None = None,
   ):
-    """`file` is where `source` comes from, for messages; `digest` that of its
-    content, None for that of the rows."""
+    """`file` is the origin of `source`, for messages; `digest` that of its
+    content, None to compute it from the rows."""
     self._task = task
     self._source = source
     self._file = file
@@ -43,13 +43,13 @@ class Problems:
     return len(self._source)
 
   def __getitem__(self, index: SupportsIndex) -> dict:
-    number = range(len(self))[index]  # an IndexError where it should be one
+    number = range(len(self))[index]  # IndexError, and indices below 0
     row = _decoded(self._source[number])
     try:
       return problem(self._task, row)
     except ValueError as error:
-      where = f'{self._file}, row {number + 1}' if self._file else 'a row'
-      raise ValueError(f'{where}: {error}') from error
+      place = f'{self._file}, row {number + 1}' if self._file else 'a row'
+      raise ValueError(f'{place}: {error}') from error
 
 
 def problems(
@@ -63,52 +63,53 @@ def problems(
   """The rows of one split, in the order of the file.
 
   Args:
-    task: a name in `TASKS`, or a `Task` of your own. A file whose first row is
-      not of the named task is read as plain rows if it has a question and an
-      answer, which the log says.
+    task: a name in `TASKS`, or a `Task`. A file whose first row is not of the
+      named task is read as plain rows if it has a question and an answer, and a
+      log message says so.
     path: the data set's folder, or the file itself (.jsonl, .json, .csv);
       None downloads it through the task's builder in tensorflow-datasets.
     split: a key of the task's `splits`, the name of a file in `path` without
-      its ending, or a file.
-    fields: where the file has our fields, if not where the task says:
+      its suffix, or a file.
+    fields: our field -> field of the file, where it differs from the task's:
       'question=problem,answer=result.value'.
-    data_dir: where prepared files are kept; by default $TFDS_DATA_DIR, else
+    data_dir: folder of converted files; by default $TFDS_DATA_DIR, else
       ~/.cache/hybrid_latent.
 
-  Raises ValueError for a row that the task cannot read, with its file and line,
-  and FileNotFoundError where there is no file.
+  Raises ValueError for a row that is not of the task, with its file and line,
+  and FileNotFoundError for a missing file.
   """
-  row, renamed = _task(task), plain.fields_of(fields)
+  spec, renamed = _task(task), plain.fields_of(fields)
   data_dir = data_dir or os.environ.get('TFDS_DATA_DIR')
   data_dir = os.path.expanduser(data_dir or '~/.cache/hybrid_latent')
   if not path:
-    source = _downloaded(task, row, split, data_dir)
-    row = row._replace(fields={**row.fields, **renamed})
-    return Problems(row, source)
+    source = _downloaded(task, spec, split, data_dir)
+    spec = spec._replace(fields={**spec.fields, **renamed})
+    return Problems(spec, source)
   try:
-    file = split_file(path, row, split)
+    file = split_file(path, spec, split)
   except PermissionError as error:
     raise ValueError(f'data.path={path!r} may not be read: {error}') from error
   if isinstance(task, Task):
-    row = row._replace(fields={**row.fields, **renamed})
+    spec = spec._replace(fields={**spec.fields, **renamed})
   else:
-    row = _read_as(task, row, renamed, file)
+    spec = _read_as(task, spec, renamed, file)
   digest, source = records(file, data_dir)
-  return Problems(row, source, file, digest)
+  return Problems(spec, source, file, digest)
 
 
 def split_file(path: str, task: Task, split: str) -> Path:
-  """The file of a split. FileNotFoundError, or ValueError for a split that
-  neither the task nor the folder has."""
+  """The file of a split. FileNotFoundError for a missing file, ValueError for a
+  split that is in neither the task nor the folder."""
   folder = Path(path).expanduser()
-  own = Path(split).expanduser()
-  if own.suffix.lower() in SUFFIXES:
-    beside = (folder if folder.is_dir() else folder.parent) / own
-    return _there(beside if beside.is_file() else own)
+  named = Path(split).expanduser()
+  if named.suffix.lower() in SUFFIXES:
+    inside = (folder if folder.is_dir() else folder.parent) / named
+    return _existing(inside if inside.is_file() else named)
   if not folder.is_dir():
+    # A file serves as any split, unless its name is that of another split.
     if split not in task.splits and folder.name in task.splits.values():
       raise ValueError(_no_split(task, split, folder))
-    return _there(folder)
+    return _existing(folder)
   names = [f'{split}{suffix}' for suffix in SUFFIXES]
   names = [*filter(None, [task.splits.get(split)]), *names]
   for name in names:
@@ -116,11 +117,11 @@ def split_file(path: str, task: Task, split: str) -> Path:
       return folder / name
   if split not in task.splits:
     raise ValueError(_no_split(task, split, folder))
-  return _there(folder / names[0])
+  return _existing(folder / names[0])
 
 
 def is_training_alone(path: str, test: str) -> bool:
-  """Whether `path` is one file, or a folder of one, which is not `test`."""
+  """Whether `path` is one file, or a folder with one that is not `test`."""
   folder = Path(path).expanduser()
   if Path(test).suffix.lower() in SUFFIXES:
     return False
@@ -130,7 +131,7 @@ def is_training_alone(path: str, test: str) -> bool:
 
 
 def data_files(folder: Path) -> list[str]:
-  """The names of the files of rows in a folder."""
+  """The names of the data files in a folder."""
   files = folder.glob('*') if folder.is_dir() else ()
   return sorted(file.name for file in files if file.suffix.lower() in SUFFIXES)
 
@@ -139,16 +140,16 @@ def _no_split(task: Task, split: str, path: Path) -> str:
   return (
     f'split={split!r}: this task has {sorted(task.splits)}, and {path} has no '
     f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write steps=0 '
-    'to evaluate alone, or a file as data.train_split or data.test_split'
+    'to evaluate only, or a file as data.train_split or data.test_split'
   )
 
 
-def _there(file: Path) -> Path:
+def _existing(file: Path) -> Path:
   if not file.is_file():
     raise FileNotFoundError(
-      f'{file} does not exist ({file.parent} has {data_files(file.parent)}); '
-      '`data.path` is the folder of the data set or the file itself, and '
-      'data.train_split and data.test_split may name a file of the folder'
+      f'{file} does not exist ({file.parent} has {data_files(file.parent)}): '
+      'write the folder of the data set or the file as data.path, or a file of '
+      'the folder as data.train_split or data.test_split'
     )
   return file
 
@@ -158,8 +159,8 @@ def _task(task: str | Task) -> Task:
     return task
   if task not in TASKS:
     raise ValueError(
-      f'task={task!r} is not in the table, which has {sorted(TASKS)}; write '
-      "'plain' for data of your own"
+      f'task={task!r}: accepted is one of {sorted(TASKS)}: write '
+      "'plain' for your own data"
     )
   return TASKS[task]
 
@@ -167,45 +168,48 @@ def _task(task: str | Task) -> Task:
 def _read_as(
   name: str, task: Task, renamed: Mapping[str, str], file: Path
 ) -> Task:
-  """How this file is read, decided by its first row. Reads all of them."""
-  found, why, columns = None, '', {}
+  """The task of the file, by its first row. Checks all rows."""
+  spec, why, columns = None, '', {}
   for place, row in numbered_rows(file):
     try:
-      if found is None:
-        found, why = plain.reader(task, row, renamed)
-        problem(found, row)
-      later_problem(found, row)
+      if spec is None:
+        spec, why = plain.reader(task, row, renamed)
+        problem(spec, row)
+      later_problem(spec, row)
     except ValueError as error:
       raise ValueError(f'{file}, {place}: {error}') from error
     columns |= dict.fromkeys(row)
-  assert found is not None  # a file without rows is refused
+  assert spec is not None  # numbered_rows refuses a file without rows
   if why:
     read = ', '.join(
-      f'{ours} from {at!r}'
-      for ours, at in found.fields.items()
-      if ours not in found.optional or at in columns
+      f'{ours} from {column!r}'
+      for ours, column in spec.fields.items()
+      if ours not in spec.optional or column in columns
     )
     _log(f'{file}: read as plain rows ({read}), not as task {name}; {why}')
   if why or name in ('plain', 'gsm8k'):
-    found = plain.with_columns(found, [*columns])
-  return found
+    spec = plain.with_columns(spec, [*columns])
+  return spec
 
 
 @functools.cache
 def _log(text: str) -> None:
-  """Once: a run opens its data more than once."""
+  """Cached, so logged once: a run opens its data more than once."""
   logging.getLogger(__name__).info(text)
 
 
 def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
   if task.tfds is None:
-    known = sorted(k for k, v in TASKS.items() if v.tfds)
+    with_builder = sorted(k for k, v in TASKS.items() if v.tfds)
     raise ValueError(
       f'data.path is empty, and tensorflow-datasets has no builder for '
-      f'task={name!r} (only for {known}): write data.path=FOLDER, or a file'
+      f'task={name!r} (only for {with_builder}): write data.path=FOLDER, or a '
+      'file'
     )
   if split not in task.splits:
-    raise ValueError(f'split={split!r}: this task has {sorted(task.splits)}')
+    raise ValueError(
+      f'split={split!r}: accepted is one of {sorted(task.splits)}'
+    )
   config = tfds.download.DownloadConfig(try_download_gcs=False)
   try:
     builder: Any = tfds.builder(
@@ -226,7 +230,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _decoded(record: Mapping[str, Any]) -> dict:
-  if set(record) == {'json'}:
+  if set(record) == {'json'}:  # of `array_records`; others are of tfds builders
     return json.loads(record['json'])
   return {
     key: value.decode() if isinstance(value, bytes) else value

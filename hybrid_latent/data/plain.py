@@ -1,9 +1,9 @@
-"""Rows of one's own: a question, an answer, and any further columns.
+"""Rows of the user's own files: a question, an answer, and further columns.
 
-The columns may have other names: those that public data sets use are known, any
-other is said by a map of fields, 'question=problem,answer=result.value'. A file
-whose first row is not of the task that a config names, but has a question and
-an answer, is read so too. Further columns come along, as rewards may want them.
+Column names of public data sets are recognised; others are mapped,
+'question=problem,answer=result.value'. A file whose first row is not of the
+task in the config, but has a question and an answer, is read as plain rows,
+too. Further columns are kept as arguments of rewards.
 """
 
 from collections.abc import Mapping
@@ -18,29 +18,31 @@ NAMES = {
     *('final_answer', 'ground_truth', 'gold', 'target', 'label', 'output'),
   ),
 }
-_TAUGHT = ('solution', 'steps', 'ending')  # which not every row needs
-OURS = (*NAMES, *_TAUGHT)
-# Written by our tools, for a trainer that wants all of their fields.
+_OPTIONAL = ('solution', 'steps', 'ending')
+OURS = (*NAMES, *_OPTIONAL)
+# A trainer needs all fields of these tasks: never read as plain rows.
 _WHOLE = ('steps', 'generated', 'openr1_math')
-# What a reward is given besides the columns of the data.
+# Arguments of a reward that are not columns of the data.
 _RESERVED = ('completions', 'completion_ids')
 
 
 def reader(
   task: Task, first: Mapping[str, Any], renamed: Mapping[str, str]
 ) -> tuple[Task, str]:
-  """How to read a file whose first row is `first`: as `task` with its fields
-  `renamed`, else as plain rows; and a sentence on that, '' where it is `task`.
+  """The task of a file whose first row is `first`: `task` with its fields
+  `renamed`, else plain rows; and the reason for the latter, or ''.
 
   Raises ValueError where the first row is neither.
   """
   if task is TASKS['plain']:
     return _plain(first, renamed), ''
   named = task._replace(fields={**task.fields, **renamed})
+  # A field for the answer contradicts tasks that compute it from another field
+  # (GSM8K: from the solution), so such rows are plain.
   if 'answer' in renamed and not (
     renamed['answer'] and 'answer' in task.fields
   ):
-    return _plain(first, renamed), 'data.fields says where the answer is'
+    return _plain(first, renamed), 'data.fields names the field of the answer'
   try:
     problem(named, first)
   except fields.OtherTask as error:
@@ -56,8 +58,8 @@ def reader(
 
 
 def fields_of(text: str | Mapping[str, str] | None) -> dict[str, str]:
-  """The map that 'question=problem,answer=final' means: our field -> where a
-  row has it, 'a.b' for nested. ValueError for what is no such map."""
+  """Parses 'question=problem,answer=final': our field -> field of a row, 'a.b'
+  for nested. ValueError for any other form."""
   if isinstance(text, Mapping):
     pairs = [(str(ours), str(path)) for ours, path in text.items()]
   else:
@@ -69,52 +71,54 @@ def fields_of(text: str | Mapping[str, str] | None) -> dict[str, str]:
     if ours not in known and path in known:
       right = ','.join(f'{column}={name}' for name, column in pairs)
       raise ValueError(
-        f'data.fields={text!r} is reversed: our field stands on the left and '
-        f'the column of the file on the right: write {right!r}'
+        f'data.fields={text!r} is reversed: write {right!r}, our field on the '
+        'left and the column of the file on the right'
       )
     if ours not in known:
       raise ValueError(
-        f'data.fields={text!r}: {ours!r} is no field of ours: accepted are '
-        f'{", ".join(OURS)}{_meant(ours, known)}'
+        f'data.fields={text!r}: {ours!r} is not one of our fields: accepted '
+        f'are {", ".join(OURS)}{_suggestion(ours, known)}'
       )
     if not path and ours != 'answer':
       raise ValueError(
         f"data.fields={text!r}: write 'question=problem,answer=final', our "
         'field on the left and the column of the file on the right'
       )
-  found = dict(pairs)
-  if len(found) < len(pairs):
+  others = dict(pairs)
+  if len(others) < len(pairs):
     raise ValueError(f'data.fields={text!r}: write each field once')
-  asked = found.pop('question', None)
-  if twice := [ours for ours, path in found.items() if path == asked]:
+  question = others.pop('question', None)
+  if twice := [ours for ours, path in others.items() if path == question]:
     raise ValueError(
-      f'data.fields={text!r}: question and {twice[0]} are both {asked!r}: '
+      f'data.fields={text!r}: question and {twice[0]} are both {question!r}: '
       'write a column for each'
     )
   return dict(pairs)
 
 
 def _plain(first: Mapping[str, Any], renamed: Mapping[str, str]) -> Task:
-  found = {ours: ours for ours in _TAUGHT} | dict(renamed)
+  paths = {ours: ours for ours in _OPTIONAL} | dict(renamed)
   for ours in NAMES:
-    if ours not in found:
-      found[ours] = _column(first, ours)
-  answered = bool(found['answer'])
-  if not answered:
-    del found['answer']
+    if ours not in paths:
+      paths[ours] = _column(first, ours)
+  # 'answer=' maps to an empty path: data without answers.
+  has_answers = bool(paths['answer'])
+  if not has_answers:
+    del paths['answer']
   return TASKS['plain']._replace(
-    fields=found,
+    fields=paths,
     user=_question,
-    answer=_answer if answered else lambda _: '',
-    optional=tuple(ours for ours in _TAUGHT if ours not in renamed),
+    answer=_answer if has_answers else lambda _: '',
+    optional=tuple(ours for ours in _OPTIONAL if ours not in renamed),
   )
 
 
 def _column(first: Mapping[str, Any], ours: str) -> str:
-  """The column of `first` that is surely meant."""
+  """The only column of `first` that can be our field."""
   if ours in first:
     return ours
   near = [name for name in NAMES[ours] if name in first]
+  # Of two candidates none is taken: a wrong guess would train on wrong data.
   if len(near) == 1:
     return near[0]
   nested = [
@@ -126,31 +130,31 @@ def _column(first: Mapping[str, Any], ours: str) -> str:
   ]
   meant = nested[0] if nested and not near else nearest(ours, first)
   why = f'{near} may all be it' if near else f'none is {", ".join(NAMES[ours])}'
-  without = '; data.fields=answer= where there are no answers to grade by'
+  without = ', or data.fields=answer= for data without answers'
   raise fields.MissingField(
     f'no field {ours!r} in a row that has {sorted(first)} ({why})',
-    f'say which one it is, data.fields={ours}={meant}'
-    + without * (ours == 'answer'),
+    f'write data.fields={ours}={meant}' + without * (ours == 'answer'),
   )
 
 
-def _meant(name: str, known: set[str]) -> str:
+def _suggestion(name: str, known: set[str]) -> str:
   near = nearest(name.lower(), known)
   return f'; did you mean {near}?' if near in known else ''
 
 
 def with_columns(task: Task, names: list[str]) -> Task:
-  """The task with those of the columns `names` that it does not read."""
+  """The task with those columns of `names` that are none of its fields."""
+  # The fields' own columns, and of nested ones the outermost.
   taken = {
     x for path in task.fields.values() for x in (path, *path.split('.')[:1])
   }
   taken |= {*task.fields, *task.also, *_RESERVED, 'question', 'answer'}
-  taken -= {*task.optional}  # None where a row lacks one
+  taken -= {*task.optional}  # as columns they are None in rows without them
   return task._replace(columns=tuple(x for x in names if x not in taken))
 
 
 def _question(row: dict) -> str:
-  """The text, or that of a conversation which is one message of the user."""
+  """The text, or that of a conversation with a single user message."""
   match row['question']:
     case [{'role': 'user', 'content': str(content)}] | [
       {'role': 'user', 'content': [{'type': 'text', 'text': str(content)}]}
@@ -162,8 +166,8 @@ def _question(row: dict) -> str:
         "message of the role 'user'; write a system prompt as "
         'data.system_prompt'
       )
-  asked = row['question']
-  if isinstance(asked, int | float) and not isinstance(asked, bool):
+  question = row['question']
+  if isinstance(question, int | float) and not isinstance(question, bool):
     row = row | {'question': fields.gold({'answer': row['question']})}
   return TASKS['math12k'].user(row)
 
@@ -178,11 +182,11 @@ def _answer(row: dict) -> str | list[str]:
 
 
 def _unmarked(row: dict) -> str | list[str]:
-  """As above, in a file whose first row is none of GSM8K's."""
+  """As `_answer`, in a file whose first row has no '####'."""
   gold = _answer(row)
   if isinstance(gold, str) and '####' in gold:
     raise ValueError(
       f"answer = {gold!r:.60} has '####' and the first row has not: write all "
-      'answers in one way, or data.kwargs.task=gsm8k if they are those of GSM8K'
+      'answers in one form, or data.kwargs.task=gsm8k for those of GSM8K'
     )
   return gold

@@ -27,43 +27,44 @@ def prompt_batches(
 ) -> grain.IterDataset:
   """Batches `{'tokens': i32[u p], 'mask': bool[u p], 'ids': i32[u], 'rows'}`.
 
-  The order is a function of `seed` alone, and another one in every epoch; the
-  batches of all hosts together are those that one would read alone. An epoch
-  has whole batches only, so no prompt comes twice in one of them; the few
-  prompts left over differ from epoch to epoch. The
-  iterator's `get_state()` is small and plain JSON, and `set_state` continues
-  from it in any process with the same arguments.
+  The order is a function of `seed` and the epoch; the concatenated batches of
+  all hosts do not depend on the number of hosts. An epoch has whole batches
+  only, so no prompt occurs twice in one; the remaining prompts differ from
+  epoch to epoch. The iterator's `get_state()` is small and plain JSON, and
+  `set_state` continues from it in any process with the same arguments.
 
   Args:
     source: rows by position.
-    encode: a row's prompt as token ids; called once for every row, at once.
-    batch: u, prompts in a batch of this shard.
-    length: p. Longer prompts are left out, and the log says how many.
-    pad: the token id on the left of shorter ones, where mask is False.
+    encode: row -> token ids of its prompt; called once per row, at the start.
+    batch: u, prompts per batch of this shard.
+    length: p. Longer prompts are left out, and their number is logged.
+    pad: the token id of the left padding, where mask is False.
     seed: of the order, 0 to 2**32 - 1.
     shuffle: False keeps the order of `source`.
     repeat: False ends after one epoch.
-    shard: (which, of how many): the prompts that this host reads.
+    shard: (index, number of shards): the prompts of this host.
   """
   prompts = _prompts(source, encode, length)
-  which, shards = shard
+  index, shards = shard
   if not prompts:
     check_lengths(source, encode, length)
   if len(prompts) < batch * shards:
     raise ValueError(
-      f'batch={batch} prompts on each of {shards} shards, and only '
-      f'{len(prompts)} prompts of at most length={length} tokens: make `batch` '
-      'smaller or `length` larger'
+      f'{batch} prompts on each of {shards} hosts, and only {len(prompts)} of '
+      f'at most max_prompt_length={length} tokens: make prompts_per_step '
+      'smaller or max_prompt_length larger'
     )
   logging.getLogger(__name__).info('data: %d prompts', len(prompts))
   order = grain.MapDataset.source(prompts)
+  # Before `batch` and `repeat`: Grain reshuffles in every epoch.
   if shuffle:
     order = order.shuffle(seed)
-  ours = slice(which * batch, (which + 1) * batch)
+  local = slice(index * batch, (index + 1) * batch)
+  # The global batch is sliced, so that the order is the same on all hosts.
   batches = order.batch(
     batch * shards,
     drop_remainder=True,
-    batch_fn=lambda some: _batch(source, some[ours], length, pad),
+    batch_fn=lambda prompts: _batch(source, prompts[local], length, pad),
   )
   if repeat:
     batches = batches.repeat()
@@ -81,30 +82,31 @@ def eval_batches(
   pad: int,
   shard: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, Any]]:
-  """One pass in order: batches as above, with `'valid': bool[u]` and with
-  `'too_long'`, how many prompts of the source are left out.
+  """One pass in order: batches as above, with `'valid': bool[u]` and
+  `'too_long'`, the number of prompts of the source that are left out.
 
-  Every host gets equally many batches of one shape: prompts are repeated to
-  fill them, and valid is False on those. There is no batch where every prompt
-  is too long: see `check_lengths`.
+  All hosts have equally many batches of one shape: repeated prompts fill the
+  last ones, with valid False. No batches where every prompt is too long: see
+  `check_lengths`.
   """
   prompts = _prompts(source, encode, length)
-  which, shards = shard
+  index, shards = shard
   rounds = -(-len(prompts) // (batch * shards))
-  mine = range(which, rounds * batch * shards, shards)
+  # Strided, so that each host has its share of the last, incomplete round.
+  local = range(index, rounds * batch * shards, shards)
   for start in range(0, rounds * batch, batch):
-    places = mine[start : start + batch]
-    some = [prompts[i % len(prompts)] for i in places]
+    numbers = local[start : start + batch]
+    rows = [prompts[i % len(prompts)] for i in numbers]
     yield {
-      **_batch(source, some, length, pad),
-      'valid': np.array([i < len(prompts) for i in places]),
+      **_batch(source, rows, length, pad),
+      'valid': np.array([i < len(prompts) for i in numbers]),
       'too_long': len(source) - len(prompts),
     }
 
 
 def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
-  """ValueError where no prompt has at most `length` tokens; encodes up to the
-  first that has."""
+  """ValueError where no prompt has at most `length` tokens. Encodes prompts up
+  to the first that fits."""
   prompts = []
   for i in range(len(source)):
     prompts.append(encode(source[i]))
@@ -113,23 +115,24 @@ def check_lengths(source: Sequence[dict], encode: Encode, length: int) -> None:
   if not prompts:
     raise ValueError('the data has no rows: write a split or file that has')
   lengths = [*map(len, prompts)]
-  alike = ''
+  common = ''
   if len(prompts) > 1:
-    both = _shared(prompts) + _shared([prompt[::-1] for prompt in prompts])
-    alike = (
-      f', {min(both, *lengths)} of which are those of every prompt '
+    # Prefix and suffix: the text around the question in every prompt.
+    both = _common(prompts) + _common([prompt[::-1] for prompt in prompts])
+    common = (
+      f', {min(both, *lengths)} of which are common to all prompts '
       '(data.system_prompt, template, data.prefill)'
     )
   raise ValueError(
     f'max_prompt_length is {length}, and each of the {len(prompts)} prompts is '
     f'longer: write max_prompt_length={max(lengths)}, which the longest has; '
-    'the '
-    f'shortest has {min(lengths)} tokens{alike}'
+    f'the shortest has {min(lengths)} tokens{common}'
   )
 
 
-def _shared(prompts: Sequence[list[int]]) -> int:
-  """The tokens that all of them begin with."""
+def _common(prompts: Sequence[list[int]]) -> int:
+  """The number of tokens of the common prefix."""
+  # zip ends with the shortest prompt, which bounds a common prefix.
   columns = zip(*prompts, strict=False)
   return sum(1 for _ in takewhile(lambda x: len({*x}) == 1, columns))
 
@@ -142,20 +145,20 @@ class _Prompt(NamedTuple):
 def _prompts(
   source: Sequence[dict], encode: Encode, length: int
 ) -> list[_Prompt]:
-  every = [
+  prompts = [
     _Prompt(i, np.asarray(encode(source[i]), np.int32))
     for i in range(len(source))
   ]
-  kept = [prompt for prompt in every if len(prompt.tokens) <= length]
-  if len(kept) < len(every):
+  fitting = [prompt for prompt in prompts if len(prompt.tokens) <= length]
+  if len(fitting) < len(prompts):
     logging.getLogger(__name__).warning(
       '%d of %d prompts left out: longer than %d tokens (the longest has %d)',
-      len(every) - len(kept),
-      len(every),
+      len(prompts) - len(fitting),
+      len(prompts),
       length,
-      max(len(prompt.tokens) for prompt in every),
+      max(len(prompt.tokens) for prompt in prompts),
     )
-  return kept
+  return fitting
 
 
 def _batch(

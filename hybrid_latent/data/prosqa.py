@@ -1,15 +1,16 @@
-r"""Questions of ProsQA's form: which of two concepts follows from what is told?
+r"""Questions in the form of ProsQA: which of two concepts follows from facts?
 
   Every yumpus is a rempus. Tom is a yumpus. ... Is Tom a lempus or rempus?
     ->  Tom is a yumpus.\n Every yumpus is a rempus.\n ### Tom is a rempus.
 
-ProsQA (Coconut, arXiv 2412.06769, appendix) publishes its valid and test sets;
-rows here are functions of (seed, split, number). As there, a graph grows node
-by node, most new nodes below one of two roots alone, deep parents preferred;
-the target is a leaf farthest from its root, the other choice a leaf below the
-other root alone, so that the two look alike without a search. The numbers (how
-many nodes and parents, what depth and each root weigh) are fitted to the
-published graphs, whose statistics the tests compare.
+The valid and test sets of ProsQA (Coconut, arXiv 2412.06769, appendix) are
+published; rows here are functions of (seed, split, number). As in the paper, a
+graph grows node by node: most new nodes descend from only one of two roots, and
+deep parents are preferred. The target is a leaf at the largest distance from
+its root, the other choice a leaf below only the other root, so that only a
+search separates them. The constants (numbers of nodes and parents, weights of
+depth and roots) are fitted to the published graphs; tests compare the
+statistics.
 """
 
 import hashlib
@@ -50,28 +51,32 @@ def problems(
   steps: tuple[int, int] = (3, 6),
   apart_from: Sequence[str] = (),
 ) -> ProceduralRows:
-  """`count` questions by number; by default like the published ones.
+  """`count` questions by number; the defaults are those of the published set.
 
-  A graph belongs to 'train' or to 'test', whatever its names, the numbers of
-  its nodes and the seed: no test question is a training question reworded.
+  A graph is in 'train' or 'test' independently of its names, the numbering of
+  its nodes and the seed: no test question is a reworded training question.
 
   Args:
     split: 'train' or 'test'.
-    count: rows.
-    seed: another one gives other rows, of the same splits.
-    nodes: that are drawn; about a fifth is told of nowhere and dropped.
-    steps: fewest and most in the shortest chain to the target.
-    apart_from: published files (prosqa_valid.json, prosqa_test.json); a graph
-      that stands in one of them is in neither split.
+    count: number of rows.
+    seed: another seed gives other rows of the same splits.
+    nodes: number of nodes drawn; about a fifth has no edge and is dropped.
+    steps: smallest and largest length of the shortest chain to the target.
+    apart_from: published files (prosqa_valid.json, prosqa_test.json), whose
+      graphs are excluded from both splits.
   """
   if split not in ('train', 'test'):
-    raise ValueError(f"split={split!r}: there is 'train' and 'test'")
+    raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
   if not 1 <= steps[0] <= steps[1]:
-    raise ValueError(f'steps={steps}: fewest and most, 1 at least')
-  most = len(CONCEPTS) + 2
-  if not 4 <= nodes <= most:
-    raise ValueError(f'nodes={nodes}: from 4 to {most}, which is all the names')
-  taken = frozenset(map(_shape, _published(apart_from)))
+    raise ValueError(
+      f'steps={steps}: accepted are (smallest, largest), both at least 1'
+    )
+  largest = len(CONCEPTS) + 2
+  if not 4 <= nodes <= largest:
+    raise ValueError(
+      f'nodes={nodes}: accepted is 4 to {largest}, the number of names'
+    )
+  excluded = frozenset(map(_shape, _published(apart_from)))
 
   def row(rng):
     puzzle = _puzzle(rng, nodes, (steps[0], steps[1]))
@@ -79,30 +84,30 @@ def problems(
       return None
     shape = _shape(puzzle)
     for_test = shape[0] % _TEST_SHARE == 0
-    if for_test == (split == 'test') and shape not in taken:
+    if for_test == (split == 'test') and shape not in excluded:
       return _row(rng, puzzle)
 
   advice = (
-    f'nodes={nodes} give hardly a graph with steps={steps}; make `nodes` '
+    f'nodes={nodes} give too few graphs with steps={steps}: make `nodes` '
     'larger for longer chains, smaller for shorter ones'
   )
   return ProceduralRows(f'{seed}/{split}', count, row, advice)
 
 
 class _Puzzle(NamedTuple):
-  """A graph and what is asked of it; nodes are 0, 1, 2, ..."""
+  """A graph and its question; nodes are 0, 1, 2, ..."""
 
   edges: list[tuple[int, int]]  # (parent, child)
   root: int  # 0 or 1
   target: int  # below the root
   neg_target: int  # not below it
-  chain: tuple[int, ...] = ()  # a shortest one, from root to target
+  chain: tuple[int, ...] = ()  # a shortest path from root to target
 
 
 def _puzzle(
   rng: random.Random, nodes: int, steps: tuple[int, int]
 ) -> _Puzzle | None:
-  """One draw; None if it has no such question."""
+  """One sample; None if it has no question with `steps`."""
   edges, below = _graph(rng, nodes)
   inner = {parent for parent, _ in edges}
   leaves = [
@@ -112,7 +117,8 @@ def _puzzle(
   if not all(leaves):
     return None
   farthest = [
-    max(below[a][leaf] for leaf in some) for a, some in enumerate(leaves)
+    max(below[a][leaf] for leaf in root_leaves)
+    for a, root_leaves in enumerate(leaves)
   ]
   distance = max(farthest)
   if not steps[0] <= distance <= steps[1]:
@@ -127,7 +133,7 @@ def _puzzle(
 def _graph(
   rng: random.Random, nodes: int
 ) -> tuple[list[tuple[int, int]], list[dict[int, int]]]:
-  """Edges, and how far below each root (0 and 1) the nodes below it are."""
+  """Edges, and for each root (0 and 1) the distances of its descendants."""
   edges, below = [], [{0: 0}, {1: 0}]
   for node in range(2, nodes):
     first, second = (
@@ -144,7 +150,7 @@ def _graph(
 
 
 def _sample(rng: random.Random, weights: dict[int, float]) -> list[int]:
-  """Some, as many as `_PARENTS` says, drawn by weight without replacement."""
+  """A weighted sample without replacement, of a size drawn from `_PARENTS`."""
   count = rng.choices(range(len(_PARENTS)), _PARENTS)[0]
   # Efraimidis and Spirakis (2006): the largest of u ** (1 / weight).
   return heapq.nlargest(
@@ -168,7 +174,7 @@ def _chain(
 
 
 def _numbered(puzzle: _Puzzle) -> _Puzzle:
-  """Without the nodes that have no edge, numbered from 0 without a gap."""
+  """The puzzle without isolated nodes, renumbered from 0."""
   used = sorted({node for edge in puzzle.edges for node in edge})
   new = {node: i for i, node in enumerate(used)}
   return _Puzzle(
@@ -181,15 +187,15 @@ def _numbered(puzzle: _Puzzle) -> _Puzzle:
 
 
 def _shape(puzzle: _Puzzle) -> bytes:
-  """Equal for puzzles that differ in the numbers of their nodes alone
-  (Weisfeiler-Lehman: colours that four times take in their neighbours')."""
+  """A hash that does not depend on the numbering of the nodes (four rounds of
+  Weisfeiler-Lehman colour refinement)."""
   parents = {node: [] for edge in puzzle.edges for node in edge}
   children = {node: [] for node in parents}
   for a, b in puzzle.edges:
     children[a].append(b)
     parents[b].append(a)
-  asked = puzzle.root, puzzle.target, puzzle.neg_target
-  colours = {i: _digest([i == node for node in asked]) for i in parents}
+  marked = puzzle.root, puzzle.target, puzzle.neg_target
+  colours = {i: _digest([i == node for node in marked]) for i in parents}
   for _ in range(4):
     near = lambda i, side, old=colours: sorted(old[j] for j in side[i])
     colours = {
@@ -209,23 +215,24 @@ def _published(paths: Sequence[str]) -> Iterator[_Puzzle]:
       fields = 'edges', 'root', 'target', 'neg_target'
       if missing := [name for name in fields if name not in row]:
         raise ValueError(
-          f'apart_from: {path}, {place} has no {missing}: name files of '
-          'the form of prosqa_test.json'
+          f'apart_from: {path}, {place} has no {missing}: write files of the '
+          'form of prosqa_test.json'
         )
       yield _Puzzle(*(row[name] for name in fields))
 
 
 def _row(rng: random.Random, puzzle: _Puzzle) -> dict[str, Any]:
   edges, root, target, neg_target, chain = puzzle
-  told = {child for _, child in edges}
-  nodes = range(1 + max(told | {root}))
-  entities = [i for i in nodes if i not in told]
+  children = {child for _, child in edges}
+  nodes = range(1 + max(children | {root}))
+  # A node without a parent is a person, any other a concept.
+  entities = [i for i in nodes if i not in children]
   names = rng.sample(NAMES, len(entities))
-  concepts = rng.sample(CONCEPTS, len(told))
-  symbols = [(concepts if i in told else names).pop() for i in nodes]
+  concepts = rng.sample(CONCEPTS, len(children))
+  symbols = [(concepts if i in children else names).pop() for i in nodes]
 
   def fact(a: int, b: int) -> str:
-    every = 'Every ' if a in told else ''
+    every = 'Every ' if a in children else ''
     return f'{every}{symbols[a]} is a {symbols[b]}.'
 
   facts = [fact(a, b) for a, b in rng.sample(edges, len(edges))]
@@ -247,8 +254,8 @@ def _row(rng: random.Random, puzzle: _Puzzle) -> dict[str, Any]:
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-  """Every word of these texts is one token, with the space before it; all
-  other text is bytes."""
+  """A tokenizer with one token per word of these texts, the space before it
+  included; all other text is bytes."""
   words = [
     *('Every', ' Every', ' is', ' a', ' Is', ' or', '###'),
     *(space + name for space in ('', ' ') for name in NAMES),
@@ -260,7 +267,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     *(word.replace(' ', 'Ġ') for word in words),
   ]
   vocabulary = {text: i for i, text in enumerate(texts)}
-  # Without merges: a word of the vocabulary is itself, any other its bytes.
+  # Without merges a word is one token if in the vocabulary, else its bytes.
   bpe = byte_level(models.BPE(vocabulary, merges=[], ignore_merges=True))
   bpe.add_special_tokens(list(SPECIAL))
   return chat_tokenizer(bpe)

@@ -1,7 +1,7 @@
-"""ProsQA as a run wants it: questions to train on, and the published ones.
+"""ProsQA: a generated training set and the published test sets.
 
-The authors' training file cannot be had (it is stored elsewhere), so 'train'
-is generated, apart from every graph of the files that there are.
+The authors' training file is not in their repository, so 'train' is generated,
+without the graphs of the published files.
 """
 
 from pathlib import Path
@@ -14,20 +14,20 @@ from hybrid_latent.data.procedural import ProceduralRows
 def problems(
   split: str, *, path: str | None = None, **drawn: Any
 ) -> jsonl.Problems | ProceduralRows:
-  """Rows of 'train' or 'test', and of 'valid' where there are files.
+  """Rows of 'train' or 'test', and with `path` of 'valid'.
 
   Args:
-    split: see above.
+    split: one of these.
     path: folder of prosqa_valid.json and prosqa_test.json; without it 'test'
-      is generated too.
-    **drawn: what is generated, see `prosqa.problems`.
+      is generated, too.
+    **drawn: arguments of `prosqa.problems`, for generated rows.
   """
   if path and split != 'train':
     return jsonl.problems('prosqa', path, split)
   files = sorted(Path(path).expanduser().glob('prosqa_*.json')) if path else []
   if path and not files:
     raise FileNotFoundError(
-      f'path={path!r} has no prosqa_*.json: name the folder that has '
-      "prosqa_test.json, or write path='' to generate the test rows as well"
+      f'path={path!r} has no prosqa_*.json: write the folder of '
+      "prosqa_test.json, or path='' to generate the test rows as well"
     )
   return prosqa.problems(split, apart_from=[str(f) for f in files], **drawn)

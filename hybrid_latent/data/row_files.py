@@ -1,7 +1,6 @@
-"""Rows of a file, each with its place: JSON Lines, one JSON list, or CSV.
+"""Rows of a file with their positions: JSON Lines, one JSON list, or CSV.
 
-A file is read whole before anything is made of it, and what is wrong with it is
-said with the file, the line, what was found and what to write instead.
+Errors have the file, the line, the value and what to write instead.
 """
 
 import csv
@@ -19,7 +18,7 @@ _ARROW = (
   "an Arrow file: write it as JSON Lines, as with datasets' to_json('train"
   ".jsonl')"
 )
-_FOREIGN = {  # how a file begins -> what it is, and what to do
+_FOREIGN = {  # first bytes -> format, and what to do
   b'\x1f\x8b': 'compressed with gzip: run gunzip',
   b'\x28\xb5\x2f\xfd': 'compressed with zstd: run unzstd',
   b'BZh': 'compressed with bzip2: run bunzip2',
@@ -46,11 +45,11 @@ def numbered_rows(
   file: Path, example: str = '{"question": "...", "answer": "..."}'
 ) -> Iterator[tuple[str, dict[str, Any]]]:
   """('line 7', row) for each row of `file`, in order; 'item 7' in a JSON list.
-  `example` is one, for messages.
+  `example` is a row, for messages.
 
   .json holds one list, one row or an object per line, .csv and .tsv have a
-  header, and anything else is JSON Lines. Blank lines are skipped. ValueError
-  for what is none of these, and for a file without a row.
+  header, and any other suffix is JSON Lines. Blank lines are skipped.
+  ValueError for any other content, and for a file without rows.
   """
   text = _text(file)
   kind = file.suffix.lower()
@@ -60,9 +59,9 @@ def numbered_rows(
     rows = _of_json(file, text)
   else:
     rows = _of_lines(file, text)
-  found = False
+  empty = True
   for place, row in rows:
-    found = True
+    empty = False
     if not isinstance(row, dict):
       hint = '; if the file is one list of rows, name it *.json'
       _refuse(
@@ -73,7 +72,7 @@ def numbered_rows(
         + (hint if isinstance(row, list) else ''),
       )
     yield place, row
-  if not found:
+  if empty:
     raise ValueError(f'{file} has no rows: accepted is one or more')
 
 
@@ -82,14 +81,14 @@ def _text(file: Path) -> str:
     data = file.read_bytes()
   except OSError as error:
     raise ValueError(
-      f'{file} cannot be read ({error.strerror}): make it readable, or name '
+      f'{file} cannot be read ({error.strerror}): make it readable, or write '
       'another file'
     ) from error
   for start, what in _FOREIGN.items():
     if data.startswith(start):
       raise ValueError(f'{file} is {what}')
   if b'\0' in data[:2]:
-    raise ValueError(f'{file} is UTF-16, or no text: save it as UTF-8')
+    raise ValueError(f'{file} is UTF-16, or not text: save it as UTF-8')
   try:
     return data.decode('utf-8-sig')
   except UnicodeDecodeError as error:
@@ -113,6 +112,7 @@ def _of_lines(file: Path, text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_json(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+  # Many *.json files are JSON Lines: the first line is then a whole object.
   start = text.lstrip()
   first, _, more = start.partition('\n')
   if first.startswith('{') and more.strip():
@@ -128,13 +128,13 @@ def _of_json(file: Path, text: str) -> Iterator[tuple[str, Any]]:
     lists = isinstance(rows, dict) and [
       name for name, value in rows.items() if isinstance(value, list)
     ]
-    if rows and lists == []:  # one object, whose values are no lists
+    if rows and lists == []:  # an object without lists is one row
       yield 'item 1', rows
       return
     lists = f', and its fields {lists} are lists' if lists else ''
     raise ValueError(
-      f'{file} holds {_shown(rows)}{lists}: accepted is one list of rows; '
-      'write the list alone into the file'
+      f'{file} holds {_shown(rows)}{lists}: accepted is one list of rows: '
+      'write only the list into the file'
     )
   for number, row in enumerate(rows, 1):
     yield f'item {number}', row
@@ -161,6 +161,7 @@ def _of_csv(
       )
     if cells is None:
       return
+    # A quoted cell may have line ends: a row begins where the last one ended.
     begins = reader.line_num + 1
     if not any(cell.strip() for cell in cells):
       continue
@@ -182,8 +183,8 @@ def _of_csv(
 def _header(
   file: Path, place: str, cells: list[str], delimiter: str
 ) -> list[str]:
-  """The names; '' for a column without one, such as pandas' index, which no
-  field can name."""
+  """The column names; '' for a column without one, such as pandas' index, which
+  is dropped."""
   names = [cell.strip() for cell in cells]
   while names and not names[-1]:
     names.pop()
@@ -192,8 +193,7 @@ def _header(
     _refuse(
       file,
       place,
-      f'the header {names} has one name twice: give each column a name of its '
-      'own',
+      f'the header {names} has one name twice: write different names',
     )
   other = next((x for x in ',;\t' if len(names) == 1 and x in names[0]), None)
   if other:
@@ -209,17 +209,15 @@ def _header(
 def _parsed(file: Path, place: str, text: str, accepted: str) -> Any:
   try:
     value = json.loads(
-      text, parse_constant=_no_number, object_pairs_hook=_without_twins
+      text, parse_constant=_no_number, object_pairs_hook=_without_duplicates
     )
     if re.search(r'\\u[dD][89a-fA-F]', text):  # half of a surrogate pair
       json.dumps(value, ensure_ascii=False).encode()
   except json.JSONDecodeError as error:
     if not place:
       place = f'line {error.lineno}'
-    where = f'{error.msg} at column {error.colno}'
-    _refuse(
-      file, place, f'{where} of {_line(error)!r:.80}: accepted is {accepted}'
-    )
+    message = f'{error.msg} at column {error.colno} of {_line(error)!r:.80}'
+    _refuse(file, place, f'{message}: accepted is {accepted}')
   except RecursionError:
     _refuse(file, place, f'nested too deeply: accepted is {accepted}')
   except UnicodeEncodeError:
@@ -234,16 +232,16 @@ def _line(error: json.JSONDecodeError) -> str:
 
 
 def _no_number(name: str) -> NoReturn:
-  raise ValueError(f'{name} is no number: write a finite one, or a text')
+  raise ValueError(f'{name} is not a number: write a finite one, or a text')
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  found = dict(pairs)
-  if len(found) < len(pairs):
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  row = dict(pairs)
+  if len(row) < len(pairs):
     names = [name for name, _ in pairs]
-    twin = next(name for name in names if names.count(name) > 1)
-    raise ValueError(f'field {twin!r} is there twice: write it once')
-  return found
+    duplicate = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f'field {duplicate!r} occurs twice: write it once')
+  return row
 
 
 def _refuse(file: Path, place: str, what: str) -> NoReturn:

@@ -1,13 +1,12 @@
-"""One table: where each benchmark keeps its question and its answer.
+"""The table of benchmarks: files, fields and formats of each.
 
-A row as its authors publish it becomes the row every other part reads,
-`{'question': user message, 'answer': gold, ...}`; the other fields a task
-names (`solution`, `choices`, ...) come along under our names. Where authors
-publish no plain file (math12k, mmlu_arc, knowledge), the table says which one
-to make.
+A published row becomes `{'question': user message, 'answer': gold, ...}`, with
+the other fields that its task names (`solution`, `choices`, ...) under our
+names. For benchmarks without a plain file (math12k, mmlu_arc, knowledge), the
+table describes the file to write.
 
-Rows to learn from have their worked solution besides: as `solution`, or, where
-its steps are known, as `steps` and `ending`, which joined are the solution.
+Training rows also have their solution: as `solution`, or, where its steps are
+known, as `steps` and `ending`, whose concatenation is the solution.
 """
 
 import difflib
@@ -17,33 +16,32 @@ from typing import Any, NamedTuple
 
 from hybrid_latent.data import fields
 
-# Where `fields` is a field, too.
-_question, _answer = fields.asked, fields.gold
+# Bound here because the class below has a field named `fields`.
+_question, _answer = fields.question, fields.gold
 
 
 class Task(NamedTuple):
-  """How to read one data set. `user` and `answer` see the renamed row, what is
-  in `also` sees it with the question and the answer."""
+  """The format of one data set. The argument of `user` and `answer` is the
+  renamed row; that of the functions in `also` has question and answer, too."""
 
   splits: Mapping[str, str]  # split -> file in the data set's folder
   fields: Mapping[str, str]  # our field -> field in the file, 'a.b' for nested
   user: Callable[[dict], str] = _question  # renamed row -> user message
-  # renamed row -> gold answer, or all of them where several are right
+  # renamed row -> gold answer, or the list of them where several are right
   answer: Callable[[dict], str | list[str]] = _answer
   tfds: str | None = None  # its builder in tensorflow-datasets
-  # further fields of ours, such as `steps`: each with its white space, and
-  # `ending`: what states the answer
+  # further fields of ours, such as `steps`, each with its white space, and
+  # `ending`, which states the answer
   also: Mapping[str, Callable[[dict], Any]] = MappingProxyType({})
-  # further columns, which come along under their names; None where a row lacks
-  # one
+  # further columns, kept under their names; None in rows without one
   columns: tuple[str, ...] = ()
-  # those of `fields` that a row may lack, or have as null
+  # those of `fields` that may be missing or null in a row
   optional: tuple[str, ...] = ()
 
 
 def problem(task: Task, raw: Mapping[str, Any]) -> dict:
-  """The row of `task` that the file's row `raw` stands for. ValueError names
-  the field that is missing or is not what it should be."""
+  """The row of `task` from the file's row `raw`. ValueError names the field
+  that is missing or has another form."""
   row = {
     ours: _at(raw, ours, path)
     for ours, path in task.fields.items()
@@ -51,8 +49,9 @@ def problem(task: Task, raw: Mapping[str, Any]) -> dict:
   }
   try:
     row |= {'answer': task.answer(row), 'question': task.user(row)}
-    row |= {name: made(row) for name, made in task.also.items()}
+    row |= {name: field(row) for name, field in task.also.items()}
   except ValueError as error:
+    # Messages begin with our name of the field; the file's name is added.
     ours, _, _ = f'{error}'.partition(' = ')
     if task.fields.get(ours, ours) != ours:
       raise ValueError(f'{error} (field {task.fields[ours]!r})') from error
@@ -70,24 +69,24 @@ def _at(raw: Mapping[str, Any], ours: str, path: str) -> Any:
         within = f' and, within, {sorted(names)}'
       raise fields.MissingField(
         f'no field {path!r} in a row that has {sorted(raw)}{within}',
-        f'say which one it is, data.fields={ours}={nearest(path, names)}',
+        f'write data.fields={ours}={nearest(path, names)}',
       )
     value, above = value[key], f'{above}{key}.'
   return value
 
 
 def later_problem(task: Task, raw: Mapping[str, Any]) -> dict:
-  """As `problem`, of a row after the first one, whose fields are known."""
+  """As `problem`, for a row after the first: `data.fields` is no remedy."""
   try:
     return problem(task, raw)
   except fields.MissingField as error:
     raise ValueError(
-      f'{error.what}, as the rows before have: give it that, or leave it out'
+      f'{error.what}, but the rows before have it: add it, or remove the row'
     ) from None
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-  """The most similar of `names`, else NAME."""
+  """The most similar of `names`, or NAME if none is similar."""
   return next(iter(difflib.get_close_matches(name, names, 1)), 'NAME')
 
 
@@ -115,20 +114,20 @@ def _lsat(section: str) -> Task:
 
 
 TASKS = {
-  # Rows of one's own, see `plain.py`.
+  # Rows of the user's own files, see `plain.py`.
   'plain': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
     {'question': 'question', 'answer': 'answer'},
   ),
-  # `<<a*b=c>>` marks and '#### n' are in the solution.
+  # The solution contains `<<a*b=c>>` marks and '#### n'.
   'gsm8k': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
     {'question': 'question', 'solution': 'answer'},
     answer=fields.after_hashes,
     tfds='gsm8k',
   ),
-  # GSM8K's marks alone, as in iCoT's data, which GSM8K-Aug has more of. A row
-  # without marks has no steps.
+  # GSM8K's marks alone, as in iCoT's data, of which GSM8K-Aug is a larger set.
+  # A row without marks has no steps.
   'gsm8k_symbolic': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
     {'question': 'question', 'solution': 'answer'},
@@ -145,7 +144,7 @@ TASKS = {
       'ending': fields.hashes,
     },
   ),
-  # NuminaMath-CoT; the answer of a proof, which has no box, is ''.
+  # NuminaMath-CoT; a proof has no box, and its answer is ''.
   'numinamath_cot': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
     {'question': 'problem', 'solution': 'solution'},
@@ -157,7 +156,7 @@ TASKS = {
     {'question': 'query', 'solution': 'response'},
     answer=fields.after_is,
   ),
-  # What experiments/step_entropy.py writes, of any task.
+  # Written by experiments/step_entropy.py, for any task.
   'steps': Task(
     {'train': 'steps.jsonl'},
     {
@@ -174,7 +173,7 @@ TASKS = {
       'ending': lambda row: fields.text(row, 'ending'),
     },
   ),
-  # What experiments/generate.py writes, of any task.
+  # Written by experiments/generate.py, for any task.
   'generated': Task(
     {'train': 'train.jsonl'},
     {
@@ -193,8 +192,8 @@ TASKS = {
       'response': lambda row: fields.text(row, 'response'),
     },
   ),
-  # OpenR1-Math-220k with the fields it is published with; the response of a row
-  # without a right and complete generation is ''.
+  # OpenR1-Math-220k with its published fields; the response of a row without a
+  # right and complete generation is ''.
   'openr1_math': Task(
     {'train': 'train.jsonl'},
     {
@@ -210,7 +209,7 @@ TASKS = {
       'response': lambda row: fields.verified(row)[1],
     },
   ),
-  # Hendrycks et al.'s 7,500 and 5,000 problems, as ToRA lists them.
+  # Hendrycks et al.'s 7,500 and 5,000 problems, in ToRA's files.
   'math': Task(
     {'train': 'train.jsonl', 'test': 'test.jsonl'},
     {'question': 'problem', 'solution': 'solution'},

@@ -1,4 +1,4 @@
-"""Models, tokenizers and rollouts as files."""
+"""File formats of models, tokenizers and rollouts."""
 
 from hybrid_latent.extras import needs
 

@@ -1,4 +1,4 @@
-"""A Hugging Face folder, written whole or not at all."""
+"""Writes a Hugging Face folder atomically."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from hybrid_latent.models.transformer import Transformer
 
 
 def write_folder(ported: Pretrained, folder: Path) -> None:
-  """Parameters, configs, tokenizer and chat template."""
+  """Writes parameters, configs, tokenizer and chat template."""
   write_model(ported.model, folder)
   if ported.feedback_params:
-    owned = {
+    params = {
       n: finite(on_host(x), n) for n, x in ported.feedback_params.items()
     }
-    save_file(owned, folder / OWNED)
+    save_file(params, folder / OWNED)
     shutil.copymode(folder / 'config.json', folder / OWNED)  # as write_model
   if ported.generation:
     write_json(folder / 'generation_config.json', ported.generation)
@@ -38,9 +38,9 @@ def write_folder(ported: Pretrained, folder: Path) -> None:
 def write_model(
   model: Transformer, folder: str | Path, shard_bytes: int = 5 * 10**9
 ) -> None:
-  """Writes config.json and the parameters, in the dtype they have and in
-  shards of at most `shard_bytes` (a larger tensor gets one of its own).
-  ValueError, with the name, for one that is not finite."""
+  """Writes config.json and the parameters, in their dtype and in shards of at
+  most `shard_bytes` (a larger tensor is one shard). ValueError, with its name,
+  for a tensor that is not finite."""
   folder = Path(folder)
   tensors = tensors_of(model)
   shards = split_state_dict_into_shards_factory(
@@ -52,11 +52,12 @@ def write_model(
   dtype = {'torch_dtype': str(model.table.dtype)}
   write_json(folder / 'config.json', to_huggingface(model.config) | dtype)
   for file, names in shards.filename_to_tensors.items():
+    # One shard at a time: the host never holds the whole model.
     shard = {name: finite(tensors[name].read(), name) for name in names}
     if jax.process_index():
-      continue  # read with the others, whose parts are needed
+      continue  # its reads gathered the shards of this process
     save_file(shard, folder / file, metadata={'format': 'pt'})
-    # safetensors writes for the owner alone; a model folder is shared.
+    # safetensors creates files that only the owner can read.
     shutil.copymode(folder / 'config.json', folder / file)
   if shards.is_sharded:
     index = {
@@ -67,28 +68,30 @@ def write_model(
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
-  """The object as an indented file, as transformers writes it."""
+  """Writes the object as indented JSON, in the layout of transformers."""
   text = json.dumps(value, indent=2, ensure_ascii=False) + '\n'
   Path(path).write_text(text, encoding='utf-8')
 
 
 @contextmanager
 def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-  """An empty folder that takes the place of `path` once the block is done.
-  After an error there is nothing at `path`, or what was there before."""
+  """An empty folder that replaces `path` when the block ends without an error.
+  After an error `path` is unchanged."""
   path = Path(path).resolve()
   if path.exists() and not overwrite:
     raise FileExistsError(f'{path} exists: write elsewhere, or pass overwrite')
   if path.exists() and not (path / 'config.json').is_file():
     raise FileExistsError(
-      f'{path} exists and is no model (it has no config.json): only a folder '
-      'that holds a model is overwritten; write elsewhere'
+      f'{path} exists and is no model (it has no config.json): only a model '
+      'folder is overwritten: write elsewhere'
     )
+  # Next to `path`: a rename is atomic only within one file system.
   draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
   draft.mkdir(parents=True)
   try:
     yield draft
     if path.exists():
+      # A directory cannot be renamed onto one that is not empty.
       old = path.with_name(f'.{path.name}.{os.getpid()}.old')
       path.rename(old)
       draft.rename(path)

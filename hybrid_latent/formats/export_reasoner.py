@@ -1,5 +1,5 @@
-"""The folder of a reasoner, written whole or not at all: config.json has its
-sizes and those of its backbone, model.safetensors its parameters by name."""
+"""Writes the folder of a reasoner atomically: config.json has its sizes and
+those of its backbone, model.safetensors its parameters by name."""
 
 import shutil
 from pathlib import Path
@@ -18,10 +18,11 @@ KIND = 'latent_reasoner'
 
 
 def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
-  """Writes the folder, whole or not at all. All processes read the parameters,
-  and the first one writes them."""
-  made = prefix.reasoner
+  """Writes the folder. All processes gather the parameters, the first one
+  writes them."""
+  reasoner = prefix.reasoner
   leaves = named_leaves(prefix).items()
+  # Before the return below: the gather needs all processes.
   arrays = {name: finite(on_host(x), name) for name, x in leaves}
   if jax.process_index():
     return
@@ -30,11 +31,11 @@ def write_reasoner(prefix: Prefix, folder: str | Path) -> None:
       draft / 'config.json',
       {
         'model_type': KIND,
-        'latents': made.r.shape[0],
-        'reads': made.reads,
-        'width': made.f_out.weight.shape[0],
+        'latents': reasoner.r.shape[0],
+        'reads': reasoner.reads,
+        'width': reasoner.f_out.weight.shape[0],
         'closing': prefix.closing.shape[0],
-        'backbone': to_huggingface(made.backbone.config),
+        'backbone': to_huggingface(reasoner.backbone.config),
       },
     )
     save_file(arrays, draft / FILE)

@@ -1,5 +1,4 @@
-"""Files as others wrote them: whole, or a ValueError that names the file, the
-place in it and what to do."""
+"""Errors of reading files: each names the file, the position and the remedy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# How files begin that stand where another was expected.
+# First bytes of files that are mistaken for another -> what to do.
 MISTAKEN = {
   b'version https://git-lfs': (
     'is the pointer of git-lfs, not the file: run `git lfs pull` in its folder'
@@ -23,22 +22,22 @@ MISTAKEN = {
 
 
 class FileError(ValueError):
-  """What is wrong with a file; it begins with the file."""
+  """A malformed file; the message begins with its path."""
 
 
 class Tensor(NamedTuple):
   """One tensor of a checkpoint."""
 
   shape: tuple[int, ...]
-  dtype: str  # as the file calls it, for messages
+  dtype: str  # its name in the file, for messages
   read: Callable[[], np.ndarray]
-  file: str = ''  # that has it, for messages
+  file: str = ''  # its file, for messages
 
 
 @contextmanager
 def reading(path: str | Path, remedy: str = '') -> Iterator[None]:
-  """Whatever goes wrong in the block becomes a FileError, with `remedy` at its
-  end, or a FileNotFoundError where there is no such file."""
+  """Errors in the block become FileError, with `remedy` at the end of the
+  message, or FileNotFoundError for a missing file."""
   try:
     yield
   except FileError:
@@ -46,21 +45,22 @@ def reading(path: str | Path, remedy: str = '') -> Iterator[None]:
   except Exception as error:
     path = Path(path)
     if not path.exists():
-      link = ': it is a link to nowhere, fetch it again' * path.is_symlink()
+      link = ': it is a dangling link, fetch it again' * path.is_symlink()
       raise FileNotFoundError(f'{path} does not exist{link}') from error
+    # A library's message about a wrong format does not name the right one.
     if mistaken := _mistaken(path):
       raise FileError(f'{path} {mistaken}') from error
-    said = str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
     if isinstance(error, KeyError):
-      said = f'there is no {error}'
-    if not isinstance(error, ValueError):  # none of ours, and of any length
-      said = f'{" ".join(said.split()):.400}'
-    known = 'accepted' in said  # what to write is said already
-    raise FileError(f'{path}: {said}{"" if known else remedy}') from error
+      message = f'there is no {error}'
+    if not isinstance(error, ValueError):  # of a library, and of any length
+      message = f'{" ".join(message.split()):.400}'
+    complete = 'accepted' in message  # it has its own remedy
+    raise FileError(f'{path}: {message}{"" if complete else remedy}') from error
 
 
 def _mistaken(path: Path) -> str:
-  """What a file is that is not what its name says; '' where nobody knows."""
+  """The actual format of a file, and what to do; '' where it is unknown."""
   if path.is_dir():
     return 'is a folder: accepted is a file'
   try:
@@ -70,6 +70,6 @@ def _mistaken(path: Path) -> str:
     return f'cannot be read: {error.strerror}'
   if not start:
     return 'is empty: fetch it again'
-  kinds = [said for first, said in MISTAKEN.items()
+  kinds = [text for first, text in MISTAKEN.items()
            if start.lower().startswith(first.lower())]  # fmt: skip
   return kinds[0] if kinds else ''

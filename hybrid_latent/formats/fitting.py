@@ -1,5 +1,4 @@
-"""Whether the tensors of a file are those of the model that its config
-describes."""
+"""Checks that the tensors of a file fit its config."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,17 +17,16 @@ TABLE = 'model.embed_tokens.weight'
 def fitted(
   config: TransformerConfig, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-  """The tensors under the names of a release, if they are those of the model.
-  ValueError that lists the missing, extra and misshapen ones, before any is
-  read."""
+  """The tensors under Hugging Face's names. ValueError that lists the missing,
+  extra and misshapen ones, before any is read."""
   tensors = _named_as_released(tensors)
   _check(config, tensors)
   return tensors
 
 
 def _named_as_released(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-  """Without buffers; with 'model.' where the headless class was saved, as for
-  Qwen3-Embedding."""
+  """Drops buffers; adds 'model.' where the class without a head was saved, as
+  for Qwen3-Embedding."""
   tensors = {
     name: tensor
     for name, tensor in tensors.items()
@@ -40,9 +38,10 @@ def _named_as_released(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check(config, tensors):
-  """Every tensor is there, with its shape, and there is no other. No list is as
-  long as a config claims, only as long as there are tensors."""
-  expected = {}  # Hugging Face's name with {} -> how many, and their shape
+  """ValueError unless the names and shapes are those of the config."""
+  # Names are formatted lazily: a corrupt config may claim 10^9 layers, and
+  # memory must not grow with its numbers.
+  expected = {}  # Hugging Face's name with {} -> number of layers, and shape
   for name, leaf in named_leaves(shapes(config)).items():
     stacked = name.startswith('layers.')
     shape = leaf.shape[1:] if stacked else leaf.shape
@@ -50,6 +49,7 @@ def _check(config, tensors):
     expected[tensor_name(config, name)] = count, shape
   known = {}
   for key in tensors:
+    # Bounded: int() fails for text of thousands of digits.
     number = re.search(r'\.(\d{1,10})\.', key)
     kind = key.replace(number[0], '.{}.', 1) if number else key
     i = int(number[1]) if number else 0
@@ -66,7 +66,7 @@ def _check(config, tensors):
     for name in map(kind.format, range(count))
     if name not in known
   )
-  absent = sum(count for count, _ in expected.values()) - len(known)
+  num_missing = sum(count for count, _ in expected.values()) - len(known)
   got = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
   wrong = [
     f'{k}: got {[*got[k]]}, expected {[*shape]}'
@@ -74,13 +74,13 @@ def _check(config, tensors):
     if got[k] != shape
   ]
   lines = [
-    *_listing('missing', missing, absent),
+    *_listing('missing', missing, num_missing),
     *_listing('extra', (f'{k} {[*got[k]]}' for k in extra), len(extra)),
     *_listing('misshapen', iter(wrong), len(wrong)),
   ]
   if 'lm_head.weight' in expected and 'lm_head.weight' not in got:
     lines.append(
-      'tie_word_embeddings = False: true if the embedding is the head'
+      'tie_word_embeddings = False: write true if the embedding is the head'
     )
   if lines:
     model = f'{config.family}, {config.layers} layers'
@@ -96,12 +96,12 @@ def _listing(sort: str, entries: Iterator[str], count: int) -> list[str]:
 
 
 def _check_tied(tensors: Mapping[str, Tensor]) -> None:
-  """A tied file may repeat the embedding as its head, but not contradict it."""
+  """ValueError where a tied file has a head that differs from the embedding."""
   head, table = tensors['lm_head.weight'], tensors.get(TABLE)
   if table is None:
-    return  # which is said
+    return  # it is listed as missing
   if head.shape != table.shape or not np.array_equal(head.read(), table.read()):
     raise ValueError(
-      'tie_word_embeddings = True, but lm_head.weight differs '
-      'from model.embed_tokens.weight: write false to use it'
+      'tie_word_embeddings = True, but lm_head.weight differs from '
+      'model.embed_tokens.weight: write false to use it'
     )

@@ -1,11 +1,11 @@
-"""A GGUF file (llama.cpp), read as if it were a Hugging Face folder.
+"""A GGUF file (llama.cpp), converted to the contents of a Hugging Face folder.
 
-The `gguf` package maps the file and dequantises: F32, F16, BF16, Q8_0, Q4_0,
-Q4_1, the K-quants and most others. Here its metadata becomes a `config.json`
-and its tensors take Hugging Face's names, so that the families know nothing
-of GGUF. Two habits of llama.cpp are undone: the rows of q and k of a `llama`
-file are ordered for rotations of neighbouring pairs, and Llama 3's frequency
-scaling is a tensor of factors instead of four numbers.
+The `gguf` package maps the file and dequantises F32, F16, BF16, Q8_0, Q4_0,
+Q4_1, the K-quants and most others. Its metadata is converted to a `config.json`
+and its tensors to Hugging Face's names, so the families need no code for GGUF.
+Two conversions of llama.cpp are undone: it reorders the rows of q and k of a
+`llama` file for rotations of adjacent pairs, and it stores Llama 3's frequency
+scaling as a tensor of factors instead of four numbers.
 """
 
 from functools import partial
@@ -53,7 +53,7 @@ FIELDS = {
 }
 ROPE_FACTORS = 'rope_freqs.weight'
 
-# The pattern of GPT-4, with the digits that one token may hold left open.
+# The pattern of GPT-4; `digits` is the number of digits per token.
 _WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
   r'| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+'
@@ -68,7 +68,7 @@ def _words(digits: str) -> list:
   ]
 
 
-# tokenizer.ggml.pre -> how text is cut before the merges, as released.
+# tokenizer.ggml.pre -> the pre-tokenizer of the release.
 PRE = {
   'smollm': [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)],
   'qwen2': _words(''),
@@ -78,23 +78,23 @@ PRE = {
 
 
 class _Reader(GGUFReader):
-  """Lengths and counts are checked against the file before they are believed:
-  what numpy has of a slice past the end is empty, and the package would go on
-  through 2^60 of it."""
+  """A GGUFReader that checks offsets against the size of the file: numpy's
+  slices past the end are empty, and the package would iterate over a corrupt
+  count of 2^60 of them."""
 
   def _get(self, offset, dtype, count=1, override_order=None):
     end = int(offset) + np.dtype(dtype).itemsize * int(count)
     if end > len(self.data):
       raise EOFError(
-        f'it ends at byte {len(self.data)} and names what ends at byte {end}'
+        f'it ends at byte {len(self.data)}, and its metadata at byte {end}'
       )
     return super()._get(offset, dtype, count, override_order)
 
 
 def open_gguf(path: str | Path) -> GGUFReader:
-  """The file, memory mapped, its metadata parsed. ValueError for one that is
-  not whole."""
-  with reading(path, ': this is no GGUF file that is whole: fetch it again'):
+  """The file, memory mapped, with its metadata parsed. ValueError for a
+  truncated file."""
+  with reading(path, ': accepted is a whole GGUF file: fetch it again'):
     return _Reader(path)
 
 
@@ -107,7 +107,7 @@ def value(reader: GGUFReader, key: str, default: Any = None) -> Any:
 def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
   """The metadata as a `config.json`."""
   arch = value(reader, 'general.architecture')
-  family(arch)  # an unknown one is refused here, by its name
+  family(arch)  # ValueError for an unknown one
   shapes = {t.name: tuple(map(int, t.shape)) for t in reader.tensors}
   fields = {
     ours: value(reader, f'{arch}.{key}') for key, ours in FIELDS.items()
@@ -115,14 +115,14 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
   fields = {name: v for name, v in fields.items() if v is not None}
   if 'token_embd.weight' in shapes:
     fields['vocab_size'] = shapes['token_embd.weight'][1]
-  turned = value(reader, f'{arch}.rope.dimension_count')
-  if turned is not None and 'num_attention_heads' in fields:
+  rotary_dim = value(reader, f'{arch}.rope.dimension_count')
+  if rotary_dim is not None and 'num_attention_heads' in fields:
     name = f'{arch}.rope.dimension_count'
-    turned = whole_number({name: turned}, name)
+    rotary_dim = whole_number({name: rotary_dim}, name)
     heads = whole_number(fields, 'num_attention_heads')
-    head = whole_number(fields, 'hidden_size') // heads
-    head = whole_number(fields, 'head_dim', head)
-    fields['partial_rotary_factor'] = turned / head
+    head_dim = whole_number(fields, 'hidden_size') // heads
+    head_dim = whole_number(fields, 'head_dim', head_dim)
+    fields['partial_rotary_factor'] = rotary_dim / head_dim
   if isinstance(
     fields.get('rms_norm_eps'), float
   ):  # the shortest decimal of the stored float32
@@ -138,7 +138,7 @@ def gguf_fields(reader: GGUFReader) -> dict[str, Any]:
 
 
 def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
-  """The tensors under Hugging Face's names, float32 once they are read."""
+  """The tensors under Hugging Face's names; `read` returns float32."""
   config = from_huggingface(gguf_fields(reader))
   if config.layers > len(reader.tensors):
     raise ValueError(
@@ -162,10 +162,10 @@ def gguf_tensors(reader: GGUFReader) -> dict[str, Tensor]:
 
 
 def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
-  """The ids that begin, end and pad, as a `generation_config.json`."""
+  """The ids of `generation_config.json`: beginning and end of text, padding."""
   token = lambda name: value(reader, f'tokenizer.ggml.{name}_token_id')
   ends = [token(x) for x in ('eos', 'eot', 'eom') if token(x) is not None]
-  if all(isinstance(i, int) for i in ends):  # others are refused, as they are
+  if all(isinstance(i, int) for i in ends):  # check_ends refuses others
     ends = sorted({*ends})
   generation = {
     'bos_token_id': token('bos'),
@@ -176,7 +176,7 @@ def gguf_generation(reader: GGUFReader) -> dict[str, Any]:
 
 
 def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
-  """The tokenizer and the chat template that a GGUF file carries."""
+  """The tokenizer of a GGUF file, with its chat template."""
   reader = file if isinstance(file, GGUFReader) else open_gguf(file)
   entry = lambda name, default=None: value(
     reader, f'tokenizer.ggml.{name}', default
@@ -202,7 +202,8 @@ def gguf_tokenizer(file: str | Path | GGUFReader) -> PreTrainedTokenizerFast:
 
 
 def _read(tensor, heads: int) -> np.ndarray:
-  """The values, with the rows of each of `heads` heads in halves again."""
+  """The values. The rows of each of `heads` heads return from adjacent pairs
+  to halves, the layout of Hugging Face's rotation."""
   try:
     array = dequantize(tensor.data, tensor.tensor_type)
   except NotImplementedError as error:
@@ -217,7 +218,7 @@ def _read(tensor, heads: int) -> np.ndarray:
 
 
 def _interleaved_heads(config: TransformerConfig, name: str) -> int:
-  """How many heads' rows llama.cpp has reordered in this tensor."""
+  """The number of heads whose rows llama.cpp has reordered; 0 for none."""
   if config.family != 'llama':
     return 0
   heads = {'q_proj': config.heads, 'k_proj': config.kv_heads}
@@ -225,8 +226,8 @@ def _interleaved_heads(config: TransformerConfig, name: str) -> int:
 
 
 def _huggingface_names(config: TransformerConfig) -> dict[str, str]:
-  """'blk.0.attn_q' -> 'model.layers.0.self_attn.q_proj', for every tensor of
-  the family; the gguf package knows the way back."""
+  """'blk.0.attn_q' -> 'model.layers.0.self_attn.q_proj' for every tensor of the
+  family, by inverting the map of the gguf package."""
   arch = next(a for a, n in MODEL_ARCH_NAMES.items() if n == config.family)
   theirs = get_tensor_name_map(arch, config.layers)
   names = {}
@@ -238,8 +239,8 @@ def _huggingface_names(config: TransformerConfig) -> dict[str, str]:
 
 
 def _llama3_scaling(reader: GGUFReader, fields) -> dict[str, Any]:
-  """The four numbers behind the factors. Every release has 1, 4 and 8192 for
-  the last three; a file for which that is not so is refused."""
+  """The four numbers of the scaling, from its factors. The last three are 1, 4
+  and 8192 in every release; ValueError for a file with others."""
   tensor = next(t for t in reader.tensors if t.name == ROPE_FACTORS)
   factors = dequantize(tensor.data, tensor.tensor_type)
   scaling = Llama3Scaling(float(factors.max()), 1.0, 4.0, 8192)
@@ -263,7 +264,7 @@ def _byte_level_bpe(tokens: list[str], entry) -> Tokenizer:
   if twice := [i for i in used if vocabulary[tokens[i]] != i]:
     text = tokens[twice[0]]
     raise ValueError(
-      f'tokenizer.ggml.tokens: {text!r} stands at {twice[0]} and at '
+      f'tokenizer.ggml.tokens: {text!r} occurs at {twice[0]} and at '
       f'{vocabulary[text]}: accepted is one id per token'
     )
   tokenizer = Tokenizer(

@@ -1,4 +1,4 @@
-"""A GGUF file as a model, checked as a Hugging Face folder is."""
+"""Opens a GGUF file as a model, with the checks of a Hugging Face folder."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _WHOLE = (
 
 
 def open_gguf_model(path: Path) -> ModelFiles:
-  """All of the model in a file but its weights, checked."""
+  """The model without its weights, checked."""
   with reading(path):
     reader = open_gguf(path)
     config = from_huggingface(gguf_fields(reader))

@@ -1,4 +1,4 @@
-"""A Hugging Face folder, read: config.json, safetensors, tokenizer."""
+"""Reads a Hugging Face folder: config.json, safetensors, tokenizer."""
 
 import os
 from collections import defaultdict
@@ -19,81 +19,90 @@ from hybrid_latent.models.families import from_huggingface
 
 
 def open_folder(path: Path) -> ModelFiles:
-  """All of the model in a folder but its weights, checked."""
-  file, more = path / 'config.json', path / 'generation_config.json'
+  """The model without its weights, checked."""
+  file, generation_file = path / 'config.json', path / 'generation_config.json'
   if not file.exists():
-    raise FileNotFoundError(f'{path} has no config.json: is it a model folder?')
-  fields, found = read_json(file), folder_tensors(path)
+    raise FileNotFoundError(
+      f'{path} has no config.json: write the path of a model folder'
+    )
+  fields, stored = read_json(file), folder_tensors(path)
   with reading(file):
     config = from_huggingface(fields)
-    # Before transformers reads the config: it makes lists of its layers.
-    tensors = fitted(config, found)
+    # Before transformers reads the config: it allocates a list per layer, so a
+    # corrupt number of layers would exhaust the memory.
+    tensors = fitted(config, stored)
     generation = {
       name: ids for name, ids in fields.items() if name.endswith('_token_id')
     }
     check_ends(generation, config.vocab)
-  if more.exists():
-    generation |= read_json(more)
-    with reading(more):
+  if generation_file.exists():
+    generation |= read_json(generation_file)
+    with reading(generation_file):
       check_ends(generation, config.vocab)
   tokenizer = folder_tokenizer(path)
   if tokenizer is not None:
     with reading(path / 'tokenizer.json'):
       check_ids(tokenizer, config.vocab)
     tokenizer = with_ends(tokenizer, generation)
-  owned = {}
+  feedback_params = {}
   if (path / OWNED).exists():
-    owned = {
+    feedback_params = {
       name: finite(tensor.read(), name, tensor.file)
       for name, tensor in file_tensors(path / OWNED).items()
     }
-  return ModelFiles(file, config, tensors, tokenizer, generation, owned)
+  return ModelFiles(
+    file, config, tensors, tokenizer, generation, feedback_params
+  )
 
 
 def folder_tensors(folder: str | Path) -> dict[str, Tensor]:
-  """The tensors of a folder, sharded or not: where there is a model.safetensors
-  the index means nothing, as in transformers. Files are memory mapped; a tensor
+  """The tensors of a folder, sharded or not. The index is ignored where there
+  is a model.safetensors, as in transformers. Files are memory mapped; a tensor
   is read when its `read` is called."""
   folder = Path(folder)
+  # lexists: a dangling link (a hub cache that was cleared) is an error, too.
   if os.path.lexists(folder / FILE):
     return file_tensors(folder / FILE)
   if not (folder / INDEX).exists():
     raise _no_weights(folder)
   index = folder / INDEX
-  placed, found = _weight_map(index), defaultdict(list)
-  for file in sorted(set(placed.values())):
+  weight_map, stored = _weight_map(index), defaultdict(list)
+  files = sorted(set(weight_map.values()))
+  for file in files:
     if not (folder / file).exists():
       raise FileNotFoundError(
         f'{index}: weight_map names {file}, which does not exist: fetch it'
       )
-  for file in sorted(set(placed.values())):
+  for file in files:
     for name, tensor in file_tensors(folder / file).items():
-      found[name].append((file, tensor))
+      stored[name].append((file, tensor))
   tensors = {}
-  for name, holders in found.items():
-    files = [file for file, _ in holders]
-    if files != [placed.get(name, files[0])]:
+  for name, copies in stored.items():
+    holders = [file for file, _ in copies]
+    # A name in two files, or in another than the index names, is ambiguous.
+    if holders != [weight_map.get(name, holders[0])]:
       raise ValueError(
-        f'{index}: tensor {name} is in {files}, and weight_map says '
-        f'{placed.get(name)!r}: accepted is the one file that has it'
+        f'{index}: tensor {name} is in {holders}, and weight_map has '
+        f'{weight_map.get(name)!r}: accepted is the one file that has it'
       )
-    tensors[name] = holders[0][1]
-  if lost := sorted(placed.keys() - tensors.keys()):
-    more = f' and {len(lost) - 20} more' if len(lost) > 20 else ''
+    tensors[name] = copies[0][1]
+  if missing := sorted(weight_map.keys() - tensors.keys()):
+    more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
     raise ValueError(
-      f'{index}: weight_map names tensors no file has: {lost[:20]}{more}'
+      f'{index}: weight_map names tensors no file has: {missing[:20]}{more}'
     )
   return tensors
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-  placed = read_json(path).get('weight_map')
-  if not isinstance(placed, dict) or not placed:
+  weight_map = read_json(path).get('weight_map')
+  if not isinstance(weight_map, dict) or not weight_map:
     raise ValueError(
-      f'{path}: weight_map = {placed!r:.80}: accepted is an object with the '
-      'file of each tensor'
+      f'{path}: weight_map = {weight_map!r:.80}: accepted is an object with '
+      'the file of each tensor'
     )
-  for name, file in placed.items():
+  # A path with a folder could read any file of the machine.
+  for name, file in weight_map.items():
     if (
       not isinstance(file, str)
       or Path(file).name != file
@@ -103,7 +112,7 @@ def _weight_map(path: Path) -> dict[str, str]:
         f'{path}: weight_map names {file!r:.200} for {name}: accepted is the '
         'name of a .safetensors file in the same folder'
       )
-  return placed
+  return weight_map
 
 
 def _no_weights(folder: Path) -> ValueError:

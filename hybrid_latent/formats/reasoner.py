@@ -1,6 +1,6 @@
-"""A reasoner as a folder of its own: config.json has its sizes and those of its
-backbone, model.safetensors its parameters by name, the tokens that close its
-latents among them. The model that reads the latents is not in it."""
+"""Reads the folder of a reasoner: config.json has its sizes and those of its
+backbone, model.safetensors its parameters by name, with the tokens that follow
+its latents. The policy, whose inputs the latents are, is not in it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ def new_prefix(
   reads: str,
   closing: str,
 ) -> Prefix:
-  """A new one, whose latents are as long as the policy's embeddings."""
+  """A new reasoner; its latents have the RMS of the policy's embeddings."""
   table = policy.table.astype(jnp.float32)
-  made = Reasoner(
+  reasoner = Reasoner(
     key,
     backbone,
     width=table.shape[1],
@@ -46,41 +46,43 @@ def new_prefix(
     length=jnp.sqrt(jnp.mean(table**2)),
   )
   ids = tokenizer(closing, add_special_tokens=False)['input_ids']
-  return Prefix(made, jnp.array(ids, jnp.int32))
+  return Prefix(reasoner, jnp.array(ids, jnp.int32))
 
 
 def read_reasoner(
   folder: str | Path, *, width: int, dtype: str, remat: str
 ) -> Prefix:
-  """What `write_reasoner` wrote, for a model of this width. ValueError for
-  another model's, and for a folder whose parts do not fit together."""
+  """The reasoner that `write_reasoner` wrote, for a policy of this width.
+  ValueError for another width, and for files that do not fit each other."""
   folder = Path(folder).expanduser()
   backbone, fields = read_fields(folder)
   if fields['width'] != width:
     raise ValueError(
-      f'{folder} makes latents of {fields["width"]} channels and the model '
-      f'reads {width}: accepted is the reasoner of this model'
+      f'{folder} has latents of {fields["width"]} channels and the model '
+      f'embeddings of {width}: accepted is the reasoner of this model'
     )
   backbone = dataclasses.replace(backbone, dtype=dtype, remat=remat)
+  # The structure without the arrays: parameters come from the file.
   shapes = jax.eval_shape(partial(_empty, backbone, fields), jax.random.key(0))
   tensors = file_tensors(folder / FILE, (*FLOATS, 'I32'))
   if wrong := unlike(tensors, named_leaves(shapes)):
     raise ValueError(f'{folder / FILE} does not fit config.json: {wrong}')
 
   def array(name, leaf):
-    read = finite(tensors[name].read(), name, tensors[name].file)
-    if np.issubdtype(read.dtype, np.integer) != (leaf.dtype == jnp.int32):
+    stored = finite(tensors[name].read(), name, tensors[name].file)
+    # Float parameters may have any float dtype; token ids have to be int32.
+    if np.issubdtype(stored.dtype, np.integer) != (leaf.dtype == jnp.int32):
       raise ValueError(
-        f'{folder / FILE}: {name} has dtype {read.dtype}: '
+        f'{folder / FILE}: {name} has dtype {stored.dtype}: '
         f'accepted is {leaf.dtype}'
       )
-    return jnp.asarray(read)
+    return jnp.asarray(stored)
 
   return map_named(array, shapes)
 
 
 def read_fields(folder: Path) -> tuple[TransformerConfig, dict[str, Any]]:
-  """The config of a reasoner's backbone, and its own fields."""
+  """The config of a reasoner's backbone, and the fields of its config.json."""
   file = folder / 'config.json'
   if not file.exists():
     raise FileNotFoundError(
@@ -111,5 +113,5 @@ def read_fields(folder: Path) -> tuple[TransformerConfig, dict[str, Any]]:
 
 def _empty(config: TransformerConfig, fields: Mapping, key) -> Prefix:
   sizes = {name: fields[name] for name in ('width', 'latents', 'reads')}
-  made = Reasoner(key, Transformer(config, key), **sizes)
-  return Prefix(made, jnp.zeros(fields['closing'], jnp.int32))
+  reasoner = Reasoner(key, Transformer(config, key), **sizes)
+  return Prefix(reasoner, jnp.zeros(fields['closing'], jnp.int32))

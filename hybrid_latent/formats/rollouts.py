@@ -1,7 +1,7 @@
-"""Trajectories on disk, so that a loss can be worked on without generating.
+"""Trajectories on disk, for work on a loss without a rollout.
 
-One safetensors file holds a batch: its tensors are named by their place
-('prompt.tokens', 'trajectory.record.h'), its metadata holds notes as JSON.
+One safetensors file per batch: its tensors are named by their path
+('prompt.tokens', 'trajectory.record.h'), its metadata has notes as JSON.
 """
 
 import json
@@ -20,14 +20,14 @@ from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Prompt, Trajectory
 
 FORMAT = 'hybrid_latent.rollouts/1'
-KINDS = {  # of dtypes, as NumPy calls them; whatever else is there is a number
+KINDS = {  # NumPy's kinds of dtypes; the other tensors are floats
   'prompt.tokens': 'i',
   'prompt.ids': 'i',
   'trajectory.tokens': 'i',
   'prompt.mask': 'b',
   'trajectory.mask': 'b',
 }
-# Names in a file -> fields that have another.
+# Names in a file -> fields of `types.py`, where they differ.
 FIELDS = {
   'trajectory.free': 'trajectory.policy_mask',
   'trajectory.behaviour': 'trajectory.behavior_log_probs',
@@ -36,7 +36,7 @@ FIELDS = {
   'trajectory.ended': 'trajectory.terminated',
 }
 _IN_FILE = {field: name for name, field in FIELDS.items()}
-# The letters of each shape, as in types.py: a letter is one size everywhere.
+# The axes of each shape, as in types.py: one letter is one size in all tensors.
 SHAPES = {
   'prompt.tokens': 'up',
   'prompt.mask': 'up',
@@ -60,13 +60,13 @@ def write(
   trajectory: Trajectory,
   notes: Mapping[str, Any],
 ) -> None:
-  """Writes a batch of this host and whatever JSON can hold as `notes`, whole
-  or not at all. The trajectory's record is a dict of arrays, of such dicts, or
-  nothing."""
+  """Writes a batch of this host, with JSON values as `notes`, atomically. The
+  trajectory's record is a nested dict of arrays, or empty."""
   path = Path(path)
   leaves = named_leaves({'prompt': prompt, 'trajectory': trajectory})
   metadata = {'format': FORMAT, 'notes': json.dumps(dict(notes))}
   path.parent.mkdir(parents=True, exist_ok=True)
+  # Renamed at the end: a reader never sees a partial file.
   draft = path.with_name(f'.{path.name}.{os.getpid()}.new')
   draft.touch()
   mode = draft.stat().st_mode
@@ -75,15 +75,15 @@ def write(
       _IN_FILE.get(n, n): np.asarray(x, order='C') for n, x in leaves.items()
     }
     save_file(arrays, draft, metadata)
-    draft.chmod(mode)  # safetensors writes for the owner alone
+    draft.chmod(mode)  # safetensors creates files only the owner can read
     draft.replace(path)
   finally:
     draft.unlink(missing_ok=True)
 
 
 def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
-  """What `write` was given, with numpy arrays. Raises ValueError, with the
-  file's name, for one that is not whole or of another program or version."""
+  """The arguments of `write`, with numpy arrays. ValueError, with the file's
+  name, for a truncated file and for another program's or version's."""
   with reading(path, ': accepted is a whole file that rollouts.write wrote'):
     with safe_open(path, framework='numpy') as file:
       metadata = file.metadata() or {}
@@ -95,26 +95,34 @@ def read(path: str | Path) -> tuple[Prompt, Trajectory, dict[str, Any]]:
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _check_shapes(arrays)
     for name, kind in KINDS.items():
-      if name in arrays and (found := arrays[name].dtype).kind != kind:
-        raise ValueError(f'{name} has dtype {found}: write() has another')
+      if name in arrays and (dtype := arrays[name].dtype).kind != kind:
+        raise ValueError(
+          f'{name} has dtype {dtype}: accepted is one of kind {kind!r}'
+        )
       if name in arrays and kind == 'i' and arrays[name].min(initial=0) < 0:
-        raise ValueError(f'{name} has ids below 0')
-    parts = unflatten_dict(
+        raise ValueError(f'{name} has ids below 0: accepted are ids from 0')
+    fields = unflatten_dict(
       {FIELDS.get(n, n): x for n, x in arrays.items()}, sep='.'
     )
-    trajectory = {'record': (), 'steps': ()} | parts['trajectory']
+    # Empty containers have no leaves, hence no tensors in the file.
+    trajectory = {'record': (), 'steps': ()} | fields['trajectory']
     notes = json.loads(metadata['notes'])
     if not isinstance(notes, dict):
-      raise ValueError(f'metadata: notes = {notes!r:.80}, which is no object')
-    return Prompt(**parts['prompt']), Trajectory(**trajectory), notes
+      raise ValueError(
+        f'metadata: notes = {notes!r:.80}: accepted is a JSON object'
+      )
+    return Prompt(**fields['prompt']), Trajectory(**trajectory), notes
 
 
 def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
+  # The first tensor with an axis fixes its size; the others have to agree.
   sizes = {}
   for name, letters in SHAPES.items():
     shape = arrays[name].shape if name in arrays else ()
     if name in arrays and len(shape) != len(letters):
-      raise ValueError(f'{name} has shape {shape}: its axes are {letters!r}')
+      raise ValueError(
+        f'{name} has shape {shape}: accepted are the axes {letters!r}'
+      )
     for letter, size in zip(letters, shape, strict=False):
       if sizes.setdefault(letter, size) != size:
         raise ValueError(

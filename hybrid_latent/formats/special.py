@@ -1,4 +1,4 @@
-"""Tokens of a method's own, such as '<latent>', in tokenizer and model."""
+"""Adds a method's tokens, such as '<latent>', to tokenizer and model."""
 
 import copy
 import dataclasses
@@ -17,50 +17,51 @@ from tokenizers import AddedToken
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.formats.tokenizer import Tokenizer
 
-MULTIPLE = 64  # a table grows to a multiple of this: matmuls like it
+MULTIPLE = 64  # of rows in a grown table, for the tiles of matmuls
 
 
 def with_tokens(
   source: Pretrained, tokens: Sequence[str], like: str = ''
 ) -> Pretrained:
-  """`source` with each of `tokens` as one token, which shows in decoded text.
+  """`source` with each of `tokens` as one token, which remains in decoded text.
 
-  Tokens that the tokenizer has are left alone, so that a model written with
-  them and read again comes back as it is. The others get a row of the embedding
-  and of an untied head: the mean of the rows that the tokenizer used so far, or
-  a copy of that of the token `like`. Spare rows (Qwen2.5 has 271) are used
-  first; then the tables grow, in their sharding. The caller's model and
-  tokenizer stay as they are.
+  Tokens that the tokenizer already has are unchanged, so that a model written
+  with them is read back as it was. New ones have a row in the embedding and in
+  an untied head: the mean over the rows of the tokenizer's tokens, or a copy of
+  the row of the token `like`. Spare rows (Qwen2.5 has 271) are used first; then
+  the tables grow, in their sharding. The caller's model and tokenizer are not
+  changed.
 
-  Raises ValueError for a token that is empty or that the tokenizer has and the
-  model has not, and where `like` is not one.
+  Raises ValueError for an empty token, for one that is in the tokenizer but has
+  no row in the model, and where `like` is not one token.
   """
   tokenizer: Any = source.tokenizer
   if '' in tokens:
     raise ValueError(f'tokens = {list(tokens)}: accepted are texts, not empty')
-  had, rows = tokenizer.get_vocab(), source.model.config.vocab
-  if lost := [text for text in tokens if had.get(text, 0) >= rows]:
+  vocabulary, rows = tokenizer.get_vocab(), source.model.config.vocab
+  if outside := [text for text in tokens if vocabulary.get(text, 0) >= rows]:
     raise ValueError(
-      f'tokens = {lost}: the tokenizer has them, and the embedding of {rows} '
-      'has no row for them: accepted is a tokenizer that fits its model'
+      f'tokens = {outside}: the tokenizer has them, and the embedding of '
+      f'{rows} has no row for them: accepted is a tokenizer that fits its model'
     )
-  new = [text for text in dict.fromkeys(tokens) if text not in had]
+  new = [text for text in dict.fromkeys(tokens) if text not in vocabulary]
   if not new:
     return source
-  alike = _one_token(tokenizer, like) if like else None
+  like_id = _one_token(tokenizer, like) if like else None
   tokenizer = copy.deepcopy(tokenizer)
   tokenizer.add_tokens(
     [AddedToken(text, special=False, normalized=False) for text in new]
   )
-  now = tokenizer.get_vocab()
-  ids = [now[text] for text in new]
-  if taken := sorted(set(ids) & set(had.values())):
+  extended = tokenizer.get_vocab()
+  ids = [extended[text] for text in new]
+  # Added ids begin at the size of the vocabulary, which unused ids lower.
+  if taken := sorted(set(ids) & set(vocabulary.values())):
     raise ValueError(
       f'tokenizer: the ids {taken} would stand for two tokens each, as there '
       'are unused ids below them: accepted is a tokenizer without such gaps'
     )
-  used = [i for i in had.values() if i < rows]
-  model = _with_rows(source.model, used, ids, alike)
+  used = [i for i in vocabulary.values() if i < rows]
+  model = _with_rows(source.model, used, ids, like_id)
   return source._replace(model=model, tokenizer=tokenizer)
 
 
@@ -75,16 +76,17 @@ def _one_token(tokenizer: Tokenizer, text: str) -> int:
 
 
 def _with_rows(model, old: list[int], ids: list[int], like: int | None):
-  """The model with rows for `ids`, and a table that has them."""
+  """The model with rows for `ids`, in tables that have grown where needed."""
   table = model.table
   rows = len(table)
   if max(ids) >= rows:
-    # Else a mesh that cuts the table evenly might not cut the longer one.
+    # The new size has to be divisible by the number of shards.
     shards = rows // table.sharding.shard_shape(table.shape)[0]
     multiple = lcm(MULTIPLE, shards)
     rows = -(-(max(ids) + 1) // multiple) * multiple
   used = np.zeros(len(table), bool)
   used[old] = True
+  # The output sharding keeps that of the old table.
   grown = lambda param: nnx.Param(
     jax.jit(
       partial(_grown, like=like, rows=rows),
@@ -108,8 +110,8 @@ def _grown(
   like: int | None,
   rows: int,
 ) -> Float[Array, 'w d']:
-  """The table with `rows` rows. Padding rows get the mean as well: a row of
-  zeros would be a token of logit 0, which may well be a high one."""
+  """The table with `rows` rows. Padding rows are the mean, too: a row of zeros
+  has logit 0, which may be among the highest."""
   mean = jnp.mean(table, 0, jnp.float32, where=used[:, None])
   mean = mean.astype(table.dtype)
   more = jnp.broadcast_to(mean, (rows - len(table), len(mean)))

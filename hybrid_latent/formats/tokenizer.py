@@ -1,5 +1,4 @@
-"""Tokenizers: the bytes of each id, the ids of a chat, how an answer begins and
-where text ends."""
+"""Tokenizers: bytes per id, ids of a chat, the start of an answer, stop ids."""
 
 import json
 import re
@@ -11,10 +10,10 @@ from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
 
-# A transformers.PreTrainedTokenizerBase, whose import takes a second.
+# A transformers.PreTrainedTokenizerBase; importing it takes a second.
 Tokenizer = Any
 
-# What marks thinking: <think>, <seed:think>, Mistral's [THINK], Kimi's ◁think▷.
+# Thinking tags: <think>, <seed:think>, Mistral's [THINK], Kimi's ◁think▷.
 _TAG = r'(?:<[^<>]*(?:think|thought|reason)[^<>]*>|\[/?THINK\]|◁/?think▷)'
 _ANSWER = 'Forty-two.'
 
@@ -34,19 +33,18 @@ def check_byte_level(tokenizer: Tokenizer) -> None:
 def chat_ids(
   tokenizer, system: str, user: str, prefill: str = '', **switches: Any
 ) -> list[int]:
-  """A prompt in the model's chat template, up to where it answers; `switches`
-  are variables of the template. ValueError where there is no template, or one
-  that cannot be rendered with these messages."""
+  """The token ids of a prompt in the model's chat template, up to the start of
+  the answer; `switches` are variables of the template. ValueError for a missing
+  template, and for one that cannot render these messages."""
   messages = [{'role': 'user', 'content': user}]
   if system:
     messages.insert(0, {'role': 'system', 'content': system})
   name = f'{tokenizer.name_or_path or "the tokenizer"}: chat template'
   if not tokenizer.chat_template:
     raise ValueError(
-      f'{name}: there is none: write '
-      f"config.data.prompt_template='{{question}}' (or "
-      'other text around the question), or put chat_template.jinja beside the '
-      'tokenizer'
+      f"{name}: there is none: write config.data.prompt_template='{{question}}'"
+      ' (or other text around the question), or put chat_template.jinja beside '
+      'the tokenizer'
     )
   try:
     text = tokenizer.apply_chat_template(
@@ -54,7 +52,7 @@ def chat_ids(
     )
   except TemplateSyntaxError as error:
     raise ValueError(
-      f'{name}, line {error.lineno}: {error.message}: mend it, or write '
+      f'{name}, line {error.lineno}: {error.message}: correct it, or write '
       'config.data.prompt_template instead'
     ) from error
   except Exception as error:  # a template is a program, whatever it raises
@@ -67,7 +65,7 @@ def chat_ids(
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-  """What each id adds to the text, `b''` for special tokens and unused ids.
+  """The bytes of each id; `b''` for special tokens and unused ids.
 
   Raises ValueError unless the tokenizer is a byte-level BPE.
   """
@@ -94,67 +92,67 @@ def answer_opening(
   prefill: str = '',
   **switches: Any,
 ) -> str:
-  """What a prompt puts into the model's mouth: the beginning of its answer that
-  is not for it to write, without special tokens.
+  """The text of the answer that is part of the prompt, without special tokens.
 
-  That is what the chat template asks for an answer with, behind the header that
-  it gives to every answer: `<think>` for R1-Distill, an empty thinking for
-  Qwen3 with enable_thinking=False; then `prefill`. Of a plain `template` it is
-  the tags of thinking that it ends with.
+  This is the generation prompt of the chat template without the header of an
+  assistant message: `<think>` for R1-Distill, an empty thinking for Qwen3 with
+  enable_thinking=False; then `prefill`. For a plain `template`, the thinking
+  tags at its end.
   """
   if template:
-    begun = _tags_at_the_end(template)
+    opening = _tags_at_the_end(template)
   else:
-    begun = _begun_by_chat_template(tokenizer, system, switches)
-  begun += prefill
+    opening = _chat_template_opening(tokenizer, system, switches)
+  opening += prefill
   for token in tokenizer.added_tokens_decoder.values():
-    begun = begun.replace(token.content, '') if token.special else begun
-  return begun
+    opening = opening.replace(token.content, '') if token.special else opening
+  return opening
 
 
-def _begun_by_chat_template(tokenizer, system: str, switches) -> str:
-  def rendered(*messages, **more) -> str:
+def _chat_template_opening(tokenizer, system: str, switches) -> str:
+  def rendered(*messages, **kwargs) -> str:
     turns = [('system', system)] * bool(system) + [('user', 'Six by seven?')]
     return tokenizer.apply_chat_template(
       [{'role': r, 'content': text} for r, text in [*turns, *messages]],
       tokenize=False,
       **switches,
-      **more,
+      **kwargs,
     )
 
-  asked = rendered(add_generation_prompt=True)
-  before = _shared(asked, rendered())
-  begun = turn = asked.removeprefix(before)
-  if not begun:  # it asks for an answer in any case
-    return _tags_at_the_end(asked)
-  with suppress(TemplateError):  # of a template that wants more of an answer
+  prompt = rendered(add_generation_prompt=True)
+  context = _common_prefix(prompt, rendered())
+  opening = turn = prompt.removeprefix(context)
+  if not opening:  # the template ignores add_generation_prompt
+    return _tags_at_the_end(prompt)
+  # The header of an assistant message is what a rendered answer begins with.
+  with suppress(TemplateError):  # some templates require more of an answer
     answered = rendered(('assistant', _ANSWER))
-    if answered.startswith(before):
-      turn = answered.removeprefix(before)
+    if answered.startswith(context):
+      turn = answered.removeprefix(context)
   header = re.split(f'{_TAG}|{_ANSWER}', turn)[0]
-  return begun.removeprefix(_shared(begun, header))
+  return opening.removeprefix(_common_prefix(opening, header))
 
 
 def _tags_at_the_end(text: str) -> str:
-  found = re.search(rf'(?:{_TAG}\s*)*\Z', text)
-  return found.group() if found else ''
+  match = re.search(rf'(?:{_TAG}\s*)*\Z', text)
+  return match.group() if match else ''
 
 
-def _shared(text: str, other: str) -> str:
+def _common_prefix(text: str, other: str) -> str:
   pairs = zip(text, other, strict=False)
   return text[: sum(1 for _ in takewhile(lambda pair: eq(*pair), pairs))]
 
 
 def stop_ids(tokenizer: Tokenizer, generation: Mapping[str, Any]) -> list[int]:
-  """The ids that end a completion, ascending: those of the generation config
-  and the tokenizer's own."""
+  """The ids that end a completion, ascending, from the generation config and
+  the tokenizer."""
   ends = [*ids_of(generation.get('eos_token_id')), tokenizer.eos_token_id]
   return sorted({i for i in ends if isinstance(i, int)})
 
 
 def pad_id(tokenizer: Tokenizer) -> int:
-  """What fills a row; never read, so the end of text will do. ValueError where
-  there is neither."""
+  """The id of padding, or of the end of text: masks exclude it anyway.
+  ValueError where the tokenizer has neither."""
   for i in tokenizer.pad_token_id, tokenizer.eos_token_id:
     if isinstance(i, int):
       return i

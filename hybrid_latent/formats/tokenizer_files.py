@@ -1,5 +1,5 @@
-"""The tokenizer of a Hugging Face folder, and whether a tokenizer and the ids
-that end a text fit their model."""
+"""Reads the tokenizer of a Hugging Face folder; checks that a tokenizer and
+the ids of a generation config fit their model."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +12,8 @@ from hybrid_latent.formats.parsed import read_json, read_text
 from hybrid_latent.formats.tokenizer import Tokenizer, ids_of
 
 FILE = 'tokenizer.json'
-# What transformers reads beside it, and how we read it to check it.
+# The files that transformers reads, checked here before it does: JSON objects,
+# and texts.
 _OBJECTS = (
   *(FILE, 'tokenizer_config.json', 'special_tokens_map.json'),
   *('added_tokens.json', 'vocab.json'),
@@ -22,10 +23,10 @@ _TEXTS = 'merges.txt', 'chat_template.jinja'
 
 def folder_tokenizer(folder: Path) -> Tokenizer | None:
   """The tokenizer of a Hugging Face folder; None where it has none. ValueError,
-  with the file, for one that cannot be read, and for a token whose id would not
-  be the one in its file."""
-  there = [name for name in _OBJECTS if (folder / name).exists()]
-  objects = {name: read_json(folder / name) for name in there}
+  with the file, for a malformed one, and for a token whose id after loading is
+  not that of its file."""
+  present = [name for name in _OBJECTS if (folder / name).exists()]
+  objects = {name: read_json(folder / name) for name in present}
   for name in _TEXTS:
     if (folder / name).exists():
       read_text(folder / name)
@@ -37,44 +38,45 @@ def folder_tokenizer(folder: Path) -> Tokenizer | None:
       folder, local_files_only=True, trust_remote_code=False
     )
     vocabulary = tokenizer.get_vocab()
-  if not isinstance(longest := tokenizer.model_max_length, int | float):
+  if not isinstance(max_length := tokenizer.model_max_length, int | float):
     raise ValueError(
-      f'{folder}/tokenizer_config.json: model_max_length = {longest!r:.80}: '
-      'accepted is a number, or none'
+      f'{folder}/tokenizer_config.json: model_max_length = {max_length!r:.80}: '
+      'accepted is a number, or null'
     )
+  # transformers renumbers added tokens silently, so each id is compared.
   declared = [*_declared(folder, objects)]
   _check_special(folder, objects, {text for _, text, _ in declared})
   for file, text, i in declared:
     if (got := vocabulary.get(text)) != i:
       raise ValueError(
-        f'{folder / file}: token {text!r} has the id {i}, and transformers '
-        f'makes that {got}: accepted is one id per token, without gaps below '
+        f'{folder / file}: token {text!r} has the id {i}, and after loading by '
+        f'transformers {got}: accepted is one id per token, without gaps below '
         'those of added tokens'
       )
   return tokenizer
 
 
 def check_ids(tokenizer: Tokenizer, rows: int) -> None:
-  """ValueError where an id stands for two tokens, or is none of the `rows` of
-  the embedding."""
-  owner = {}
+  """ValueError where two tokens have one id, or an id is not below `rows`, the
+  rows of the embedding."""
+  tokens = {}
   for text, i in tokenizer.get_vocab().items():
-    if i in owner:
+    if i in tokens:
       raise ValueError(
-        f'the tokens {owner[i]!r} and {text!r} have both the id {i}: accepted '
+        f'the tokens {tokens[i]!r} and {text!r} both have the id {i}: accepted '
         'is one token per id'
       )
-    owner[i] = text
-  if max(owner, default=-1) >= rows:
+    tokens[i] = text
+  if max(tokens, default=-1) >= rows:
     raise ValueError(
-      f'token {owner[max(owner)]!r} has the id {max(owner)}, and the model '
+      f'token {tokens[max(tokens)]!r} has the id {max(tokens)}, and the model '
       f'vocab_size = {rows}: accepted is the tokenizer of this model'
     )
 
 
 def check_ends(generation: Mapping[str, Any], rows: int) -> None:
-  """ValueError where what begins, ends or pads is no id of `rows`."""
-  # Not isinstance: in Python True is a whole number.
+  """ValueError where an id of beginning, end or padding is not below `rows`."""
+  # Not isinstance: True is an int in Python.
   valid = lambda i: type(i) is int and 0 <= i < rows
   for name in 'bos_token_id', 'eos_token_id', 'pad_token_id':
     ids, several = generation.get(name), name == 'eos_token_id'
@@ -86,8 +88,8 @@ def check_ends(generation: Mapping[str, Any], rows: int) -> None:
 
 
 def with_ends(tokenizer: Tokenizer, generation: Mapping[str, Any]) -> Tokenizer:
-  """The tokenizer; one that does not say what ends a text ends and pads it with
-  the first ids of the generation config."""
+  """The tokenizer; one without an end of text has those of the generation
+  config, the first ids for end and padding."""
   if tokenizer.eos_token_id is None:
     for name in 'eos', 'pad':
       ids = ids_of(generation.get(f'{name}_token_id'))
@@ -100,21 +102,23 @@ def with_ends(tokenizer: Tokenizer, generation: Mapping[str, Any]) -> Tokenizer:
 def _check_special(
   folder: Path, objects: Mapping[str, Any], known: set[str]
 ) -> None:
-  """ValueError for a token that is to begin or end a text and that there is
-  not: transformers gives it a new id, whose embedding nobody trained."""
+  """ValueError for a beginning or end of text that is not in the vocabulary:
+  transformers would add it with a new id, whose embedding is untrained."""
   for file in 'tokenizer_config.json', 'special_tokens_map.json':
     for name in 'bos_token', 'eos_token':
       token = objects.get(file, {}).get(name)
       text = token.get('content') if isinstance(token, dict) else token
       if known and text and text not in known:
-        said = f'{folder / file}: {name} = {text!r:.80}'
-        raise ValueError(f'{said}: accepted is a token of {FILE}')
+        raise ValueError(
+          f'{folder / file}: {name} = {text!r:.80}: accepted is a token of '
+          f'{FILE}'
+        )
 
 
 def _declared(
   folder: Path, objects: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, int]]:
-  """File, text and id of each token, as the files have them."""
+  """(file, text, id) of each token in the files."""
   declared = objects.get(FILE, {})
   vocabulary = declared.get('model', {}).get('vocab')
   for text, i in vocabulary.items() if isinstance(vocabulary, dict) else ():

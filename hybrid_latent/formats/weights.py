@@ -1,8 +1,8 @@
-"""Named tensors <-> the decoder's parameters, through a family's key table.
+"""Named tensors <-> the decoder's parameters, by the table of a family.
 
-A checkpoint is a mapping from Hugging Face's names to tensors that are read
-when they are asked for, whatever the file behind it. Ours holds all layers of
-a kind in one array, so the host never holds more than one kind at a time.
+A checkpoint is a mapping from Hugging Face's names to lazily read tensors, of
+any file format. A parameter of ours holds all layers of one kind, and the host
+never holds more than one such parameter at a time.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from hybrid_latent.models.families import family
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 from hybrid_latent.trees import map_named, named_leaves
 
-LISTED = 20  # names an error lists of each sort; it counts the others
+LISTED = 20  # names per list in an error; the others are counted
 
 
 Place = Callable[[str, np.ndarray], jax.Array]
@@ -33,19 +33,20 @@ def model_from(
 ) -> Transformer:
   """The model of a checkpoint.
 
-  `place(name, array)` puts one parameter where it belongs; its names are
-  those of `trees.named_leaves`, and `array` holds all layers of the kind.
-  `tensors` are those of `fitting.fitted`. ValueError for one that is not finite
-  in `param_dtype`.
+  `place(name, array)` moves one parameter to its devices; names are those of
+  `trees.named_leaves`, and `array` holds all layers of the kind. `tensors` are
+  those of `fitting.fitted`. ValueError for values that are not finite in
+  `param_dtype`.
   """
   place = place or (lambda name, array: jnp.array(array))
 
   def parameter(name, leaf):
     keys = _keys(config, name)
+    # Filled row by row: at most one layer is in memory twice.
     array = np.empty(leaf.shape, jnp.dtype(param_dtype))
     rows = array if name.startswith('layers.') else array[None]
     for row, key in zip(rows, keys, strict=True):
-      with np.errstate(all='ignore'):  # what overflows is refused, by its name
+      with np.errstate(all='ignore'):  # `finite` reports an overflow
         row[...] = tensors[key].read()
       finite(row, key, tensors[key].file)
     return place(name, array)
@@ -54,12 +55,12 @@ def model_from(
 
 
 def shapes(config: TransformerConfig) -> Transformer:
-  """The model without its values."""
+  """The abstract model: shapes and dtypes."""
   return jax.eval_shape(lambda: Transformer(config, jax.random.key(0)))
 
 
 def tensors_of(model: Transformer) -> dict[str, Tensor]:
-  """The parameters as a checkpoint: read one layer at a time."""
+  """The parameters as a checkpoint, read one layer at a time."""
   tensors = {}
   for name, leaf in named_leaves(model).items():
     stacked = name.startswith('layers.')
@@ -71,8 +72,8 @@ def tensors_of(model: Transformer) -> dict[str, Tensor]:
 
 
 def finite(array: np.ndarray, name: str, file: str = '') -> np.ndarray:
-  """The array. ValueError, with the name of the tensor, where it holds values
-  that are not finite."""
+  """The array. ValueError, with the name of the tensor, for values that are not
+  finite."""
   # NumPy is twice as fast with a copy in float32 as with bfloat16.
   if np.isfinite(array.astype(np.float32, copy=False)).all():
     return array
@@ -84,8 +85,8 @@ def finite(array: np.ndarray, name: str, file: str = '') -> np.ndarray:
 
 
 def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-  """Which arrays have not the shape that is expected of their name, or are
-  expected and not there, or there and not expected; at most LISTED of them."""
+  """The arrays whose shape differs from the expected one, and those that are
+  missing or extra; at most LISTED."""
   shape = lambda arrays, name: arrays[name].shape if name in arrays else None
   return [
     f'{name}: {shape(found, name)}, expected {shape(expected, name)}'
@@ -95,25 +96,25 @@ def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
 
 
 def on_host(array: jax.Array | np.ndarray, index: Any = ...) -> np.ndarray:
-  """All of array[index], wherever its parts are; every process has to ask."""
-  part = array[index]
-  if isinstance(part, np.ndarray) or part.is_fully_addressable:
-    return np.asarray(part)
-  return np.asarray(multihost_utils.process_allgather(part, tiled=True))
+  """array[index], gathered from all hosts: every process has to call it."""
+  local = array[index]
+  if isinstance(local, np.ndarray) or local.is_fully_addressable:
+    return np.asarray(local)
+  return np.asarray(multihost_utils.process_allgather(local, tiled=True))
 
 
 def _keys(config: TransformerConfig, name: str) -> list[str]:
-  """Hugging Face's names of one of our parameters, layer by layer."""
+  """Hugging Face's names of a parameter, one per layer."""
   key = tensor_name(config, name)
   return [key.format(i) for i in range(config.layers if '{}' in key else 1)]
 
 
 def tensor_name(config: TransformerConfig, name: str) -> str:
-  """Hugging Face's name, with {} for the number of the layer."""
+  """Hugging Face's name, with {} for the index of the layer."""
   keys = family(config.family).KEYS
   if name not in keys:
     raise ValueError(
-      f'parameter {name!r} has no place in a {config.family} checkpoint: '
+      f'parameter {name!r} has no name in a {config.family} checkpoint: '
       f'accepted are {sorted(keys)} (merge adapters before the export)'
     )
   return keys[name]

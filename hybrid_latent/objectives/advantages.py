@@ -1,13 +1,13 @@
-"""From the rewards of a prompt's group to the advantage of each member.
+"""Advantages from the rewards of a prompt's group.
 
-GRPO (arXiv 2402.03300) measures a reward in standard deviations of its group;
-Dr. GRPO (arXiv 2503.20783) shows that this favours questions that are nearly
-always or never solved, and leaves the deviation out. RLOO (arXiv 2402.14740)
-compares with the mean of the other members.
+GRPO (arXiv 2402.03300) divides by the standard deviation of the group; Dr. GRPO
+(arXiv 2503.20783) shows that this favours questions that are nearly always or
+never solved, and omits the division. RLOO (arXiv 2402.14740) has the mean of
+the other members as its baseline.
 
-The papers leave open what a completion without a grade does. Here, as in TRL,
-it is left out: the others are judged as if it were not there, and its own
-advantage is 0. A group with fewer than two grades has advantage 0 throughout.
+The papers do not define the advantage of an ungraded completion. Here, as in
+TRL, it is excluded from the group's statistics, and its own advantage is 0. A
+group with fewer than two graded completions has advantage 0 throughout.
 """
 
 from typing import Literal
@@ -27,12 +27,12 @@ def group_relative(
   ddof: Literal[0, 1] = 1,
   eps: PositiveFloat = 1e-4,
 ) -> Advantages:
-  """(r - mean) / (std + eps) over each run of `group` rows.
+  """(r - mean) / (std + eps) over each `group` consecutive rows.
 
-  r is the reward of a row with its token rewards. `scale` says whose deviation
-  divides: 'group' (GRPO), 'batch' (that of all rewards at hand), or 'none'
-  (Dr. GRPO). With `ddof` 1 its variance is unbiased, as in TRL (eps 1e-4) and
-  verl (eps 1e-6).
+  r is the reward of a row plus the sum of its token rewards. `scale` selects
+  the standard deviation: 'group' (GRPO), 'batch' (over all rows of `inputs`),
+  or 'none' (Dr. GRPO). With `ddof` 1 the variance is unbiased, as in TRL (eps
+  1e-4) and verl (eps 1e-6).
   """
   if scale not in ('group', 'batch', 'none'):
     raise ValueError(
@@ -53,17 +53,18 @@ def leave_one_out(
   inputs: AdvantageInputs, group: int, *, normalize: bool = False
 ) -> Advantages:
   """r_i - mean of the other r_j, which is n / (n - 1) * (r - mean) over the n
-  graded rows of each run of `group`.
+  graded rows of each group of `group` consecutive rows.
 
-  r is the reward of a row with its token rewards. `normalize` brings the
-  advantages of all rows at hand to mean 0 and deviation 1 (TRL's
-  normalize_advantages, off there as well).
+  r is the reward of a row plus the sum of its token rewards. `normalize` scales
+  the advantages of all rows to mean 0 and standard deviation 1 (TRL's
+  normalize_advantages, which is off by default, too).
   """
   rewards = _in_groups(inputs, group)
   graded = ~jnp.isnan(rewards)
   n = graded.sum(-1, keepdims=True)
   advantages = _centred(rewards, graded, -1) * (n / jnp.maximum(n - 1, 1))
   if normalize:
+    # A lone graded row has no baseline: its 0 does not enter the statistics.
     compared = graded & (n > 1)
     advantages = _centred(advantages, compared, None)
     advantages /= _std(advantages, compared, None, 1) + 1e-4
@@ -71,7 +72,7 @@ def leave_one_out(
 
 
 def _in_groups(inputs, group) -> Float[Array, 'u g']:
-  """The whole reward of each row, a prompt's rows side by side."""
+  """The total reward per row, reshaped to one line per group."""
   rewards = inputs.rewards
   if group < 2 or rewards.shape[0] % group:
     raise ValueError(
@@ -79,13 +80,15 @@ def _in_groups(inputs, group) -> Float[Array, 'u g']:
       '2 rows to be compared, and the rows must be whole groups'
     )
   if inputs.token_rewards is not None:
+    # An ungraded row stays NaN whatever its token rewards.
     rewards += jnp.where(inputs.loss_mask, inputs.token_rewards, 0).sum(-1)
   return rewards.reshape(-1, group)
 
 
 def _centred(x: Float[Array, 'u g'], graded: Bool[Array, 'u g'], axis):
-  """x - mean over the graded, and 0 for the others."""
-  # From the least on: equal values are then 0 however their sum is rounded.
+  """x - mean over the graded entries; 0 at the others."""
+  # Subtracting the minimum first makes equal rewards exactly 0: the rounding of
+  # their mean would leave a residue that the division by std amplifies.
   x -= jnp.min(jnp.where(graded, x, jnp.inf), axis, keepdims=True)
   n = jnp.maximum(graded.sum(axis, keepdims=True), 1)
   mean = jnp.sum(jnp.where(graded, x, 0), axis, keepdims=True) / n
@@ -94,6 +97,7 @@ def _centred(x: Float[Array, 'u g'], graded: Bool[Array, 'u g'], axis):
 
 def _std(centred, graded, axis, ddof):
   n = graded.sum(axis, keepdims=True)
+  # Ungraded entries of `centred` are 0 and add nothing.
   variance = jnp.sum(centred**2, axis, keepdims=True) / jnp.maximum(n - ddof, 1)
   return jnp.sqrt(variance)
 

@@ -1,19 +1,19 @@
-"""What an advantage and a loss are given, and means that are not yet divided.
+"""Inputs of advantages and losses, and the aggregation of a loss.
 
 A loss or a metric is a (total, count) pair. Micro-batches, devices and hosts
-contribute totals and counts; whoever reports divides once. The mean over a
-batch is then the same however the batch was cut.
+add their totals and counts, and the division happens once, when the value is
+reported: the mean over a batch does not depend on how the batch is split.
 
-Over what a loss is averaged has a name here, in TRL and in verl:
+The aggregations, and their names in TRL and verl:
 
   here       TRL loss_type  verl loss_agg_mode
   token      dapo           token-mean
   sequence   grpo           seq-mean-token-mean
-  constant   dr_grpo        seq-mean-token-sum-norm, which spares the / rows
+  constant   dr_grpo        seq-mean-token-sum-norm, without its / rows
   sum        luspo          seq-mean-token-sum
 
-TRL's bnpo is 'token' over a micro-batch alone, which no cut leaves unchanged.
-Rows without a counted token do not count, as in verl; TRL counts them.
+TRL's bnpo is 'token' over one micro-batch, so it depends on the split. Rows
+without a counted token are not in the count, as in verl; in TRL they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,45 +28,45 @@ Option = TypeVar('Option')
 
 
 class AdvantageInputs(NamedTuple):
-  """Completions with their rewards, from which advantages are made."""
+  """Rewards of completions, and what else an advantage depends on."""
 
-  rewards: Float[Array, 'b']  # NaN: could not be graded
+  rewards: Float[Array, 'b']  # NaN: ungraded
   loss_mask: Bool[Array, 'b t']  # the tokens that a loss counts
-  token_rewards: Float[Array, 'b t'] | None = None  # added to them, by token
+  token_rewards: Float[Array, 'b t'] | None = None  # added to `rewards`
   values: Float[Array, 'b t'] | None = None  # the critic's
 
 
 class Advantages(NamedTuple):
-  """How much better than expected each token was."""
+  """Advantages per token, with the critic's targets."""
 
   values: Float[Array, 'b t']
-  returns: Float[Array, 'b t'] | None = None  # what a critic learns
+  returns: Float[Array, 'b t'] | None = None  # the critic's targets
 
 
 class LossInputs(NamedTuple):
-  """A batch as a loss sees it. The first three fields carry the gradient."""
+  """The inputs of a loss. The first three fields carry the gradient."""
 
   log_probs: Float[Array, 'b t']
-  entropy: Float[Array, 'b t']  # nats, of the whole distribution
+  entropy: Float[Array, 'b t']  # nats, of the unfiltered distribution
   values: Float[Array, 'b t'] | None  # the critic's
   loss_mask: Bool[Array, 'b t']  # the tokens that count
   advantages: Float[Array, 'b t']
-  # log-probs before this batch's updates;
+  # Before the updates on this batch; None in its first update, where they equal
+  # log_probs.
   old_log_probs: Float[Array, 'b t'] | None
-  # None: these are its first, so that they are log_probs themselves
-  # log-probs as the rollout computed them
+  # Computed by the rollout, of the unfiltered distribution.
   rollout_log_probs: Float[Array, 'b t']
-  # of the filtered distribution drawn from
+  # Of the filtered distribution that the tokens were sampled from.
   behavior_log_probs: Float[Array, 'b t']
   ref_log_probs: Float[Array, 'b t'] | None = None
   returns: Float[Array, 'b t'] | None = None
-  old_values: Float[Array, 'b t'] | None = None  # None: values themselves
+  old_values: Float[Array, 'b t'] | None = None  # None: equal to values
 
 
 def token_mean(
   values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
 ) -> RunningMean:
-  """Every position counts the same."""
+  """The mean over the tokens of the mask."""
   return RunningMean(
     jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32)
   )
@@ -75,7 +75,7 @@ def token_mean(
 def sequence_mean(
   values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
 ) -> RunningMean:
-  """Every row counts the same, and within it every position."""
+  """The mean over rows of the mean over a row's tokens."""
   lengths = jnp.maximum(mask.sum(-1, keepdims=True, dtype=jnp.float32), 1)
   return sequence_sum(values / lengths, mask)
 
@@ -83,25 +83,25 @@ def sequence_mean(
 def constant_mean(
   values: Float[Array, 'b t'], mask: Bool[Array, 'b t'], length: float
 ) -> RunningMean:
-  """Sums over rows as if each had `length` positions, so that a position
-  counts the same in rows of any length and in batches of any length (Dr. GRPO,
-  arXiv 2503.20783)."""
+  """The mean over rows of the row's sum divided by `length`: the weight of a
+  token depends neither on its row's length nor on the batch's (Dr. GRPO, arXiv
+  2503.20783)."""
   return sequence_sum(values / length, mask)
 
 
 def sequence_sum(
   values: Float[Array, 'b t'], mask: Bool[Array, 'b t']
 ) -> RunningMean:
-  """The mean over rows of their sums: the log-probability of a row."""
+  """The mean over rows of the sum over a row's tokens."""
   total = jnp.sum(jnp.where(mask, values, 0))
   return RunningMean(total, mask.any(-1).sum(dtype=jnp.float32))
 
 
 class Advantage(Protocol):
-  """How rewards become advantages, its settings bound (`functools.partial`)."""
+  """An estimator of advantages, its settings bound (`functools.partial`)."""
 
-  def __call__(self, judged: AdvantageInputs, group: int, /) -> Advantages:
-    """The advantage of each token; each `group` rows are of one prompt."""
+  def __call__(self, inputs: AdvantageInputs, group: int, /) -> Advantages:
+    """Advantages per token; each `group` consecutive rows are of one prompt."""
     ...
 
 
@@ -109,9 +109,9 @@ class Objective(Protocol):
   """A loss, its settings bound (`functools.partial`)."""
 
   def __call__(
-    self, experience: LossInputs, /
+    self, inputs: LossInputs, /
   ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
-    """The loss to minimise, and metrics by their names."""
+    """The loss to minimise, and metrics by name."""
     ...
 
 
@@ -125,7 +125,7 @@ AGGREGATIONS: dict[str, Callable[..., RunningMean]] = {
 
 
 def lookup(field: str, name: str, options: Mapping[str, Option]) -> Option:
-  """options[name], or an error that lists what there is."""
+  """options[name]. ValueError, with the names of `options`, for any other."""
   if name not in options:
     raise ValueError(f'{field} {name!r}: write one of {[*options]}')
   return options[name]

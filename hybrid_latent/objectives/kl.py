@@ -1,21 +1,21 @@
 """Estimates of KL(policy || reference) from the policy's own samples.
 
 Schulman (2020, http://joschu.net/blog/kl-approx.html) compares k1, k2 and k3
-by their values: k1 and k3 are without bias, k3 is never negative. In a loss
-the gradient counts, and there the order is another. With d = log_probs -
-reference, in expectation over the policy's samples:
+by their values: k1 and k3 are unbiased, k3 is never negative. In a loss the
+gradient matters, and there the ranking differs. With d = log_probs -
+ref_log_probs, in expectation over the policy's samples:
 
-        value         gradient to log_probs   which is that of
-  k1    d             1                       nothing: it is 0
+        value         gradient to log_probs   the gradient of
+  k1    d             1                       0
   k2    d^2 / 2       d                       KL(policy || reference)
   k3    exp(-d)-1+d   1 - exp(-d)             KL(reference || policy)
   k1+   d             d                       KL(policy || reference)
   k3+   exp(-d)-1+d   d                       KL(policy || reference)
 
-The names, and `+` for another's value with k2's gradient, are verl's; its
-clamps are left out. In the reward instead of the loss, k1 is right. TRL's
-use_bias_correction_kl (DeepSeek-V3.2, arXiv 2512.02556), k3 times the ratio to
-the old policy, is k3+ wherever that ratio is 1.
+The names, and `+` for an estimate with the gradient of k2, are verl's; its
+clamps are omitted. In the reward instead of the loss, k1 is the right one.
+TRL's use_bias_correction_kl (DeepSeek-V3.2, arXiv 2512.02556), k3 times the
+ratio to the old policy, is k3+ wherever that ratio is 1.
 """
 
 from collections.abc import Callable
@@ -29,36 +29,37 @@ from jaxtyping import Array, Float
 def k1(
   log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
-  """Without bias, of either sign."""
+  """Unbiased, of either sign."""
   return log_probs - ref_log_probs
 
 
 def k2(
   log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
-  """Biased, and with the gradient of the divergence."""
+  """Biased, with the gradient of KL(policy || reference)."""
   return (log_probs - ref_log_probs) ** 2 / 2
 
 
 def k3(
   log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
 ) -> Float[Array, '*b']:
-  """Without bias, never negative."""
+  """Unbiased, never negative; with the gradient of KL(reference || policy)."""
   d = ref_log_probs - log_probs
+  # expm1: exp(d) - 1 cancels all digits of the small d of most tokens.
   return jnp.expm1(d) - d
 
 
 def _straight_through(estimate):
   """The value of `estimate` with the gradient of k2."""
-  constant = jax.lax.stop_gradient
+  stop = jax.lax.stop_gradient
 
-  def mixed(log_probs, ref_log_probs):
-    slope = k2(log_probs, ref_log_probs)
-    return constant(estimate(log_probs, ref_log_probs)) + (
-      slope - constant(slope)
-    )
+  def with_k2_gradient(log_probs, ref_log_probs):
+    value = stop(estimate(log_probs, ref_log_probs))
+    # `gradient - stop(gradient)` is 0 in value, so only its derivative counts.
+    gradient = k2(log_probs, ref_log_probs)
+    return value + (gradient - stop(gradient))
 
-  return mixed
+  return with_k2_gradient
 
 
 Estimator = Literal['k1', 'k2', 'k3', 'k1+', 'k3+']

@@ -1,6 +1,6 @@
-"""One loss of policy gradients, which by its arguments is that of many papers.
+"""One policy-gradient loss, whose arguments select the loss of a paper.
 
-  paper                 its arguments here                    its advantage
+  paper                 arguments                             advantage
   PPO 1707.06347        value_coef, value_clip                gae
   GRPO 2402.03300       aggregation='sequence', beta=0.04     group_relative
   Dr. GRPO 2503.20783   aggregation='constant', length=T      scale='none'
@@ -8,7 +8,7 @@
   GSPO 2507.18071       aggregation='sequence',               group_relative
                         level='sequence', clip_range=(3e-4, 4e-4)
   RLOO 2402.14740       aggregation='sequence',               leave_one_out
-    as TRL has it       level='sequence-sum'
+    (TRL's variant)     level='sequence-sum'
   Soft Tokens           aggregation='sum', clip_range=None    leave_one_out
     2509.19170
   HRPO 2505.18454       aggregation='sequence',               group_relative
@@ -18,16 +18,15 @@
 
 PPO and RLOO have the divergence in the reward: token rewards of -beta k1.
 
-HRPO's loss knows no older policy, hence no clipping: its trajectories must come
-from the very weights that are updated. A hybrid trajectory makes that more than
-a preference: its recorded latents were made by those weights, and are inputs of
-the loss.
+HRPO's loss has no old policy, hence no clipping: its trajectories must come
+from the weights that are updated. A hybrid trajectory requires that anyway: its
+recorded latents are outputs of those weights and inputs of the loss.
 
-Where we differ: every term is averaged alike, so that a batch can be cut
-anywhere. verl's entropy bonus also follows `aggregation`; TRL's is a mean over
-tokens always, over the kept ones where `top_entropy` drops some. No log-ratio
-is clamped, which verl does at 20. TRL multiplies the divergence by the ratio
-unless told otherwise: see kl.py.
+Deviations: `aggregation` applies to every term, so that a batch can be split
+anywhere. verl's entropy bonus also follows it; TRL's is always a mean over
+tokens, over the remaining ones where `top_entropy` drops some. Log-ratios are
+not clamped (verl: at 20). TRL by default multiplies the divergence by the
+ratio: see kl.py.
 """
 
 from functools import partial
@@ -83,46 +82,51 @@ def policy_gradient(
   value_coef: NonNegativeFloat = 0.1,
   value_clip: PositiveFloat | None = 0.2,
 ) -> tuple[RunningMean, Metrics]:
-  """The loss, and metrics under TRL's names. Each counted token adds
+  """The loss, and metrics under TRL's names. The loss of a counted token is
 
     -w min(rho A, clip(rho, 1 - low, 1 + high) A) + beta kl - entropy_coef H
       + value_coef / 2 max((V - R)^2, (clip(V, V_old -+ value_clip) - R)^2)
 
-  aggregation: how these are averaged, see base.py; 'constant' takes a `length`.
-  level: rho is exp(log_probs - old) of the 'token', of its 'sequence' (a
-    geometric mean over the tokens) or of the 'sequence-sum'.
+  aggregation: the mean over tokens and rows, see base.py; 'constant' takes a
+    `length`.
+  level: rho is exp(log_probs - old_log_probs) of the 'token', of its 'sequence'
+    (the geometric mean over the tokens) or of the 'sequence-sum'.
   clip_range: (low, high), or None for rho A alone. `delta` also bounds rho
     where A is negative, see ratio.py.
-  beta, kl: of the divergence from the reference, an estimate of kl.py.
+  beta, kl: coefficient and estimator (kl.py) of the divergence from the
+    reference.
   top_entropy: the share of tokens, those of highest entropy, that keep their
-    policy and entropy terms (arXiv 2506.01939). It is a share of the tokens at
-    hand: the one setting to which the cut into micro-batches matters.
+    policy and entropy terms (arXiv 2506.01939). It is a share of the tokens of
+    `inputs`: the one setting that depends on the split into micro-batches.
   importance_sampling_mode: w is 1 with 'none'. With 'token_truncate',
-    'token_mask', 'sequence_truncate' or 'sequence_mask' it is exp(old -
-    target), without a gradient, held below `importance_sampling_cap` or 0 above
-    it. The target is 'rollout', or 'behavior' where the filter is to be
-    corrected for as well, see ratio.py.
-  value_coef, value_clip: of the critic, where the experience has its values.
+    'token_mask', 'sequence_truncate' or 'sequence_mask' it is exp(old - target
+    log-probs), without a gradient, bounded by `importance_sampling_cap` or 0
+    above it. The target is 'rollout', or 'behavior' to correct for the sampling
+    filter as well, see ratio.py.
+  value_coef, value_clip: of the critic's loss, where `inputs` has values.
   """
   mean = lookup('aggregation', aggregation, AGGREGATIONS)
   if (aggregation == 'constant') != (length is not None):
     raise ValueError(
-      f'length {length} with aggregation {aggregation!r}: write the longest '
-      "completion's tokens with 'constant', None with any other"
+      f'length {length} with aggregation {aggregation!r}: write the largest '
+      "number of tokens per completion with 'constant', None with any other"
     )
   if length is not None:
     mean = partial(mean, length=length)
   estimate = lookup('kl', kl, ESTIMATORS)
   mask = inputs.loss_mask
-  # Not even a NaN passes from where nobody may look, forwards or backwards.
+  # The inputs are masked, not the loss: a NaN at a masked position would enter
+  # the gradient as 0 * NaN.
   counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), inputs)
   old_log_probs = (
     counted.log_probs
     if counted.old_log_probs is None
     else counted.old_log_probs
   )
+  # In the first update the ratio is 1 in value; its gradient is still needed.
   old_log_probs = jax.lax.stop_gradient(old_log_probs)
 
+  # From here on `loss` is per token, f32[b t]; `mean` reduces it at the end.
   loss, metrics = _surrogate(
     counted, old_log_probs, mask, level, clip_range, delta
   )
@@ -138,6 +142,7 @@ def policy_gradient(
     loss, metrics = weights * loss, metrics | more
   if entropy_coef:
     loss -= entropy_coef * counted.entropy
+  # Before the divergence and the value error, which every token keeps.
   if top_entropy != 1:
     loss = jnp.where(
       _highest_entropy(counted.entropy, mask, top_entropy), loss, 0
@@ -148,7 +153,7 @@ def policy_gradient(
     metrics['kl'] = token_mean(divergence, mask)
   elif beta:
     raise ValueError(
-      f'beta {beta} and no experience.reference: write 0, or score one'
+      f'beta {beta} and no inputs.ref_log_probs: write 0, or score a reference'
     )
   if counted.values is not None:
     error, more = _value_error(counted, mask, value_clip)
@@ -159,7 +164,7 @@ def policy_gradient(
 def _surrogate(
   counted, old_log_probs, mask, level, clip_range, delta
 ) -> tuple[Float[Array, 'b t'], Metrics]:
-  """The loss of each token, and how many ratios are held at a bound."""
+  """The loss per token, and the fractions of clipped ratios."""
   log_ratio = importance_log_ratio(
     counted.log_probs - old_log_probs, mask, level
   )
@@ -173,6 +178,7 @@ def _surrogate(
     raise ValueError(
       f'delta {delta} and no clip_range: write None, or a clip_range'
     )
+  # A ratio of a whole sequence is clipped once per row, not once per token.
   mean = token_mean if level == 'token' else sequence_mean
   metrics: Metrics = {
     f'clip_ratio/{name}_mean': mean(x, mask) for name, x in clipped.items()
@@ -183,7 +189,7 @@ def _surrogate(
 def _importance_weights(
   counted, old_log_probs, mask, mode, cap, target
 ) -> tuple[Float[Array, 'b t'], Metrics]:
-  """The weight of each token for not having been drawn from `old_log_probs`."""
+  """Weights per token that correct for a sampler other than the old policy."""
   behaviors = {
     'rollout': counted.rollout_log_probs,
     'behavior': counted.behavior_log_probs,
@@ -192,6 +198,7 @@ def _importance_weights(
     'importance_sampling_target', target, behaviors
   )
   weights = importance_weights(log_ratio, mask, mode, cap)
+  # A sequence's weight is repeated at its tokens: averaged once per row.
   mean = token_mean if mode.startswith('token') else sequence_mean
   name = 'sampling/importance_sampling_ratio'
   return weights, {
@@ -201,9 +208,11 @@ def _importance_weights(
 
 
 def _highest_entropy(entropy, mask, share):
-  """The counted tokens of highest entropy, as TRL's top_entropy_quantile."""
+  """The mask of the tokens of highest entropy (TRL's top_entropy_quantile)."""
   if not 0 <= share <= 1:
     raise ValueError(f'top_entropy {share}: write a share from 0 to 1 (all)')
+  # NaN instead of a boolean index: the shape stays static under jit, and a
+  # comparison with NaN is False.
   counted = jnp.where(mask, entropy, jnp.nan)
   return counted >= jnp.nanquantile(counted, 1 - share)
 
@@ -211,12 +220,12 @@ def _highest_entropy(entropy, mask, share):
 def _value_error(
   counted, mask, value_clip
 ) -> tuple[Float[Array, 'b t'], Metrics]:
-  """Half the squared error of the critic, clipped about what it used to say:
-  it gains nothing from moving further than `value_clip` in a batch."""
+  """Half the squared error of the critic, clipped as in PPO: a change of the
+  value by more than `value_clip` per batch does not lower it."""
   if counted.returns is None:
     raise ValueError(
-      'experience.values without returns: write the advantage gae:gae, which '
-      'gives them, or train no critic'
+      'inputs.values without returns: write the advantage gae:gae, which '
+      'computes them, or critic.enabled=False'
     )
   values, returns = counted.values, counted.returns
   error, clipped = (values - returns) ** 2, jnp.zeros_like(mask)
@@ -224,6 +233,7 @@ def _value_error(
     old = counted.old_values
     near = jnp.clip(values, old - value_clip, old + value_clip)
     other = (near - returns) ** 2
+    # The larger of both: the bound may raise the loss, never lower it.
     error, clipped = jnp.maximum(error, other), other > error
   return error / 2, {
     'value_loss': token_mean(error / 2, mask),

@@ -1,21 +1,22 @@
-"""How much likelier a completion is under one policy than under another.
+"""Probability ratios between policies.
 
-Two ratios enter a loss. exp(log_probs - old), from the learner before this
-batch's updates to the learner now, carries the gradient: PPO (arXiv 1707.06347)
-takes it by token and clips it, GSPO (arXiv 2507.18071) takes the geometric mean
-over a sequence, RLOO (arXiv 2402.14740) that of the whole sequence. exp(old -
-sampler), from the program that sampled to the learner, is a constant weight
-that is truncated or masked; its settings have TRL's names.
+Two ratios enter a loss. exp(log_probs - old_log_probs), of the current policy
+to the one before the updates on this batch, carries the gradient: PPO (arXiv
+1707.06347) clips it per token, GSPO (arXiv 2507.18071) has the geometric mean
+over a sequence, RLOO (arXiv 2402.14740) the ratio of the whole sequence.
+exp(old_log_probs - rollout_log_probs), of the trainer's forward pass to the
+rollout's, is a constant weight that is truncated or masked; its settings have
+TRL's names.
 
-Truncated support. Behind a top-k or top-p filter the tokens come from a
-distribution that is renormalised over what the filter keeps, and exp(old -
-behaviour) is too small by the kept mass, 0.8 at top-p 0.8, however equal the
-weights (TRL's issue 6789 and pull request 7269). exp(old - sampler) compares
-like with like, full vocabulary with full vocabulary. It is also what
-renormalising the learner by the sampler's kept mass, exp(sampler - behaviour),
-gives, and its mean is 1 where tokens are drawn and scored at one temperature.
-To divide by `behaviour` is to correct for the filter, and for a temperature of
-its own, as for any other change of distribution.
+Truncated support. With a top-k or top-p filter, tokens are sampled from a
+distribution renormalised over the tokens that pass it, and exp(old - behavior)
+is too small by their probability mass, 0.8 at top-p 0.8, even with equal
+weights (TRL's issue 6789 and pull request 7269). exp(old - rollout) compares
+two distributions over the full vocabulary. It equals the ratio to the behavior
+after the trainer's distribution is renormalised by the same mass, exp(rollout -
+behavior), and its mean is 1 where tokens are sampled and scored at one
+temperature. Dividing by the behavior corrects for the filter, and for a
+different temperature, as for any other change of distribution.
 """
 
 import math
@@ -32,7 +33,9 @@ from hybrid_latent.objectives.base import lookup
 def importance_log_ratio(
   log_ratio: Float[Array, 'b t'], mask: Bool[Array, 'b t'], level: str
 ) -> Float[Array, 'b t']:
-  """Log-ratios of the tokens, or at each token the one of its sequence."""
+  """Log-ratios per token; with another `level` than 'token', that of its
+  sequence at each token."""
+  # Masked here too: a NaN of one position would spread over its sequence.
   return lookup('level', level, LEVELS)(jnp.where(mask, log_ratio, 0), mask)
 
 
@@ -42,13 +45,12 @@ def clipped_log_ratio(
   clip_range: tuple[float, float],
   delta: float | None = None,
 ) -> tuple[Float[Array, 'b t'], dict[str, Bool[Array, 'b t']]]:
-  """Log-ratios within the bounds of the clipped surrogate, and where these
-  hold them.
+  """Log-ratios clipped as in the clipped surrogate, and where they are.
 
-  min(rho A, clip(rho, 1 - low, 1 + high) A) is rho A with rho held below 1 +
-  high where A > 0, and above 1 - low where A < 0. There `delta` > 1 + high
-  holds it from above: that is TRL's two-sided clipping, and verl's dual clip
-  (arXiv 1912.09729). A held ratio has no gradient.
+  min(rho A, clip(rho, 1 - low, 1 + high) A) is rho A with rho at most 1 + high
+  where A > 0, and at least 1 - low where A < 0. `delta` > 1 + high is an upper
+  bound where A < 0: TRL's two-sided clipping, and verl's dual clip (arXiv
+  1912.09729). A clipped ratio has no gradient.
   """
   low, high = clip_range
   if not (0 < low < 1 and high > 0):
@@ -61,9 +63,10 @@ def clipped_log_ratio(
       f'delta {delta}: write a ratio above 1 + high of clip_range '
       f'{clip_range}, or None'
     )
-  most = math.inf if delta is None else math.log(delta)
+  largest = math.inf if delta is None else math.log(delta)
+  # In log space: exp of a large log-ratio would overflow before the clip.
   floor = jnp.where(advantages < 0, math.log1p(-low), -math.inf)
-  ceiling = jnp.where(advantages > 0, math.log1p(high), most)
+  ceiling = jnp.where(advantages > 0, math.log1p(high), largest)
   clipped = {
     'low': log_ratio < floor,
     'high': (log_ratio > ceiling) & (advantages > 0),
@@ -78,7 +81,7 @@ def importance_weights(
   cap: float,
 ) -> Float[Array, 'b t']:
   """exp(log_ratio) of tokens or whole sequences, without a gradient: at most
-  `cap` ('..._truncate'), or 0 where it is more ('..._mask')."""
+  `cap` ('..._truncate'), or 0 where it is larger ('..._mask')."""
   level, bounded = lookup('importance_sampling_mode', mode, CORRECTIONS)
   if cap <= 0:
     raise ValueError(
@@ -86,6 +89,7 @@ def importance_weights(
       '0'
     )
   weights = jnp.exp(importance_log_ratio(log_ratio, mask, level))
+  # A constant: the gradient is that of the surrogate alone.
   return jax.lax.stop_gradient(bounded(weights, cap))
 
 

@@ -1,9 +1,9 @@
-"""Cross-entropy of given texts, and what two texts are to know alike.
+"""Cross-entropy of given texts, and the self-distillation of CODI.
 
-`loss_weights` is the plain mean over targets, as in transformers and TRL (over
-all of a batch, not over the part of a device), with a weight for each: HyRea
-(ICLR 2026) counts a switch token four times. `layer_distances` is the alignment
-of CODI (arXiv 2502.21074, equation 4).
+`loss_weights` is the mean over targets, as in transformers and TRL (over the
+whole batch, not per device), with a weight per target: HyRea (ICLR 2026) weighs
+a switch token four times. `layer_distances` is the distillation of CODI (arXiv
+2502.21074, equation 4).
 """
 
 import jax
@@ -19,23 +19,22 @@ from hybrid_latent.objectives.base import (
 )
 from hybrid_latent.types import TokenBatch
 
-SMALLEST_STD = 1e-6  # a layer on which all teachers agree says nothing
+SMALLEST_STD = 1e-6  # against division by 0 where all teacher states are equal
 
 
 def cross_entropy(
   inputs: LossInputs, *, aggregation: Aggregation = 'token'
 ) -> tuple[RunningMean, dict[str, RunningMean]]:
-  """The loss of answers that are given, in nats; `aggregation` is that of a
-  policy gradient."""
+  """The cross-entropy in nats, with the aggregations of base.py."""
   mean = lookup('aggregation', aggregation, AGGREGATIONS)
   return mean(-inputs.log_probs, inputs.loss_mask), {}
 
 
 def loss_weights(texts: TokenBatch) -> Float[Array, 'b t']:
-  """How much of a batch's loss each token is: the weighted mean over the
-  targets of first texts, plus that over the targets of second ones."""
+  """The weight of each token in the batch's loss: the weighted mean over the
+  targets of view 0, plus that over the targets of view 1."""
   target = texts.weights > 0
-  count = lambda part: jnp.maximum(jnp.sum(target & (texts.view == part)), 1)
+  count = lambda view: jnp.maximum(jnp.sum(target & (texts.view == view)), 1)
   return texts.weights / jnp.where(texts.view == 0, count(0), count(1))
 
 
@@ -47,13 +46,14 @@ def layer_distances(
   kind: str = 'smooth_l1',
   scaled: bool = True,
 ) -> Float[Array, 'm']:
-  """How far the student's states are from the teacher's at each depth.
+  """The distance of the student's hidden states to the teacher's per layer.
 
-  The mean over states and channels of smooth L1 (beta 1) over the standard
-  deviation of all the teacher's channels at that depth (unbiased), or for
-  'l2' of the square over the variance; without any division where not `scaled`.
-  No gradient reaches the teacher.
+  The mean over states and channels of smooth L1 (beta 1), divided by the
+  standard deviation of the teacher's states in that layer (unbiased, over all
+  channels); with 'l2', of the squared difference divided by the variance. No
+  division unless `scaled`. The teacher's states have no gradient.
   """
+  # In float32: bfloat16 has too few digits for the variance.
   student = student.astype(jnp.float32)
   teacher = jax.lax.stop_gradient(teacher).astype(jnp.float32)
   keep = jnp.broadcast_to(valid[None, :, None], teacher.shape)
@@ -62,6 +62,7 @@ def layer_distances(
   gap = jnp.abs(student - teacher)
   losses = {
     'smooth_l1': jnp.where(gap < 1, gap**2 / 2, gap - 0.5),
+    # Divided once more at the end: by the variance in all.
     'l2': gap**2 / deviation[:, None, None],
   }
   loss = lookup('distillation kind', kind, losses)

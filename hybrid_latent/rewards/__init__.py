@@ -1,1 +1,1 @@
-"""Rewards: texts in, numbers out; nothing here imports jax."""
+"""Rewards of texts; none of these modules imports jax."""

@@ -1,7 +1,7 @@
-r"""Where a completion holds its answer, and whether it is the gold one.
+r"""Extraction of a completion's answer, and its comparison with the gold one.
 
-An answer stands in a box, the last \boxed{}, or behind the last delimiter, as
-in `#### 14`; `marker` says which of the two.
+The answer is in the last \boxed{}, or after the last delimiter, as in
+`#### 14`; `marker` selects one of the two.
 """
 
 import re
@@ -31,14 +31,14 @@ Kind = Literal['number', 'letter', 'latex']
 Judge = Literal['math', 'number', 'letter', 'latex']
 BOX = r'\boxed'
 DELIMITER = '####'
-# "B) Vitamin C", "The answer is (b).": the letter in front, or a lone one.
+# "B) Vitamin C", "The answer is (b).": a leading letter, or a lone one.
 _LABEL = re.compile(
   r'(?:[A-Za-z ]*\b(?:answer|option|choice)(?: is\b)?)?\W*([A-Ja-j])'
   r'(?: ?[)\]}:*.]++(?!\w)|\W*\Z)',
   re.IGNORECASE,
 )
 _REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
-# What has one is more than its last number.
+# An answer with a match is a formula, of which its last number is only a part.
 _FORMULA = re.compile(
   r'[\\{}()\[\]^_<>|]|\d *[:;,] *-?\d|\d[A-Za-z](?![A-Za-z])'
   rf'|\d [ijknpqrtuvwxyz](?![A-Za-z])|\d ?{VARIABLES}|\b[A-Za-z] *[-+*/]'
@@ -46,13 +46,12 @@ _FORMULA = re.compile(
 
 
 def final_answer(text: str, marker: str = BOX) -> str:
-  r"""What the last \boxed{} holds, or what follows any other `marker`, without
-  the spaces around it. '' where there is none; a box that does not close holds
-  no answer."""
+  r"""The content of the last \boxed{}, or the text after another `marker`,
+  stripped. '' without one, and for a box that does not close."""
   text = same_boxes(text) if marker == BOX else text
-  _, found, rest = text.rpartition(marker)
-  if not found or marker != BOX:
-    return rest.strip() if found else ''
+  _, mark, rest = text.rpartition(marker)
+  if not mark or marker != BOX:
+    return rest.strip() if mark else ''
   answer = boxed(text, BOX)
   return answer.strip() if rest.startswith(f'{{{answer}}}') else ''
 
@@ -64,23 +63,23 @@ def exact(
   marker: str = DELIMITER,
   **_,
 ) -> list[float | None]:
-  """1 where the answer is the gold one, or one of several, letter by letter,
-  else 0; None where the gold one is blank."""
-  found = [final_answer(text, marker) for text in completions]
-  return matches(found, answer, str.strip)
+  """1 where the answer equals a gold answer as a string, else 0; None where
+  the gold answer is blank."""
+  predictions = [final_answer(text, marker) for text in completions]
+  return matches(predictions, answer, str.strip)
 
 
 def matches(
-  found: Sequence[str],
+  predictions: Sequence[str],
   golds: Sequence[Gold],
   spelled: Callable[[str], str],
 ) -> list[float | None]:
-  """1 where an answer is spelled as one of its gold answers is, else 0; None
-  where these are all spelled ''."""
+  """1 where `spelled` of an answer equals that of a gold answer, else 0; None
+  where those of the gold answers are all ''."""
   return [
-    float(spelled(one) in wanted) if wanted else None
-    for one, gold in zip(found, golds, strict=True)
-    for wanted in [_spellings(gold, spelled)]
+    float(spelled(prediction) in spellings) if spellings else None
+    for prediction, gold in zip(predictions, golds, strict=True)
+    for spellings in [_spellings(gold, spelled)]
   ]
 
 
@@ -92,22 +91,23 @@ def correct(
   **_,
 ) -> list[float | None]:
   """1 where the answer is right, else 0; None where the gold one cannot be
-  read. `kind` names the judge: 'math' is `math.accuracy`; 'number', 'letter'
-  and 'latex' compare what `read_answer` reads."""
+  parsed. `kind` is the judge: 'math' is `math.accuracy`; 'number', 'letter'
+  and 'latex' compare the results of `read_answer`."""
   if kind not in _JUDGES:
-    raise ValueError(f'kind={kind!r}: there is {sorted(_JUDGES)}')
+    raise ValueError(f'kind={kind!r}: accepted is one of {sorted(_JUDGES)}')
   return _JUDGES[kind](completions, answer=answer)
 
 
 def read_answer(text: str, kind: str = 'number') -> str:
-  """What stands after the last `####`, or in all of `text` if there is none, in
-  the one spelling of its kind; '' where nothing is found."""
+  """The answer after the last `####`, or in all of `text` without one, in the
+  canonical spelling of its kind; '' without an answer."""
   delimited = DELIMITER in text
   return _READERS[kind](after_delimiter(text), delimited)
 
 
 def after_delimiter(text: str) -> str:
-  """What follows the last `####`, or all, without a full stop at its end."""
+  """The text after the last `####`, or all of it without one, without a final
+  full stop."""
   answer = text.split(DELIMITER)[-1].strip()
   if answer.endswith('.'):
     answer = answer[:-1].strip()
@@ -115,7 +115,7 @@ def after_delimiter(text: str) -> str:
 
 
 def gold_text(gold: str, kind: str) -> str:
-  """A gold answer as a completion would have it: LaTeX is in a box."""
+  """A gold answer in the form of a completion's: LaTeX is in a box."""
   if kind == 'latex':
     latex = boxed(gold) if 'boxed' in gold else gold
     gold = rf'\boxed{{{latex.strip()}}}'
@@ -131,16 +131,19 @@ def _compared(
 ) -> list[float | None]:
   rewards: list[float | None] = []
   for text, gold in zip(completions, answer, strict=True):
-    found = {read_answer(text, kind)}
+    predicted = {read_answer(text, kind)}
     golds = [gold_text(one, kind) for one in texts(gold)]
-    # A gold letter is all that there is, or the first of its option.
-    want = {_READERS[kind](one, kind == 'letter') for one in golds}
+    # A gold letter is the whole text, or the first one of its option.
+    expected = {_READERS[kind](one, kind == 'letter') for one in golds}
     if kind == 'latex':
-      # A gold answer may have dollars within: `$3$, $2$`.
-      found.add(_latex_spelling(text.rpartition(DELIMITER)[2]))
-      found, want = ({*map(_valued, x)} for x in (found, want))
-    want -= {''}
-    rewards.append(float(not want.isdisjoint(found)) if want else None)
+      # A gold answer may have dollars inside, `$3$, $2$`: compare the whole
+      # text as well as its last span.
+      predicted.add(_latex_spelling(text.rpartition(DELIMITER)[2]))
+      predicted, expected = ({*map(_valued, x)} for x in (predicted, expected))
+    expected -= {''}
+    rewards.append(
+      float(not expected.isdisjoint(predicted)) if expected else None
+    )
   return rewards
 
 
@@ -151,45 +154,49 @@ def _bare(answer: str) -> str:
 def _number(answer: str, delimited: bool) -> str:
   """The last number as an exact fraction in lowest terms: '1000', '3/4'."""
   box = boxed(answer, BOX)
+  # A Fraction has one text per value: strings can be compared.
   value = last_number(box or answer)
   return '' if value is None else str(value)
 
 
 def _letter(answer: str, delimited: bool) -> str:
-  """What is in the box counts. Behind the delimiter a letter in front, as of an
-  option, is the answer; else the last capital that stands alone and does not
-  begin a phrase, as 'A' and 'I' do; else the last that stands alone; or a small
-  letter that is all."""
+  """The letter of a choice, in the box if there is one. After the delimiter a
+  leading letter, as of an option, is the answer; else the last single capital
+  that does not begin a phrase, as 'A' and 'I' do; else the last single capital;
+  or a lower-case letter that is the whole text."""
   if box := boxed(answer, BOX):
     answer, delimited = box, True
   answer = re.sub(r'\\[A-Za-z]+|_', ' ', unicodedata.normalize('NFKC', answer))
   answer = _REFUSED.sub(' ', answer)
   if label := _LABEL.match(answer) if delimited else None:
     return label[1].upper()
-  found = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
-  found = found or re.findall(r'\b[A-J]\b', answer)
+  capitals = re.findall(r"\b[A-J]\b(?! [a-z]|['’])", answer)
+  capitals = capitals or re.findall(r'\b[A-J]\b', answer)
   alone = re.fullmatch(r'\W*([a-j])\W*', answer)
-  return found[-1] if found else alone[1].upper() if alone else ''
+  return capitals[-1] if capitals else alone[1].upper() if alone else ''
 
 
 def _latex(answer: str, delimited: bool) -> str:
-  """Behind the delimiter a formula needs no box and no dollars; a bare fraction
-  is read, and the commas of thousands are dropped."""
+  """LaTeX in the box or the last span. After the delimiter a formula needs
+  neither; elsewhere the last number or fraction is the answer."""
   answer = plain(answer)
   if 'boxed' in answer:
     return _latex_spelling(boxed(answer))
   if span := last_span(answer):
     return _latex_spelling(span)
   number = r'(?:(?<![\w)])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+'
-  found = (re.findall(number, answer) or [''])[-1]
-  whole = delimited and (not found or _FORMULA.search(answer))
-  return _latex_spelling(answer if whole else found)
+  last = (re.findall(number, answer) or [''])[-1]
+  whole = delimited and (not last or _FORMULA.search(answer))
+  return _latex_spelling(answer if whole else last)
 
 
 def _latex_spelling(answer: str) -> str:
-  """Of all that `answer` holds: no dollars, and of a number no words."""
+  """The spelling of all of `answer`, without dollars, words around a number and
+  the commas of thousands."""
   bare = plain(unwrapped(answer)).replace('$', '').strip(' \n*').rstrip('.')
-  bare = re.sub(r'\\text\{ *(?:or|and) *\}', ',', bare)  # no unit
+  bare = re.sub(
+    r'\\text\{ *(?:or|and) *\}', ',', bare
+  )  # else dropped as a unit
   spelling = lower_spelled(without_words(bare))
   if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', spelling):
     spelling = spelling.replace(',', '')
@@ -197,7 +204,7 @@ def _latex_spelling(answer: str) -> str:
 
 
 def _valued(spelling: str) -> str:
-  """0.50 and 1/2 are one number."""
+  """The value of a number, so that 0.50 equals 1/2; other text unchanged."""
   value = whole_number(spelling)
   return spelling if value is None else str(value)
 

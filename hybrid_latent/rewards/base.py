@@ -18,9 +18,9 @@ class Reward(Protocol):
     completion_ids: Sequence[Sequence[int]],
     **columns: Any,
   ) -> Sequence[float | None]:
-    """One number per completion, None where it cannot be graded.
+    """One number per completion, None for one that cannot be graded.
 
     `completion_ids` are the tokens of each completion; `answer` and the other
-    columns of the data hold the prompt's value once per completion.
+    columns of the data have the prompt's value, repeated per completion.
     """
     ...

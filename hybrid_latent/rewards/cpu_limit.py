@@ -1,4 +1,4 @@
-"""A limit on the CPU time of a block, which no clock and no neighbour moves."""
+"""A limit on the CPU time of a block, which the load does not affect."""
 
 import signal
 import sys
@@ -7,22 +7,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What a block may recurse on top of its caller: the same wherever it is called
-# from, so that RecursionError is a property of what it works on.
+# Recursion depth of a block above its caller: RecursionError then depends on
+# the block's input, not on the depth of the call.
 _FRAMES = 3000
 
 
 class CPULimitExceededError(BaseException):
-  """Not an Exception: sympy swallows those."""
+  """Not an Exception: sympy catches those."""
 
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-  """Raises CPULimitExceededError once the thread has computed for `seconds`
-  within the block.
+  """Raises CPULimitExceededError after `seconds` of the thread's CPU time in
+  the block.
 
-  The signal is of Unix and of the main thread; elsewhere there is no limit.
-  Nothing interrupts one long operation of C, such as a huge power.
+  The signal requires Unix and the main thread; elsewhere there is no limit. A
+  long operation in C, such as a huge power, cannot be interrupted.
   """
   stack = sys.getrecursionlimit()
   sys.setrecursionlimit(_depth() + _FRAMES)
@@ -48,7 +48,8 @@ def _alarm(seconds: float) -> Iterator[None]:
       raise CPULimitExceededError(f'more than {seconds} s of CPU time')
 
   before = signal.signal(signal.SIGPROF, expire)
-  # Repeatedly: a callback of the garbage collector swallows what is raised.
+  # Repeated, because an exception raised in a callback of the garbage collector
+  # is swallowed.
   signal.setitimer(signal.ITIMER_PROF, seconds, 0.05)
   try:
     yield

@@ -1,9 +1,9 @@
-"""Rewards of many completions, computed by processes that may be killed.
+"""Rewards of many completions, computed in worker processes.
 
-A reward reads text that a model wrote and may run sympy on it: it can hang,
-swallow all memory, or crash. So it runs in worker processes, one prompt's group
-at a time; a group that fails is NaN, and everything else goes on. A reward that
-no text is to blame for ends the run: RewardError.
+A reward parses generated text and may run sympy on it: it can hang, exhaust the
+memory, or crash. So it runs in worker processes, one group at a time; a group
+that fails is NaN, and the others are not affected. A reward that fails for
+every text ends the run: RewardError.
 """
 
 import json
@@ -18,11 +18,11 @@ from jaxtyping import Float
 
 from hybrid_latent.rewards.process import Worker
 
-_ATTEMPTS = 3  # submissions that a reward may fail wholly before it has worked
+_ATTEMPTS = 3  # submissions in which a reward may fail for all groups at first
 
 
 class RewardError(ValueError):
-  """A reward that can never work."""
+  """A reward that cannot work for any text."""
 
 
 def total(
@@ -32,20 +32,21 @@ def total(
 ) -> Float[np.ndarray, 'b']:
   """The weighted sum of the rewards, NaN where nothing was graded.
 
-  What has weight 0 is a metric and decides nothing. As in TRL, a reward that
-  graded none of the `group` samples of a prompt does not apply to it, and the
-  others are its sum. One that graded some of them only makes the rest NaN:
-  samples are compared by the same rewards or not at all.
+  A reward of weight 0 is only a metric. As in TRL, a reward that graded none of
+  the `group` completions of a prompt does not apply to it and is not in its
+  sum. If it graded only some of them, the others are NaN: completions are
+  compared by the same rewards or not at all.
   """
   missing = sorted(set(results) - set(weights))
   if missing:
     raise ValueError(
-      f'no weight for the rewards {missing}; weights has {sorted(weights)}'
+      f'no weight for the rewards {missing}: accepted are weights of all '
+      f'rewards, got {sorted(weights)}'
     )
   weighted = [weights[name] * r for name, r in results.items() if weights[name]]
   if not weighted:
     raise ValueError(
-      f'the weights of {sorted(results)} are all 0: give one of them another'
+      f'the weights of {sorted(results)} are all 0: write another for one'
     )
   rewards = np.stack(weighted).reshape(len(weighted), -1, group)
   nothing = np.isnan(rewards)
@@ -56,14 +57,14 @@ def total(
 
 
 class _Graded(NamedTuple):
-  """One group."""
+  """The rewards of one group."""
 
   rewards: dict[str, list[float]]
   errors: dict[str, dict[str, str]]  # of rewards that failed, see worker.py
 
 
 class Grading:
-  """Rewards that are being computed."""
+  """Rewards in computation."""
 
   def __init__(
     self,
@@ -76,9 +77,9 @@ class Grading:
     self._check: Callable | None = check
 
   def result(self) -> dict[str, Float[np.ndarray, 'b']]:
-    """Waits; the rewards by name in the order of the completions, float32, NaN
-    where a reward failed, ran out of time or returned None. RewardError where
-    one can never work."""
+    """Waits for the rewards, by name in the order of the completions, float32,
+    NaN where a reward failed, timed out or returned None. RewardError for one
+    that cannot work."""
     groups = [group.result() for group in self._groups]
     if self._check:
       self._check(groups)
@@ -94,14 +95,14 @@ class Grader:
 
   Args:
     rewards: by name, `{'function': 'package.module:function', 'weight': 1.0,
-      'kwargs': {..}}`, the last two optional. A reward is called as TRL does,
+      'kwargs': {..}}`, the last two optional. The signature is TRL's,
       `f(completions, *, answer, **columns) -> list[float | None]`, with the
-      completions of one prompt; None says that it could not judge.
-    workers: processes, each grading one group at a time.
-    timeout_s: seconds for one group and all rewards, those not counted in which
-      its worker waits for a core (on Linux); then it is killed.
+      completions of one prompt; None is ungraded.
+    workers: number of processes, each grading one group at a time.
+    timeout_s: seconds for all rewards of one group, without the time that its
+      worker waits for a core (on Linux); then the worker is killed.
     memory_gib: address space of a worker and of each process that it starts (on
-      Linux); None for no limit, as rewards that open a GPU need.
+      Linux); None for no limit, which rewards on a GPU need.
   """
 
   def __init__(
@@ -114,14 +115,14 @@ class Grader:
   ):
     if not rewards or workers < 1:
       raise ValueError(
-        f'a grader needs a reward and a worker, got rewards={dict(rewards)}, '
-        f'workers={workers}'
+        f'rewards={dict(rewards)}, workers={workers}: accepted are at least '
+        'one reward and one worker'
       )
     self.weights = {k: float(v.get('weight', 1)) for k, v in rewards.items()}
     if not any(self.weights.values()):
       raise ValueError(
-        f'rewards: the weights of {sorted(rewards)} are all 0: give one of '
-        'them another'
+        f'rewards: the weights of {sorted(rewards)} are all 0: write another '
+        'for one'
       )
     self._timeout_s = timeout_s
     self._logged: set[tuple[str, str]] = set()
@@ -151,42 +152,45 @@ class Grader:
     columns: Mapping[str, Sequence],
     group: int,
   ) -> Grading:
-    """Begins to grade and returns at once.
+    """Starts the grading and returns at once.
 
     Args:
-      completions: b texts, the `group` samples of each prompt side by side.
+      completions: b texts; each `group` consecutive ones are of one prompt.
       columns: of the data set ('answer', ..), b values each, plain JSON.
-      group: samples of a prompt.
+      group: completions per prompt.
     """
     b = len(completions)
     if b % group:
-      raise ValueError(f'{b} completions are not groups of group={group}')
+      raise ValueError(
+        f'{b} completions are not groups of group={group}: accepted is a '
+        'multiple'
+      )
     for name, column in columns.items():
       if len(column) != b:
         raise ValueError(
-          f'columns[{name!r}] has {len(column)} values for {b} completions; '
-          'repeat each of a prompt `group` times'
+          f'columns[{name!r}] has {len(column)} values for {b} completions: '
+          'repeat each value `group` times'
         )
     groups = []
     for i in range(0, b, group):
-      part = {name: list(c[i : i + group]) for name, c in columns.items()}
+      columns_i = {name: list(c[i : i + group]) for name, c in columns.items()}
       texts = list(completions[i : i + group])
-      line = _line({'completions': texts, 'columns': part})
+      line = _line({'completions': texts, 'columns': columns_i})
       groups.append(self._threads.submit(self._grade, line, group))
     self._columns = sorted(columns)
     return Grading(list(self.weights), groups, self._check)
 
   def check_columns(self, columns: Sequence[str]) -> None:
-    """RewardError where a reward cannot be called with them."""
+    """RewardError for a reward that cannot be called with these columns."""
     self._columns = sorted(columns)
     line = _line({'signature': self._columns})
     answer = self._threads.submit(self._grade, line, 0).result()
     for name, error in answer.errors.items():
-      raise self._never(name, error['what'])
+      raise self._reward_error(name, error['what'])
 
   def close(self) -> None:
-    """Ends the workers: what is being graded becomes NaN, what has not begun
-    is cancelled."""
+    """Ends the workers. Groups in computation become NaN, waiting ones are
+    cancelled."""
     self._closed = True
     self._threads.shutdown(wait=False, cancel_futures=True)
     for worker in self._workers:
@@ -222,8 +226,8 @@ class Grader:
     return _Graded(rewards, answer['errors'])
 
   def _answer(self, worker: Worker, line: bytes) -> dict:
-    """A worker that died gets a second life and the group again: what an
-    earlier one did to the process decides no grade."""
+    """The worker's answer. After a crash the group is sent once more, to a new
+    process: an earlier group may have damaged the old one."""
     try:
       return worker.answer(line, self._timeout_s)
     except ConnectionError:
@@ -232,9 +236,9 @@ class Grader:
     return worker.answer(line, self._timeout_s)
 
   def _check(self, groups: Sequence[_Graded]) -> None:
-    """RewardError for a misuse; and for a reward that has never worked where it
-    raises an error on every group of a submission, or has graded none in a few.
-    """
+    """RewardError for a misuse, and for a reward that never worked and raises
+    an error in every group of a submission, or fails in all groups of
+    `_ATTEMPTS` submissions."""
     if self._closed or not groups:
       return
     self._submissions += 1
@@ -244,16 +248,16 @@ class Grader:
       if len(errors) < len(groups):
         self._worked.add(name)
         if all(np.isnan(g.rewards[name]).all() for g in groups):
-          self._log(f'reward {name!r}', 'None for all that it was given')
+          self._log(f'reward {name!r}', 'None for every completion')
       elif name not in self._worked and (
         kinds == {'error'} or self._submissions >= _ATTEMPTS
       ):
-        raise self._never(name, errors[0]['what'])
+        raise self._reward_error(name, errors[0]['what'])
       for error in errors:
         if error['kind'] == 'misuse':
-          raise self._never(name, error['what'])
+          raise self._reward_error(name, error['what'])
 
-  def _never(self, name: str, why: str) -> RewardError:
+  def _reward_error(self, name: str, why: str) -> RewardError:
     return RewardError(
       f'reward {name!r} ({self._rewards[name]["function"]}) can never work: '
       f'{why}; write f(completions, *, answer, **columns) -> '
@@ -261,7 +265,7 @@ class Grader:
     )
 
   def _log(self, what: str, error: str) -> None:
-    """Once for each kind of error: the message itself may quote a text."""
+    """Once per kind of error: the messages may quote texts, which differ."""
     kind = (what, error.partition(':')[0])
     if kind not in self._logged:
       self._logged.add(kind)
@@ -274,7 +278,7 @@ def _reward(name: str, reward: Mapping[str, Any]) -> dict:
   unknown = sorted(set(reward) - {'function', 'weight', 'kwargs'})
   if unknown or 'function' not in reward:
     raise ValueError(
-      f"reward {name!r} has {sorted(reward)}; it takes 'function' "
+      f"reward {name!r} has {sorted(reward)}: accepted are 'function' "
       "('package.module:function'), 'weight' and 'kwargs'"
     )
   kwargs = dict(reward.get('kwargs') or {})
@@ -292,6 +296,5 @@ def _plain(value: Any) -> Any:
   if hasattr(value, 'items'):  # ConfigDict
     return dict(value.items())
   raise TypeError(
-    f'a reward worker is sent JSON, which has no {type(value).__name__} '
-    f'({value!r:.80})'
+    f'{value!r:.80}: accepted is JSON, which has no {type(value).__name__}'
   )

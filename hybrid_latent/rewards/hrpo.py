@@ -1,25 +1,25 @@
 r"""HRPO's reward: the answer after `####`, compared as a string.
 
-The paper (Yue et al., arXiv 2505.18454) says: reward 1 if the answer after the
-delimiter is right, else 0. Its release asks, besides, for exactly one `####`
-in the completion.
+In the paper (Yue et al., arXiv 2505.18454) the reward is 1 if the answer after
+the delimiter is right, else 0. Its release also requires exactly one `####` in
+the completion.
 
-We do what the release does (`parser='official'`), and offer it without its
-parsing mistakes (`parser='fixed'`). The official ones, reproduced:
+`parser='official'` reproduces the release, `parser='fixed'` corrects its
+parsing errors:
 
-  numbers  Thousands are cut at their comma, in gold answers too: '1,000' reads
-           '0' and '2,125' reads '125', so '#### 1000' is wrong for 1,000 and
-           '#### 2,000' is right. 93 of the 8792 answers of GSM8K have commas.
-           Numbers pass through float64: 10**20 reads '100.0', and 2**53 + 1
-           equals 2**53.
-           A minus sign may be a subtraction: '9-5' reads '-5'.
-  letters  The text is upper-cased first: 'B, as a rule' reads 'A'.
-  LaTeX    Without \boxed or dollars only the last number counts: '1/2' reads
-           '2', which is not \frac{1}{2}. '10,000' is not '10000'.
-  all      An answer that cannot be read is '', and '' equals ''.
+  numbers  Thousands are split at their comma, in gold answers too: '1,000' is
+           parsed as '0' and '2,125' as '125', so '#### 1000' is wrong for 1,000
+           and '#### 2,000' is right. 93 of the 8792 answers of GSM8K have
+           commas. Numbers pass through float64: 10**20 is parsed as '100.0',
+           and 2**53 + 1 equals 2**53.
+           A subtraction is parsed as a minus sign: '9-5' as '-5'.
+  letters  The text is upper-cased first: 'B, as a rule' is parsed as 'A'.
+  LaTeX    Without \boxed or dollars only the last number counts: '1/2' is
+           parsed as '2', which is not \frac{1}{2}. '10,000' is not '10000'.
+  all      An answer that cannot be parsed is '', and '' equals ''.
 
-Where the release calls `eval` on a fraction, we divide: same value, and no
-text of a model is ever run.
+Where the release calls `eval` on a fraction, we divide: the value is equal, and
+generated text is never executed.
 """
 
 import re
@@ -71,7 +71,7 @@ def boxed_math(
   **_,
 ) -> list[float | None]:
   r"""1 where the answer (boxed, else the last LaTeX span, else the last number)
-  is spelled as the gold one is, by MATH's rules of spelling, else 0.
+  has the gold one's spelling under MATH's normalisation, else 0.
 
   A gold answer is LaTeX, or a solution with the answer in \boxed{}.
   """
@@ -93,12 +93,13 @@ def correct(
 def parsed_answer(
   text: str, parser: str = 'official', kind: str = 'number'
 ) -> str:
-  """What the parser reads after the last `####`, or in all of `text` if there
-  is none; '' where it finds nothing. `kind`: 'number', 'letter' or 'latex'."""
+  """The parsed answer after the last `####`, or in all of `text` without one;
+  '' without an answer. `kind`: 'number', 'letter' or 'latex'."""
   if kind not in _READERS or parser not in _PARSERS:
     accepted = [(kind, parser) for kind in _READERS for parser in _PARSERS]
     raise ValueError(
-      f'kind={kind!r} with parser={parser!r}: there is {sorted(accepted)}'
+      f'kind={kind!r} with parser={parser!r}: accepted is one of '
+      f'{sorted(accepted)}'
     )
   if parser == 'fixed':
     return answers.read_answer(text, kind)
@@ -111,6 +112,7 @@ def _rewards(
   kind: Kind,
   parser: Parser,
 ) -> list[float | None]:
+  # None stays None, also without exactly one delimiter.
   return [
     right if right is None or text.count(answers.DELIMITER) == 1 else 0.0
     for text, right in zip(
@@ -125,27 +127,27 @@ def _matches(
   kind: Kind,
   parser: Parser,
 ) -> list[float | None]:
-  """None without a gold answer, or where 'fixed' can read none."""
+  """As `correct`; None without a gold answer, or where 'fixed' parses none."""
   if parser == 'fixed' and kind in _READERS:
     return answers.correct(completions, answer=golds, kind=kind)
-  read = [parsed_answer(text, parser, kind) for text in completions]
-  want = [
+  predictions = [parsed_answer(text, parser, kind) for text in completions]
+  accepted = [
     {_READERS[kind](answers.gold_text(one, kind)) for one in texts(gold)}
     for gold in golds
   ]
   return [
-    float(one in spellings) if spellings else None
-    for one, spellings in zip(read, want, strict=True)
+    float(prediction in spellings) if spellings else None
+    for prediction, spellings in zip(predictions, accepted, strict=True)
   ]
 
 
 def _official_number(answer: str) -> str:
-  found = re.findall(r'-?\d+/?\.?\d*', answer)
-  return _through_float(found[-1]).rstrip('.').rstrip('/') if found else ''
+  numbers = re.findall(r'-?\d+/?\.?\d*', answer)
+  return _through_float(numbers[-1]).rstrip('.').rstrip('/') if numbers else ''
 
 
 def _through_float(number: str) -> str:
-  """float64 as Python prints it, trailing zeros dropped: '7.50' is '7.5'."""
+  """Python's text of a float64, without trailing zeros: '7.50' is '7.5'."""
   try:
     digits = str(_quotient(number)).rstrip('0')
   except (ValueError, ArithmeticError):
@@ -156,20 +158,21 @@ def _through_float(number: str) -> str:
 
 
 def _quotient(number: str) -> float:
-  """The value of '3', '3.5', or, as Python source would have it, '3/4'."""
+  """The value of '3', '3.5', or '3/4' in Python's syntax."""
   above, slash, below = number.partition('/')
   if not slash:
     return float(number)
+  # What Python's eval accepts: no leading zeros in an integer.
   if not re.fullmatch(r'-?(0+|[1-9][0-9]*)/(0+|[1-9][0-9]*|\.[0-9]+)', number):
     raise ValueError(number)
   return int(above) / (float(below) if '.' in below else int(below))
 
 
 def _official_letter(answer: str) -> str:
-  found = re.findall(r'\b[A-J]\b', answer.upper())
-  return (
-    found[-1] if found else answer.strip().strip('.').rstrip('.').rstrip('/')
-  )
+  letters = re.findall(r'\b[A-J]\b', answer.upper())
+  if letters:
+    return letters[-1]
+  return answer.strip().strip('.').rstrip('.').rstrip('/')
 
 
 def _official_latex(answer: str) -> str:

@@ -1,8 +1,8 @@
-"""HRPO's reward for questions of knowledge: one of several gold answers.
+"""HRPO's reward for knowledge questions: exact match with a gold answer.
 
-The paper (Yue et al., arXiv 2505.18454) counts exact matches as its benchmarks
-do, after SQuAD's normalisation (Rajpurkar et al., arXiv 1606.05250): small
-letters, no punctuation, no articles, single spaces.
+The paper (Yue et al., arXiv 2505.18454) counts exact matches like its
+benchmarks, after SQuAD's normalisation (Rajpurkar et al., arXiv 1606.05250):
+lower case, no punctuation, no articles, single spaces.
 """
 
 import re
@@ -22,17 +22,19 @@ def knowledge(
   answer: Sequence[Gold],
   **_,
 ) -> list[float | None]:
-  """1 where what follows the only `####` is one of the gold answers, else 0;
-  None where nothing is left of these. An `answer` is a text or several."""
-  found = [
+  """1 where the text after the only `####` is a gold answer, else 0; None where
+  the normalised gold answers are all empty. An `answer` is a text or several.
+  """
+  predictions = [
     final_answer(text, DELIMITER) if text.count(DELIMITER) == 1 else ''
     for text in completions
   ]
-  return matches(found, answer, normalised)
+  return matches(predictions, answer, normalised)
 
 
 def normalised(text: str) -> str:
   """'The  U.S.A.!' is 'usa'."""
+  # NFKC: full-width letters and digits equal those of ASCII.
   text = unicodedata.normalize('NFKC', text).lower()
   bare = ''.join(c for c in text if c not in _PUNCTUATION and not _is_mark(c))
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', bare).split())

@@ -1,6 +1,6 @@
-r"""Answers in LaTeX as strings: the last \boxed{}, the last span, one spelling.
+r"""LaTeX answers as strings: the last \boxed{}, the last span, normalisation.
 
-The spelling rules are those of the MATH benchmark's graders (Hendrycks et al.,
+The normalisation is that of the MATH benchmark's graders (Hendrycks et al.,
 arXiv 2103.03874), which compare strings.
 """
 
@@ -30,11 +30,10 @@ _SPELLINGS = (
 
 
 def boxed(text: str, mark: str = 'boxed') -> str:
-  r"""What the last \boxed{} holds; of one that never closes, all that follows;
-  of `\boxed 5$` without a brace, up to the dollar. '' without any.
+  r"""The content of the last \boxed{}; if it never closes, all that follows;
+  for `\boxed 5$` without a brace, up to the dollar. '' without a box.
 
-  `mark` is what the box begins with; the graders of MATH do not ask for the
-  backslash.
+  `mark` is the beginning of a box; MATH's graders do not require the backslash.
   """
   _, found, rest = text.rpartition(mark)
   if not found:
@@ -46,13 +45,13 @@ def boxed(text: str, mark: str = 'boxed') -> str:
 
 
 def same_boxes(text: str) -> str:
-  r"""\fbox{5} and \boxed {5} as \boxed{5}."""
+  r"""Replaces \fbox{5} and \boxed {5} by \boxed{5}."""
   return _BOXES.sub(r'\\boxed{', text)
 
 
 def unwrapped(latex: str) -> str:
-  r"""'\text{5}', '\[5\]', '$5$' and '= 5 \\' as '5': without what is around all
-  of it, at most eight times."""
+  r"""'5' for '\text{5}', '\[5\]', '$5$' and '= 5 \\': removes up to eight
+  wrappers around the whole."""
   for _ in range(_MOST_WRAPPERS):
     latex = latex.rstrip().removesuffix('\\\\').removesuffix(r'\quad').rstrip()
     before, latex = latex, _BEFORE.sub('', latex, count=1)
@@ -67,7 +66,7 @@ def unwrapped(latex: str) -> str:
 
 
 def _closing(text: str) -> int:
-  """Where the brace that begins a text closes, 0 where it does not."""
+  """The index where the text's first brace closes, 0 where it does not."""
   depth = 0
   for brace in _BRACE.finditer(text):
     depth += 1 if brace.group() == '{' else -1
@@ -77,25 +76,26 @@ def _closing(text: str) -> int:
 
 
 def last_span(text: str) -> str:
-  r"""What the last `\[..\]`, `\(..\)`, `$..$` or `$$..$$` holds, or ''."""
-  last, start, never = '', 0, set()
-  while found := _OPENS.search(text, start):
-    start = found.start() + 1  # where no span begins here
-    opens = [found[0], '$'] if found[0] == '$$' else [found[0]]
-    for mark in opens:
-      first = found.start() + len(mark)
-      closed = text.find(_CLOSES[mark], first + 1) if mark not in never else -1
-      if closed < 0:
-        never.add(mark)  # further on there is no more
+  r"""The content of the last `\[..\]`, `\(..\)`, `$..$` or `$$..$$`, or ''."""
+  last, start, unclosed = '', 0, set()
+  while opening := _OPENS.search(text, start):
+    start = opening.start() + 1  # if no span begins here
+    # '$$' without a partner may be an empty '$..$'.
+    marks = [opening[0], '$'] if opening[0] == '$$' else [opening[0]]
+    for mark in marks:
+      first = opening.start() + len(mark)
+      end = text.find(_CLOSES[mark], first + 1) if mark not in unclosed else -1
+      if end < 0:
+        unclosed.add(mark)  # nor from any later position: linear time
         continue
-      last, start = text[first:closed], closed + len(mark)
+      last, start = text[first:end], end + len(mark)
       break
   return last.strip()
 
 
 def spelled(text: str) -> str:
-  r"""One spelling of many: no spaces, \left, degrees, units or `x=`;
-  \frac12, \tfrac{1}{2} and 1/2 as \frac{1}{2}; \sqrt3 as \sqrt{3}."""
+  r"""MATH's normalisation: no spaces, \left, degrees, units or `x=`; \frac12,
+  \tfrac{1}{2} and 1/2 become \frac{1}{2}; \sqrt3 becomes \sqrt{3}."""
   for old, new in _SPELLINGS:
     text = text.replace(old, new)
   text = text.strip('$').replace(r'\$', '')
@@ -111,18 +111,20 @@ def spelled(text: str) -> str:
 
 
 def lower_spelled(latex: str) -> str:
-  """`spelled`, in small letters and without \\text{}, to compare."""
+  """`spelled` in lower case and without \\text{}."""
   spelling = spelled(latex).rstrip('.').rstrip('/')
-  closed, brace, rest = spelling.rpartition('}')  # none is open beyond
+  # Only up to the last brace: an unclosed \text{ would cost quadratic time.
+  closed, brace, rest = spelling.rpartition('}')
   bare = re.sub(r'\\text\{([^}]*)\}', r'\1', closed + brace)
   return (bare + rest).lower()
 
 
 def _fractions(text: str) -> str:
   """Braces around one-character numerators and denominators."""
+  # From MATH's grader: an error in one fraction leaves all unchanged.
   head, *tails = text.split(r'\frac')
   if any(len(tail) == 1 and tail != '{' for tail in tails):
-    return text  # a fraction without a denominator: not ours to repair
+    return text  # a fraction without a denominator
   return r'\frac'.join([head, *map(_braced, tails)])
 
 
@@ -136,6 +138,6 @@ def _braced(tail: str) -> str:
 
 
 def _slash(text: str) -> str:
-  r"""3/4 as \frac{3}{4}, when both are plain integers."""
+  r"""3/4 as \frac{3}{4}, where both are integers."""
   both = re.fullmatch(r'(-?[1-9][0-9]*|0)/(-?[1-9][0-9]*|0)', text)
   return rf'\frac{{{both[1]}}}{{{both[2]}}}' if both else text

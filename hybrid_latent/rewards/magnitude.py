@@ -1,7 +1,7 @@
-"""How many binary digits sympy would need to write an expression out.
+"""A bound on the binary digits of a sympy expression, before its evaluation.
 
-math-verify reads without evaluating; to compare, sympy evaluates, and one huge
-integer power is an operation that nothing interrupts.
+math-verify parses without evaluating; its comparison evaluates, and a single
+huge integer power cannot be interrupted.
 """
 
 from typing import Any
@@ -31,12 +31,12 @@ except ModuleNotFoundError as error:
   raise
 
 _GROWING = (factorial, factorial2, subfactorial, gamma, binomial)
-_MOST = 1e6  # more is not told apart
+_MOST = 1e6  # larger results are clipped to it
 
 
 def bits(expression: Any) -> float:
-  """An upper bound of the binary digits of its numbers, at most 1e6. They are
-  added up, and anything that is no number counts as 2."""
+  """An upper bound of the sum of the binary digits of its numbers, at most 1e6;
+  any other leaf counts as 2."""
   return min(_bits(expression), _MOST)
 
 
@@ -52,6 +52,7 @@ def _bits(expression: Any) -> float:
   parts = expression.args
   each = [bits(part) for part in parts]
   inner = sum(each)
+  # The digits of base^exponent: those of the base times the exponent's value.
   if isinstance(expression, Pow | MatPow):
     return max(inner, each[0] * _largest(parts[1], each[1]))
   if isinstance(expression, exp | sinh | cosh):
@@ -66,6 +67,6 @@ def _bits(expression: Any) -> float:
 
 
 def _largest(argument: Any, digits: float) -> float:
-  """The largest number of so many binary digits; 1 where `argument` has a
-  symbol, because nothing is written out then."""
+  """A bound on the value of an argument with that many binary digits; 1 for one
+  with a symbol, which sympy does not evaluate."""
   return 1.0 if argument.free_symbols else 2.0 ** min(digits, 20)

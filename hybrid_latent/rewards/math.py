@@ -1,15 +1,15 @@
-r"""Is the mathematics right? Hugging Face's math-verify is the judge.
+r"""The accuracy of mathematical answers, by Hugging Face's math-verify.
 
 It compares values, not strings: 1/2, 0.5 and \frac{1}{2} are equal. It runs
-sympy on text that a model wrote, so it belongs into a `Grader`, whose worker is
-killed when sympy cannot be stopped otherwise.
+sympy on generated text, so it should run in a `Grader`, whose worker is killed
+when sympy cannot be stopped otherwise.
 
-A grade depends on the texts alone. math-verify's own limits are of wall-clock
-time and are off. What is too large to be an answer is wrong before sympy is
-asked: more than 1,000 characters, brackets more than 8 deep, more than 100
-digits side by side, a number of more than 10,000 bits. Without a box only the
-last 2,000 characters are searched. What is left is read in milliseconds; where
-it still takes more than `seconds` of CPU time, it is not judged.
+A grade depends on the texts alone: math-verify's limits of wall-clock time are
+off. Answers that are too large are wrong without a call of sympy: more than
+1,000 characters, brackets nested more than 8 deep, more than 100 consecutive
+digits, a number of more than 10,000 bits. Without a box only the last 2,000
+characters are searched. The others are parsed in milliseconds; one that takes
+more than `seconds` of CPU time is ungraded.
 """
 
 import logging
@@ -37,11 +37,11 @@ except ModuleNotFoundError as error:
   error.msg += ': pip install "hybrid-latent[train]"'
   raise
 
-# Without a limit of its own, it warns that it has none.
+# With its limits off, it warns about that.
 for part in ('parser', 'grader'):
   logging.getLogger(f'math_verify.{part}').setLevel(logging.ERROR)
 
-# A \boxed{} counts before anything else that looks like mathematics.
+# A \boxed{} has priority over any other mathematics.
 _FORMS = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
 _BOX = r'\boxed'
 _CHARACTERS, _SEARCHED, _DEPTH, _DIGITS, _BITS = 1_000, 2_000, 8, 100, 10_000
@@ -54,7 +54,7 @@ _NAMED = re.compile(r'[A-Za-z] *= *')
 _STATED = re.compile(r'####|\banswer(?: is\b)?', re.IGNORECASE)
 _TUPLE = re.compile(r'[(\[][^()\[\]]*,[^()\[\]]*[)\]]')
 _SET = re.compile(r'\\\{[^{}]*,.*\\\}', re.DOTALL)
-# math-verify rounds to six decimals, which are all of a small number.
+# math-verify rounds to six decimals, which loses all digits of a small number.
 _TOLERANCE = Fraction(1, 10_000)
 
 
@@ -66,16 +66,15 @@ def accuracy(
   **_,
 ) -> list[float | None]:
   r"""1 where math-verify finds the completion equal to the gold answer, or to
-  one of several, else 0; None where it cannot read the gold answer, or ran out
-  of CPU time.
+  one of several, else 0; None where it cannot parse the gold answer, or exceeds
+  the CPU time.
 
   Args:
     completions: texts; the last \boxed{} counts, else the last mathematics.
-      Several answers belong into one box, with commas.
+      Several answers are in one box, with commas.
     answer: gold answers, LaTeX with or without dollars or \boxed{}.
-    seconds: CPU time for reading and comparing a completion. Only the main
-      thread of a process on Unix can be interrupted; elsewhere there is no
-      limit.
+    seconds: limit of CPU time per completion. Only the main thread of a process
+      on Unix can be interrupted; elsewhere there is no limit.
   """
   return [
     equal(text, gold, seconds)
@@ -86,11 +85,11 @@ def accuracy(
 def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
   r"""1 where the whole completion matches the regular expression, else 0.
 
-  r'.*\\boxed\{.+\}.*' asks for a boxed answer,
-  r'(?!.*####.*####).*####.*' for the delimiter #### exactly once,
-  r'<think>(?!.*<think>).*?</think>.*' for one thought at the start.
-  A pattern that tries many ways to match takes as long: write `(?>..)` and `*+`
-  where the first way is as good as any other.
+  r'.*\\boxed\{.+\}.*' requires a boxed answer,
+  r'(?!.*####.*####).*####.*' the delimiter #### exactly once,
+  r'<think>(?!.*<think>).*?</think>.*' one thinking block at the start.
+  Backtracking may take exponential time: write `(?>..)` and `*+` where the
+  first match is as good as any other.
   """
   whole = re.compile(pattern, re.DOTALL)
   return [float(whole.fullmatch(text) is not None) for text in completions]
@@ -98,6 +97,7 @@ def format(completions: Sequence[str], *, pattern: Pattern, **_) -> list[float]:
 
 def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
   """`accuracy` of one completion."""
+  # Right if any gold answer is; ungraded if one could not be compared.
   each = [_equal(text, one, seconds) for one in texts(gold) if one.strip()]
   if 1.0 in each:
     return 1.0
@@ -106,43 +106,45 @@ def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
 
 def _equal(text: str, gold: str, seconds: float) -> float | None:
   gold, text = same_boxes(gold), same_boxes(text)
-  want = _gold(gold)
-  if not want:
+  gold_values = _gold(gold)
+  if not gold_values:
     return None
   in_box = _BOX in text
-  found = boxed(text, _BOX) if in_box else text
-  bare, wanted = _bare(found), _bare(boxed(gold, _BOX) or gold)
-  if bare == wanted:
-    return 1.0  # whatever sympy makes of it
-  said = '' if in_box else _stated(text)
-  if said and (said == wanted or _same_number(said, wanted)):
+  answer = boxed(text, _BOX) if in_box else text
+  bare, bare_gold = _bare(answer), _bare(boxed(gold, _BOX) or gold)
+  # The cheap comparisons first: most answers never reach sympy.
+  if bare == bare_gold:
     return 1.0
-  if in_box and _too_large(found):
+  stated = '' if in_box else _stated(text)
+  if stated and (stated == bare_gold or _same_number(stated, bare_gold)):
+    return 1.0
+  if in_box and _too_large(answer):
     return 0.0
-  if (same := _same_number(bare, wanted)) is not None:
+  if (same := _same_number(bare, bare_gold)) is not None:
     return float(same)
-  forms = [_form(bare), _form(wanted)]
+  forms = [_form(bare), _form(bare_gold)]
   if all(forms) and forms[0] != forms[1]:
     return 0.0
-  # math-verify takes two boxes of one sentence for a set.
-  latex = _box(found) if in_box else _ending(text)
+  # Only the last box: math-verify parses two boxes of one sentence as a set.
+  latex = _box(answer) if in_box else _ending(text)
   try:
     with cpu_limit(seconds):
-      read = _read(latex)
-      if any(bits(value) > _BITS for value in read):
+      values = _read(latex)
+      if any(bits(value) > _BITS for value in values):
         return 0.0
-      return float(_verified(want, read))
+      return float(_verified(gold_values, values))
   except CPULimitExceededError:
     return None
 
 
 @lru_cache(maxsize=4096)
 def _gold(gold: str) -> tuple[Any, ...]:
-  """What math-verify reads in a gold answer, () where it reads nothing."""
+  """The values that math-verify parses from a gold answer, () for none."""
   _warm()
   latex = boxed(gold, _BOX)
   if not _bare(latex or gold):
     return ()
+  # math-verify finds LaTeX only between delimiters.
   marked = plain(gold) if _SPAN.search(gold) else f'${_clean(gold)}$'
   try:
     with cpu_limit(_GOLD_SECONDS):
@@ -155,8 +157,8 @@ def _gold(gold: str) -> tuple[Any, ...]:
 
 @cache
 def _warm() -> None:
-  """The first parse and the first comparison build tables of grammar, up to a
-  second of CPU time that is no completion's."""
+  """The first parse and the first comparison build grammar tables, up to a
+  second of CPU time that must not count for a completion."""
   for one, other in ((r'$\frac{x}{2}$', '$x/3$'), (r'$x \le 2$', '$x<3$')):
     _verified(_read(one), _read(other))
 
@@ -173,39 +175,40 @@ def _clean(latex: str) -> str:
   return without_words(plain(unwrapped(latex)).strip().rstrip('.').rstrip())
 
 
-def _verified(want: Sequence[Any], read: Sequence[Any]) -> bool:
+def _verified(gold: Sequence[Any], values: Sequence[Any]) -> bool:
   return verify(
-    [*want], [*read], allow_set_relation_comp=True, timeout_seconds=0
+    [*gold], [*values], allow_set_relation_comp=True, timeout_seconds=0
   )
 
 
 def _bare(latex: str) -> str:
-  """Without what is around it, the parentheses of a letter, too."""
+  """`unwrapped`, and a letter without its parentheses."""
   letter = re.fullmatch(r'\(([A-Z])\)', bare := unwrapped(latex).strip('$ '))
   return letter[1] if letter else bare
 
 
 def _stated(text: str) -> str:
-  """What stands behind the last "The answer is", "Answer:" or ####."""
+  """The text after the last "The answer is", "Answer:" or ####."""
   ending = text[-_CHARACTERS:]
-  starts = [found.end() for found in _STATED.finditer(ending)]
-  said = ending[starts[-1] :] if starts else ''
-  return _bare(said.lstrip(' :*').rstrip(' *.\n').removesuffix('</answer>'))
+  starts = [match.end() for match in _STATED.finditer(ending)]
+  stated = ending[starts[-1] :] if starts else ''
+  return _bare(stated.lstrip(' :*').rstrip(' *.\n').removesuffix('</answer>'))
 
 
 def _form(latex: str) -> str:
-  """math-verify does not tell {1, 2} from (1, 2)."""
+  """'set', 'tuple' or '': math-verify takes {1, 2} and (1, 2) as equal."""
   if _SET.fullmatch(latex):
     return 'set'
   return 'tuple' if _TUPLE.fullmatch(latex) else ''
 
 
-def _same_number(found: str, gold: str) -> bool | None:
-  """Whether two numbers are equal; None where one is no number alone, or where
-  they are so near that one may be rounded."""
-  if max(len(found), len(gold)) > _CHARACTERS:
+def _same_number(answer: str, gold: str) -> bool | None:
+  """Whether two numbers are equal; None where one is not a single number, or
+  where they are so close that one may be rounded."""
+  if max(len(answer), len(gold)) > _CHARACTERS:
     return None
-  values = [_DEGREES.sub('', _clean(text)) for text in (found, gold)]
+  values = [_DEGREES.sub('', _clean(text)) for text in (answer, gold)]
+  # 'x = 5' equals '5'; two named values are left to math-verify.
   if not all(map(_NAMED.match, values)):
     values = [_NAMED.sub('', text) for text in values]
   scales = [100 if _PERCENT.search(text) else 1 for text in values]
@@ -222,7 +225,7 @@ def _same_number(found: str, gold: str) -> bool | None:
 
 
 def _ending(text: str) -> str:
-  """The lines, or the part of a line, that end within _SEARCHED characters."""
+  """The last _SEARCHED characters, from a line start if there is one."""
   ending = plain(text[-_SEARCHED:])[-_SEARCHED:]
   _, line_end, lines = ending.partition('\n')
   return lines if line_end and len(text) > _SEARCHED else ending

@@ -1,8 +1,8 @@
-r"""One notation of the many in which people and models write a number.
+r"""Normalises the notation of numbers.
 
-Afterwards Unicode's digits, signs, spaces, fractions and operators are those of
-ASCII and LaTeX, a number has no currency and no separators of thousands that
-are blanks, and 1.5e-3 is a power of ten.
+Unicode's digits, signs, spaces, fractions and operators become those of ASCII
+and LaTeX; currencies and spaces between thousands are removed; 1.5e-3 becomes a
+power of ten.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 _SEPARATORS = re.compile(r'(?<!\\)\\[,;:! ]|~|\{[.,]\}')
-# Markdown's emphasis, not a product or a power; HTML and special tokens.
+# Markdown's emphasis, but no product or power; HTML tags and special tokens.
 _EMPHASIS = re.compile(
   r'(?<![\w)}\]*])(\*{1,3})(?=[^\s*])([^*\n]++)\1(?![\w*])'
 )
@@ -23,7 +23,7 @@ _CURRENCY = re.compile(
   '|[€£¥₹₽₩₪₺₫฿¢]'
   r'|(?<![A-Za-z])(?:USD|EUR|GBP|JPY|CNY|INR|CHF|Rs\.?)(?= ?[-\d])'
 )
-# Three digits each behind one mark: 12 345 678 and 12'345'678 are one number.
+# Groups of three digits with one separator: 12 345 678, 12'345'678.
 _GROUPS = re.compile(r"(?<![\w.,])\d{1,3}(?:[ _'’]\d{3})++(?!\d)", re.ASCII)
 _REPEATING = re.compile(
   r'(?<![\d.,])(\d{0,9})\.(\d{0,9})\\(?:overline|bar) *\{ *(\d{1,9}) *\}',
@@ -46,8 +46,8 @@ _MIXED = re.compile(
   r'(?<![\w.,/^])(\d{1,9}) +(\d{1,9}) ?/ ?(\d{1,9})(?![\w/])', re.ASCII
 )
 _POWERS = re.compile('[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+')
-# "It is 14 square cm.", "5 m/s": no LaTeX command, which may be a number, and
-# no single letter, which may be a variable, nor several that may be.
+# "It is 14 square cm.", "5 m/s": no LaTeX commands, which may be numbers, and
+# neither single letters nor groups of them that may be variables.
 VARIABLES = r'(?:[a-d]{2,3}|mn|[p-s]{2,3}|rst|[u-z]{2,3})(?![A-Za-z])'
 _UNIT = r'(?:[kcm]?m|[km]?g|[hs]|ft|in|mi|yd|[kM]?[JW]|mol|min|hr|sec)'
 _WORDS = re.compile(
@@ -72,7 +72,7 @@ _ENCLOSED = re.compile(
   r'- *(?:\\(?:text|math|boxed)[a-z]* *)?[({] *(\d[\d.,]*+) *[)}]', re.ASCII
 )
 _DIGITS = r'(?:\d++(?:[.,_]\d++)*+|\.\d++(?:[.,_]\d++)*+)'
-# The exponent of a unit and the number in a name, m^2 and A4, are none.
+# The exponent of a unit and the number in a name, m^2 and A4, do not match.
 _NUMBER = re.compile(
   r'(?<![A-Za-z\d])(?<!\d[./])(?<!\^)(?<![\^_]\{)'
   r'(?P<sign>(?:(?<![\w)}\]])-|(?:\A|(?<=[=:(])) *- *)?)'
@@ -82,7 +82,7 @@ _NUMBER = re.compile(
   r'(?: *\^ *\{?(?P<power>[-+]?\d++)(?![.,]\d|/)\}?)?',
   re.ASCII,
 )
-# Beside these a number is a part of something that is not read.
+# A number next to these is a part of an expression that is not parsed.
 _FUNCTION = r'\\?(?:sqrt|log|ln|lg|exp|sin|cos|tan|cot|sec|csc|binom)'
 _PART_BEFORE = re.compile(
   rf'(?:{_FUNCTION}(?:_\{{?\w*\}}?|\[\w*\])?|\\pm) *[({{]* *\Z'
@@ -112,35 +112,36 @@ def plain(text: str) -> str:
 
 
 def without_words(text: str) -> str:
-  """'It is 14 apples' is '14'; what is not one number and words stays."""
-  found = _WORDS.fullmatch(text)
-  return found[1] if found else text
+  """'It is 14 apples' is '14'; other text than one number and words is
+  unchanged."""
+  match = _WORDS.fullmatch(text)
+  return match[1] if match else text
 
 
 def last_number(text: str) -> Fraction | None:
   r"""The value of the last number, or None where there is none or where it
-  cannot be read.
+  cannot be parsed.
 
-  A comma parts thousands, a dot decimals: 1.000 is 1, and 1.000,5 or 1,00
-  cannot be read; nor can a part of a formula, as in \sqrt{2} and 2x. 3 1/2, 3½
-  and 3\frac{1}{2} are one number; 50% is 50; 1e3, 2*10^3 and 2^10 are values.
-  A minus sign belongs to the number unless it stands behind another, as in 9-5.
-  More than 1,000 digits cannot be read.
+  A comma separates thousands, a dot decimals: 1.000 is 1, and 1.000,5 or 1,00
+  cannot be parsed; nor can a part of a formula, as in \sqrt{2} and 2x. 3 1/2,
+  3½ and 3\frac{1}{2} are one number; 50% is 50; 1e3, 2*10^3 and 2^10 are
+  values. A minus sign is part of the number unless it follows another, as in
+  9-5. More than 1,000 digits cannot be parsed.
   """
   text = _prepared(text)
-  found = [*_NUMBER.finditer(text)]
-  if not found or _PART_AFTER.match(text, found[-1].end()):
+  numbers = [*_NUMBER.finditer(text)]
+  if not numbers or _PART_AFTER.match(text, numbers[-1].end()):
     return None
-  start = found[-1].start()
+  start = numbers[-1].start()
   if _PART_BEFORE.search(text[max(start - 40, 0) : start]):
     return None
-  return _value(found[-1])
+  return _value(numbers[-1])
 
 
 def whole_number(text: str) -> Fraction | None:
-  r"""The value of a text that is one number and no more, else None."""
-  found = _NUMBER.fullmatch(_prepared(text).strip())
-  return _value(found) if found else None
+  r"""The value of a text that is a single number, else None."""
+  match = _NUMBER.fullmatch(_prepared(text).strip())
+  return _value(match) if match else None
 
 
 def _prepared(text: str) -> str:
@@ -159,6 +160,7 @@ def _value(found: re.Match) -> Fraction | None:
   if len(above + below) > _MOST_DIGITS or max(map(len, exponents)) > 5:
     return None
   ten, power = map(int, exponents)
+  # Checked before the power, whose digits would be that many.
   if len(above + below) * max(abs(ten), abs(power)) > _MOST_DIGITS:
     return None
   try:
@@ -175,7 +177,7 @@ def _ratio(found: re.Match) -> str:
 
 
 def _fraction(found: re.Match) -> str:
-  r"""3\frac{1}{2} as 3 1/2, and the sign of another in front of it."""
+  r"""3\frac{1}{2} as 3 1/2, with the signs of both parts moved to the front."""
   before, minus, *parts = found.groups()
   above, below = [part for part in parts if part]
   negative = (above[0] == '-') != (below[0] == '-')

@@ -1,9 +1,9 @@
-r"""Soft Tokens' reward, 100 / 10 / 0, and the words around its answers.
+r"""Soft Tokens' reward, 100 / 10 / 0, and its prompt and forced texts.
 
-The paper (Butt et al., arXiv 2509.19170) says: 100 if math-verify finds the
-answer right, 10 if it is wrong but a boxed answer can be extracted, else 0.
-That a box has to close, and to hold something, is our reading. Where a task has
-no \boxed{}, `marker='####'` reads what follows the last `####` instead.
+In the paper (Butt et al., arXiv 2509.19170) the reward is 100 if math-verify
+finds the answer right, 10 if it is wrong but a boxed answer can be extracted,
+else 0. Our interpretation: a box must close and must not be empty. For tasks
+without \boxed{}, `marker='####'` selects the text after the last `####`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from hybrid_latent.rewards import math
 from hybrid_latent.rewards.answers import BOX, final_answer
 from hybrid_latent.rewards.golds import Gold
 
-# Plain text, no chat template. It holds other braces than those of the
-# question: fill it with PROMPT.replace('{question}', question).
+# Plain text, no chat template. It has further braces, so str.format fails: use
+# PROMPT.replace('{question}', question).
 PROMPT = (
   'A conversation between User and Assistant. The user asks a question, and '
   'the Assistant solves it. The assistant first shows the complete reasoning '
@@ -24,11 +24,11 @@ PROMPT = (
   '{question} Assistant:'
 )
 
-# The thinking ends with it. The paper's has a space at the end, which byte
-# pairs give to the token that follows, so it is written with the box.
+# Ends the thinking. The paper's text ends with a space, which in a BPE belongs
+# to the next token, so here the space is part of CLOSING.
 STOP = 'The final answer is:'
 
-# What is written after thinking that ended by itself, and after one cut short.
+# The text forced after thinking that ended, and after truncated thinking.
 CLOSING = (' \\boxed{', 'The final answer is: \\boxed{')
 
 
@@ -43,19 +43,20 @@ def soft_tokens(
   **_,
 ) -> list[float | None]:
   """`right` where math-verify finds the answer equal to the gold one, `boxed`
-  where there is another, else 0; None where it cannot read the gold one.
+  for another answer, 0 without one; None where the gold answer cannot be
+  parsed.
 
   Args:
-    completions: texts, what was forced into them included.
-    answer: gold answers, as for `math.accuracy`; so is `seconds`.
+    completions: texts, with the forced ones.
+    answer: gold answers, as in `math.accuracy`; so is `seconds`.
     right: reward of a right answer.
-    boxed: reward of a wrong one.
-    marker: what the answer stands behind, see `final_answer`.
+    boxed: reward of a wrong answer.
+    marker: the marker before the answer, see `final_answer`.
   """
   rewards: list[float | None] = []
   for text, gold in zip(completions, answer, strict=True):
-    found = final_answer(text, marker)
-    equal = math.equal(f'{BOX}{{{found}}}', gold, seconds)
-    wrong = boxed if found else 0.0
+    prediction = final_answer(text, marker)
+    equal = math.equal(f'{BOX}{{{prediction}}}', gold, seconds)
+    wrong = boxed if prediction else 0.0
     rewards.append(None if equal is None else right if equal else wrong)
   return rewards

@@ -1,8 +1,8 @@
-"""A process that calls reward functions on texts that a model wrote.
+"""The worker process of a `Grader`, which calls the reward functions.
 
-`python -m hybrid_latent.rewards.worker` is what a `Grader` starts. It reads one
-JSON object a line and answers each with one, which repeats its 'request', a
-number, so that what a reward writes into the pipe is no answer:
+`python -m hybrid_latent.rewards.worker` reads one JSON object per line and
+answers each with one, which repeats the number in 'request', so that output of
+a reward in the pipe is not mistaken for an answer:
 
   {'rewards': {name: {'function': 'module:name', 'kwargs': {..}}}, 'memory': n}
     -> {'ready': true}, or {'error': what is wrong with which reward}
@@ -11,12 +11,12 @@ number, so that what a reward writes into the pipe is no answer:
   {'completions': [..], 'columns': {name: [..]}}     one prompt's group
     -> {'rewards': {name: [number or null, ..]}, 'errors': {name: failure}}
 
-A failure is {'kind', 'what'}: 'misuse', which no text is to blame for; 'limit',
-of memory, recursion or time; or 'error', any other exception.
+A failure is {'kind', 'what'}: 'misuse', which does not depend on the texts;
+'limit', of memory, recursion or time; or 'error', any other exception.
 
-Standard input and output are kept for that: what a reward prints goes to
-standard error. When the other end is gone, so is the worker with all that a
-reward has started, even in the middle of one.
+Standard input and output are reserved for these lines: the output of a reward
+goes to standard error. When the parent ends, the worker ends with all processes
+that a reward has started, even during a request.
 """
 
 import importlib
@@ -43,13 +43,14 @@ _LIMITS = MemoryError, RecursionError, TimeoutError
 
 
 class Misuse(TypeError):
-  """A reward that is called, or answers, in a way that cannot work."""
+  """A signature or a result that cannot work with any text."""
 
 
 def main() -> None:
   """Serves until standard input ends."""
   lines, reply = _pipes()
   inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+  # A thread, so that the end of the input is noticed during a reward.
   threading.Thread(target=_receive, args=(lines, inbox), daemon=True).start()
   try:
     functions = _prepared(json.loads(inbox.get()))
@@ -57,28 +58,30 @@ def main() -> None:
     reply({'error': f'{error}'})
     os._exit(1)
   reply({'ready': True})
-  home, pid = os.getcwd(), os.getpid()
+  directory, pid = os.getcwd(), os.getpid()
   while True:
     request = json.loads(inbox.get())
-    answer = _answered(functions, request) | {'request': request['request']}
-    if os.getpid() != pid:  # a reward forked, and its child came back, too
+    answer = _answer(functions, request) | {'request': request['request']}
+    if os.getpid() != pid:  # the child of a reward that forked returns here
       os._exit(0)
     reply(answer)
-    # The next group finds what the first one found.
+    # A reward may have set a timer or changed the directory.
     signal.setitimer(signal.ITIMER_REAL, 0)
     with suppress(OSError):
-      os.chdir(home)
+      os.chdir(directory)
 
 
 def _pipes() -> tuple[IO[str], Callable[[dict], None]]:
-  """Both ends of the conversation, out of reach of what a reward prints."""
+  """Copies of both pipes; a reward's own input is empty, and its output goes to
+  standard error."""
   lines = os.fdopen(os.dup(0), encoding='ascii')
-  out, written = os.fdopen(os.dup(1), 'w', encoding='ascii'), json.dumps
+  # Bound here, because a reward may replace json.dumps.
+  out, dumps = os.fdopen(os.dup(1), 'w', encoding='ascii'), json.dumps
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   os.dup2(2, 1)
 
   def reply(message: dict) -> None:
-    out.write(written(message) + '\n')
+    out.write(dumps(message) + '\n')
     out.flush()
 
   return lines, reply
@@ -100,9 +103,9 @@ def _prepared(config: dict) -> dict[str, tuple[Callable[..., list], dict]]:
     name: (_function(name, reward['function']), reward['kwargs'])
     for name, reward in config['rewards'].items()
   }
-  if config['memory'] and sys.platform != 'darwin':  # which has no such limit
-    # A text that makes sympy write out a huge number ends the worker, not the
-    # machine; and it does so without a core file.
+  if config['memory'] and sys.platform != 'darwin':  # macOS has no such limit
+    # A huge number in sympy then ends the worker instead of exhausting the
+    # memory of the machine; no core file is written.
     resource.setrlimit(resource.RLIMIT_AS, (config['memory'],) * 2)
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
   return functions
@@ -119,7 +122,7 @@ def _function(name: str, path: str) -> Callable[..., list]:
     ) from error
   function = getattr(module, attribute, None) if attribute else None
   if not callable(function):
-    here = sorted(
+    names = sorted(
       key
       for key, value in vars(module).items()
       if inspect.isfunction(value)
@@ -128,12 +131,12 @@ def _function(name: str, path: str) -> Callable[..., list]:
     )
     raise ValueError(
       f'reward {name!r}: function={path!r}, but {module_name} has no function '
-      f'{attribute!r}; it has {here}'
+      f'{attribute!r}; it has {names}'
     )
   return cast(Callable[..., list], function)
 
 
-def _answered(functions: Mapping[str, tuple], request: dict) -> dict:
+def _answer(functions: Mapping[str, tuple], request: dict) -> dict:
   rewards, errors = {}, {}
   completions = request.get('completions', ())
   for name, (function, kwargs) in functions.items():
@@ -142,21 +145,21 @@ def _answered(functions: Mapping[str, tuple], request: dict) -> dict:
         _check_signature(function, request['signature'], kwargs)
         continue
       _check_signature(function, request['columns'], kwargs)
-      # Its own copies: what it changes, no other reward and no group sees.
+      # Copies, so that a reward cannot change the inputs of others.
       texts, columns, own = deepcopy((completions, request['columns'], kwargs))
-      given = function(texts, **columns, **own)
-      rewards[name] = _numbers(given, len(completions))
+      result = function(texts, **columns, **own)
+      rewards[name] = _numbers(result, len(completions))
     except BaseException as error:  # SystemExit, and timeouts of math-verify
       rewards[name] = [None] * len(completions)
       kind = 'misuse' if isinstance(error, Misuse) else 'error'
       kind = 'limit' if isinstance(error, _LIMITS) else kind
-      where = _defined(function) if kind == 'misuse' else ''
-      errors[name] = {'kind': kind, 'what': f'{_described(error)}{where}'}
+      place = _location(function) if kind == 'misuse' else ''
+      errors[name] = {'kind': kind, 'what': f'{_described(error)}{place}'}
   return {'rewards': rewards, 'errors': errors}
 
 
-def _defined(function: Callable) -> str:
-  """Where a function stands; '' where it is not written in Python."""
+def _location(function: Callable) -> str:
+  """File and line of a function; '' for one that is not written in Python."""
   code = getattr(inspect.unwrap(function), '__code__', None)
   return f' ({code.co_filename}, line {code.co_firstlineno})' if code else ''
 
@@ -164,15 +167,16 @@ def _defined(function: Callable) -> str:
 def _check_signature(
   function: Callable, columns: Iterable[str], kwargs: Mapping[str, Any]
 ) -> None:
-  """Misuse where the function cannot be called with these names."""
+  """Raises Misuse where the function cannot be called with these names."""
+  # An object with an async __call__ is no coroutine function itself.
   for call in function, type(function).__call__:
     if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
       raise Misuse('a coroutine function: write def instead of async def')
   if both := sorted({*columns} & {*kwargs}):
-    raise Misuse(f'kwargs={both} are columns of the data, too')
+    raise Misuse(f'kwargs={both} are also columns of the data')
   try:
     signature = inspect.signature(function)
-  except (TypeError, ValueError):  # some that are written in C have none
+  except (TypeError, ValueError):  # some C functions have none
     return
   try:
     signature.bind([], **dict.fromkeys(columns), **kwargs)
@@ -180,13 +184,14 @@ def _check_signature(
     raise Misuse(f'{error}: its signature is {signature}') from None
 
 
-def _numbers(given: Any, count: int) -> list[float | None]:
-  given = given.tolist() if hasattr(given, 'tolist') else given
-  if not isinstance(given, list | tuple):
-    raise Misuse(f'returned a {type(given).__name__} instead of a list')
-  if len(given) != count:
-    raise Misuse(f'returned {len(given)} rewards for {count} completions')
-  plain = [x.tolist() if hasattr(x, 'tolist') else x for x in given]
+def _numbers(result: Any, count: int) -> list[float | None]:
+  """The rewards as floats, None for NaN. Misuse for any other result."""
+  result = result.tolist() if hasattr(result, 'tolist') else result
+  if not isinstance(result, list | tuple):
+    raise Misuse(f'returned a {type(result).__name__} instead of a list')
+  if len(result) != count:
+    raise Misuse(f'returned {len(result)} rewards for {count} completions')
+  plain = [x.tolist() if hasattr(x, 'tolist') else x for x in result]
   for x in plain:
     if not (x is None or isinstance(x, Number)) or isinstance(x, complex):
       raise Misuse(
@@ -194,12 +199,12 @@ def _numbers(given: Any, count: int) -> list[float | None]:
       )
   numbers = [None if x is None else float(cast(Any, x)) for x in plain]
   if any(x is not None and abs(x) > _LARGEST for x in numbers):
-    raise ValueError(f'an infinite reward, as float32, in {numbers}')
+    raise ValueError(f'a reward is infinite in float32: {numbers}')
   return [None if x is None or math.isnan(x) else x for x in numbers]
 
 
 def _described(error: BaseException) -> str:
-  """Type, message, and the line of the reward's file that it came through."""
+  """Type and message of an error, with the line of the reward's file."""
   try:
     text = f'{error}'[:500]
   except Exception:
@@ -213,8 +218,8 @@ def _described(error: BaseException) -> str:
     and not frame.filename.startswith('<')
   ]
   own = [frame for frame in frames if frame.filename == frames[0].filename]
-  where = f' ({own[-1].filename}, line {own[-1].lineno})' if own else ''
-  return f'{type(error).__name__}: {text}{where}'
+  place = f' ({own[-1].filename}, line {own[-1].lineno})' if own else ''
+  return f'{type(error).__name__}: {text}{place}'
 
 
 if __name__ == '__main__':

@@ -142,7 +142,7 @@ def test_some_rows_draw_their_stage(tokenizer, row):
 @pytest.mark.parametrize(
   ('options', 'what'),
   [
-    ({'c_thought': -1}, 'c_thought=-1.*two numbers from 0 on'),
+    ({'c_thought': -1}, 'c_thought=-1.*two numbers of at least 0'),
     ({'uniform_prob': 2.0}, 'uniform_prob=2.0.*a probability'),
     ({'end': '<end>'}, r"\['<end>'\].*config.model.new_tokens"),
   ],

@@ -95,9 +95,9 @@ def test_difficulty_is_what_was_asked_for():
   ('arguments', 'what'),
   [
     ({'split': 'valid'}, "'train' and 'test'"),
-    ({'steps': (3, 2)}, 'fewest and most'),
+    ({'steps': (3, 2)}, 'both at least 1'),
     ({'operations': '+/'}, "some of '\\+-\\*'"),
-    ({'checks': -1}, '0 at least'),
+    ({'checks': -1}, 'a number of at least 0'),
   ],
 )
 def test_impossible_arguments_are_refused(arguments, what):

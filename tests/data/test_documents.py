@@ -248,15 +248,15 @@ def test_a_length_that_no_document_has_is_refused(form):
 @pytest.mark.parametrize(
   ('arguments', 'what'),
   [
-    ({'batch': 0}, 'batch=0, length=16: both 1 at least'),
-    ({'length': 0}, 'both 1 at least'),
+    ({'batch': 0}, 'batch_size=0, max_length=16: accepted'),
+    ({'length': 0}, 'numbers of at least 1'),
     ({'share': 1.5}, 'write a share of at most 1'),
     ({'share': 0.001}, 'share=0.001 of 60 documents are 0'),
     ({'source': []}, 'share=1.0 of 0 documents are 0'),
-    ({'shard': (2, 2)}, 'which, of how many'),
+    ({'shard': (2, 2)}, 'index, number of shards'),
     ({'buckets': 2}, 'write buckets=1 or packed=False'),
-    ({'buckets': 0, 'packed': False}, 'buckets=0: from 1 to 5'),
-    ({'buckets': 6, 'packed': False}, 'length=16 can be halved 5 times'),
+    ({'buckets': 0, 'packed': False}, 'buckets=0: accepted is 1 to 5'),
+    ({'buckets': 6, 'packed': False}, 'max_length=16 can be halved 5 times'),
   ],
 )
 def test_impossible_arguments_are_refused(arguments, what):

@@ -120,7 +120,7 @@ def test_too_long_prompts_are_left_out_and_counted(caplog):
 
 
 def test_too_few_prompts_are_refused():
-  with pytest.raises(ValueError, match='batch=4 prompts on each of 6 shards'):
+  with pytest.raises(ValueError, match='4 prompts on each of 6 hosts'):
     batches(shard=(0, 6))
 
 

@@ -230,10 +230,10 @@ def test_names_are_the_published_ones():
   ('arguments', 'what'),
   [
     ({'split': 'valid'}, "'train' and 'test'"),
-    ({'steps': (3, 2)}, 'fewest and most'),
-    ({'steps': (0, 2)}, '1 at least'),
-    ({'nodes': 41}, 'nodes=41: from 4 to 40'),
-    ({'nodes': 3}, 'nodes=3: from 4 to 40'),
+    ({'steps': (3, 2)}, 'both at least 1'),
+    ({'steps': (0, 2)}, 'both at least 1'),
+    ({'nodes': 41}, 'nodes=41: accepted is 4 to 40'),
+    ({'nodes': 3}, 'nodes=3: accepted is 4 to 40'),
   ],
 )
 def test_impossible_arguments_are_refused(arguments, what):
@@ -243,7 +243,7 @@ def test_impossible_arguments_are_refused(arguments, what):
 
 def test_a_size_without_such_chains_is_refused():
   source = prosqa.problems('train', count=1, nodes=5, steps=(4, 4))
-  with pytest.raises(ValueError, match=r'nodes=5 .* steps=\(4, 4\); make'):
+  with pytest.raises(ValueError, match=r'nodes=5 .* steps=\(4, 4\): make'):
     source[0]
 
 

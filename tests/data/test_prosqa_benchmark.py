@@ -46,5 +46,5 @@ def test_without_files_all_is_generated():
 
 
 def test_a_folder_without_the_files(tmp_path):
-  with pytest.raises(FileNotFoundError, match=r"write path='' to generate"):
+  with pytest.raises(FileNotFoundError, match=r"or path='' to generate"):
     problems('train', path=str(tmp_path), **SMALL)

@@ -128,7 +128,7 @@ def test_a_reward_that_can_never_work_ends_the_first_step(now, name):
 
 def test_a_column_that_is_an_argument_too():
   with grader('booleans', kwargs={'answer': 'a'}) as ours:
-    message = r"kwargs=\['answer'\] are columns of the data, too"
+    message = r"kwargs=\['answer'\] are also columns of the data"
     with pytest.raises(RewardError, match=message):
       ours.check_columns(['answer'])
 

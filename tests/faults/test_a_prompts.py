@@ -118,7 +118,7 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
   assert str(caught.value) == (
     'max_prompt_length is 9, and each of the 8 prompts is longer: write '
     'max_prompt_length=17, which the longest has; the shortest has 10 tokens, '
-    '10 of which are those of every prompt (data.system_prompt, template, '
+    '10 of which are common to all prompts (data.system_prompt, template, '
     'data.prefill)'
   )
 

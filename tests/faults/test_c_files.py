@@ -66,7 +66,7 @@ BROKEN = {
   ),
   'safetensors, a link to nowhere': (
     lambda f: ((f / WEIGHTS).unlink(), (f / WEIGHTS).symlink_to('blob')),
-    r'model\.safetensors does not exist: it is a link to nowhere, fetch it',
+    r'model\.safetensors does not exist: it is a dangling link, fetch it',
   ),
   'safetensors, a folder': (
     as_folder(WEIGHTS),
@@ -74,7 +74,7 @@ BROKEN = {
   ),
   'safetensors, a name twice': (
     header(twice),
-    r"MODEL/model\.safetensors: '.*' stands twice",
+    r"MODEL/model\.safetensors: '.*' occurs twice",
   ),
   'safetensors, past the end': (
     header(lambda text: re.sub(rb'\[\d+,(\d+)\]', rb'[0,9\1]', text, count=1)),
@@ -122,7 +122,7 @@ BROKEN = {
   ),
   'index, the wrong shard': (
     sharded({'model.embed_tokens.weight': 'b.safetensors'}),
-    r"embed_tokens\.weight is in \['a\.saf.*'\], and weight_map says 'b\.saf",
+    r"embed_tokens\.weight is in \['a\.saf.*'\], and weight_map has 'b\.saf",
   ),
   'index, a tensor in two shards': (
     sharded(more=NORM),
@@ -146,7 +146,7 @@ BROKEN = {
   ),
   'config, no UTF-8': (
     data('config.json', b'{"a": "\xff"}'),
-    r'MODEL/config\.json: byte 7 is 0xff, which is no UTF-8',
+    r'MODEL/config\.json: byte 7 is 0xff, which is not UTF-8',
   ),
   'config, a byte order mark': (
     data('config.json', b'\xef\xbb\xbf{}'),
@@ -162,7 +162,7 @@ BROKEN = {
   ),
   'config, a field twice': (
     data('config.json', b'{"vocab_size": 8, "vocab_size": 9}'),
-    r"MODEL/config\.json: 'vocab_size' stands twice, as 8 and as 9",
+    r"MODEL/config\.json: 'vocab_size' occurs twice, as 8 and as 9",
   ),
   'config, a kind of layer too many': (
     edited('config.json', {'layer_types': ['full_attention'] * 3}),
@@ -197,13 +197,13 @@ BROKEN = {
   ),
   'tokenizer, two tokens with one id': (
     edited('tokenizer.json', lambda x: x['model']['vocab'].update(zz=30)),
-    r'MODEL/tokenizer\.json: the tokens .* have both the id 30: accepted',
+    r'MODEL/tokenizer\.json: the tokens .* both have the id 30: accepted',
   ),
   'tokenizer, one token with two ids': (
     lambda f: (f / 'tokenizer.json').write_text(
       (f / 'tokenizer.json').read_text().replace('"!":', '"!": 9, "!":', 1)
     ),
-    r"MODEL/tokenizer\.json: '!' stands twice, as 9 and as \d+",
+    r"MODEL/tokenizer\.json: '!' occurs twice, as 9 and as \d+",
   ),
   'tokenizer, an added token with the id of another': (
     edited(
@@ -212,7 +212,7 @@ BROKEN = {
         x['added_tokens'][0] | {'id': 9, 'content': '<new>'}
       ),
     ),
-    r"tokenizer\.json: token '<new>' has the id 9, and transformers makes that",
+    r"tokenizer\.json: token '<new>' has the id 9, and after loading",
   ),
   'tokenizer, an id past the embedding': (
     edited('tokenizer.json', lambda x: x['model']['vocab'].update(zz=384)),
@@ -240,7 +240,7 @@ BROKEN = {
   ),
   'added_tokens, another id': (
     data('added_tokens.json', b'{"<zz>": 380}'),
-    r"MODEL/added_tokens\.json: token '<zz>' has the id 380, and transformers",
+    r"MODEL/added_tokens\.json: token '<zz>' has the id 380, and after",
   ),
   'special_tokens_map, an end of text that there is not': (
     data('special_tokens_map.json', b'{"eos_token": {"content": "<|nope|>"}}'),
@@ -252,7 +252,7 @@ BROKEN = {
   ),
   'chat_template, no UTF-8': (
     data('chat_template.jinja', b'{{ "\xfe" }}'),
-    r'MODEL/chat_template\.jinja: byte 4 is 0xfe, which is no UTF-8',
+    r'MODEL/chat_template\.jinja: byte 4 is 0xfe, which is not UTF-8',
   ),
   'generation_config, garbled': (
     data('generation_config.json', b'nope'),

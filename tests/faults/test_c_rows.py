@@ -53,18 +53,18 @@ FILES = {
   'answer missing in one row': (
     ('plain', 'a.jsonl', f'{PLAIN}\n{{"question": "x", "anwser": 4}}'),
     "a.jsonl, line 2: no field 'answer' in a row that has ['anwser', 'question'"
-    '], as the rows before have: give it that, or leave it out',
+    '], but the rows before have it: add it, or remove the row',
   ),
   'no known answer': (
     ('gsm8k', 'a.jsonl', '{"question": "x", "final": 4}'),
     "a.jsonl, line 1: no field 'answer' in a row that has ['final', 'question'"
-    '] (none is final_answer, ground_truth, gold, target, label, output): say '
-    'which one it is, data.fields=answer=NAME; data.fields=answer= where there',
+    '] (none is final_answer, ground_truth, gold, target, label, output): '
+    'write data.fields=answer=NAME, or data.fields=answer= for data without',
   ),
   'two may be the question': (
     ('gsm8k', 'a.jsonl', '{"instruction": "x", "input": "y", "output": 4}'),
     "a.jsonl, line 1: no field 'question' in a row that has ['input', 'instruc"
-    "tion', 'output'] (['instruction', 'input'] may all be it): say which one",
+    "tion', 'output'] (['instruction', 'input'] may all be it): write data.fi",
   ),
   'a conversation': (
     (
@@ -98,7 +98,7 @@ FILES = {
   'an object that has the list': (
     ('gsm8k', 'a.json', '{"version": 1,\n "data": [{}]}'),
     "a.json holds an object ({'version': 1, 'data': [{}]}), and its fields ['d"
-    "ata'] are lists: accepted is one list of rows; write the list alone",
+    "ata'] are lists: accepted is one list of rows: write only the list",
   ),
   'a broken list': (
     ('gsm8k', 'a.json', f'[{PLAIN},\n {PLAIN}\n {PLAIN}]'),
@@ -114,7 +114,7 @@ FILES = {
   ),
   'a literal NaN': (
     ('gsm8k', 'a.jsonl', f'{PLAIN}\n{{"question": "x", "answer": NaN}}\n'),
-    'a.jsonl, line 2: NaN is no number: write a finite one, or a text',
+    'a.jsonl, line 2: NaN is not a number: write a finite one, or a text',
   ),
   'infinite': (
     ('gsm8k', 'a.jsonl', '{"question": "x", "answer": 1e999}\n'),
@@ -122,7 +122,7 @@ FILES = {
   ),
   'a field twice': (
     ('gsm8k', 'a.jsonl', '{"question": "x", "answer": 4, "answer": 5}\n'),
-    "a.jsonl, line 1: field 'answer' is there twice: write it once",
+    "a.jsonl, line 1: field 'answer' occurs twice: write it once",
   ),
   'half a surrogate pair': (
     ('gsm8k', 'a.jsonl', '{"question": "\\ud83d", "answer": 4}\n'),
@@ -198,7 +198,7 @@ FILES = {
   ),
   'UTF-16 without a mark': (
     ('gsm8k', 'a.csv', 'question,answer\nx,1\n'.encode('utf-16-le')),
-    'a.csv is UTF-16, or no text: save it as UTF-8',
+    'a.csv is UTF-16, or not text: save it as UTF-8',
   ),
   'an Arrow file': (
     ('gsm8k', 'data.arrow', b'\xff\xff\xff\xff\x10\0\0\0'),
@@ -223,8 +223,8 @@ FILES = {
       '{"prompt": "x", "reward_model": {"ground_truth": 4}}',
     ),
     "a.jsonl, line 1: no field 'answer' in a row that has ['prompt', 'reward_mo"
-    "del'] (none is final_answer, ground_truth, gold, target, label, output): s"
-    'ay which one it is, data.fields=answer=reward_model.ground_truth; ',
+    "del'] (none is final_answer, ground_truth, gold, target, label, output): w"
+    'rite data.fields=answer=reward_model.ground_truth, ',
   ),
   'question true': (
     ('plain', 'a.jsonl', '{"question": true, "answer": 4}'),

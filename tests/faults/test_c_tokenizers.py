@@ -103,5 +103,5 @@ def test_what_a_feedback_owns(owned, told, folder, caplog, now):
   assert fits(source, arrays) is bool(told)
   now('feedback.safetensors', owned, caplog.text or 'read')
   assert (
-    "left aside: config.feedback owns none of ['w_r']" in caplog.text
+    "ignored: config.feedback has no parameters ['w_r']" in caplog.text
   ) is (not told)

@@ -130,14 +130,14 @@ def test_fields_are_named(fields, raw, expected, config, tmp_path, now):
   [
     (
       'question=probelm,answer=final',
-      "line 1: no field 'probelm' in a row that has ['final', 'problem']: say "
-      'which one it is, data.fields=question=problem',
+      "line 1: no field 'probelm' in a row that has ['final', 'problem']: "
+      'write data.fields=question=problem',
     ),
     (
       'question=problem,anwser=final',
-      "data.fields='question=problem,anwser=final': 'anwser' is no field of "
-      'ours: accepted are question, answer, solution, steps, ending; did you '
-      'mean answer?',
+      "data.fields='question=problem,anwser=final': 'anwser' is not one of "
+      'our fields: accepted are question, answer, solution, steps, ending; '
+      'did you mean answer?',
     ),
     ('question', "data.fields='question': write 'question=problem,answer=fin"),
     ('question=', "data.fields='question=': write 'question=problem,answer=f"),
@@ -150,14 +150,13 @@ def test_fields_are_named(fields, raw, expected, config, tmp_path, now):
     (
       'question=problem,answer=result.val',
       "line 1: no field 'result.val' in a row that has ['problem', 'result'] "
-      "and, within, ['result.value']: say "
-      'which one it is, data.fields=answer=result.value',
+      "and, within, ['result.value']: "
+      'write data.fields=answer=result.value',
     ),
     (
       'problem=question,final=answer',
-      "data.fields='problem=question,final=answer' is reversed: our field "
-      'stands on the left and the column of the file on the right: write '
-      "'question=problem,answer=final'",
+      "data.fields='problem=question,final=answer' is reversed: write "
+      "'question=problem,answer=final', our field on the left and the column",
     ),
   ],
 )
@@ -178,7 +177,10 @@ def test_rows_of_ones_own_may_be_split_into_files(config, tmp_path, now):
   assert train_rows(config, path=str(tmp_path), train_split='a.jsonl') == READ
   told = message(test)
   assert told.startswith(f'{tmp_path}/test.jsonl does not exist ({tmp_path} ')
-  assert "['a.jsonl', 'dev.csv']" in told and 'data.test_split may name' in told
+  assert (
+    "['a.jsonl', 'dev.csv']" in told
+    and 'as data.train_split or data.test_split' in told
+  )
   for name in ('dev', 'dev.csv', str(tmp_path / 'dev.csv')):
     config.data.test_split = name
     assert [*test()] == [{'question': 'x', 'answer': '4'}]
@@ -245,7 +247,7 @@ def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):
   told = message(partial(check_data, config))
   assert told == (
     f"split='train': this task has ['test'], and {tmp_path} has no train.jsonl"
-    ", .json or .csv (it has ['test.jsonl']): write steps=0 to evaluate alone, "
+    ", .json or .csv (it has ['test.jsonl']): write steps=0 to evaluate only, "
     'or a file as data.train_split or data.test_split'
   )
   config.max_steps = 0

@@ -143,11 +143,11 @@ WRONG = {
   ),
   'half a surrogate pair': (
     lambda split: [{'question': '\ud800', 'answer': 1}],
-    r"row 1: question = '\\ud800': accepted is what JSON has",
+    r"row 1: question = '\\ud800': accepted are the types of JSON",
   ),
   'an integer of 5,000 digits': (
     lambda split: [{'question': 'x', 'answer': 10**5000}],
-    'row 1: answer = int: accepted is what JSON has',
+    'row 1: answer = int: accepted are the types of JSON',
   ),
   'an error in it': (
     broken,
@@ -171,11 +171,14 @@ WRONG = {
     r"returned dict of \['test', 'train'\] for split='train'",
   ),
   'no rows': (lambda split: [], 'returned no rows: accepted is one or more'),
-  'pairs': (lambda split: [('x', 4)], r"row 1: \('x', 4\) is no row: accepted"),
+  'pairs': (
+    lambda split: [('x', 4)],
+    r"row 1: \('x', 4\) is not a row: accepted",
+  ),
   'no answer': (
     lambda split: [*ROWS, {'question': 'z', 'anwser': 1}],
-    r"row 3: no field 'answer' in a row that has \['anwser', 'question'\], as "
-    'the rows before have: give it that, or leave it out',
+    r"row 3: no field 'answer' in a row that has \['anwser', 'question'\], but "
+    'the rows before have it: add it, or remove the row',
   ),
   'answer None': (
     lambda split: [{'question': 'x', 'answer': None}],
@@ -187,7 +190,7 @@ WRONG = {
   ),
   'an object in a row': (
     lambda split: [*ROWS, ROWS[0] | {'image': object()}],
-    'row 3: image = <object object at .*>: accepted is what JSON has',
+    'row 3: image = <object object at .*>: accepted are the types of JSON',
   ),
   'no split': (
     lambda: ROWS,
@@ -216,7 +219,7 @@ def test_settings_are_not_lost_in_silence(now, caplog):
   now('data.function', 'data.path for a function without one', e.value)
   rows(by_name, of={'count': 3})
   assert caplog.messages == [
-    'data.kwargs.count=3: mine:problems takes (split), and is not given it'
+    'data.kwargs.count=3: mine:problems takes (split); the setting is ignored'
   ]
   with pytest.raises(
     ValueError, match=r"data.kwargs.cuont=3: .*, and no 'cuont'"
@@ -225,7 +228,7 @@ def test_settings_are_not_lost_in_silence(now, caplog):
   with pytest.raises(ValueError, match=r"takes .*'count'"):
     rows(arithmetic.problems, of={'task': 'gsm8k'})
   with pytest.raises(
-    ValueError, match=r"data.fields='answer=a': .* its own rows"
+    ValueError, match=r"data.fields='answer=a': .* generates its rows"
   ):
     rows(arithmetic.problems, of={'count': 3}, fields='answer=a')
 

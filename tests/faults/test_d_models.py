@@ -9,7 +9,7 @@ from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.policy import Policy
 
-HUB = "model 'Qwen/Qwen3-Embedding-0.6B' is no folder here, and the hub does no"
+HUB = "model 'Qwen/Qwen3-Embedding-0.6B' is no local folder, and its download "
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_field_of_a_reasoner(
     ('nowhere', "model 'nowhere' does not exist: accepted is a preset"),
     ('FOLDER/none', "none' does not exist: accepted is a preset"),
     ('FOLDER/a.txt', "a.txt' is no .gguf file: accepted is a preset"),
-    ('FOLDER', 'has no config.json: is it a model folder?'),
+    ('FOLDER', 'has no config.json: write the path of a model folder'),
   ],
 )
 def test_the_field_of_a_model(source, said, tmp_path, now):

@@ -118,7 +118,7 @@ def test_unknown_tensors_are_listed(key, tmp_path):
 
 def test_other_files_are_refused(tmp_path):
   (tmp_path / 'x.gguf').write_bytes(b'PK' * 100)
-  with pytest.raises(ValueError, match='is no GGUF file'):
+  with pytest.raises(ValueError, match='accepted is a whole GGUF file'):
     open_gguf(tmp_path / 'x.gguf')
 
 

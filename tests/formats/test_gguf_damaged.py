@@ -63,7 +63,7 @@ def test_counts_are_compared_with_the_file(name, tmp_path):
   tracemalloc.stop()
   assert str(error.value).startswith(f'{path}: ')
   assert str(error.value).endswith(
-    'this is no GGUF file that is whole: fetch it again'
+    'accepted is a whole GGUF file: fetch it again'
   )
   assert peak < 2**20
 
@@ -106,7 +106,7 @@ def test_a_token_that_stands_twice_is_named(tmp_path):
   path = write_vocabulary(tmp_path / 'x.gguf', 'qwen2')
   first, second = text(b'!'), text(b'"')
   path.write_bytes(path.read_bytes().replace(second, first, 1))
-  with pytest.raises(ValueError, match=r"tokens: '!' stands at 0 and at 1:"):
+  with pytest.raises(ValueError, match=r"tokens: '!' occurs at 0 and at 1:"):
     gguf_tokenizer(path)
 
 

@@ -138,7 +138,7 @@ def test_without_a_source_there_has_to_be_a_backbone(policy, tokenizer):
 def test_the_reasoner_of_another_model_is_refused(written):
   config = dataclasses.replace(tiny.CONFIG, width=24)
   other = Policy(Transformer(config, jax.random.key(0)))
-  told = 'reasoner makes latents of 16 channels and the model reads 24'
+  told = 'reasoner has latents of 16 channels and the model embeddings of 24'
   with pytest.raises(ValueError, match=told):
     read(other, written)
 

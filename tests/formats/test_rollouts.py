@@ -142,7 +142,7 @@ def test_a_lost_tensor_is_named(tmp_path):
     (
       'trajectory.log_probs',
       (2,),
-      r"log_probs has shape .* axes are 'bt'",
+      r"log_probs has shape .* the axes 'bt'",
     ),
     (
       'trajectory.ended',

@@ -120,7 +120,7 @@ def test_a_batch_without_a_token_has_no_advantage(rewards):
 
 def test_it_needs_a_critic_and_discounts_within_reason():
   batch = judged([1.0], V)
-  with pytest.raises(ValueError, match='values is None, and it needs'):
+  with pytest.raises(ValueError, match='values is None, accepted are'):
     gae(batch._replace(values=None), 1)
   with pytest.raises(ValueError, match='lam 95: write a number from 0 to 1'):
     gae(batch, 1, lam=95)

@@ -302,7 +302,7 @@ def test_the_critic_is_measured():
     ({'delta': 1.2}, 'delta 1.2: write a ratio above 1 + high'),
     ({'delta': 3.0, 'clip_range': None}, 'delta 3.0 and no clip_range: write'),
     ({'top_entropy': 20}, 'top_entropy 20: write a share from 0 to 1'),
-    ({'beta': 0.1}, 'beta 0.1 and no experience.reference: write 0'),
+    ({'beta': 0.1}, 'beta 0.1 and no inputs.ref_log_probs: write 0'),
   ],
 )
 def test_what_no_loss_is_is_refused(how, message):

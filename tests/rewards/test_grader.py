@@ -127,7 +127,10 @@ def test_none_and_nan_are_nan_and_true_is_one():
 
 @pytest.mark.parametrize(
   ('kind', 'what'),
-  [('short', '1 rewards for 2 completions'), ('infinite', 'an infinite')],
+  [
+    ('short', '1 rewards for 2 completions'),
+    ('infinite', 'infinite in float32'),
+  ],
 )
 def test_malformed_rewards_are_refused(kind, what):
   with (
