@@ -127,8 +127,8 @@ def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-  """Ends the command with one line and exit code 2 for errors of the file system
-  and those of a `raise` statement. Others are bugs and keep their traceback;
+  """Ends the command with one line and exit code 2 after an error of the file
+  system or of a `raise` statement. Others are bugs and keep their traceback;
   with `--debug` all do."""
   try:
     yield
