@@ -19,7 +19,7 @@ from .. import PACKAGE
 from ..fields.accepted import Folder, described, expanded, parsed
 from ..fields.check import check
 from ..fields.help import configs_text, fields_text
-from ..fields.overrides import load_model, resolved
+from ..fields.overrides import load_config, resolved
 from .functions import Config, configured, named
 
 __all__ = [
@@ -181,7 +181,7 @@ def _config_help(command: str, argv: Sequence[str]) -> str:
   options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
   options.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
   path = options.parse_known_args(argv)[0].config
-  return f'{configs_text()}\n\n{fields_text(path, load_model(path))}'
+  return f'{configs_text()}\n\n{fields_text(path, load_config(path))}'
 
 
 def _refuse(message: str) -> NoReturn:

@@ -26,7 +26,7 @@ from hybrid_latent.types import (
   Trajectory,
 )
 
-from ..fields.rule import EVALUATED
+from ..fields.rule import EVAL_METRICS
 from .actor import Actor
 from .cli import Config
 from .prompts import answer_prefix, mode_of
@@ -192,7 +192,7 @@ class Sampler:
       of_one = metrics.evaluation_metrics(values.reshape(-1, samples), too_long)
       result[name] = of_one.pop('mean')
       result |= {f'{name}/{key}': value for key, value in of_one.items()}
-    result |= {name: lengths[name] for name in EVALUATED}
+    result |= {name: lengths[name] for name in EVAL_METRICS}
     return {f'eval/{name}': value for name, value in result.items()}
 
   def nonzero_std_groups(

@@ -84,7 +84,7 @@ WRONG = [
   ('grpo', HRPO, 'feedback.init_kwargs.r_min=0.9999',
    'r_min=0.9999, config.feedb'),
   ('grpo', RL, 'objective.function=supervised:cross_entropy '
-   'objective.kwargs={}', 'cross-entropy knows no rewards'),
+   'objective.kwargs={}', 'cross-entropy has no rewards'),
   ('sft', SFT, 'stages.starts=(1,)',
    'starts=(1,), config.max_steps=700: write the '),
   ('sft', SFT, 'stages.starts=(0,900) stages.data_fraction=(1.0,1.0)',
@@ -100,7 +100,7 @@ WRONG = [
   ('grpo', RL, 'rollout.mode=latent', "mode='latent', config.feedback.functio"),
   ('lrt', LRT, 'rollout.mode=chain_of_thought',
    "mode='chain_of_thought': write '' or 'latent"),
-  ('lrt', LRT, 'feedback.function=discrete:discrete', 'one that has a prefix'),
+  ('lrt', LRT, 'feedback.function=discrete:discrete', 'one with a prefix'),
   ('lrt', LRT, 'feedback.init_kwargs.backbone=',
    "backbone='': write the folder o"),
   # ------------------------------------------------------------------- no field
@@ -124,12 +124,12 @@ WRONG = [
   ('grpo', RL, 'rewards.mine.wieght=1', 'no field config.rewards.mine.wieght'),
   ('grpo', RL, 'eval.sampling.topk=1', 'no field config.eval.sampling.topk'),
   # -------------------------------------------------------- another command's
-  ('grpo', SFT, '', 'this config is of another command'),
-  ('sft', RL, '', 'this config is of another command'),
-  ('lrt', RL, '', 'this config is of another command'),
-  ('generate', SFT, '', 'this config is of another command'),
-  ('evaluate', SFT, '', 'this config is of another command'),
-  ('step_entropy', RL, '', 'this config is of another command'),
+  ('grpo', SFT, '', 'this one is of another command'),
+  ('sft', RL, '', 'this one is of another command'),
+  ('lrt', RL, '', 'this one is of another command'),
+  ('generate', SFT, '', 'this one is of another command'),
+  ('evaluate', SFT, '', 'this one is of another command'),
+  ('step_entropy', RL, '', 'this one is of another command'),
   # ---------------------------------------------------------------- functions
   ('grpo', RL, 'feedback.function=gated:gatd', "config.feedback.function: 'ga"),
   ('grpo', RL, 'feedback.function=gate:gated', 'no module hybrid_latent.feedb'),
