@@ -7,8 +7,8 @@ The argument is FOLDER,METHOD. Each method has its own config; data, prompt,
 answers after `####`, lengths and learning rates are the same for all, for
 comparison: 40 steps of 8 x 8 completions, full fine-tuning of a third of a
 million parameters. HRPO's gate starts further open (r_min 0.95), to have an
-effect in a short run. Part of `make quickstart`; half a minute on two CPU cores.
-Numbers to expect: RESULTS.md.
+effect in a short run. Part of `make quickstart`; half a minute on two CPU
+cores. Numbers to expect: RESULTS.md.
 """
 
 from collections.abc import Callable

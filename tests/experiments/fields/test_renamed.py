@@ -11,7 +11,7 @@ from experiments.fields import renamed
 from experiments.fields.check import check
 from experiments.fields.overrides import resolved
 from experiments.fields.table import is_known
-from experiments.sweep.grid import cells, points
+from experiments.sweep.grid import grid_points, make_cells
 from experiments.training.resume import validate_resume
 from experiments.training.saved import from_fields
 from tests.experiments import lrt_tiny, rl_tiny
@@ -58,11 +58,13 @@ def test_an_override_is_told_the_new_name(path, option, new):
 
 def test_so_is_a_sweep(tmp_path):
   with pytest.raises(ValueError, match=r'now: write --config\.rollout\.num_g'):
-    cells('rl:M', points(['config.rollout.group=2,4']), (), tmp_path)
+    make_cells('rl:M', grid_points(['config.rollout.group=2,4']), (), tmp_path)
 
 
 def test_a_field_of_another_command_is_said_to_be_one():
-  with pytest.raises(ValueError, match='no field config.bptt_steps, which ot'):
+  with pytest.raises(
+    ValueError, match=r'no field config\.bptt_steps, which ot'
+  ):
     resolved('rl:M', ['--config.truncate=2'])
 
 
