@@ -45,7 +45,7 @@ def checked(tmp_path, monkeypatch, caplog):
     (
       grpo_gsm8k,
       {'data.prompt_template': 'Q: {question}\nA:'},
-      f'{MARK}data.templat',
+      f'{MARK}data.prompt_templat',
     ),
     (grpo_gsm8k, {'data.prompt_template': '{question} End with ####.'}, ''),
     (grpo_gsm8k, {'data.system_prompt': '', 'data.prefill': '#### '}, ''),
