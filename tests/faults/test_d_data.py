@@ -175,7 +175,7 @@ def test_rows_of_ones_own_may_be_split_into_files(config, tmp_path, now):
   write(tmp_path / 'a.jsonl', ROWS)
   (tmp_path / 'dev.csv').write_text('question,answer\nx,4\n')
   test = lambda: problems_of(config.data)(split=config.data.test_split)
-  assert train_rows(config, path=str(tmp_path), train='a.jsonl') == READ
+  assert train_rows(config, path=str(tmp_path), train_split='a.jsonl') == READ
   told = message(test)
   assert told.startswith(f'{tmp_path}/test.jsonl does not exist ({tmp_path} ')
   assert "['a.jsonl', 'dev.csv']" in told and 'data.test_split may name' in told

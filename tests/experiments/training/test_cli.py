@@ -74,7 +74,9 @@ def test_what_is_none_takes_a_literal_and_no_code(monkeypatch):
   clipped = resolved(path, [f'{field}=(0.2, 0.3)', '--config.max_steps=3'])
   assert clipped.objective.kwargs.clip_range == (0.2, 0.3)
   assert clipped.max_steps == 3
-  with pytest.raises(ValueError, match=r"clip is 'print\(7\)': write \(a"):
+  with pytest.raises(
+    ValueError, match=r"clip_range is 'print\(7\)': write \(a"
+  ):
     resolved(path, [f'{field}=print(7)'])
 
 
