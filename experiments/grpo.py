@@ -1,13 +1,13 @@
-r"""Trains a policy by reinforcement, whatever it reads and whatever its loss.
+r"""Reinforcement learning of a policy, with any feedback and any loss.
 
     python -m experiments.grpo --workdir=runs/hrpo \
-        --config=experiments/configs/hrpo_gsm8k.py:smollm2-135m \
+        --config=hrpo_gsm8k:smollm2-135m \
         --config.data.path=../shared/data/gsm8k --config.max_steps=3
 
-A step samples a group of completions for each prompt, grades them in worker
-processes, scores them under the reference meanwhile, and makes one update (or
-`num_iterations * num_mini_batches`) on exactly what was sampled. The same
-command resumes a run that was stopped.
+A step samples a group of completions per prompt, grades them in worker
+processes while the reference scores them, and makes `num_iterations *
+num_mini_batches` updates, by default one, on exactly these trajectories. The
+same command resumes a run that was stopped.
 """
 
 from .training import cli
@@ -49,19 +49,16 @@ from .training.step_functions import (
 
 
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
-  """The arrays of the policy that are trained, those that are not, and the
-  functions of a step; `policy` holds arrays, or the shapes of some."""
-  group, updates = (
-    config.rollout.num_generations,
-    config.num_iterations * config.num_mini_batches,
-  )
+  """(trained arrays, frozen arrays, the functions of a step) of a policy, which
+  may hold abstract arrays."""
+  group = config.rollout.num_generations
+  updates = config.num_iterations * config.num_mini_batches  # per rollout
   feedback = feedback_of(config.feedback)
   if updates > 1 and feedback is not discrete():
     raise ValueError(
       f'config.num_iterations * config.num_mini_batches is {updates}: write '
-      '1. A '
-      'trajectory with latents may be trained on once, by the weights that '
-      'sampled it: they made the latents, and no ratio corrects for others'
+      '1, as a trajectory with latents may be trained on once, by the weights '
+      'that sampled it: no importance ratio corrects for latents of others'
     )
   rows = config.rollout.prompts_per_step * group
   warn_uneven_microbatch(
@@ -83,37 +80,37 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
   @jax.jit
   def ref_log_probs(reference, prompt, trajectory):
-    """Under a model that reads token ids only."""
+    """Log-probs under the reference, whose inputs are token ids only."""
     return score(reference, discrete(), prompt, trajectory).log_probs
 
   @jax.jit
   def advantages(trainable, frozen, prompt, trajectory, reference, rewards):
     """The batch with its advantages, one row per completion."""
     policy, old, values, by_token = combine(trainable, frozen), None, None, None
-    # A NaN is a completion that could not be graded: it teaches nothing.
+    # NaN: the completion could not be graded, so its tokens are masked.
     mask = (
       trajectory.mask & trajectory.policy_mask & ~jnp.isnan(rewards)[:, None]
     )
     if config.rollout.mask_truncated:
       mask &= trajectory.terminated[:, None]
-    if updates > 1:  # else the first ratio is 1, whatever was sampled
+    if updates > 1:  # else the policy is its own old policy, at ratio 1
       old = score(policy, feedback, prompt, trajectory).log_probs
     if policy.critic:
       values = state_values(policy, feedback, prompt, trajectory)
     if config.reward_kl.beta:
       kl = divergence(trajectory.log_probs, reference)
       by_token = -config.reward_kl.beta * kl
-    found = advantages_of(
+    estimates = advantages_of(
       AdvantageInputs(rewards, mask, by_token, values), group
     )
-    # A row of its own for each, so that any slice of the batch is complete.
+    # One prompt per completion, so that any slice of the batch is complete.
     prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
-    return Batch(prompt, trajectory, mask, found.values, reference, old,
-                 found.returns, values)  # fmt: skip
+    return Batch(prompt, trajectory, mask, estimates.values, reference, old,
+                 estimates.returns, values)  # fmt: skip
 
   @learner.jit
   def update(trainable, frozen, opt_state, batch, part):
-    """One step of the policy on what it sampled itself."""
+    """One optimizer step on mini-batch `part` of a rollout."""
 
     def loss(trainable, rows):
       policy, values = combine(trainable, frozen), None
@@ -129,7 +126,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
   @partial(jax.jit, donate_argnums=0, out_shardings=learner.shardings[0])
   def sync_reference(ref_trainable, trainable):
-    """The reference, moved toward the policy (TR-DPO, arXiv 2404.09656)."""
+    """The reference mixed with the policy (TR-DPO, arXiv 2404.09656)."""
     return optax.incremental_update(
       trainable, ref_trainable, config.reference.mixup_alpha
     )
@@ -148,19 +145,17 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one.
-  Returns the evaluations it made."""
+  Returns the metrics of its evaluations."""
   setup = set_up(config, 'grpo')
   mesh, actor, host = setup.mesh, setup.actor, jax.process_index()
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
-  # The policy of some steps ago, where the reference is moved toward it.
+  # The reference has parameters of its own only where it follows the policy.
   has_reference = needs_reference(config)
   sync_every = config.reference.sync_steps if has_reference else 0
   ref_trainable = [jax.tree.map(jnp.copy, trainable)] if sync_every else []
   state = trainable, run.init_optimizer(trainable), *ref_trainable
-  folder, passes = (
-    config.rollout.rollout_dir,
-    (config.num_iterations, config.num_mini_batches),
-  )
+  folder = config.rollout.rollout_dir
+  passes = config.num_iterations, config.num_mini_batches
 
   def batches_of(step: int):
     if folder:
@@ -175,14 +170,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     Loop(config, workdir, 'grpo', mesh, state, batches_of, latents) as loop,
   ):
     del trainable, ref_trainable, state  # an update donates them
-    sampler, attempts = (
-      setup.sampler(run, grader),
-      config.rollout.dynamic_sampling_max_batches,
-    )
-    rollouts = Rollouts(setup, loop, run, frozen, sampler, attempts)
+    sampler = setup.sampler(run, grader)
+    max_batches = config.rollout.dynamic_sampling_max_batches
+    rollouts = Rollouts(setup, loop, run, frozen, sampler, max_batches)
     evaluate = rollouts.evaluate if setup.eval_batches else None
     for step in loop.steps():
-      # ------ dispatch this step's prefill, then look at the last update
+      # ------ dispatch this step's prefill, then wait for the last update
       if not folder:
         rollouts.prefill_next()
       if not (loop.settle() and loop.ready(evaluate)):
@@ -196,7 +189,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         completions = rollouts.sample()
       if config.dump_every and step % config.dump_every == 0:
         dump(f'{workdir}/rollouts', step, host, completions)
-      # ------ score under the reference, grade, learn
+      # ------ score under the reference, grade, update
       state, ref_trainable = loop.state[:2], loop.state[2:]
       reference = None
       if has_reference:
@@ -213,11 +206,11 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       loop.state = *state, *ref_trainable
       loop.record_step(update_metrics, rollout_metrics, ids)
       rollouts.log_samples(step, actor.tokenizer, config.num_logged_completions)
-  written = [f'{workdir}/model'] if config.export else []
-  for path in written:
+  folders = [f'{workdir}/model'] if config.export else []
+  for path in folders:
     policy, metrics = combine(loop.state[0], frozen), loop.latest_metrics
     export_model(actor, policy, path, config, loop.step, metrics)
-  print_summary(loop, workdir, *written)
+  print_summary(loop, workdir, *folders)
   return loop.evaluations
 
 

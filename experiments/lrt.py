@@ -1,20 +1,20 @@
-r"""Latent Reasoning Tuning: trains a network whose latents stand for thinking.
+r"""Latent Reasoning Tuning: trains a reasoner whose latents replace thinking.
 
     python -m experiments.lrt --workdir=runs/lrt_sft \
-        --config=experiments/configs/lrt.py:MODEL,sft \
+        --config=lrt:MODEL,sft \
         --config.data.sft_answers_dir=runs/triples
     python -m experiments.lrt --workdir=runs/lrt_rl \
-        --config=experiments/configs/lrt.py:MODEL,rl \
+        --config=lrt:MODEL,rl \
         --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
-LRT (ICLR 2026): the model stays as it is. A reasoner reads what the model made
-of a prompt and gives it latents to read before it answers; the gradient reaches
-the reasoner through the model. In the first stage the answers are given (those
-of experiments/generate.py), in the second they are sampled and judged against
-each other, several to the latents of a prompt.
+LRT (ICLR 2026): the language model is frozen. A reasoner maps its hidden states
+of the prompt to latents, which the model has as inputs before its answer; the
+gradient reaches the reasoner through the model. The first stage trains on given
+answers (of experiments/generate.py), the second on sampled ones, several per
+prompt, with advantages within the prompt's group.
 
-Both are one update on answers to prompts; config.objective says what is made of
-their log-probabilities. Writes WORKDIR/reasoner. The same command resumes a run
+Both stages make the same update on answers to prompts; config.objective is the
+loss of their log-probs. Writes WORKDIR/reasoner. The same command resumes a run
 that was stopped.
 """
 
@@ -56,16 +56,12 @@ from .training.step_functions import (
 
 
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
-  """The arrays of the policy that are trained, those that are not, and the
-  functions of a step; `policy` holds arrays, or the shapes of some."""
-  group, updates = (
-    config.rollout.num_generations,
-    config.num_iterations * config.num_mini_batches,
-  )
-  feedback, prompts = (
-    feedback_of(config.feedback),
-    config.rollout.prompts_per_step,
-  )
+  """(trained arrays, frozen arrays, the functions of a step) of a policy, which
+  may hold abstract arrays."""
+  group = config.rollout.num_generations
+  updates = config.num_iterations * config.num_mini_batches  # per batch
+  feedback = feedback_of(config.feedback)
+  prompts = config.rollout.prompts_per_step
   warn_uneven_microbatch(
     prompts // config.num_mini_batches // config.gradient_accumulation_steps,
     mesh,
@@ -73,7 +69,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   sampling_params = config.rollout.sampling
-  # Answers that are given were drawn by no temperature.
+  # Given answers were not sampled: no temperature applies to them.
   temperature = (
     1.0 if config.data.sft_answers_dir else sampling_params.score_temperature
   )
@@ -82,8 +78,8 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   )
 
   def score(policy, prompt, trajectory):
-    """Of answers [b t]; the latents of a prompt are made once for all of its
-    answers."""
+    """Scores of answers [b t]; latents are computed once per prompt, not per
+    answer."""
     return rescore(
       policy,
       feedback,
@@ -96,27 +92,28 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   @jax.jit
   def advantages(trainable, frozen, prompt, trajectory, ref_trainable, rewards):
     """The batch with its advantages and its log-probs under the reference, one
-    row per prompt: a slice of it has all answers to a prompt."""
-    # A NaN is an answer that could not be graded: it teaches nothing.
+    row per prompt, so that a slice has all answers to a prompt."""
+    # NaN: the answer could not be graded, so its tokens are masked.
     mask = (
       trajectory.mask & trajectory.policy_mask & ~jnp.isnan(rewards)[:, None]
     )
     grouped = lambda x: x.reshape(-1, group, *x.shape[1:])
+    # The latents are computed again: the reasoner is what is trained.
     answers = trajectory._replace(record=())
     log_probs = lambda trainable: grouped(
       score(combine(trainable, frozen), prompt, answers).log_probs
     )
-    found = advantages_of(AdvantageInputs(rewards, mask), group)
+    estimates = advantages_of(AdvantageInputs(rewards, mask), group)
     return Batch(
       prompt,
-      *jax.tree.map(grouped, (answers, mask, found.values)),
+      *jax.tree.map(grouped, (answers, mask, estimates.values)),
       ref_log_probs=log_probs(ref_trainable) if ref_trainable else None,
       old_log_probs=log_probs(trainable) if updates > 1 else None,
     )
 
   @learner.jit
   def update(trainable, frozen, opt_state, batch, part):
-    """One step of the reasoner on answers to its latents."""
+    """One optimizer step of the reasoner on mini-batch `part`."""
 
     def loss(trainable, rows):
       flat = lambda x: x.reshape(-1, *x.shape[2:])  # [u g ...] -> [b ...]
@@ -137,20 +134,21 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
 
 def given_answers(prompt: Prompt, tokens: Any, mask: Any) -> Batch:
-  """The batch of answers [u 1 t] that nothing has sampled."""
-  nothing: Any = [None] * len(Trajectory._fields)
-  answers = Trajectory(*nothing)._replace(tokens=tokens, mask=mask, record=())
+  """The batch of given answers [u 1 t], which have no log-probs of sampling."""
+  unset: Any = [None] * len(Trajectory._fields)
+  answers = Trajectory(*unset)._replace(tokens=tokens, mask=mask, record=())
   return Batch(prompt, answers, mask)
 
 
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
-  writes the reasoner to WORKDIR/reasoner. Returns the evaluations it made."""
+  writes the reasoner to WORKDIR/reasoner. Returns the metrics of its
+  evaluations."""
   setup = set_up(config, 'lrt')
   mesh, actor, rollout = setup.mesh, setup.actor, config.rollout
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
   state = trainable, run.init_optimizer(trainable)
-  # The reasoner at the start, which a KL term keeps it close to.
+  # The initial reasoner: the reference of the KL term.
   ref_trainable = None
   if needs_reference(config):
     ref_trainable = jax.tree.map(jnp.copy, trainable)
@@ -169,7 +167,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     return setup.prompt_batches(rows)
 
   def sft_batch():
-    """The next batch of answers that are given, and its metrics."""
+    """The next batch of given answers, its metrics and its prompt ids."""
     batch = next(loop.batches)
     prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
     answers = answer_arrays(
@@ -188,13 +186,13 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     rollouts = Rollouts(setup, loop, run, frozen, sampler)
     evaluate = rollouts.evaluate if setup.eval_batches else None
     for step in loop.steps():
-      # ------ dispatch what this step reads, then look at the last update
+      # ------ dispatch this step's inputs, then wait for the last update
       given = sft_batch() if supervised and not loop.last else None
       if not supervised:
         rollouts.prefill_next()
       if not (loop.settle() and loop.ready(evaluate)):
         continue
-      # ------ answer, learn
+      # ------ sample, update
       batch, metrics, ids = given or rollouts.batch(
         rollouts.sample(), ref_trainable
       )

@@ -1,12 +1,12 @@
-r"""Supervised fine-tuning on worked solutions, in words and in latents.
+r"""Supervised fine-tuning on worked solutions, as text or with latents.
 
     python -m experiments.sft --workdir=runs/sft \
-        --config=experiments/configs/sft_arithmetic.py:FOLDER
+        --config=sft_arithmetic:FOLDER
 
-A curriculum (hybrid_latent/curricula/) makes the examples of each stage. Where
-these have latents, the model reads its own states in their place, and the
-gradient goes through them. Ends by writing a Hugging Face folder,
-`WORKDIR/model`. The same command resumes a run that was stopped.
+A curriculum (hybrid_latent/curricula/) makes the examples of each stage. At
+latent positions the input is the model's own hidden state, and the gradient
+flows through it. Writes a Hugging Face folder, `WORKDIR/model`, at the end. The
+same command resumes a run that was stopped.
 """
 
 from .training import cli
@@ -45,15 +45,15 @@ from .training.step_functions import make_learner, warn_uneven_microbatch
 
 
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
-  """The arrays of the policy that are trained, those that are not, and the
-  functions of a step; `policy` holds arrays, or the shapes of some."""
+  """(trained arrays, frozen arrays, the functions of a step) of a policy, which
+  may hold abstract arrays."""
   slices, distillation = config.gradient_accumulation_steps, config.distillation
   warn_uneven_microbatch(config.batch_size // slices, mesh)
   feedback = feedback_of(config.feedback)
   learner = make_learner(
     policy, mesh, config.optimizer, horizon(config.stages, config.max_steps)
   )
-  # A mean over the slices: each counts the same.
+  # A mean over the accumulated slices: each counts the same.
   mean = lambda total: RunningMean(total, jnp.float32(1 / slices))
 
   def update(trainable, frozen, opt_state, texts, passes):
@@ -92,21 +92,19 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         metrics['latent_norm'] = token_mean(norms, texts.latent)
       return mean(total), metrics
 
-    batch = (
-      texts,
-      loss_weights(texts),
-    )  # of all targets of the batch, not of a slice
+    # Weights over the targets of the whole batch, before it is sliced.
+    batch = texts, loss_weights(texts)
     return learner.step(loss, trainable, opt_state, batch, slices)
 
   def layer_gaps(policy, x, places, texts):
-    """The last hidden states, and the distance of the two texts of a row at
-    each layer [layers], where they are to know the same."""
-    positions, both = align_positions(texts)
+    """The last hidden states, and the distance per layer [layers] between the
+    two views of a row at their align positions."""
+    positions, paired = align_positions(texts)
     hidden, states = policy.model.layer_states(x, *places, positions)
     return hidden, layer_distances(
       states[:, :, 0],
       states[:, :, 1],
-      both,
+      paired,
       kind=distillation.loss_type,
       scaled=distillation.div_std,
     )
@@ -117,15 +115,15 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
 
 def horizon(stages: Config, steps: int) -> int:
-  """Steps that an optimizer lives: all, or those of the longest stage."""
+  """Steps of the schedule: all, or the longest stage where each resets it."""
   if not stages.reset_optimizer:
     return steps
   return max(map(sub, [*stages.starts[1:], steps], stages.starts))
 
 
 def align_positions(texts: TokenBatch):
-  """Where the two texts of a row are to know the same [b 2], and whether there
-  are two."""
+  """The positions at which the two views of a row are compared [b 2], and
+  whether the row has both [b]."""
   at = lambda part: jnp.argmax(
     texts.align_position & (texts.view == part), axis=1
   )
@@ -137,21 +135,20 @@ def curriculum_of(
 ) -> Curriculum:
   """The examples of `config.curriculum`."""
   make = named(curriculum.function, 'hybrid_latent.curricula')
-  made = make(tokenizer, **curriculum.kwargs)
-  if made.spans(0) and not feedback.init:
+  examples = make(tokenizer, **curriculum.kwargs)
+  if examples.spans(0) and not feedback.init:
     raise ValueError(
       f'config.curriculum.function is {curriculum.function!r}, whose '
-      'models speak in spans, and config.feedback.init is empty: write '
+      'latents are in spans, and config.feedback.init is empty: write '
       "feedback.function='switching:switching' and "
       "feedback.init='switching:spans'"
     )
-  return made
+  return examples
 
 
 def train_rows(data: Config) -> Sequence[dict]:
-  """The training rows: of `data.step_entropy_dir`, where
-  experiments.step_entropy has written them with their entropies, else of
-  `data.function`."""
+  """The training rows: those of `data.step_entropy_dir`, with the entropies of
+  experiments.step_entropy, else those of `data.function`."""
   if data.step_entropy_dir:
     rows = named('jsonl:problems', 'hybrid_latent.data')
     return rows('steps', data.step_entropy_dir, 'train')
@@ -160,7 +157,8 @@ def train_rows(data: Config) -> Sequence[dict]:
 
 def train(config: Config, workdir: str) -> list[dict[str, float]]:
   """Runs `config` in `workdir`, from its last checkpoint if there is one, and
-  writes the model to WORKDIR/model. Returns the evaluations it made."""
+  writes the model to WORKDIR/model. Returns the metrics of its
+  evaluations."""
   setup, begin = set_up(config, 'sft'), config.stages.starts
   mesh, actor = setup.mesh, setup.actor
   trainable, frozen, run = step_functions(config, mesh, actor.policy)
@@ -172,7 +170,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   host, hosts = jax.process_index(), jax.process_count()
 
   def batches_of(step: int) -> Any:
-    """The endless batches of the stage that a step is of."""
+    """Endless batches of the stage of a step."""
     stage = stage_of(step)
 
     def document(number, row):
@@ -210,7 +208,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     del trainable, state  # an update donates them
     evaluation = setup.evaluation(setup.sampler(run, grader))
     for step in loop.steps():
-      # ------ read ahead, then look at the last update
+      # ------ load the next batch, then wait for the last update
       begins = step in begin[1:]
       texts = None if loop.last or begins else read_batch()
       if not loop.settle():
@@ -222,7 +220,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
           loop.state = trainable, run.init_optimizer(trainable)
       if not loop.ready(evaluate if setup.eval_batches else None, begins):
         continue
-      # ------ learn
+      # ------ update
       texts, stage = texts or read_batch(), stage_of(step)
       *state, metrics = run.update(
         *(loop.state[0], frozen, loop.state[1], texts),
@@ -238,7 +236,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 
 def with_spans(policy: Policy, spans: Mapping) -> Policy:
-  """The policy that decodes with these settings of its curriculum's spans."""
+  """The policy with its curriculum's settings of spans, for decoding."""
   if not spans:
     return policy
   arrays = {name: jnp.asarray(value) for name, value in spans.items()}

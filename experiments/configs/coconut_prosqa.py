@@ -2,16 +2,17 @@ r"""Coconut on ProsQA: "Training Large Language Models to Reason in a Continuous
 Latent Space", arXiv 2412.06769, section 4 and the released prosqa_coconut.yaml.
 
     python -m experiments.sft --workdir=runs/prosqa \
-        --config=experiments/configs/coconut_prosqa.py:MODEL \
+        --config=coconut_prosqa:MODEL \
         --config.data.path=FOLDER
 
 FOLDER has prosqa_valid.json and prosqa_test.json of facebookresearch/coconut;
-without it the test questions are generated. Those to train on always are, apart
-from the published ones: as many, and alike (hybrid_latent/data/prosqa.py).
+without it the test questions are generated. Training questions always are: as
+many as the published ones, of the same distribution, and none of them
+(hybrid_latent/data/prosqa.py).
 
 The argument is MODEL[,latents|no_thoughts|cot|no_cot][,whole|small][,smoke].
-`small` is a quarter of a graph at a time, for a model that one CPU core teaches
-from nothing, about twenty minutes for latents (0.83 after it, seed 0):
+`small` has graphs of a quarter of the size, for a model that is trained from
+scratch on one CPU core, about twenty minutes for latents (0.83 at seed 0):
 
     python -m experiments.new_model --to=runs/start --width=64 \
         --heads=4 --kv_heads=4 --head_dim=16 --mlp=128 \
@@ -19,20 +20,22 @@ from nothing, about twenty minutes for latents (0.83 after it, seed 0):
 
 Paper, GPT-2: 0.970, without thoughts 0.955, CoT 0.775, no CoT 0.767. Not run at
 that size here; for what was run see experiments/results/RESULTS.md. The paper
-has a new optimizer every epoch, here it is one a stage.
+resets the optimizer every epoch, this config every stage.
 """
 
 from ml_collections import ConfigDict
 
 from . import rl, sft
 
-EPOCH = 140  # steps: 17886 questions, 128 a step
+EPOCH = 140  # steps: 17886 questions, 128 per step
 DEFAULT = 'HuggingFaceTB/SmolLM2-135M-Instruct'  # GPT-2's size
 MODES = 'latents', 'no_thoughts', 'cot', 'no_cot'
 
 
 def get_config(argument: str = DEFAULT) -> ConfigDict:
-  source, (mode, size), smoke = rl.parsed(argument, MODES, ['whole', 'small'])
+  source, (mode, size), smoke = rl.parse_arg(
+    argument, MODES, ['whole', 'small']
+  )
   config = sft.defaults(source)
   config.seed = 0
   config.data.update(
@@ -48,35 +51,32 @@ def get_config(argument: str = DEFAULT) -> ConfigDict:
   config.rollout.end_of_thinking = '###'
   config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
   config.rewards.accuracy.kwargs = dict(marker='###')
-  # Stage s drops s steps; behind the sixth there is none left.
+  # Stage s replaces s steps; the sixth replaces all.
   begin = tuple(5 * EPOCH * stage for stage in range(7))
-  config.max_steps, config.eval.num_prompts, config.eval.every = (
-    50 * EPOCH,
-    500,
-    EPOCH,
-  )
+  config.max_steps = 50 * EPOCH
+  config.eval.update(num_prompts=500, every=EPOCH)
   config.checkpoint.every = EPOCH
   if size == 'small':
     begin = _small(config)
   if mode in ('cot', 'no_cot'):
     config.curriculum.kwargs.steps = mode == 'cot'
-    return sft.finished(config, smoke)
+    return sft.finalize(config, smoke)
   config.stages = dict(
     starts=begin, data_fraction=(1.0,) * len(begin), reset_optimizer=True
   )
   latent, most = mode == 'latents', len(begin) - 1
-  sft.in_latents(config, slots=most, opening=True)
+  sft.use_latent_spans(config, num_latents=most, opening=True)
   config.curriculum = dict(
     function='coconut:coconut',
     kwargs=dict(
       c_thought=int(latent), max_latent_stage=most, delimiters=latent
     ),
   )
-  return sft.finished(config, smoke)
+  return sft.finalize(config, smoke)
 
 
 def _small(config: ConfigDict) -> tuple[int, ...]:
-  """Shorter questions, hardly one of them twice; where the stages begin."""
+  """Sets shorter questions, few of them twice; returns the stage starts."""
   config.data.kwargs.update(count=1_000_000, nodes=7, steps=(2, 2))
   config.batch_size, config.gradient_accumulation_steps = 32, 1
   config.max_length, config.buckets = 80, 1

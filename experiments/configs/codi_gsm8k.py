@@ -2,14 +2,14 @@
 Self-Distillation", arXiv 2502.21074, and the released scripts.
 
     python -m experiments.sft --workdir=runs/codi \
-        --config=experiments/configs/codi_gsm8k.py:meta-llama/Llama-3.2-1B-Instruct
+        --config=codi_gsm8k:meta-llama/Llama-3.2-1B-Instruct
 
 The argument is MODEL[,smoke]. With the released script users report 0.033 for
-Llama-3.2-1B instead of the paper's value (zhenyi4/codi #17); PCCoT, which gets
-there, does not divide by the deviation of each layer (distillation.div_std).
-The steps are GSM8K's own `<<...>>` marks, the last of which the teacher is not
-shown: else it could copy the answer. For the paper's data write
---config.data.kwargs.task=gsm8k_aug.
+Llama-3.2-1B instead of the paper's value (zhenyi4/codi #17); PCCoT, which
+reproduces it, does not divide by the standard deviation of each layer
+(distillation.div_std). The steps are GSM8K's own `<<...>>` marks, without the
+last for the teacher, which could copy the answer from it. For the paper's data
+write --config.data.kwargs.task=gsm8k_aug.
 Paper: GPT-2 0.437, Llama-3.2-1B 0.556. Not run at that size here; for what was
 run see experiments/results/RESULTS.md.
 """
@@ -22,14 +22,14 @@ from . import rl, sft
 def get_config(
   argument: str = 'meta-llama/Llama-3.2-1B-Instruct',
 ) -> ConfigDict:
-  source, _, smoke = rl.parsed(argument)
+  source, _, smoke = rl.parse_arg(argument)
   config = sft.defaults(source)
   config.data.kwargs.task = 'gsm8k_symbolic'
   config.batch_size, config.gradient_accumulation_steps = 128, 4
   config.max_length = 512
   config.lora = dict(rank=128, alpha=32.0)
   config.max_steps = 584  # 10 epochs
-  sft.in_latents(config, slots=6, opening=True)
+  sft.use_latent_spans(config, num_latents=6, opening=True)
   config.feedback.inner = dict(
     function='projected:projected',
     kwargs={},
@@ -42,7 +42,7 @@ def get_config(
       num_latents=6, teacher=1.0, last_step=False, cue='The answer is:'
     ),
   )
-  # The deviation is that of a slice of the update, as in the release.
+  # The deviation is over a slice of the update, as in the released code.
   config.distillation = dict(weight=20.0, loss_type='smooth_l1', div_std=True)
   config.optimizer = dict(
     groups=dict(
@@ -55,4 +55,4 @@ def get_config(
     b2=0.999,
     max_grad_norm=2.0,
   )
-  return sft.finished(config, smoke)
+  return sft.finalize(config, smoke)

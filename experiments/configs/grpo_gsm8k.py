@@ -2,14 +2,14 @@
 2402.03300; Dr. GRPO: arXiv 2503.20783; GSPO: arXiv 2507.18071.
 
     python -m experiments.grpo --workdir=runs/grpo \
-        --config=experiments/configs/grpo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct
+        --config=grpo_gsm8k:Qwen/Qwen2.5-1.5B-Instruct
 
 The argument is MODEL[,matched|official][,grpo|dr_grpo|gspo][,smoke]: `matched`
-is everything of hrpo_gsm8k.py but the feedback and its parameters; `official`
-is GRPO as TRL has it by default (rl.py, all parameters trained), with HRPO's
-prompt and reward, so that answers are read the same way. Dr. GRPO divides by
-neither length nor deviation. GSPO's ratio is 1 in the first update of a
-rollout: with plain tokens --config.num_mini_batches=4 makes it matter.
+is hrpo_gsm8k.py without the feedback and its parameters; `official` has TRL's
+defaults of GRPO (rl.py, full fine-tuning), with HRPO's prompt and reward, so
+that answers are parsed the same way. Dr. GRPO divides by neither length nor
+standard deviation. GSPO's ratio is 1 in the first update of a rollout: with
+plain tokens write --config.num_mini_batches=4.
 Paper (matched, GRPO): 1.5B 0.711 accuracy, 3B 0.834. Not run at that size here.
 """
 
@@ -27,7 +27,7 @@ LOSSES = {
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
-  source, (preset, loss), smoke = rl.parsed(
+  source, (preset, loss), smoke = rl.parse_arg(
     argument, ['matched', 'official'], list(LOSSES)
   )
   config = hrpo_gsm8k.get_config(source).unlock()
@@ -37,9 +37,9 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   if preset == 'official':
     for name in ('objective', 'advantage', 'optimizer', 'rollout'):
       config[name] = default[name]
-    rl.trained_whole(config, lr=1e-6)
+    rl.full_finetune(config, lr=1e-6)
   config.objective.kwargs.update(LOSSES[loss])
   if loss == 'dr_grpo':
     config.objective.kwargs.length = float(config.rollout.max_completion_length)
     config.advantage.kwargs.scale = 'none'
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

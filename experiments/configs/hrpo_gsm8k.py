@@ -2,13 +2,13 @@
 arXiv 2505.18454, tables 1, 5 and 6, and the released code.
 
     python -m experiments.grpo --workdir=runs/hrpo \
-        --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct
+        --config=hrpo_gsm8k:Qwen/Qwen2.5-1.5B-Instruct
 
 The argument is MODEL[,gated|interpolated|direct][,smoke]: the paper's gate, or
-its two ablations, in which the model reads the projected distribution alone or
-its own last hidden state.
-Paper: 1.5B 0.720 accuracy, 3B 0.845, each the best of its r_min and tau; on
-MATH interpolation collapses after some hundred steps, direct earns nothing.
+its two ablations, whose inputs are the projected distribution alone or the last
+hidden state.
+Paper: 1.5B 0.720 accuracy, 3B 0.845, each the best over r_min and tau; on MATH
+interpolation collapses after a few hundred steps, direct has a reward of zero.
 Not run at that size here; for what was run see experiments/results/RESULTS.md.
 """
 
@@ -26,7 +26,7 @@ FEEDBACKS = {
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
-  source, (variant,), smoke = rl.parsed(argument, list(FEEDBACKS))
+  source, (variant,), smoke = rl.parse_arg(argument, list(FEEDBACKS))
   config = rl.defaults(source)
   config.data.system_prompt = SYSTEM_PROMPT
   config.rollout.num_generations = 4
@@ -44,7 +44,7 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
       weight=1.0,
       kwargs=dict(parser='official'),  # or 'fixed'
     ),
-    accuracy=dict(  # without the condition on ####: measured, not rewarded
+    accuracy=dict(  # without the condition on ####: a metric only
       function='hybrid_latent.rewards.hrpo:correct',
       weight=0.0,
       kwargs=dict(parser='fixed'),
@@ -64,4 +64,4 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
       gate=dict(pattern=r'^feedback\.[wb]_', lr=1e-4, weight_decay=0.1),
       decay=dict(pattern=r'^feedback\.decay', lr=1e-3, weight_decay=0.1),
     )
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

@@ -2,15 +2,15 @@ r"""HyRea's second stage, GRPO on Math-12k: "Hybrid Reasoning", ICLR 2026,
 equation 6 and tables 1 and 2; it names EasyR1 as its framework.
 
     python -m experiments.grpo --workdir=runs/hyrea \
-        --config=experiments/configs/hyrea_rl_math.py:FOLDER \
+        --config=hyrea_rl_math:FOLDER \
         --config.data.path=FOLDER2
 
 The argument is MODEL[,none|easyr1][,latent|words][,smoke]. `none` has no KL, as
-equation 6; `easyr1` is the loss of EasyR1's defaults. `words` is the paper's
-baseline SFT+RL, without spans of latents. MODEL is one that the first stage has
-taught to write spans; a released one gets the three tokens and will hardly draw
-them. FOLDER2 has train.jsonl, MATH without MATH-500; there is no test split, so
-nothing is evaluated on the way.
+in equation 6; `easyr1` is the loss of EasyR1's defaults. `words` is the paper's
+baseline SFT+RL, without spans of latents. MODEL is one of the first stage, that
+samples spans; a released model gets the three tokens and hardly samples them.
+FOLDER2 has train.jsonl, MATH without MATH-500; there is no test split, so there
+are no evaluations.
 Paper, MATH-500, Qwen2.5-7B-Instruct: 0.836 with 387 tokens and 4.4 switches,
 SFT+RL 0.842 with 698; 32B: 0.844 with 369, SFT+RL 0.852 with 588. 8 H200. Not
 run at that size here.
@@ -35,12 +35,12 @@ SYSTEM_PROMPT = (
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
-  source, (loss, feedback), smoke = rl.parsed(
+  source, (loss, feedback), smoke = rl.parse_arg(
     argument, list(LOSSES), ['latent', 'words']
   )
   config = rl.defaults(source)
-  rl.trained_whole(config, lr=1e-6, weight_decay=1e-2)
-  config.max_steps = 93  # one epoch: 12,000 prompts, 128 a step
+  rl.full_finetune(config, lr=1e-6, weight_decay=1e-2)
+  config.max_steps = 93  # one epoch: 12,000 prompts, 128 per step
   config.gradient_accumulation_steps = 64  # of 1024 completions
   config.data.kwargs.task = 'math12k'
   config.data.system_prompt = SYSTEM_PROMPT
@@ -78,4 +78,4 @@ def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
       weight=0.1,
       kwargs=dict(max_spans=1),
     )
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

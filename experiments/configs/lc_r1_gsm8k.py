@@ -2,12 +2,12 @@ r"""LC-R1 on GSM8K: "Optimizing Length Compression in Large Reasoning Models",
 arXiv 2506.14755, and the released code (a fork of TRL).
 
     python -m experiments.grpo --workdir=runs/lc_r1 \
-        --config=experiments/configs/lc_r1_gsm8k.py
+        --config=lc_r1_gsm8k
 
-The argument is MODEL[,smoke], a model that thinks before </think>. The numbers
-are those of the 1.5B run. What rewards/lengths.py lacks of the paper is missing
-here: the model that finds where the thinking could have stopped, the loss on
-the text that is cut there, and the bonus at </think>.
+The argument is MODEL[,smoke], a model that thinks before </think>. The values
+are those of the 1.5B run. Not implemented (see rewards/lengths.py): the model
+that finds where the thinking could have ended, the loss on the text after it,
+and the bonus at </think>.
 LRT (ICLR 2026) measures the released 1.5B model on GSM8K: 0.7426 at a budget of
 512 tokens, 0.7898 at 1024. Not run at that size here.
 """
@@ -20,9 +20,9 @@ from . import rl
 def get_config(
   argument: str = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B',
 ) -> ConfigDict:
-  source, _, smoke = rl.parsed(argument)
+  source, _, smoke = rl.parse_arg(argument)
   config = rl.defaults(source)
-  rl.trained_whole(config, lr=2e-6)
+  rl.full_finetune(config, lr=2e-6)
   config.gradient_accumulation_steps = 16
   config.data.system_prompt = (
     'Please reason step by step, and put your final answer within \\boxed{}.'
@@ -46,4 +46,4 @@ def get_config(
     ),
   )
   config.grader.timeout_s = 40.0  # 2 judges of 8 completions, 2 s each
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

@@ -1,19 +1,19 @@
-r"""Latent Reasoning Tuning: ICLR 2026, its two stages with its numbers.
+r"""Latent Reasoning Tuning (ICLR 2026): its two stages with its values.
 
     python -m experiments.lrt --workdir=runs/lrt_rl \
-        --config=experiments/configs/lrt.py:Qwen/Qwen3-1.7B,rl \
+        --config=lrt:Qwen/Qwen3-1.7B,rl \
         --config.data.path=FOLDER \
         --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
 The argument is MODEL[,sft|rl][,smoke], a model that thinks before </think>. The
 paper's first stage has the verified answers of OpenR1-Math-220k, which
 data.sft_answers_task=openr1_math reads from data.sft_answers_dir; the model's
-own come from experiments/generate.py. The second has DeepScaleR-Preview, a
-folder of whose file is `data.path`. Not stated in the paper, and chosen here:
-warmup, schedule, clip and answer length of the first stage; clip of the ratio,
-average and temperature of the second, as TRL has them. The rate of the first,
-1e-3, is high for a pretrained backbone; where it diverges, write 1e-4 for
-optimizer.groups.backbone.lr.
+own answers are those of experiments/generate.py. The second has
+DeepScaleR-Preview, whose folder is `data.path`. Not stated in the paper, and
+chosen here: warmup, schedule, gradient clipping and answer length of the first
+stage; ratio clipping, aggregation and temperature of the second, as in TRL. The
+learning rate of the first, 1e-3, is high for a pretrained backbone; where it
+diverges, write 1e-4 for optimizer.groups.backbone.lr.
 Paper: Qwen3-1.7B, 1024 tokens: 0.484 over five benchmarks after both stages,
 0.413 after the first, 0.469 without thinking. Not run at that size here; for
 what was run see experiments/results/RESULTS.md.
@@ -40,20 +40,20 @@ FIELDS = ('seed', 'max_steps', 'num_iterations', 'num_mini_batches',
 def get_config(
   argument: str = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B',
 ) -> ConfigDict:
-  source, (stage,), smoke = rl.parsed(argument, ('sft', 'rl'))
+  source, (stage,), smoke = rl.parse_arg(argument, ('sft', 'rl'))
   config = defaults(source, stage)
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)
 
 
 def defaults(source: str, stage: str) -> ConfigDict:
-  """One of the stages; unlocked."""
+  """The defaults of a stage; unlocked."""
   base = rl.defaults(source)
   config = ConfigDict({name: base[name] for name in FIELDS})
   for name in 'mask_truncated', 'dynamic_sampling_max_batches', 'rollout_dir':
     del config.rollout[name]
   config.data.kwargs.task = 'deepscaler'
   config.data.system_prompt = SYSTEM
-  # R1's template opens the thinking itself.
+  # R1's template has <think> at its end.
   qwen3 = 'qwen3' in source.lower()
   config.data.prefill = '<think>\n' if qwen3 else ''
   config.data.sft_answers_dir = ''
@@ -64,7 +64,7 @@ def defaults(source: str, stage: str) -> ConfigDict:
     kwargs={},
     init='prefix:reasoner',
     init_kwargs=dict(
-      source='',  # the folder of a reasoner, to go on from
+      source='',  # the folder of a reasoner to start from
       backbone='Qwen/Qwen3-Embedding-0.6B',  # of a new one
       latents=256,
       reads='last',  # or prompt: see models/reasoner.py
@@ -76,7 +76,7 @@ def defaults(source: str, stage: str) -> ConfigDict:
   config.rollout.forced_text.update(
     on_truncation=f'\n</think>\n\n{FORCED}', on_budget=f'\n\n{FORCED}'
   )
-  # What Qwen3's template writes itself where enable_thinking is False.
+  # As in Qwen3's template where enable_thinking is False.
   config.rollout.forced_text.no_thinking = (
     '\n</think>\n\n' if qwen3 else NO_THINKING
   )

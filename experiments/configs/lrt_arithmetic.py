@@ -2,16 +2,16 @@
 cores.
 
     python -m experiments.lrt --workdir=runs/lrt_sft \
-        --config=experiments/configs/lrt_arithmetic.py:BASE,sft,BACKBONE \
+        --config=lrt_arithmetic:BASE,sft,BACKBONE \
         --config.data.sft_answers_dir=runs/triples
 
-The argument is BASE,STAGE[,BACKBONE]: a model that thinks in words before it
+The argument is BASE,STAGE[,BACKBONE]: a model that thinks in text before it
 answers (sft_arithmetic.py's `thinking`); `sft`, `rl`, or `words`, which is the
-base itself, for experiments.generate, fragments and evaluate; and the folder of
-a small model whose layers a new reasoner begins with. With `shorter_better` or
-`lc_r1` experiments.grpo teaches the base itself to think less. All of it is one
-command, `python -m experiments.studies.latent_thinking`. Numbers to expect:
-RESULTS.md.
+base itself, for experiments.generate, studies.cot_ablation and evaluate; and
+the folder of a small model whose layers initialize a new reasoner. With
+`shorter_better` or `lc_r1` experiments.grpo trains the base itself to think
+less. `python -m experiments.studies.latent_thinking` runs all of it. Numbers to
+expect: RESULTS.md.
 """
 
 from ml_collections import ConfigDict
@@ -47,9 +47,8 @@ def get_config(argument: str) -> ConfigDict:
   config.feedback.init_kwargs.update(
     backbone=backbone, latents=16, closing=CLOSING
   )
-  config.feedback.init_kwargs.reads = (
-    'prompt'  # the last state teaches it nothing
-  )
+  # With the last hidden state alone as input it learned nothing here.
+  config.feedback.init_kwargs.reads = 'prompt'
   config.rollout.update(max_prompt_length=thinks.rollout.max_prompt_length)
   config.rollout.update(max_completion_length=16, buckets=1, logits_chunk=16)
   config.rollout.forced_text.update(
@@ -61,7 +60,7 @@ def get_config(argument: str) -> ConfigDict:
   config.max_steps = 1000 if sft else 50
   config.rollout.update(prompts_per_step=32)
   for group in config.optimizer.groups.values():
-    group.lr = 2e-3 if sft else 1e-4  # its backbone is random
+    group.lr = 2e-3 if sft else 1e-4  # higher: the backbone is random
   config.eval.update(num_prompts=512, every=200 if sft else 50)
   if stage == 'words':
     config.feedback = small.feedback
@@ -74,7 +73,7 @@ def get_config(argument: str) -> ConfigDict:
 
 
 def shorter(base: str, method: str, thinks: ConfigDict) -> ConfigDict:
-  """Thinking less, by reinforcement of the base itself."""
+  """Shorter thinking, by RL of the base itself."""
   config = rl_arithmetic.get_config(f'{base},{method}').unlock()
   config.data = dict(thinks.data)
   del config.data.step_entropy_dir

@@ -1,21 +1,21 @@
 r"""Latent Reasoning Tuning on GSM8K, for a model of any size.
 
     python -m experiments.generate --workdir=runs/triples \
-        --config=experiments/configs/lrt_gsm8k.py:smollm2-135m,words \
+        --config=lrt_gsm8k:smollm2-135m,words \
         --config.data.path=GSM8K
     python -m experiments.lrt --workdir=runs/lrt_sft --config.data.path=GSM8K \
-        --config=experiments/configs/lrt_gsm8k.py:smollm2-135m,sft \
+        --config=lrt_gsm8k:smollm2-135m,sft \
         --config.data.sft_answers_dir=runs/triples \
         --config.feedback.init_kwargs.backbone=FOLDER
     python -m experiments.lrt --workdir=runs/lrt_rl --config.data.path=GSM8K \
-        --config=experiments/configs/lrt_gsm8k.py:smollm2-135m,rl \
+        --config=lrt_gsm8k:smollm2-135m,rl \
         --config.feedback.init_kwargs.source=runs/lrt_sft/reasoner
 
 The argument is MODEL[,words|sft|rl][,smoke]; `words` is the model itself, for
-experiments.generate, fragments and evaluate. All else is as in lrt.py. With
-smollm2-135m the sizes are those of two CPU cores, and BACKBONE the folder of a
-small model (experiments/new_model.py); it does not think, so that its thinking
-is cut, and what it says of the answer is kept right or wrong.
+experiments.generate, studies.cot_ablation and evaluate. All else is as in
+lrt.py. With smollm2-135m the sizes are for two CPU cores, and FOLDER is a small
+model (experiments/new_model.py); it does not end its thinking, which is cut,
+and its answers are kept whether right or wrong.
 Paper: GSM8K at 512 tokens, R1-Distill-Qwen-1.5B: 0.772, without thinking 0.732,
 cut short 0.700. Not run at that size here; for what was run see
 experiments/results/RESULTS.md.
@@ -29,7 +29,7 @@ from . import lrt, rl
 def get_config(
   argument: str = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B',
 ) -> ConfigDict:
-  source, (stage,), smoke = rl.parsed(argument, ('words', 'sft', 'rl'))
+  source, (stage,), smoke = rl.parse_arg(argument, ('words', 'sft', 'rl'))
   config = lrt.defaults(source, stage)
   config.data.kwargs.task = 'gsm8k'
   config.eval.num_prompts = 256
@@ -50,4 +50,4 @@ def get_config(
   if stage == 'words':
     config.feedback = rl.defaults(source).feedback
     config.rollout.num_generations = 1
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

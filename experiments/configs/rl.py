@@ -1,15 +1,15 @@
-"""Every field of experiments/grpo.py, with GRPO as TRL has it by default.
+"""All fields of experiments/grpo.py, with TRL's defaults of GRPO.
 
     python -m experiments.grpo --workdir=runs/rl \
-        --config=experiments/configs/rl.py:Qwen/Qwen2.5-0.5B-Instruct
+        --config=rl:Qwen/Qwen2.5-0.5B-Instruct
 
-The configs beside it begin here and say what their paper changes. The argument
-of each is MODEL[,WORD...]: a preset (smollm2-135m), a .gguf file, a Hugging
-Face folder or a name on its hub, then the words that the config knows; `smoke`
-cuts any of them to a minute or two on two CPU cores. Any Qwen2.5, Qwen3, Llama
-3.x or SmolLM2 is a MODEL, from 135M to 32B; ../../PAPERS.md says whence each
-number of each config comes, and ../../docs/config.md what each field means and
-accepts (experiments/fields).
+The other configs start from these defaults and set the values of their paper.
+The argument of each is MODEL[,WORD...]: a preset (smollm2-135m), a .gguf file,
+a Hugging Face folder or a name on its hub, then words of the config; `smoke`
+shortens any of them to a minute or two on two CPU cores. MODEL may be any
+Qwen2.5, Qwen3, Llama 3.x or SmolLM2, from 135M to 32B. ../../PAPERS.md has the
+source of each number, ../../docs/config.md the meaning of each field and its
+accepted values (experiments/fields).
 """
 
 from collections.abc import Sequence
@@ -19,31 +19,33 @@ from ml_collections import ConfigDict
 
 
 class Argument(NamedTuple):
-  """What stands behind the colon of --config=FILE.py:ARGUMENT."""
+  """The argument of --config=FILE.py:ARGUMENT."""
 
   source: str  # the model
-  words: tuple[str, ...]  # one of each choice, its first by default
+  words: tuple[str, ...]  # one per choice, the first by default
   smoke: bool
 
 
-def parsed(argument: str, *choices: Sequence[str]) -> Argument:
-  """'MODEL[,WORD...]' where each of `choices` lists words, of which one may be
-  given; 'smoke' is known everywhere."""
-  source, *given = argument.split(',')
-  smoke = 'smoke' in given
-  words = [word for word in given if word != 'smoke']
+def parse_arg(argument: str, *choices: Sequence[str]) -> Argument:
+  """Parses 'MODEL[,WORD...]' with at most one word of each of `choices`, and
+  'smoke'."""
+  source, *words = argument.split(',')
+  smoke = 'smoke' in words
+  words = [word for word in words if word != 'smoke']
   chosen = tuple(
-    next((word for word in words if word in some), some[0]) for some in choices
+    next((word for word in words if word in choice), choice[0])
+    for choice in choices
   )
+  # Also an unknown word, a repeated one and two of one choice differ here.
   if sorted(words) != sorted(set(words) & set(chosen)):
-    known = ''.join(f'[,{"|".join(some)}]' for some in [*choices, ['smoke']])
+    known = ''.join(f'[,{"|".join(x)}]' for x in [*choices, ['smoke']])
     raise ValueError(f"config argument {argument!r}: write 'MODEL{known}'")
   return Argument(source, chosen, smoke)
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-0.5B-Instruct') -> ConfigDict:
-  source, _, smoke = parsed(argument)
-  return finished(defaults(source), smoke)
+  source, _, smoke = parse_arg(argument)
+  return finalize(defaults(source), smoke)
 
 
 def defaults(source: str) -> ConfigDict:
@@ -51,7 +53,7 @@ def defaults(source: str) -> ConfigDict:
   small = source == 'smollm2-135m'
   config = ConfigDict()
   config.seed = 42
-  config.max_steps = 934  # one epoch of GSM8K: 7473 prompts, 8 a step
+  config.max_steps = 934  # one epoch of GSM8K: 7473 prompts, 8 per step
   config.num_iterations = 1
   config.num_mini_batches = 1
   config.gradient_accumulation_steps = 4
@@ -184,9 +186,9 @@ def defaults(source: str) -> ConfigDict:
   return config
 
 
-def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
-  """The config, locked; cut to two steps of eight short completions if it is
-  a smoke test."""
+def finalize(config: ConfigDict, smoke: bool = False) -> ConfigDict:
+  """The config, locked; for a smoke test with two steps of eight short
+  completions."""
   if smoke:
     rollout, group = config.rollout, min(config.rollout.num_generations, 4)
     config.max_steps = min(config.max_steps, 2)  # 0 stays an evaluation
@@ -210,8 +212,8 @@ def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
   return config.lock()
 
 
-def trained_whole(config: ConfigDict, lr: float, weight_decay: float = 0.0):
-  """Full fine-tuning: no adapters, the whole model in one group."""
+def full_finetune(config: ConfigDict, lr: float, weight_decay: float = 0.0):
+  """Full fine-tuning: no adapters, all parameters of the model in one group."""
   config.lora.rank = 0
   config.model.param_dtype = 'float32'
   group = dict(pattern=r'^model\.', lr=lr, weight_decay=weight_decay)

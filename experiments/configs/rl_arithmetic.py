@@ -1,14 +1,14 @@
 """Any method on arithmetic word problems, small enough for two CPU cores.
 
     python -m experiments.grpo --workdir=runs/hrpo \
-        --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo
+        --config=rl_arithmetic:runs/sft/model,hrpo
 
-The argument is FOLDER,METHOD. Each method is that of its own config; data,
-prompt, answers after `####`, lengths and rates are the same for all, so that
-they can be compared: 40 steps of 8 x 8 completions, a third of a million
-parameters trained whole. HRPO's gate starts wider open (r_min 0.95), so that a
-short run shows it. Part of `make quickstart`; half a minute on two CPU cores.
-Numbers to expect: RESULTS.md.
+The argument is FOLDER,METHOD. Each method has its own config; data, prompt,
+answers after `####`, lengths and learning rates are the same for all, for
+comparison: 40 steps of 8 x 8 completions, full fine-tuning of a third of a
+million parameters. HRPO's gate starts further open (r_min 0.95), to have an
+effect in a short run. Part of `make quickstart`; half a minute on two CPU
+cores. Numbers to expect: RESULTS.md.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ METHODS: dict[str, tuple[Callable[[str], ConfigDict], str]] = {
 ACCURACY = dict(
   function='hybrid_latent.rewards.hrpo:correct', kwargs=dict(parser='fixed')
 )
-# What a reward has to know of this task's answers.
+# Keywords of each reward for this task's answers.
 ANSWERS = {
   'gsm8k': dict(parser='fixed'),
   'soft_tokens': dict(marker='####'),
@@ -114,7 +114,7 @@ def get_config(argument: str) -> ConfigDict:
       )
       if name == 'model' or name in config.optimizer.groups
     }
-  if method == 'hyrea':  # without its first stage, spans have to be found
+  if method == 'hyrea':  # without its first stage, RL has to discover spans
     config.model.new_tokens = ('<start-latent>= ####', '<latent>',
                                '<end-latent>')  # fmt: skip
   if method == 'hrpo':

@@ -1,13 +1,12 @@
-"""RLOO on GSM8K: "Back to Basics", arXiv 2402.14740, as TRL has it.
+"""RLOO on GSM8K: "Back to Basics", arXiv 2402.14740, as in TRL.
 
     python -m experiments.grpo --workdir=runs/rloo \
-        --config=experiments/configs/rloo_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct
+        --config=rloo_gsm8k:Qwen/Qwen2.5-1.5B-Instruct
 
 The argument is MODEL[,matched|official][,smoke]: data, optimizer and prompts of
-HRPO, or TRL's defaults, each as grpo_gsm8k.py has them. The ratio is that of a
-whole completion, the divergence is in the reward. None of the papers runs it so
-on GSM8K; Soft Tokens' RLOO is soft_tokens_gsm8k.py:MODEL,hard. Not run at that
-size here.
+HRPO, or TRL's defaults, as in grpo_gsm8k.py. The ratio is that of the whole
+completion, the KL is in the reward. No paper has this on GSM8K; Soft Tokens'
+RLOO is soft_tokens_gsm8k:MODEL,hard. Not run at that size here.
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +17,7 @@ BETAS = {'matched': 0.005, 'official': 0.05}
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
-  source, (preset,), smoke = rl.parsed(argument, list(BETAS))
+  source, (preset,), smoke = rl.parse_arg(argument, list(BETAS))
   config = grpo_gsm8k.get_config(f'{source},{preset}').unlock()
   config.objective.kwargs = dict(
     aggregation='sequence', level='sequence-sum', clip_range=(0.2, 0.2)
@@ -27,4 +26,4 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
   config.reward_kl.update(beta=BETAS[preset], estimator='k1')
   if preset == 'official':
     config.rollout.num_generations = 2
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

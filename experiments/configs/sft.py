@@ -1,22 +1,22 @@
-"""Every field of experiments/sft.py, with TRL's SFTConfig as defaults.
+"""All fields of experiments/sft.py, with the defaults of TRL's SFTConfig.
 
     python -m experiments.sft --workdir=runs/sft \
-        --config=experiments/configs/sft.py:Qwen/Qwen2.5-0.5B-Instruct
+        --config=sft:Qwen/Qwen2.5-0.5B-Instruct
 
-The configs beside it begin here and say what their paper changes. The argument
-is as in rl.py, and so are the fields that say how a model is loaded, sampled
-and graded.
+The other configs start from these defaults and set the values of their paper.
+The argument is as in rl.py, and so are the fields of loading, sampling and
+grading.
 """
 
 from ml_collections import ConfigDict
 
 from . import rl
 
-SAMPLED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
+SHARED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
            'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',
            'nonfinite', 'alarms')  # fmt: skip
-# Of rollout, what only training on rollouts reads.
-REINFORCED = (
+# Fields of rollout that only training on rollouts uses.
+ROLLOUT_ONLY = (
   'mesh',
   'dynamic_sampling_max_batches',
   'rollout_dir',
@@ -27,16 +27,16 @@ SPAN_TOKENS = ('<start-latent>', '<latent>', '<end-latent>')
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-0.5B-Instruct') -> ConfigDict:
-  source, _, smoke = rl.parsed(argument)
-  return finished(defaults(source), smoke)
+  source, _, smoke = rl.parse_arg(argument)
+  return finalize(defaults(source), smoke)
 
 
 def defaults(source: str) -> ConfigDict:
-  """Full fine-tuning on GSM8K's own solutions, in words; unlocked."""
+  """Full fine-tuning on GSM8K's own solutions as text; unlocked."""
   base = rl.defaults(source)
-  rl.trained_whole(base, lr=2e-5)
-  config = ConfigDict({name: base[name] for name in SAMPLED})
-  for name in REINFORCED:
+  rl.full_finetune(base, lr=2e-5)
+  config = ConfigDict({name: base[name] for name in SHARED})
+  for name in ROLLOUT_ONLY:
     del config.rollout[name]
   config.data.step_entropy_dir = ''
   config.max_steps = 700  # three epochs of GSM8K
@@ -59,20 +59,22 @@ def defaults(source: str) -> ConfigDict:
   return config
 
 
-def in_latents(config: ConfigDict, slots: int, opening: bool) -> None:
-  """Spans of `slots` hidden states, where the model begins them or, `opening`,
-  once before it speaks."""
+def use_latent_spans(
+  config: ConfigDict, num_latents: int, opening: bool
+) -> None:
+  """Spans of `num_latents` hidden states, where the model samples their start
+  token or, with `opening`, once before the completion."""
   config.model.new_tokens = SPAN_TOKENS
   config.feedback = dict(
     function='switching:switching',
     kwargs={},
     init='switching:spans',
-    init_kwargs=dict(num_latents=slots, sampled=False, opening=opening),
+    init_kwargs=dict(num_latents=num_latents, sampled=False, opening=opening),
   )
 
 
-def finished(config: ConfigDict, smoke: bool = False) -> ConfigDict:
-  """The config, locked; cut to two steps a stage if it is a smoke test."""
+def finalize(config: ConfigDict, smoke: bool = False) -> ConfigDict:
+  """The config, locked; for a smoke test with two steps per stage."""
   if smoke:
     stages = len(config.stages.starts)
     config.stages.starts = tuple(range(0, 2 * stages, 2))

@@ -1,20 +1,20 @@
 """Any curriculum on arithmetic word problems, small enough for two CPU cores.
 
     python -m experiments.sft --workdir=runs/sft \
-        --config=experiments/configs/sft_arithmetic.py:FOLDER[,METHOD]
+        --config=sft_arithmetic:FOLDER[,METHOD]
 
 `mixed`, the default, is the start of an RL run, part of `make quickstart`: half
-of the solutions show their work and half state the answer alone, as mixed data
-do; the model learns both ways, and is left to find out by reinforcement which
-of them pays. The others learn from worked solutions alone: `cot` and `no_cot`
-in words, `hyrea`, `random` and `coconut` with steps in latents, `codi` from
-itself. About a minute on two CPU cores, those with latents some more. Numbers
-to expect: RESULTS.md.
+of the solutions have steps and half the answer alone, as in mixed data; the
+model learns both, and RL raises the share of the one with higher reward. The
+others train on worked solutions alone: `cot` and `no_cot` on text, `hyrea`,
+`random` and `coconut` with steps as latents, `codi` by self-distillation. About
+a minute on two CPU cores, somewhat more with latents. Numbers to expect:
+RESULTS.md.
 
-`thinking` learns to reason at length: between `<think>`, with which its prompts
-end, and `</think>` it goes over its steps again, about a hundred tokens; one
-solution in five closes the thinking at once, so that the model also answers
-after the prefill `<think></think>`. Some six minutes. FOLDER is made with
+`thinking` learns long reasoning: between `<think>`, with which its prompts end,
+and `</think>` the solutions repeat their steps, about a hundred tokens; one in
+five ends the thinking at once, so that the model also answers after the prefill
+`<think></think>`. About six minutes. FOLDER is made with
 `--tokenizer=arithmetic:thinking_tokenizer`.
 """
 
@@ -43,7 +43,7 @@ METHODS = {
 }
 
 
-BEGIN = {
+STARTS = {
   'hyrea': (0, 100, 200),
   'random': (0, 100, 200),
   'coconut': (0, 1, 100, 200, 300),
@@ -65,7 +65,7 @@ def get_config(argument: str) -> ConfigDict:
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   sampled = rl_arithmetic.get_config(f'{folder},grpo').unlock()
-  for name in sft.REINFORCED:
+  for name in sft.ROLLOUT_ONLY:
     del sampled.rollout[name]
   config.update(rollout=sampled.rollout, rewards=sampled.rewards)
   config.data = sampled.data
@@ -74,8 +74,8 @@ def get_config(argument: str) -> ConfigDict:
   config.eval = sampled.eval
   config.eval.num_prompts = 0 if method == 'mixed' else 512
   config.eval.every = 1000  # and at the end of every stage
-  learned = method not in BEGIN  # from nothing
-  config.max_steps, config.stages.starts = 400, BEGIN.get(method, (0,))
+  from_scratch = method not in STARTS  # others start from a trained model
+  config.max_steps, config.stages.starts = 400, STARTS.get(method, (0,))
   config.stages.data_fraction = (1.0,) * len(config.stages.starts)
   groups = dict(model=r'^model\.')
   if method == 'codi':
@@ -87,7 +87,7 @@ def get_config(argument: str) -> ConfigDict:
     config.distillation.weight = 1.0
   config.optimizer = dict(
     groups={
-      name: dict(pattern=pattern, lr=3e-3 if learned else 1e-3,
+      name: dict(pattern=pattern, lr=3e-3 if from_scratch else 1e-3,
                  weight_decay=0.01)
       for name, pattern in groups.items()
     },

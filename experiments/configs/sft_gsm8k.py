@@ -1,12 +1,13 @@
 """Supervised baselines on GSM8K: chain of thought, or the answer alone.
 
     python -m experiments.sft --workdir=runs/cot \
-        --config=experiments/configs/sft_gsm8k.py:Qwen/Qwen2.5-1.5B-Instruct
+        --config=sft_gsm8k:Qwen/Qwen2.5-1.5B-Instruct
 
 The argument is MODEL[,cot|no_cot][,coconut|hrpo][,smoke]. `coconut` is the
-recipe by which Coconut (arXiv 2412.06769, released code) trains its start and
-its baseline: constant rate 1e-4, batch 128. `hrpo` has the adapters and the
-optimizer of the HRPO run that it is compared with; that paper gives none.
+recipe of Coconut (arXiv 2412.06769, released code) for its initial model and
+its baseline: constant learning rate 1e-4, batch 128. `hrpo` has the adapters
+and the optimizer of the HRPO run, for comparison; that paper has no recipe of
+SFT.
 Paper (Coconut, GPT-2, augmented GSM8K): CoT 0.429, no CoT 0.165. Not run at
 that size here; for what was run see experiments/results/RESULTS.md.
 """
@@ -17,7 +18,7 @@ from . import hrpo_gsm8k, rl, sft
 
 
 def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
-  source, (text, recipe), smoke = rl.parsed(
+  source, (text, recipe), smoke = rl.parse_arg(
     argument, ['cot', 'no_cot'], ['coconut', 'hrpo']
   )
   config = sft.defaults(source)
@@ -33,4 +34,4 @@ def get_config(argument: str = 'Qwen/Qwen2.5-1.5B-Instruct') -> ConfigDict:
     config.optimizer = published.optimizer
     config.optimizer.groups = dict(lora=published.optimizer.groups.lora)
     config.data.system_prompt = published.data.system_prompt
-  return sft.finished(config, smoke)
+  return sft.finalize(config, smoke)

@@ -2,13 +2,13 @@ r"""Soft Thinking on GSM8K, without any training: "Soft Thinking", arXiv
 2505.15778, and the released code.
 
     python -m experiments.grpo --workdir=runs/soft_thinking \
-        --config=experiments/configs/soft_thinking_gsm8k.py:Qwen/Qwen3-8B
+        --config=soft_thinking_gsm8k:Qwen/Qwen3-8B
 
 The argument is MODEL[,cold_stop|mixing|stop_only][,smoke]: the method, its
 concept tokens without the cold stop, or the cold stop after plain greedy
-thinking. With no steps to make, the trainer evaluates and is done. A model
-without the token </think> gets one, which only the cold stop will write.
-Its README says that it does not help models of 7B or less. In HyRea's table
+thinking. With max_steps=0 the trainer evaluates and ends. A model without the
+token </think> gets one, which only the cold stop produces.
+According to its README it does not help models of 7B or less. In HyRea's table
 Qwen2.5-7B-Instruct has 0.664 on MATH-500 (SFT: 0.736). Not run at that size
 here.
 """
@@ -19,7 +19,7 @@ from . import rl
 
 
 def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
-  source, (part,), smoke = rl.parsed(
+  source, (part,), smoke = rl.parse_arg(
     argument, ['cold_stop', 'mixing', 'stop_only']
   )
   config = rl.defaults(source)
@@ -54,4 +54,4 @@ def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
     function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}
   )
   config.eval.update(num_prompts=1319, sampling=dict(greedy=False))
-  return rl.finished(config, smoke)
+  return rl.finalize(config, smoke)

@@ -1,1 +1,1 @@
-"""What each field of a config accepts and means, and what no config may be."""
+"""The fields of configs: accepted values, meaning, rules and overrides."""

@@ -6,5 +6,5 @@ import sys
 from . import help, renamed
 
 if __name__ == '__main__':
-  made = renamed if '--renamed' in sys.argv else help
-  print(made.markdown(), end='')
+  page = renamed if '--renamed' in sys.argv else help
+  print(page.markdown(), end='')

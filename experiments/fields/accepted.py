@@ -1,7 +1,7 @@
-"""What an annotation accepts: in words, as a check, and from a command line.
+"""Annotations of config values: check, description, and parsing of text.
 
-Fields of a config (table.py) and arguments of the functions that it names are
-described alike: `PositiveInt`, `Literal['token', 'sequence']`,
+Fields of a config (table.py) and arguments of the functions that it names have
+the same annotations: `PositiveInt`, `Literal['token', 'sequence']`,
 `tuple[UnitFloat, ...]`, `float | None`, `Annotated[str, Pattern]`.
 """
 
@@ -29,7 +29,7 @@ Kwargs = dict[str, Any]
 class Field(NamedTuple):
   """A field of a config."""
 
-  annotation: Any  # what it accepts
+  annotation: Any  # of its accepted values
   about: str  # one sentence
 
 
@@ -44,9 +44,9 @@ _WORDS: dict[Any, str] = {
   NAMED_PATH: 'NAME=FOLDER',
   REGEX: 'a regular expression',
 }
-# A comma that is in no brackets.
+# A comma outside of brackets.
 _SEPARATOR = re.compile(r',(?![^()\[\]{}]*[)\]}])')
-_BOUNDS = (  # the first fields of a Range, in words and as a check
+_BOUNDS = (  # of the first fields of a Range: text and check
   ('>=', operator.ge),
   ('>', operator.gt),
   ('<=', operator.le),
@@ -55,9 +55,9 @@ _BOUNDS = (  # the first fields of a Range, in words and as a check
 
 
 def accepts(annotation: Any, value: Any) -> bool:
-  """Whether a value is one that the annotation describes. True for annotations
-  that say nothing about values of a config, such as those of arrays."""
-  kind, parts, marks = _taken_apart(annotation)
+  """Whether the annotation accepts a value. True for annotations of values that
+  no config has, such as arrays."""
+  kind, parts, marks = _unpacked(annotation)
   if kind is Literal:
     return any(type(x) is type(value) and x == value for x in parts)
   if kind is Union:
@@ -69,8 +69,8 @@ def accepts(annotation: Any, value: Any) -> bool:
   if kind is dict:
     return isinstance(value, Mapping)
   if kind is float:
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return whole and _in_range(value, marks)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and _in_range(value, marks)
   if kind is int:
     return type(value) is int and _in_range(value, marks)
   if kind is str:
@@ -81,8 +81,8 @@ def accepts(annotation: Any, value: Any) -> bool:
 
 
 def described(annotation: Any) -> str:
-  """What the annotation accepts, in words."""
-  kind, parts, marks = _taken_apart(annotation)
+  """The accepted values of the annotation as text."""
+  kind, parts, marks = _unpacked(annotation)
   if kind is Literal:
     return _either([repr(part) for part in parts])
   if kind is Union:
@@ -102,9 +102,9 @@ def described(annotation: Any) -> str:
 
 
 def parsed(annotation: Any, text: str) -> Any:
-  """The value that a command line writes as `text`; ValueError where it is none
-  that the annotation accepts."""
-  for value in _readings(annotation, text):
+  """The value of `text` on a command line; ValueError where the annotation
+  accepts none of its interpretations."""
+  for value in _candidates(annotation, text):
     if accepts(annotation, value):
       return _converted(annotation, value)
   raise ValueError(f'write {described(annotation)}')
@@ -115,8 +115,8 @@ def expanded(
   value: Any,
   path_of: Callable[[str], str] = os.path.expanduser,
 ) -> Any:
-  """The value with `path_of` each of its paths: '~' as the home folder."""
-  kind, parts, marks = _taken_apart(annotation)
+  """The value with `path_of` applied to its paths: expands '~'."""
+  kind, parts, marks = _unpacked(annotation)
   if isinstance(value, tuple) and kind is tuple:
     return tuple(expanded(parts[0], x, path_of) for x in value)
   if not isinstance(value, str):
@@ -129,8 +129,8 @@ def expanded(
   return value
 
 
-def _taken_apart(annotation) -> tuple[Any, tuple, tuple]:
-  """Its kind, its parts, and the marks of Annotated."""
+def _unpacked(annotation) -> tuple[Any, tuple, tuple]:
+  """The origin, the arguments, and the metadata of Annotated."""
   marks = ()
   while typing.get_origin(annotation) is Annotated:
     marks += annotation.__metadata__
@@ -152,7 +152,7 @@ def _each_accepts(parts, value) -> bool:
 def _in_range(value, marks) -> bool:
   bounds = next((mark for mark in marks if isinstance(mark, Range)), Range())
   if isinstance(value, int) and abs(value) >= 2**63:
-    return False  # no array holds it
+    return False  # above int64
   if not math.isfinite(value):
     return bounds.infinite and value < 0
   return all(
@@ -174,12 +174,12 @@ def _is_text(mark, value) -> bool:
 
 
 def _limits(bounds: Range) -> str:
-  told = [
+  texts = [
     f'{word} {bound}'
     for bound, (word, _) in zip(bounds, _BOUNDS, strict=False)
     if bound is not None
   ]
-  text = f' {" and ".join(told)}' if told else ''
+  text = f' {" and ".join(texts)}' if texts else ''
   return f'{text} or -inf' if bounds.infinite else text
 
 
@@ -188,10 +188,10 @@ def _either(parts: list[str]) -> str:
   return f'{", ".join(first)} or {last}' if first else last
 
 
-def _readings(annotation, text):
-  """What a text may mean, the likeliest first."""
-  kind, parts, _ = _taken_apart(annotation)
-  kinds = {_taken_apart(x)[0] for x in parts} if kind is Union else {kind}
+def _candidates(annotation, text):
+  """The values that a text may stand for, the most likely first."""
+  kind, parts, _ = _unpacked(annotation)
+  kinds = {_unpacked(x)[0] for x in parts} if kind is Union else {kind}
   literal = _literal(text)
   if literal is None and type(None) in kinds:
     yield None
@@ -209,7 +209,7 @@ def _readings(annotation, text):
 
 
 def _literal(text: str) -> Any:
-  """What Python or JSON reads; the text itself where neither does."""
+  """The literal of Python or JSON; the text itself where it is neither."""
   try:
     return _tuples(ast.literal_eval(text))
   except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
@@ -225,7 +225,7 @@ def _literal(text: str) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-  """A sequence is a tuple in a config."""
+  """The value with sequences as tuples, which configs have."""
   if isinstance(value, dict):
     return {name: _tuples(x) for name, x in value.items()}
   if isinstance(value, (list, tuple)):
@@ -234,9 +234,9 @@ def _tuples(value: Any) -> Any:
 
 
 def _converted(annotation, value):
-  """An integer where a float is wanted as one, so that a config written again
-  is the same."""
-  kind, parts, _ = _taken_apart(annotation)
+  """The value with integers as floats where the annotation is float, so that a
+  config has one representation."""
+  kind, parts, _ = _unpacked(annotation)
   if kind is float:
     return float(value)
   if kind is Union:

@@ -1,4 +1,4 @@
-"""Whether a config can be run, before anything is loaded."""
+"""Checks a config before anything is loaded."""
 
 from collections.abc import Iterator
 
@@ -11,21 +11,21 @@ from .functions import (
   check_keywords,
   resolved_function,
 )
-from .overrides import at, kind_of, leaves, load_model
+from .overrides import at, kind_of, leaves, load_config
 from .renamed import new_name, refusal
 from .rule import made_feedback
 from .rules import RULES
 from .suggest import suggestion
 from .table import FIELDS, field_of, is_known, matches
 
-OF_FILES = 'data.path', 'data.fields'  # not every source of data takes them
+OF_FILES = 'data.path', 'data.fields'  # of data.functions that read files
 TRAINERS = 'grpo', 'sft', 'lrt'
 
 
 def check(config: Config, command: str, hosts: int = 1) -> None:
   """ValueError, with the field, its value and what is accepted, for a config
-  that this command cannot run: each field by itself, the functions that it
-  names, and fields that contradict each other."""
+  that this command cannot run. Checks each field, the functions that are named,
+  and the rules that relate fields."""
   for name, value in leaves(config):
     entry = field_of(name)
     if (new := new_name(name)) != name:
@@ -41,11 +41,11 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
       )
   rules, later = RULES.get(command, ()), []
   if rules:
-    rules[0].check(config, hosts)  # that it is a config of this command
+    rules[0].check(config, hosts)  # whether it is a config of this command
     _check_complete(config, command)
   for rule in rules:
     if ROLES.keys() & rule.fields:
-      later.append(rule)  # it may ask the function itself
+      later.append(rule)  # it may call the function
     else:
       rule.check(config, hosts)
   for field, role in _roles(config):
@@ -61,15 +61,15 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
 
 
 def _check_complete(config: Config, command: str) -> None:
-  """ValueError for a field that its kind of config has and this one has not. A
-  tool reads some parts of a config: it may be given those alone."""
+  """ValueError for a field of this kind of config that is missing. For a tool
+  whole parts may be missing."""
   kind = kind_of(config)
-  for name, _ in leaves(load_model(kind)):
+  for name, _ in leaves(load_config(kind)):
     part, _, last = name.rpartition('.')
-    found = at(config, part) if part else config
+    fields = at(config, part) if part else config
     free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS
     free |= command not in TRAINERS and name.partition('.')[0] not in config
-    if not free and last not in (found if found is not None else ()):
+    if not free and last not in (fields if fields is not None else ()):
       raise ValueError(
         f'config.{name} is missing: begin with {PACKAGE}.configs.'
         f'{kind}.defaults(source) in get_config, and change what differs'
@@ -77,17 +77,17 @@ def _check_complete(config: Config, command: str) -> None:
 
 
 def _check_feedback(config: Config) -> None:
-  """ValueError where what is named makes no feedback."""
+  """ValueError where config.feedback.function makes no Feedback."""
   spec = config.feedback.function
   try:
     made = made_feedback(config)
-  except Exception as error:  # whatever a function says that is none
+  except Exception as error:  # any function can be named
     made = f'{type(error).__name__}: {error}'
   if not hasattr(made, 'prefix'):
     within = ' with config.feedback.inner' * ('inner' in config.feedback)
     raise ValueError(
-      f'config.feedback.function is {spec!r}, which{within} makes '
-      f'{made!r:.80}: write one that makes a Feedback, such as gated:gated'
+      f'config.feedback.function is {spec!r}, which{within} returns '
+      f'{made!r:.80}: write one that returns a Feedback, such as gated:gated'
     )
 
 

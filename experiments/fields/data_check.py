@@ -1,4 +1,4 @@
-"""What a run reads, looked at before it has loaded anything."""
+"""Checks the data of a run before a model is loaded."""
 
 import logging
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ _log = logging.getLogger(__name__)
 
 
 def check_data(config: Config) -> None:
-  """Reads all that a run trains and is evaluated on, which refuses what is
-  wrong with it before a model is loaded."""
+  """Reads the training and evaluation rows of a run. ValueError for what is
+  wrong with them."""
   data = config.data
   if (
     config.max_steps
@@ -21,10 +21,10 @@ def check_data(config: Config) -> None:
     and not data.get('sft_answers_dir')
   ):
     rows = problems_of(data)(split=data.train_split)
-    learnt = config.get('curriculum', {}).get('function')
-    if learnt and learnt != 'cot:worked_solutions':  # that needs none
+    curriculum = config.get('curriculum', {}).get('function')
+    if curriculum and curriculum != 'cot:worked_solutions':  # needs no steps
       _check_solutions(rows)
-    if 'advantage' in config:  # rewards are what it learns by
+    if 'advantage' in config:  # trained on rewards
       check_columns(config, rows[0])
       warn_of_marks(config, rows[0])
   if not config.eval.num_prompts:
@@ -34,34 +34,32 @@ def check_data(config: Config) -> None:
     check_columns(config, rows[0])
     if _is_one_file(config):
       _log.warning(
-        'data.test_split: the evaluation reads all %d rows of %s, the one '
-        'file there '
-        'is; where the model is trained on them write data.test_split=FILE',
+        'data.test_split: the evaluation reads all %d rows of %s, the only '
+        'file; where the model is trained on them write data.test_split=FILE',
         len(rows),
         data.path,
       )
     return
   _log.warning(
-    'no evaluation: %s has rows for training alone; write '
-    'data.test_split=FILE to '
+    'no evaluation: %s has training rows alone; write data.test_split=FILE to '
     'evaluate, or eval.num_prompts=0',
     data.path,
   )
 
 
 def _check_solutions(rows: Sequence[dict]) -> None:
-  """ValueError for a row that has nothing to learn from."""
-  worked = named('steps:split_solution', 'hybrid_latent.curricula')
+  """ValueError for a row without a worked solution."""
+  split = named('steps:split_solution', 'hybrid_latent.curricula')
   for number, row in enumerate(rows, 1):
-    if row.get('solution') is None:  # a text is one, however it is split
+    if row.get('solution') is None:  # any text can be split
       try:
-        worked(row)
+        split(row)
       except ValueError as error:
         raise ValueError(f'row {number}: {error}') from error
 
 
 def _is_one_file(config: Config) -> bool:
-  """Whether one file, not called as the test split is, has all rows."""
+  """Whether one file, without the name of the test split, has all rows."""
   data = config.data
   alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
   return (
@@ -73,8 +71,8 @@ def _is_one_file(config: Config) -> bool:
 
 
 def trains_on_all(config: Config) -> bool:
-  """Whether `data.path` has nothing but training rows, so that there is no
-  evaluation. Never where one is what the run is for."""
+  """Whether `data.path` has training rows alone, so that nothing is evaluated.
+  False for runs that need an evaluation."""
   data = config.data
   if not config.max_steps or config.checkpoint.best or not data.get('path'):
     return False

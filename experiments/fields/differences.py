@@ -1,7 +1,6 @@
-"""Which fields of two configs differ, and which may where a run goes on.
+"""The fields in which two configs differ, and those that may when resuming.
 
-A field that the other version of this code does not have counts with the
-default that it has here.
+A field that another version of this code lacks has its default of today.
 """
 
 import json
@@ -11,41 +10,43 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from ..training.functions import Config
-from .overrides import kind_of, load_model
+from .overrides import kind_of, load_config
 
-# Fields, or all below one, that change no number of the steps that follow, but
-# by the rounding of sums in another order.
+# Fields, or all below one, that change no result of the following steps, except
+# for the rounding of sums in another order.
 FREE = (
-  *(
-    'max_steps',
-    'eval',
-    'checkpoint',
-    'num_logged_completions',
-    'dump_every',
-    'export',
-  ),
-  *('generate', 'evaluate', 'entropy'),  # of tools
-  *(
-    'grader',
-    'mesh',
-    'gradient_accumulation_steps',
-    'logits_chunk',
-    'model.remat',
-    'data.test_split',
-  ),
-  *(
-    'rollout.mesh',
-    'rollout.logits_chunk',
-    'rollout.cache_stages',
-    'rollout.buckets',
-  ),
-  *('nonfinite', 'alarms', 'compilation_cache'),  # what is done about steps
+  'max_steps',
+  'eval',
+  'checkpoint',
+  'num_logged_completions',
+  'dump_every',
+  'export',
+  'generate',  # this and the next two: of tools
+  'evaluate',
+  'entropy',
+  'grader',
+  'mesh',
+  'gradient_accumulation_steps',
+  'logits_chunk',
+  'model.remat',
+  'data.test_split',
+  'rollout.mesh',
+  'rollout.logits_chunk',
+  'rollout.cache_stages',
+  'rollout.buckets',
+  'nonfinite',
+  'alarms',
+  'compilation_cache',  # of older versions
 )
-# Where the rows lie: their digest says what they are.
-PLACES = ('data.path', 'data.train_split', 'data.step_entropy_dir',
-          'data.sft_answers_dir',
-          'rollout.rollout_dir')  # fmt: skip
-# Below these, names are the user's, and a field that is gone is a change.
+# The paths of the rows, which are compared by their digest.
+PLACES = (
+  'data.path',
+  'data.train_split',
+  'data.step_entropy_dir',
+  'data.sft_answers_dir',
+  'rollout.rollout_dir',
+)
+# Below these, users choose the names: a missing field is a difference.
 _OWN = '.rewards.', '.groups.', '.kwargs.', '.init_kwargs.'
 
 
@@ -63,14 +64,14 @@ def differences(
   config: Config,
   free: Sequence[str] = (),
 ) -> list[str]:
-  """A line for each field that differs and is not `free`. One that `old` does
-  not have counts with the default of the kind of config that this is."""
-  defaults = flat(load_model(kind_of(config)))
+  """One line per field that differs and is not `free`. A field that `old` lacks
+  has the default of this kind of config."""
+  defaults = flat(load_config(kind_of(config)))
 
   def differs(name: str) -> bool:
-    if any(f'{name}.'.startswith(f'config.{some}.') for some in free):
+    if any(f'{name}.'.startswith(f'config.{field}.') for field in free):
       return False
-    if name not in new:  # may be one that this version no longer has
+    if name not in new:  # a field that this version no longer has
       return any(own in name for own in _OWN)
     return old.get(name, defaults.get(name)) != new[name]
 

@@ -1,4 +1,4 @@
-"""What the functions that a config names accept, by their signatures."""
+"""Checks the functions of a config and their keywords by their signatures."""
 
 import difflib
 import inspect
@@ -19,9 +19,9 @@ class Role(NamedTuple):
   """A field that names a function."""
 
   keywords: str  # the field of its keywords, beside it
-  package: str  # where a module without a dot is looked for
-  positional: int  # arguments that it is given by their places,
-  given: tuple[str, ...] = ()  # and by their names
+  package: str  # of modules without a dot
+  positional: int  # number of positional arguments from the command,
+  given: tuple[str, ...] = ()  # and names of its keyword arguments
 
 
 ROLES = {
@@ -36,35 +36,35 @@ ROLES = {
 
 
 def resolved_function(field: str, role: Role, spec: str) -> Callable:
-  """The function that a field names; ValueError, with the field, where it
-  names none that can play its role."""
+  """The function that a field names; ValueError, with the field, where there is
+  none or its signature does not fit the role."""
   try:
-    found = named(spec, role.package)
+    function = named(spec, role.package)
   except ValueError as error:
     raise ValueError(f'config.{field}: {error}') from None
-  except Exception as error:  # whatever a module does when it is imported
+  except Exception as error:  # importing a module may raise anything
     raise ValueError(
       f'config.{field} is {spec!r}, and importing it ends in '
       f'{type(error).__name__}: {error}'
     ) from error
   if role.package == REWARDS:
-    _check_reward(field, spec, found)
-  return found
+    _check_reward(field, spec, function)
+  return function
 
 
 def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
-  """The keywords that a config may give it, with the annotation of each, and
-  whether it takes any other."""
+  """The keywords that a config may set, with their annotations, and whether the
+  function takes any other."""
   try:
     parameters = [*inspect.signature(function).parameters.values()]
-  except (TypeError, ValueError):  # some that are written in C have none
+  except (TypeError, ValueError):  # some functions in C have no signature
     return {}, True
   try:
     hints = typing.get_type_hints(_wrapped(function), include_extras=True)
   except (AttributeError, NameError, TypeError):
     hints = {}
   variable = [p for p in parameters if p.kind is p.VAR_KEYWORD]
-  # A reward takes columns that it does not read as `**_`.
+  # A reward ignores the columns that it does not need as `**_`.
   others = any(p.name != '_' or role.package != REWARDS for p in variable)
   kinds = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -78,18 +78,18 @@ def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
 def check_keywords(
   field: str, spec: str, function: Callable, role: Role, given: Mapping
 ) -> None:
-  """ValueError for a keyword that the function does not take, or does not take
-  with this value."""
+  """ValueError for a keyword that the function does not take, or for a value
+  that its annotation does not accept."""
   known, others = keywords(function, role)
   for name, value in given.items():
     if name in role.given:
       raise ValueError(
-        f'config.{field}.{name}={value!r}: {spec} is given it by the command: '
-        f'write one of {[*known]}'
+        f'config.{field}.{name}={value!r}: the command sets this argument of '
+        f'{spec}: write one of {[*known]}'
       )
     if name not in known:
       if others or role.package == DATA:
-        continue  # a source is given those that it takes
+        continue  # data sources are called with the keywords they take
       if (new := new_keyword(spec, name)) in known:
         old, new = f'{field}.{name}', f'{field}.{new}'
         raise ValueError(refusal(old, new, f'config.{new}={value!r}'))
@@ -104,16 +104,16 @@ def check_keywords(
         f'config.{field}.{name} is {value!r}: write {described(known[name])}'
       )
   if role.package == REWARDS and function.__module__.startswith(REWARDS):
-    try:  # ours say what they do not accept before they look at anything
+    try:  # our rewards check their keywords before the completions
       function([], answer=[], completion_ids=[], **given)
     except ValueError as error:
       raise ValueError(f'config.{field} is {dict(given)}: {error}') from None
-  elif role.package not in (DATA, REWARDS):  # these are given columns, too
+  elif role.package not in (DATA, REWARDS):  # those depend on the columns
     _check_call(field, spec, function, role, given)
 
 
 def _check_call(field, spec, function, role, given) -> None:
-  """Whether it can be called with what the command and the config give."""
+  """ValueError where the arguments of command and config do not bind."""
   try:
     signature = inspect.signature(function)
   except (TypeError, ValueError):
@@ -124,19 +124,20 @@ def _check_call(field, spec, function, role, given) -> None:
   except TypeError as error:
     raise ValueError(
       f'config.{field} is {dict(given)}, and {spec} is called with '
-      f'{role.positional} arguments and these: {error}: write what it takes, '
-      'or another function'
+      f'{role.positional} arguments and these: {error}: write keywords that it '
+      'takes, or another function'
     ) from None
 
 
 def _wrapped(function: Callable) -> Callable:
-  """What has the annotations: of a class, how it is made."""
+  """The function with the annotations; for a class its `__init__`."""
   function = inspect.unwrap(function)
   return function.__init__ if inspect.isclass(function) else function
 
 
 def _check_reward(field: str, spec: str, function: Callable) -> None:
-  """A grader calls it in another process, by the name of its module."""
+  """ValueError for a reward that workers cannot import by its module's name, or
+  that does not take completions and all columns."""
   plain = inspect.isfunction(inspect.unwrap(function))
   if not plain or inspect.iscoroutinefunction(function):
     kind = 'no function written in Python' if not plain else 'async'
@@ -153,10 +154,8 @@ def _check_reward(field: str, spec: str, function: Callable) -> None:
   ):
     raise ValueError(
       f'config.{field} is {spec!r}, whose arguments are ({", ".join(names)}): '
-      f'it is called with completions and every column of the data, so write '
+      'it is called with completions and every column of the data: write '
       f'{SIGNATURE}'
     )
   if '.' not in spec and function.__module__.startswith(f'{REWARDS}.'):
-    raise ValueError(
-      f"config.{field} is {spec!r}: write '{REWARDS}.{spec}', whole"
-    )
+    raise ValueError(f"config.{field} is {spec!r}: write '{REWARDS}.{spec}'")

@@ -1,4 +1,4 @@
-"""Fields that say what is read, sampled, graded and written."""
+"""Fields of data, sampling, rewards, evaluation and generation."""
 
 from typing import Annotated, Literal
 
@@ -16,24 +16,24 @@ Way = Literal['chain_of_thought', 'no_thinking', 'latent']
 Floor = Annotated[float, Range(ge=0, lt=1)]
 
 SAMPLING = {
-  'temperature': Field(PositiveFloat, 'Divides the logits before a draw.'),
+  'temperature': Field(PositiveFloat, 'Divides the logits before sampling.'),
   'top_k': Field(
-    NonNegativeInt, 'Draws from so many of the likeliest tokens; 0: from all.'
+    NonNegativeInt,
+    'Samples from so many of the most likely tokens; 0: from all.',
   ),
   'top_p': Field(
-    Share, 'Draws from the likeliest tokens that have this share of the mass.'
+    Share, 'Samples from the most likely tokens with this share of the mass.'
   ),
   'min_p': Field(
     Floor,
-    'Leaves out tokens of less than this share of the likeliest '
-    "one's probability.",
+    'Excludes tokens with less than this share of the highest probability.',
   ),
-  'greedy': Field(bool, 'Takes the likeliest token instead of drawing one.'),
+  'greedy': Field(bool, 'Takes the most likely token instead of sampling.'),
   'greedy_answer': Field(
-    bool, 'Takes the likeliest token once the thinking has ended.'
+    bool, 'Takes the most likely token after the thinking.'
   ),
   'score_temperature': Field(
-    PositiveFloat, 'Divides the logits wherever log-probabilities are computed.'
+    PositiveFloat, 'Divides the logits wherever log-probs are computed.'
   ),
 }
 GENERATION = {
@@ -42,7 +42,7 @@ GENERATION = {
     'problems(split, ...) as module:function of hybrid_latent.data or of your '
     'own.',
   ),
-  'data.kwargs': Field(Kwargs, 'Keywords of the function data.function.'),
+  'data.kwargs': Field(Kwargs, 'Keywords of data.function.'),
   'data.path': Field(
     Path,
     'Folder of train.jsonl and test.jsonl (or .json, .csv), or one file to '
@@ -50,30 +50,30 @@ GENERATION = {
   ),
   'data.fields': Field(
     str,
-    "Our fields by the data's names: question=problem,answer=result.value; '': "
-    'as the task says, or as data sets usually call them.',
+    "Column of each field: question=problem,answer=result.value; '': those of "
+    'the task, or their usual names.',
   ),
-  'data.train_split': Field(Text, 'Split that is trained on.'),
-  'data.test_split': Field(Text, 'Split that is evaluated.'),
+  'data.train_split': Field(Text, 'Split of the training.'),
+  'data.test_split': Field(Text, 'Split of the evaluations.'),
   'data.system_prompt': Field(
     str, "System message of the chat template; '': none."
   ),
   'data.prompt_template': Field(
     str,
-    "Plain prompt with {question} in it; '': the model's chat template.",
+    "Prompt text with {question}; '': the model's chat template.",
   ),
-  'data.prefill': Field(str, 'Text that every completion begins with.'),
+  'data.prefill': Field(str, 'Start of every completion, part of the prompt.'),
   'data.enable_thinking': Field(
     bool, "Variable of the same name of chat templates such as Qwen3's."
   ),
   'data.step_entropy_dir': Field(
     Path,
-    "Folder of experiments.step_entropy with the rows to train on; '': none.",
+    "Folder of experiments.step_entropy with the training rows; '': none.",
   ),
   'data.sft_answers_dir': Field(
     Path,
-    'Folder of experiments.generate with the answers to train on; '
-    "'': they are sampled.",
+    "Folder of experiments.generate with the training answers; '': they are "
+    'sampled.',
   ),
   'data.sft_answers_task': Field(
     Literal['generated', 'openr1_math'],
@@ -82,23 +82,25 @@ GENERATION = {
   'rollout.prompts_per_step': Field(PositiveInt, 'Prompts per step.'),
   'rollout.num_generations': Field(PositiveInt, 'Completions per prompt.'),
   'rollout.max_prompt_length': Field(
-    PositiveInt, 'Tokens per prompt; longer prompts are left out.'
+    PositiveInt,
+    'Largest number of tokens per prompt; longer prompts are left out.',
   ),
-  'rollout.max_completion_length': Field(PositiveInt, 'Tokens per completion.'),
+  'rollout.max_completion_length': Field(
+    PositiveInt, 'Largest number of tokens per completion.'
+  ),
   **{
     f'rollout.mesh.{axis}': Field(
       Annotated[int, Range(ge=-1)],
-      f'Axis {axis} of the mesh that samples; 0: as in config.mesh.',
+      f'Size of axis {axis} of the sampling mesh; 0: as in config.mesh.',
     )
     for axis in ('data', 'fsdp', 'tensor', 'sequence')
   },
   'rollout.buckets': Field(
     PositiveInt,
-    'Sizes that lengths are rounded up to: 1, 1/2, 1/4 and so on of the '
-    'limits.',
+    'Number of padded lengths: 1, 1/2, 1/4 and so on of the limits.',
   ),
   'rollout.cache_stages': Field(
-    PositiveInt, 'Sizes that the cache grows through in decoding.'
+    PositiveInt, 'Number of sizes through which the KV cache grows in decoding.'
   ),
   'rollout.logits_chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
@@ -106,41 +108,40 @@ GENERATION = {
   'rollout.end_of_thinking': Field(str, 'Text that ends the thinking.'),
   'rollout.max_thinking_tokens': Field(
     NonNegativeInt,
-    'Tokens of thinking before it is cut; 0: max_completion_length.',
+    'Largest number of thinking tokens; 0: max_completion_length.',
   ),
   'rollout.forced_text.after_thinking': Field(
-    str, 'Text that is forced where the thinking has ended by itself.'
+    str, 'Text forced after a thinking that ended naturally.'
   ),
   'rollout.forced_text.on_truncation': Field(
-    str, 'Text that is forced where the thinking was cut.'
+    str, 'Text forced after a thinking that was cut.'
   ),
   'rollout.forced_text.on_budget': Field(
-    str, 'Text that is forced where an answer has not ended in time.'
+    str, 'Text forced into an answer that has not ended at the reserved tokens.'
   ),
   'rollout.forced_text.no_thinking': Field(
-    str, 'End of the prompts of the mode neither, which closes the thinking.'
+    str, 'End of the prompts of mode no_thinking, which closes the thinking.'
   ),
   'rollout.max_answer_tokens': Field(
     NonNegativeInt,
-    'Tokens of the answer before it is cut; 0: max_completion_length.',
+    'Largest number of answer tokens; 0: max_completion_length.',
   ),
   'rollout.answer_reserve': Field(
     NonNegativeInt,
-    'The last of max_completion_length, kept for an answer that is forced '
-    'where none '
-    'came.',
+    'Last tokens of max_completion_length, reserved for a forced answer.',
   ),
   'rollout.mode': Field(
     Literal['', 'chain_of_thought', 'latent', 'no_thinking'],
-    "How prompts are answered; '': latent by a feedback that has a prefix, "
-    'explicit by any other.',
+    "Mode of all prompts; '': latent for a feedback with a prefix, "
+    'chain_of_thought for any other.',
   ),
   'rollout.dynamic_sampling_max_batches': Field(
     PositiveInt,
-    'Batches sampled at most until enough groups have unequal rewards (DAPO).',
+    'Largest number of batches sampled until enough groups have unequal '
+    'rewards (DAPO).',
   ),
   'rollout.mask_truncated': Field(
-    bool, 'Completions that were cut train nothing.'
+    bool, 'Masks truncated completions in the loss.'
   ),
   'rollout.rollout_dir': Field(
     Path, "Folder of rollouts to train on instead of sampling; '': none."
@@ -152,29 +153,30 @@ GENERATION = {
   ),
   'rewards.*.function': Field(
     Text,
-    'A reward f(completions, **columns), as module:function.',
+    'Reward f(completions, **columns), as module:function.',
   ),
   'rewards.*.weight': Field(
-    float, 'Weight of the reward in the total; 0: a metric only.'
+    float, 'Weight of the reward in the total; 0: metric only.'
   ),
   'rewards.*.kwargs': Field(Kwargs, 'Keywords of the reward.'),
-  'grader.workers': Field(PositiveInt, 'Processes that grade.'),
+  'grader.workers': Field(PositiveInt, 'Worker processes that grade.'),
   'grader.timeout_s': Field(
-    PositiveFloat, 'Seconds for one group and all rewards.'
+    PositiveFloat, 'Seconds for all rewards of one group.'
   ),
   'eval.num_prompts': Field(
-    NonNegativeInt, 'Test prompts of an evaluation; 0: no evaluation.'
+    NonNegativeInt, 'Test prompts per evaluation; 0: no evaluation.'
   ),
   'eval.every': Field(PositiveInt, 'Steps between evaluations.'),
   'eval.num_generations': Field(
-    PositiveInt, 'Completions per test prompt; more give pass@k.'
+    PositiveInt, 'Completions per test prompt; more than one give pass@k.'
   ),
   'eval.max_thinking_tokens': Field(
-    NonNegativeInt, 'Tokens of thinking in evaluations; 0: as in training.'
+    NonNegativeInt,
+    'Largest number of thinking tokens in evaluations; 0: as in training.',
   ),
   **{
     f'eval.sampling.{name}': Field(
-      accepts, f'In evaluations, in place of rollout.sampling.{name}.'
+      accepts, f'Replaces rollout.sampling.{name} in evaluations.'
     )
     for name, (accepts, _) in SAMPLING.items()
   },
@@ -182,33 +184,36 @@ GENERATION = {
     PositiveInt, 'Completions per prompt that experiments.generate samples.'
   ),
   'generate.num_prompts': Field(
-    NonNegativeInt, 'First prompts of the data that it reads; 0: all.'
+    NonNegativeInt, 'Number of prompts, the first of the data; 0: all.'
   ),
   'generate.rows_per_shard': Field(PositiveInt, 'Prompts per file.'),
   'generate.min_reward': Field(
     Annotated[float, Range(infinite=True)],
-    'Smallest reward that is kept; -inf keeps completions that were cut, too.',
+    'Smallest reward of kept completions; -inf also keeps truncated ones.',
   ),
   'evaluate.modes': Field(
     tuple[Way, ...], 'Modes that experiments.evaluate compares.'
   ),
   'evaluate.models': Field(
-    tuple[NamedPath, ...], 'Models that are asked beside config.model.'
+    tuple[NamedPath, ...], 'Models to compare with config.model.'
   ),
   'evaluate.reasoners': Field(
-    tuple[NamedPath, ...], 'Reasoners that make latents for config.model.'
+    tuple[NamedPath, ...],
+    'Reasoners whose latents config.model is evaluated with.',
   ),
   'evaluate.budgets': Field(
-    tuple[PositiveInt, ...], 'Tokens that a completion may have.'
+    tuple[PositiveInt, ...],
+    'Largest numbers of tokens per completion to compare.',
   ),
   'evaluate.answer_reserve': Field(
-    NonNegativeInt, 'The last of a budget, kept for an answer that is forced.'
+    NonNegativeInt, 'Last tokens of a budget, reserved for a forced answer.'
   ),
   'entropy.aggregation': Field(
-    Literal['mean', 'sum', 'max'], "Of the tokens' entropies: a step's entropy."
+    Literal['mean', 'sum', 'max'],
+    "Reduces token entropies to a step's entropy.",
   ),
   'entropy.rows_per_shard': Field(PositiveInt, 'Rows per file.'),
   'entropy.example_steps': Field(
-    NonNegativeInt, 'Steps replaced in the examples that are shown.'
+    NonNegativeInt, 'Steps replaced by latents in examples.txt.'
   ),
 }

@@ -1,4 +1,4 @@
-"""The table of fields as text: for `--help`, and as docs/config.md."""
+"""The table of fields as text, for `--help` and docs/config.md."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ of a config with their values. `*` stands for a name that a config chooses.
 
 
 def configs_text() -> str:
-  """A line for each of experiments/configs: what it is of."""
+  """One line per config of experiments/configs, with its first sentence."""
   lines = [
     textwrap.fill(
       f'{path.stem:22} {_first_sentence(path.read_text("utf-8"))}',

@@ -1,4 +1,4 @@
-"""Whether a model can be used as a config says, before its weights are read."""
+"""Checks a model against a config before its weights are read."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from ..training.functions import Config
 def check_model(
   config: Config, model: TransformerConfig, tokenizer: Any
 ) -> None:
-  """ValueError for lengths that the model has no positions for, a delimiter
-  that its tokens cannot write, and closing texts of too many tokens."""
+  """ValueError for lengths above the model's positions, a delimiter that its
+  tokenizer cannot encode, and forced texts of too many tokens."""
   _check_positions(config, model.max_positions)
   if tokenizer is None or 'rollout' not in config:
     return
@@ -23,9 +23,9 @@ def check_model(
   if delimiter.encode() not in written:
     raise ValueError(
       f'config.rollout.end_of_thinking is {delimiter!r}, which no tokens of '
-      f'{config.model.source!r} write: write text that ends the thinking. A '
-      'special token is in no text: where it is one, give it "special": false '
-      "in the model's tokenizer.json"
+      f'{config.model.source!r} encode: write the text that ends the thinking, '
+      'and where it is a special token, which decoding leaves out, "special": '
+      "false in the model's tokenizer.json"
     )
   for name in 'after_thinking', 'on_truncation', 'on_budget':
     text = config.rollout.forced_text[name]
@@ -37,6 +37,7 @@ def check_model(
 
 
 def _check_positions(config: Config, most: int) -> None:
+  """ValueError for lengths above `most` positions."""
   longest: dict[str, int] = {}
   if 'max_length' in config:
     longest['max_length'] = config.max_length
@@ -47,6 +48,7 @@ def _check_positions(config: Config, most: int) -> None:
              for n in ('max_prompt_length',
                        'max_completion_length')}  # fmt: skip
     initial = config.feedback.init_kwargs
+    # Latents of a prefix have positions; a stored reasoner has its own number.
     if 'latents' in initial and not initial.get('source'):
       parts['feedback.init_kwargs.latents'] = initial.latents
     longest[' + config.'.join(parts)] = sum(parts.values())

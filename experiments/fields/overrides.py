@@ -1,4 +1,4 @@
-"""A config file with the `--config.field=value` of a command line."""
+"""Loads a config file and applies `--config.field=value` options."""
 
 import importlib.util
 import os
@@ -24,8 +24,8 @@ from .suggest import suggestion
 from .table import field_of, function_of, matches
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-SAVED = CONFIGS.parent / 'training' / 'saved.py'  # found from anywhere
-# Parts that take more than the config lists, and what each of them begins as.
+SAVED = CONFIGS.parent / 'training' / 'saved.py'  # of --config=saved:FILE
+# Parts to which an override may add, and the defaults of a new one.
 NEW: dict[str, dict] = {
   'rewards.*': dict(function='', weight=1.0, kwargs={}),
   'optimizer.groups.*': dict(pattern='', lr=None, weight_decay=0.0),
@@ -37,73 +37,74 @@ NEW: dict[str, dict] = {
 def resolved(path: str, overrides: Sequence[str]) -> Config:
   """The config of FILE.py[:ARGUMENT] with '--config.field=value' applied.
 
-  FILE may be the bare name of one of experiments/configs, or `saved`. A value
-  is read as the table of fields says (table.py), one of a function's keywords
-  as its signature does. Raises ValueError for what there is not or cannot be.
+  FILE may be the bare name of one of experiments/configs, or `saved`. The table
+  of fields (table.py) parses values, the signature of a function its
+  keywords. ValueError for unknown fields and values that are not accepted.
   """
-  config = load_model(path)
-  pairs = map(_taken_apart, joined(overrides))
+  config = load_config(path)
+  pairs = map(_name_and_text, joined(overrides))
   values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():
-    # The functions first: they say what their keywords accept.
+    # The functions first: their signatures parse their keywords.
     for name in sorted(values, key=lambda name: bool(function_of(name))):
       _set(config, name, values[name], path)
     for name, value in leaves(config):
-      _assign(config, name, _at_home(name, value))
+      _assign(config, name, _expanded(name, value))
   return config.lock()
 
 
 def joined(words: Sequence[str]) -> list[str]:
   """The options of a command line, where '--config.field value' is
   '--config.field=value'."""
-  found: list[str] = []
+  options: list[str] = []
   for word in words:
-    last = found[-1] if found else ''
-    is_value = not re.match('-[^0-9.]', word)
+    last = options[-1] if options else ''
+    is_value = not re.match('-[^0-9.]', word)  # a number may be negative
     if last.startswith('--config.') and '=' not in last and is_value:
-      found[-1] = f'{last}={word}'
+      options[-1] = f'{last}={word}'
     else:
-      found.append(word)
-  return found
+      options.append(word)
+  return options
 
 
 def kind_of(config: Config) -> str:
-  """Whose defaults a config begins with: 'rl', 'sft' or 'lrt'."""
+  """The config with the defaults of this one: 'rl', 'sft' or 'lrt'."""
   if 'sft_answers_dir' in config.get('data', {}):
     return 'lrt'
   return 'sft' if 'curriculum' in config else 'rl'
 
 
-def load_model(path: str) -> Config:
-  """The config of FILE.py[:ARGUMENT] as it stands."""
+def load_config(path: str) -> Config:
+  """The config of FILE.py[:ARGUMENT], without overrides."""
   file, colon, argument = path.partition(':')
   if colon and not argument:
     raise ValueError(
-      f'--config={path}: nothing stands behind the colon: write {path}MODEL, '
-      f'or {file} for the model it has'
+      f'--config={path}: the argument after the colon is empty: write '
+      f'{path}MODEL, or {file} for its default model'
     )
   file = Path(file).expanduser()
   by_name = file.parent.name in ('', 'configs') and file.suffix in ('', '.py')
   if not file.is_file() and str(file.with_suffix('')) == 'saved':
     file = SAVED
   elif not file.is_file() and by_name:
-    file = CONFIGS / f'{file.stem}.py'  # by its bare name, from anywhere
+    file = CONFIGS / f'{file.stem}.py'  # by its bare name, in any folder
   if not file.is_file():
     known = sorted(x.stem for x in CONFIGS.glob('[a-z]*.py'))
     raise ValueError(
       f'--config: there is no file {path.partition(":")[0]!r}: write a file, '
       f'saved:WORKDIR/config.json, or one of {known}'
     )
-  # A copy of one of ours imports what that does, relative to its package.
+  # Named as a module of our package, so that copies of our configs keep their
+  # relative imports.
   folder = 'training' if file == SAVED else 'configs'
   name = f'{PACKAGE}.{folder}.config_{file.stem}'
   spec: Any = importlib.util.spec_from_file_location(name, file)
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-  except Exception as error:  # whatever a file does when it is imported
+  except Exception as error:  # importing a file may raise anything
     raise ValueError(
-      f'--config: {file} ends in {type(error).__name__}: {error}: mend it'
+      f'--config: {file} ends in {type(error).__name__}: {error}: fix it'
     ) from error
   if not hasattr(module, 'get_config'):
     raise ValueError(
@@ -115,7 +116,7 @@ def load_model(path: str) -> Config:
   except (AttributeError, KeyError, NameError, TypeError) as error:
     raise ValueError(
       f'--config: get_config of {file} ends in {type(error).__name__}: '
-      f'{error}: mend it, or write {file}:ARGUMENT as it takes one'
+      f'{error}: fix it, or write {file}:ARGUMENT as it takes one'
     ) from error
   if not isinstance(config, (ConfigDict, Mapping)):
     raise ValueError(
@@ -135,8 +136,8 @@ def leaves(config: Config, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def function_at(config: Config, part: str) -> tuple[str, str, Role]:
-  """Of 'objective.kwargs': the field that names its function, the function as
-  the config names it, and its role."""
+  """For 'objective.kwargs': the field that names its function, the value of the
+  field, and its role."""
   before, _, keywords = part.rpartition('.')
   for name, role in ROLES.items():
     field = f'{before}.{name.rpartition(".")[2]}'
@@ -145,7 +146,7 @@ def function_at(config: Config, part: str) -> tuple[str, str, Role]:
   raise ValueError(f'config.{part} has no function')
 
 
-def _taken_apart(override: str) -> tuple[str, str]:
+def _name_and_text(override: str) -> tuple[str, str]:
   name, equals, text = override.partition('=')
   if not equals or not name.startswith('--config.'):
     raise ValueError(f'{override!r}: write --config.FIELD=VALUE')
@@ -153,21 +154,22 @@ def _taken_apart(override: str) -> tuple[str, str]:
 
 
 def _fields(config: Config, name: str, text: str) -> Iterator[tuple[str, str]]:
-  """A part that is written whole, such as mesh={"data": 2}, field by field."""
+  """The fields of an override; those of a part such as mesh={"data": 2} one by
+  one."""
   is_part = isinstance(at(config, name), ConfigDict) or _new(config, name)
-  found = {}
+  below = {}
   if is_part and not field_of(name) and not function_of(name):
     with suppress(ValueError):
-      found = parsed(Kwargs, text)
-  for key, value in found.items():
+      below = parsed(Kwargs, text)
+  for key, value in below.items():
     value = value if isinstance(value, str) else repr(value)
     yield from _fields(config, f'{name}.{key}', value)
-  if not found:
+  if not below:
     yield name, text
 
 
 def _set(config: Config, name: str, text: str, path: str) -> None:
-  """Reads a value and puts it in its place."""
+  """Parses and sets a value."""
   new = _new_name(config, name)
   if new != name:
     if not isinstance(at(config, new), ConfigDict):
@@ -182,24 +184,24 @@ def _set(config: Config, name: str, text: str, path: str) -> None:
 
 
 def _annotation(config: Config, name: str, path: str) -> Any:
-  """What a field of this config accepts; ValueError where it has no such
-  field. Makes the part of a new reward, optimizer group or inner feedback."""
+  """The annotation of a field of this config; ValueError where it has no such
+  field. Adds the part of a new reward, optimizer group or inner feedback."""
   part, _, _ = name.rpartition('.')
-  found, entry = at(config, name), field_of(name)
+  value, entry = at(config, name), field_of(name)
   known = [field for field, _ in leaves(config)]
   if keyword := function_of(name):
     taken, others = _keywords(config, keyword[0])
     if others or keyword[1] in taken:
       return taken.get(keyword[1], Any)
     known = [f'{keyword[0]}.{other}' for other in taken] or known
-  elif found is None and entry and (new := _new(config, part)) is not None:
+  elif value is None and entry and (new := _new(config, part)) is not None:
     if at(config, part) is None:
       _assign(config, part, new)
     return entry.annotation
-  elif entry and (found is not None or name in known):
+  elif entry and (value is not None or name in known):
     return entry.annotation
-  elif found is not None and not isinstance(found, ConfigDict):
-    return type(found)
+  elif value is not None and not isinstance(value, ConfigDict):
+    return type(value)
   elif name in known:
     return Any
   other = ', which other configs have' if entry else ''
@@ -209,8 +211,8 @@ def _annotation(config: Config, name: str, path: str) -> Any:
 
 
 def _new_name(config: Config, name: str) -> str:
-  """What a field or a keyword is called now; its name where the config has it,
-  as the function of a keyword may be one of your own."""
+  """Today's name of a field or a keyword; unchanged where the config's own
+  function takes a keyword of this name."""
   new = new_name(name)
   if keyword := function_of(new):
     part, old = keyword
@@ -223,7 +225,7 @@ def _new_name(config: Config, name: str) -> str:
 
 
 def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:
-  """What the function takes whose keywords `part` holds."""
+  """The keywords of the function of `part`, and whether it takes others."""
   if isinstance(at(config, part), ConfigDict):
     field, spec, role = function_at(config, part)
     if spec:
@@ -232,7 +234,7 @@ def _keywords(config: Config, part: str) -> tuple[dict[str, Any], bool]:
 
 
 def _new(config: Config, part: str) -> dict | None:
-  """What a part begins as, where this config may get one of its name."""
+  """The defaults of a part that may be added to this config; else None."""
   whole, _, _ = part.rpartition('.')
   return next(
     (
@@ -256,8 +258,8 @@ def _assign(config: Config, name: str, value: Any) -> None:
   (at(config, part) if part else config)[last] = value
 
 
-def _at_home(name: str, value: Any) -> Any:
-  """The value with '~' of a path as the home folder."""
+def _expanded(name: str, value: Any) -> Any:
+  """The value with '~' of a path expanded."""
   if entry := field_of(name):
     return expanded(entry.annotation, value)
   is_path = isinstance(value, str) and value.startswith('~/')

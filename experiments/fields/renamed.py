@@ -1,10 +1,9 @@
-"""What fields that had another name are called now; keywords, functions and
-values too.
+"""Old names of fields, keywords, functions and values, and their new ones.
 
-An override or a config file with an old name is refused in a sentence with the
-new one. A config that a run has written, in config.json or with a checkpoint,
-is read with the new names (`renamed_config`), so that the run resumes.
-docs/migration.md is made of these tables.
+An override or a config file with an old name raises an error with the new one.
+A config in config.json or in a checkpoint is loaded with the new names
+(`renamed_config`), so that the run resumes. docs/migration.md is generated from
+these tables.
 """
 
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 from .table import is_known
 
-# The old name of a field or of a part -> the last word of its new name. What
-# `feedback.inner` has is called as in `feedback`.
+# The old name of a field or of a part -> the last word of its new name.
+# `feedback.inner` has the names of `feedback`.
 FIELDS: dict[str, str] = {
   'steps': 'max_steps',
   'epochs': 'num_iterations',
@@ -95,12 +94,12 @@ KEYWORDS: dict[str, dict[str, str]] = {
   'switching:spans': {'slots': 'num_latents'},
   'hyrea:latent': {'most': 'max_spans'},
 }
-# Functions as configs had them -> as they have them.
+# The old name of a function -> the new one.
 FUNCTIONS: dict[str, str] = {
   'worked:worked_solutions': 'cot:worked_solutions',
   'hybrid_latent.formats.reasoner:parameters': 'prefix:reasoner',
 }
-# The old name of a field -> its old values -> those of today.
+# The old name of a field -> its old values -> the new ones.
 VALUES: dict[str, dict[str, str]] = {
   'rollout.mode': {'explicit': 'chain_of_thought', 'neither': 'no_thinking'},
   'evaluate.ways': {'explicit': 'chain_of_thought', 'neither': 'no_thinking'},
@@ -111,26 +110,26 @@ _KEYWORDS_OF = {'function': 'kwargs', 'init': 'init_kwargs'}
 
 
 def new_name(name: str) -> str:
-  """The dotted name of a field now; its own where that is no old one. What a
-  function takes is renamed by `new_keyword`."""
+  """The new name of a field; unchanged where it is not an old one. For keywords
+  of functions see `new_keyword`."""
   return name if is_known(name) else _translated(name)
 
 
 def new_keyword(function: str, keyword: str) -> str:
-  """What a function, as a config names it, calls one of its keywords now."""
+  """The new name of a keyword of a function."""
   module, _, name = function.partition(':')
   words = KEYWORDS.get(f'{module.rpartition(".")[2]}:{name}', {})
   return words.get(keyword, keyword)
 
 
 def refusal(old: str, new: str, written: str) -> str:
-  """What an old name is answered with."""
+  """The error text for an old name."""
   return f'config.{old} is called config.{new} now: write {written}'
 
 
 def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
-  """A config as JSON has it, or a `part` of one, with the names of today."""
-  found: dict[str, Any] = {}
+  """A config from JSON, or a `part` of one, with the new names."""
+  renamed: dict[str, Any] = {}
   for word, value in fields.items():
     name = f'{part}.{word}' if part else word
     if isinstance(value, Mapping):
@@ -139,18 +138,18 @@ def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
       one = isinstance(value, str)
       new = [values.get(x, x) for x in ([value] if one else value)]
       value = new[0] if one else new
-    found[new_name(name).rpartition('.')[2]] = value
+    renamed[new_name(name).rpartition('.')[2]] = value
   for role, kwargs in _KEYWORDS_OF.items():
-    if isinstance(spec := found.get(role), str):
-      found[role] = spec = FUNCTIONS.get(spec, spec)
-      if kwargs in found:
-        given = found[kwargs]
-        found[kwargs] = {new_keyword(spec, x): given[x] for x in given}
-  return found
+    if isinstance(spec := renamed.get(role), str):
+      renamed[role] = spec = FUNCTIONS.get(spec, spec)
+      if kwargs in renamed:
+        old = renamed[kwargs]
+        renamed[kwargs] = {new_keyword(spec, x): old[x] for x in old}
+  return renamed
 
 
 def markdown() -> str:
-  """Old names and new ones, as docs/migration.md."""
+  """The table of old and new names, docs/migration.md."""
   fields = [(name, _translated(name)) for name in FIELDS]
   keywords = [
     (f'{old}` of `{function}', new)
@@ -169,20 +168,21 @@ def markdown() -> str:
 
 
 def _translated(name: str) -> str:
-  found: list[str] = []
+  new: list[str] = []
   old: list[str] = []
   for word in name.split('.'):
-    found.append(FIELDS.get('.'.join([*old, word]), word))
-    if found != ['feedback', 'inner']:  # it has what feedback has
+    new.append(FIELDS.get('.'.join([*old, word]), word))
+    if new != ['feedback', 'inner']:  # it has the fields of feedback
       old.append(word)
-  return '.'.join(found)
+  return '.'.join(new)
 
 
-_INTRODUCTION = """# Fields that have another name now
+_INTRODUCTION = """# Renamed fields
 
-Made by `python -m experiments.fields --renamed`. An override or a config file
-with an old name is refused with the new one. A run that was started with old
-names resumes: its config.json and its checkpoints are read with the new ones.
+Generated by `python -m experiments.fields --renamed`. An override or a config
+file with an old name raises an error with the new one. A run that was started
+with old names resumes: its config.json and its checkpoints are loaded with the
+new ones.
 
-| was | is now |
+| old name | new name |
 | --- | --- |"""

@@ -1,4 +1,4 @@
-"""Whether rewards go with the rows and the prompt, before a model is loaded."""
+"""Checks rewards against rows and prompt before a model is loaded."""
 
 import inspect
 import logging
@@ -15,8 +15,8 @@ _log = logging.getLogger(__name__)
 
 
 def check_columns(config: Config, row: Mapping[str, Any]) -> None:
-  """ValueError where a reward needs a column that `row`, the first one, has
-  not."""
+  """ValueError where a reward needs a column that `row`, the first one,
+  lacks."""
   columns = {**row, 'completion_ids': None}
   for name, reward in config.rewards.items():
     function = named(reward.function, _PACKAGE)
@@ -34,18 +34,18 @@ def check_columns(config: Config, row: Mapping[str, Any]) -> None:
 
 
 def warn_of_marks(config: Config, row: Mapping[str, Any]) -> None:
-  """Says where a reward pays the right answer behind a mark alone, such as
-  '####', which no text of the prompt asks for."""
+  """Warns where a reward needs a mark before the right answer, such as '####',
+  which no text of the prompt has."""
   if not _has_own_rows(config.data):
-    return  # ours were learnt with their marks
+    return  # models are trained on the marks of our data
   for name, reward in config.rewards.items():
     function = named(reward.function, _PACKAGE)
     mark = _needed_mark(function, reward.kwargs, row) if reward.weight else ''
     if mark and mark not in _prompt_text(config, row):
       _log.warning(
-        'config.rewards.%s.function=%s pays %r and nothing for %r, and data.%s '
-        'does not ask for %s: write that there, or a reward that reads answers '
-        'in any form, such as hybrid_latent.rewards.hrpo:correct',
+        'config.rewards.%s.function=%s rewards %r and not %r, and data.%s does '
+        'not have %s: write it there, or a reward that parses answers in any '
+        'form, such as hybrid_latent.rewards.hrpo:correct',
         name,
         reward.function,
         _MARKED[mark].format(_gold(row)),
@@ -58,11 +58,11 @@ def warn_of_marks(config: Config, row: Mapping[str, Any]) -> None:
 def _needed_mark(
   function: Callable, kwargs: Mapping[str, Any], row: Mapping[str, Any]
 ) -> str:
-  """The mark that a reward of this package pays the answer of `row` behind and
-  not without; '' for one that pays it plain, or in no form that is known."""
+  """The mark without which a reward of this package is 0 for the answer of
+  `row`; '' where it needs none, or is 0 in all known forms."""
   if not function.__module__.startswith(f'{_PACKAGE}.') or not _gold(row):
-    return ''  # only those of this package may be called in this process
-  with suppress(Exception):  # which is said where completions are graded
+    return ''  # others run in worker processes alone
+  with suppress(Exception):  # the grader raises it with its context
     if _paid(function, kwargs, row, _PLAIN) <= 0:
       for mark, form in _MARKED.items():
         if _paid(function, kwargs, row, form) > 0:
@@ -83,14 +83,16 @@ def _gold(row: Mapping[str, Any]) -> str:
 
 
 def _prompt_text(config: Config, row: Mapping[str, Any]) -> str:
-  """All that a model is told, or has put into its mouth."""
+  """The texts of the prompt, and the texts forced into completions."""
   data, closing = config.data, config.rollout.forced_text
-  asked = data.prompt_template or data.system_prompt
-  return '\n'.join([asked, data.prefill, row['question'], *closing.values()])
+  instruction = data.prompt_template or data.system_prompt
+  return '\n'.join(
+    [instruction, data.prefill, row['question'], *closing.values()]
+  )
 
 
 def _has_own_rows(data: Config) -> bool:
-  """Whether rows are read from files, or come from a function of one's own."""
+  """Whether the rows are of files, or of a function outside this package."""
   source = named(data.function, 'hybrid_latent.data')
   return bool(data.get('path')) or not source.__module__.startswith(
     'hybrid_latent.'

@@ -1,4 +1,4 @@
-"""What fields of a config must not contradict, by the command that reads it."""
+"""The rules of each command that relate fields of a config."""
 
 from .rule import Rule, has_prefix, is_ours, updates_divide
 from .sampling_rules import EVALUATED, GENERATED, SAMPLED, made_for
@@ -18,8 +18,7 @@ _LRT = (
       and not c.data.sft_answers_dir
       and c.rollout.num_generations < 2
     ),
-    'num_generations of at least 2, as an answer is judged against the others '
-    'of its '
+    'num_generations of at least 2, as advantages compare the answers of a '
     'prompt, or the folder of given answers as data.sft_answers_dir',
   ),
   Rule(
@@ -34,9 +33,8 @@ _LRT = (
         *('supervised:cross_entropy', 'policy_gradient:policy_gradient'),
       )
     ),
-    'supervised:cross_entropy for answers that are given by '
-    'data.sft_answers_dir, and '
-    'policy_gradient:policy_gradient for those that are sampled',
+    'supervised:cross_entropy for the answers of data.sft_answers_dir, and '
+    'policy_gradient:policy_gradient for sampled ones',
   ),
   Rule(
     (
@@ -57,13 +55,12 @@ _LRT = (
       and not c.data.sft_answers_dir
       and c.rollout.mode not in ('', 'latent')
     ),
-    "'' or 'latent': answers that have not read its latents teach a reasoner "
-    'nothing',
+    "'' or 'latent', as answers without latents give a reasoner no gradient",
   ),
   Rule(
     ('feedback.function',),
     lambda c, _: not has_prefix(c),
-    'one that has a prefix, such as prefix:prefix',
+    'one with a prefix, such as prefix:prefix',
   ),
   Rule(
     ('feedback.init_kwargs.source', 'feedback.init_kwargs.backbone'),
@@ -83,13 +80,13 @@ _SFT = (
       or [*c.stages.starts, c.max_steps]
       != sorted({*c.stages.starts, c.max_steps})
     ),
-    'the step at which each stage begins, 0 first, each before the next and '
-    'all before the last step',
+    'the first step of each stage, 0 first, in ascending order and below '
+    'max_steps',
   ),
   Rule(
     ('stages.data_fraction', 'stages.starts'),
     lambda c, _: len(c.stages.data_fraction) != len(c.stages.starts),
-    'a share of the data for each stage',
+    'one share of the data per stage',
   ),
   Rule(
     ('distillation.weight', 'curriculum.function'),
@@ -101,12 +98,12 @@ _SFT = (
         *('cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
       )
     ),
-    'codi:codi, whose rows have two texts to compare, or weight=0',
+    'codi:codi, whose rows have the two views to compare, or weight=0',
   ),
   Rule(
     ('distillation.weight', 'packing'),
     lambda c, _: c.distillation.weight and c.packing,
-    'packing=False: two texts are compared in each row',
+    'packing=False, as each row has the two views to compare',
   ),
   Rule(
     ('batch_size',),

@@ -1,4 +1,4 @@
-"""Rules of whatever samples, and of the commands that only sample."""
+"""Rules of sampling, and of the commands that only sample."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 
 from .. import PACKAGE
 from ..training.functions import Config
-from .rule import EVALUATED as EVALUATED_FIGURES
 from .rule import (
+  EVAL_METRICS,
   Rule,
   has_prefix,
   is_ours,
@@ -17,27 +17,27 @@ from .rule import (
   too_long,
 )
 
-# Of an evaluation, beside its rewards.
-FIGURES = (*EVALUATED_FIGURES, 'prompts', 'too_long', 'ungraded', 'judged')
-# Feedbacks that read parameters, which a function beside each of them makes.
-OWNING = ('gated:gated', 'projected:projected', 'soft:soft',
+# Names in evaluations that no reward may have.
+RESERVED = (*EVAL_METRICS, 'prompts', 'too_long', 'ungraded', 'judged')
+# Feedbacks with parameters, which a function of their module initializes.
+WITH_PARAMS = ('gated:gated', 'projected:projected', 'soft:soft',
           'soft_thinking:soft_thinking', 'switching:switching')  # fmt: skip
 SAMPLED = (
   Rule(
     ('rewards',),
     lambda c, _: (
-      not all(name.strip() and name not in FIGURES for name in c.rewards)
+      not all(name.strip() and name not in RESERVED for name in c.rewards)
     ),
-    f'a name for each reward that is none of {[*FIGURES]}',
+    f'a name for each reward that is none of {[*RESERVED]}',
   ),
   Rule(
     ('feedback.function', 'feedback.init'),
     lambda c, _: (
-      is_ours(c, 'feedback.function', *OWNING)
-      and _module(c.feedback.init) in {'', *map(_module, OWNING)}
+      is_ours(c, 'feedback.function', *WITH_PARAMS)
+      and _module(c.feedback.init) in {'', *map(_module, WITH_PARAMS)}
       and _module(c.feedback.init) != _module(c.feedback.function)
     ),
-    f'the parameters that its module makes, as for one of {[*OWNING]}',
+    f'the initializer of its module, as for one of {[*WITH_PARAMS]}',
   ),
   Rule(
     ('model.new_tokens',),
@@ -51,9 +51,8 @@ SAMPLED = (
       and c.eval.num_generations > 1
       and repeats(c, eval_sampling(c))
     ),
-    'eval.num_generations=1, or eval.sampling.greedy=False: the samples of a '
-    'prompt '
-    'would be one and the same',
+    'eval.num_generations=1, or eval.sampling.greedy=False, as the greedy '
+    'samples of a prompt are equal',
   ),
   Rule(
     (
@@ -77,21 +76,20 @@ SAMPLED = (
       'eval.max_thinking_tokens',
     ),
     lambda c, _: too_long(c),
-    'a max_completion_length that the thinking and the answer fit into, and '
-    'of which not '
-    'all is reserved',
+    'a max_completion_length that is at least each limit and above '
+    'answer_reserve',
   ),
   Rule(
     ('data.prompt_template',),
     lambda c, _: (
       c.data.prompt_template and '{question}' not in c.data.prompt_template
     ),
-    "a prompt with {question} in it, or '' for the model's chat template",
+    "a text with {question}, or '' for the model's chat template",
   ),
   Rule(
     ('rollout.mode', 'feedback.function'),
     lambda c, _: c.rollout.mode == 'latent' and not has_prefix(c),
-    "rollout.mode='', or a feedback that has a prefix such as prefix:prefix",
+    "rollout.mode='', or a feedback with a prefix such as prefix:prefix",
   ),
 )
 
@@ -114,7 +112,7 @@ EVALUATED = (
   Rule(
     ('eval.num_prompts',),
     lambda c, _: not c.eval.num_prompts,
-    'how many test prompts are asked',
+    'the number of test prompts, at least 1',
   ),
   Rule(
     ('evaluate.modes', 'rollout.forced_text.no_thinking'),
@@ -123,20 +121,19 @@ EVALUATED = (
       and not c.rollout.forced_text.no_thinking
     ),
     'the text that closes the thinking at the end of a prompt, or modes '
-    'without '
-    'no_thinking',
+    'without no_thinking',
   ),
   Rule(
     ('evaluate.budgets', 'evaluate.answer_reserve'),
     lambda c, _: (
       c.evaluate.answer_reserve >= min(c.evaluate.budgets, default=1)
     ),
-    'budgets of more tokens than are reserved',
+    'budgets above answer_reserve',
   ),
   Rule(
     ('evaluate.reasoners', 'feedback.function'),
     lambda c, _: c.evaluate.reasoners and not has_prefix(c),
-    'a feedback that has a prefix, such as prefix:prefix of the config lrt',
+    'a feedback with a prefix, such as prefix:prefix of the config lrt',
   ),
 )
 
@@ -146,7 +143,7 @@ def _module(spec: str) -> str:
 
 
 def _are_tokens(written: Sequence[str]) -> bool:
-  """Whether each names a token, and the one that it begins as if any."""
+  """Whether each is TOKEN or TOKEN=OTHER, and no TOKEN is repeated."""
   parts = [text.partition('=') for text in written]
   names = [name for name, _, _ in parts]
   complete = all(name and bool(equals) == bool(x) for name, equals, x in parts)
@@ -154,15 +151,15 @@ def _are_tokens(written: Sequence[str]) -> bool:
 
 
 def eval_sampling(c: Config) -> Config:
-  """How evaluations sample."""
+  """The sampling parameters of evaluations."""
   both: Any = c.rollout.sampling.to_dict() | c.eval.sampling.to_dict()
   return ConfigDict(both)
 
 
 def made_for(command: str, *fields: str) -> Rule:
-  """The command reads fields that only some configs have."""
+  """Whether a config has the fields that mark it as one of this command."""
   return Rule(
     fields,
     lacks(*fields),
-    f'a config of {PACKAGE}.{command}: this config is of another command',
+    f'a config of {PACKAGE}.{command}: this one is of another command',
   )

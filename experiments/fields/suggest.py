@@ -1,7 +1,7 @@
-"""What to write instead of a field that there is not.
+"""Suggestions for unknown fields.
 
-The names of TRL's and Hugging Face's trainers are known; of others the field
-with the same or almost the same last word is meant, or none is suggested.
+Names of TRL's and Hugging Face's trainers have a table; for others the field
+with the same or almost the same last word is suggested, or none.
 """
 
 import difflib
@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from .. import PACKAGE
 from .table import field_of, matches
 
-_LR, _PROMPTS = (
-  'optimizer.groups.*.lr',
-  ('batch_size', 'rollout.prompts_per_step'),
-)
+_LR = 'optimizer.groups.*.lr'
+_PROMPTS = 'batch_size', 'rollout.prompts_per_step'
 _DECAY = 'optimizer.groups.*.weight_decay'
 _LOSS, _SAMPLING = 'objective.kwargs', 'rollout.sampling'
-# Name of theirs -> the fields of ours, of which a config has some or none.
+# Their name -> our fields, of which a config has some or none.
 THEIRS: dict[str, tuple[str, ...]] = {
-  # What is trained, on what.
+  # Model and data.
   'model_name_or_path': ('model.source',),
   'model_name': ('model.source',),
   'model': ('model.source',),
@@ -97,35 +95,35 @@ THEIRS: dict[str, tuple[str, ...]] = {
   'tensor_parallel_size': ('mesh.tensor',),
   'vllm_tensor_parallel_size': ('rollout.mesh.tensor', 'mesh.tensor'),
 }
-# Those that are no field of ours -> what there is.
+# Their names without a field of ours -> advice.
 ELSEWHERE = {
   'output_dir': 'write --workdir=FOLDER',
   'logging_dir': 'WORKDIR has the logs',
   'logging_steps': 'every step is logged, in WORKDIR/metrics.jsonl',
   'report_to': f'python -m {PACKAGE}.report draws WORKDIR/metrics.jsonl',
-  'resume_from_checkpoint': 'the same command goes on with its --workdir',
+  'resume_from_checkpoint': 'the same command resumes from its --workdir',
   'export': f'python -m {PACKAGE}.export writes the model of a --workdir',
 }
-_ALIKE = 0.7  # ratio of difflib between last words
+_SIMILAR = 0.7  # difflib ratio of last words
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-  """What to write for the dotted field `name`, of those that are `known`."""
+  """The advice for the dotted field `name`, with some of the `known` ones."""
   last = name.rpartition('.')[2]
   below = [field for field in known if field.startswith(f'{name}.')]
   found = below[:1] or _theirs(name, known) or _same_word(name, last, known)
   found = found or _theirs(last, known)
-  if not found and not field_of(name):  # which is spelled right
-    found = _alike(name, last, known)
+  if not found and not field_of(name):  # fields of other configs are no typos
+    found = _similar(name, last, known)
   if found:
-    *some, end = [f'config.{field}' for field in found[:3]]
-    return f'write {", ".join(some)} or {end}' if some else f'write {end}'
+    *first, end = [f'config.{field}' for field in found[:3]]
+    return f'write {", ".join(first)} or {end}' if first else f'write {end}'
   return ELSEWHERE.get(last, 'write one that --help lists')
 
 
 def _theirs(name: str, known: Sequence[str]) -> list[str]:
-  """The fields of a name of theirs; a keyword of a function where the config
-  has that function."""
+  """Our fields for one of their names; keywords of a function only where the
+  config has that function."""
   parts = {field.partition('.kwargs')[0] for field in known}
   return [
     field
@@ -140,7 +138,7 @@ def _same_word(name: str, last: str, known: Sequence[str]) -> list[str]:
   return difflib.get_close_matches(name, same, n=3, cutoff=0)
 
 
-def _alike(name: str, last: str, known: Sequence[str]) -> list[str]:
+def _similar(name: str, last: str, known: Sequence[str]) -> list[str]:
   words = {field.rpartition('.')[2] for field in known}
-  near = difflib.get_close_matches(last, words, n=1, cutoff=_ALIKE)
+  near = difflib.get_close_matches(last, words, n=1, cutoff=_SIMILAR)
   return _same_word(name, near[0], known)[:1] if near else []

@@ -1,8 +1,8 @@
-"""Every field of every config: what it accepts, and a sentence that says what
-it means. `*` stands for a name that a config chooses.
+"""Every field of every config: its accepted values and its meaning. `*` stands
+for a name that a config chooses.
 
-docs/config.md is made of this table, and so is `--help`. What the functions
-take that a config names (`kwargs`, `init_kwargs`) stands in their own
+docs/config.md and `--help` are generated from this table. The keywords of the
+functions that a config names (`kwargs`, `init_kwargs`) are checked by their
 signatures; see functions.py.
 """
 
@@ -19,8 +19,8 @@ def field_of(name: str) -> Field | None:
 
 
 def matches(name: str, pattern: str) -> bool:
-  """Whether a dotted name is one of a pattern. What a feedback has inside is a
-  feedback."""
+  """Whether a dotted name matches a pattern. Fields of an inner feedback match
+  those of a feedback."""
   names = name.replace('.inner.', '.').split('.')
   parts = pattern.split('.')
   pairs = zip(names, parts, strict=False)
@@ -28,8 +28,9 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def function_of(name: str) -> tuple[str, str] | None:
-  """('objective.kwargs', 'clip') of 'objective.kwargs.clip_range': the keywords
-  of which function a field is one of; None for any other field."""
+  """The part and the keyword of a field that is a keyword of a function:
+  ('objective.kwargs', 'clip_range') of 'objective.kwargs.clip_range'; else
+  None."""
   for part in ('.kwargs.', '.init_kwargs.'):
     before, found, keyword = name.partition(part)
     if found and '.' not in keyword:
@@ -38,8 +39,8 @@ def function_of(name: str) -> tuple[str, str] | None:
 
 
 def is_known(name: str) -> bool:
-  """Whether a field or an empty part of this name has a meaning: an entry, or
-  the keywords of a function."""
+  """Whether a field or an empty part of this name has an entry, or is a keyword
+  of a function."""
   names = name.split('.')
   if {'kwargs', 'init_kwargs'} & {*names}:
     return True

@@ -1,4 +1,4 @@
-"""Fields that say what is trained, and how."""
+"""Fields of model, feedback, loss, optimizer and run."""
 
 from typing import Annotated, Literal
 
@@ -31,18 +31,18 @@ Decay = Annotated[float, Range(ge=0, lt=1)]
 
 FEEDBACK = {
   'function': Field(
-    Text, 'What the model reads next, as module:function of '
+    Text, "The model's next input, as module:function of "
     'hybrid_latent.feedback or of your own.'
   ),
   'kwargs': Field(Kwargs, 'Keywords of the function.'),
   'init': Field(
-    str, "Makes the feedback's own parameters, as module:function; '': none."
+    str, "Initializes the feedback's parameters, as module:function; '': none."
   ),
-  'init_kwargs': Field(Kwargs, 'Keywords of the function init.'),
+  'init_kwargs': Field(Kwargs, 'Keywords of init.'),
 }  # fmt: skip
 
 TRAINING = {
-  'seed': Field(Seed, 'Seeds parameters, the order of the data and samples.'),
+  'seed': Field(Seed, 'Seed of parameters, data order and samples.'),
   'max_steps': Field(
     NonNegativeInt, 'Training steps; 0: one evaluation and no training.'
   ),
@@ -50,51 +50,50 @@ TRAINING = {
   'num_mini_batches': Field(PositiveInt, 'Updates per pass over a rollout.'),
   'gradient_accumulation_steps': Field(
     PositiveInt,
-    'Slices of an update whose gradients are accumulated, which '
-    'changes memory and no number.',
+    'Slices of an update whose gradients are accumulated, which saves memory '
+    'and changes no result.',
   ),
   'batch_size': Field(PositiveInt, 'Rows per step.'),
   'max_length': Field(
     PositiveInt, 'Positions per row; longer examples are left out.'
   ),
-  'packing': Field(bool, 'Puts as many examples into a row as fit.'),
+  'packing': Field(bool, 'Packs several examples into each row.'),
   'buckets': Field(
     PositiveInt,
-    'Sizes that rows which are not packed are padded to: 1, 1/2, 1/4 and so on '
-    'of max_length.',
+    'Number of padded lengths of rows that are not packed: 1, 1/2, 1/4 and so '
+    'on of max_length.',
   ),
   'logits_chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
   ),
   'bptt_steps': Field(
-    NonNegativeInt, 'Latents that a gradient goes back through; 0: all.'
+    NonNegativeInt, 'Latents that the gradient flows back through; 0: all.'
   ),
   'model.source': Field(
     Folder,
-    'The model: a preset, a .gguf file, a Hugging Face folder or a name on its '
-    'hub.',
+    'Preset, .gguf file, Hugging Face folder or name on its hub.',
   ),
   'model.dtype': Field(Dtype, 'Dtype of the computation.'),
   'model.param_dtype': Field(Dtype, 'Dtype of the parameters.'),
   'model.remat': Field(
     Literal['none', 'dots', 'full'],
-    'What the backward pass computes again per layer, which saves memory.',
+    'Activations that the backward pass recomputes, which saves memory.',
   ),
   'model.new_tokens': Field(
     tuple[Text, ...],
-    'Tokens added to the vocabulary: TOKEN=OTHER begins with the embedding of '
-    'another token, TOKEN with the mean of all.',
+    'Tokens added to the vocabulary: TOKEN=OTHER with the embedding of OTHER, '
+    'TOKEN with the mean of all.',
   ),
-  'lora.rank': Field(
-    NonNegativeInt, 'Rank of the adapters; 0: no adapters, all parameters.'
-  ),
-  'lora.alpha': Field(PositiveFloat, 'Scale of the adapters, times 1 / rank.'),
-  'critic.enabled': Field(bool, 'Trains a value model, which gae:gae needs.'),
+  'lora.rank': Field(NonNegativeInt, 'Rank of the adapters; 0: no adapters.'),
+  'lora.alpha': Field(PositiveFloat, 'Scale of the adapters, divided by rank.'),
+  'critic.enabled': Field(bool, 'Trains a value model, for gae:gae.'),
   **{
-    f'mesh.{axis}': Field(Axis, f'Devices along {what}; -1: those left over.')
+    f'mesh.{axis}': Field(
+      Axis, f'Devices along {axis} ({what}); -1: the remaining ones.'
+    )
     for axis, what in (
       ('data', 'replicas of the parameters'),
-      ('fsdp', 'parts of parameters and optimizer state'),
+      ('fsdp', 'shards of parameters and optimizer state'),
       ('tensor', 'heads, MLP width and vocabulary'),
       ('sequence', 'positions'),
     )
@@ -102,12 +101,12 @@ TRAINING = {
   **{f'feedback.{name}': about for name, about in FEEDBACK.items()},
   'objective.function': Field(
     Text,
-    'The loss, as module:function of hybrid_latent.objectives or of your own.',
+    'Loss, as module:function of hybrid_latent.objectives or of your own.',
   ),
   'objective.kwargs': Field(Kwargs, 'Keywords of the loss.'),
   'advantage.function': Field(
     Text,
-    'From rewards to advantages, as module:function of '
+    'Advantage estimator, as module:function of '
     'hybrid_latent.objectives or of your own.',
   ),
   'advantage.kwargs': Field(Kwargs, 'Keywords of the advantages.'),
@@ -116,47 +115,45 @@ TRAINING = {
     'Weight of the KL to the reference in the reward; 0: none.',
   ),
   'reward_kl.estimator': Field(
-    Literal['k1', 'k2', 'k3', 'k1+', 'k3+'], 'Estimate of that KL.'
+    Literal['k1', 'k2', 'k3', 'k1+', 'k3+'], 'Estimator of that KL.'
   ),
   'reference.sync_steps': Field(
     NonNegativeInt,
-    'Steps after which the reference moves toward the policy; 0: never.',
+    'Steps between updates of the reference to the policy; 0: none.',
   ),
   'reference.mixup_alpha': Field(
-    UnitFloat, 'Share of the policy in the reference after it has moved.'
+    UnitFloat, 'Weight of the policy in such an update.'
   ),
   'optimizer.groups.*.pattern': Field(
     Annotated[Pattern, NOT_EMPTY],
-    'Regular expression found in the names of the parameters.',
+    'Regular expression to find in parameter names.',
   ),
   'optimizer.groups.*.lr': Field(Rate, 'Peak learning rate.'),
   'optimizer.groups.*.weight_decay': Field(UnitFloat, "AdamW's weight decay."),
   'optimizer.schedule': Field(
-    Literal['constant', 'cosine'], 'Learning rate after the warmup.'
+    Literal['constant', 'cosine'], 'Learning-rate schedule after the warmup.'
   ),
   'optimizer.warmup_ratio': Field(
-    UnitFloat, 'Share of all updates in which the rate rises from 0.'
+    UnitFloat, 'Share of the updates in which the learning rate rises from 0.'
   ),
   'optimizer.b1': Field(Decay, 'Decay of the first moment.'),
   'optimizer.b2': Field(Decay, 'Decay of the second moment.'),
   'optimizer.max_grad_norm': Field(
-    PositiveFloat, 'Largest norm of the gradient.'
+    PositiveFloat, 'Norm to which larger gradients are clipped.'
   ),
   'curriculum.function': Field(
     Text,
-    'The examples of each stage, as module:function of '
+    'Curriculum of examples, as module:function of '
     'hybrid_latent.curricula or of your own.',
   ),
   'curriculum.kwargs': Field(Kwargs, 'Keywords of the curriculum.'),
   'stages.starts': Field(
-    tuple[NonNegativeInt, ...], 'Step at which each stage begins, 0 first.'
+    tuple[NonNegativeInt, ...], 'First step of each stage, 0 first.'
   ),
   'stages.data_fraction': Field(
     tuple[Share, ...], 'Share of the training data in each stage.'
   ),
-  'stages.reset_optimizer': Field(
-    bool, 'Every stage begins with a new optimizer.'
-  ),
+  'stages.reset_optimizer': Field(bool, 'Resets the optimizer at every stage.'),
   'distillation.weight': Field(
     NonNegativeFloat, 'Weight of the distance between hidden states; 0: none.'
   ),
@@ -164,53 +161,58 @@ TRAINING = {
     Literal['smooth_l1', 'l2'], 'Distance between hidden states.'
   ),
   'distillation.div_std': Field(
-    bool, "Divides the distance by the deviation of the teacher's states."
+    bool,
+    "Divides the distance by the standard deviation of the teacher's states.",
   ),
   'checkpoint.every': Field(PositiveInt, 'Steps between checkpoints.'),
-  'checkpoint.keep': Field(PositiveInt, 'Checkpoints that are kept.'),
+  'checkpoint.keep': Field(PositiveInt, 'Number of checkpoints to keep.'),
   'checkpoint.best': Field(
     str,
-    "Metric eval/NAME whose best checkpoint is kept as well; '': none.",
+    "Metric eval/NAME whose best checkpoint is kept, too; '': none.",
   ),
   'num_logged_completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
   ),
   'nonfinite.action': Field(
     Literal['stop', 'skip', 'rollback'],
-    'What becomes of an update that is not finite: the run stops, leaves it '
-    'out, or goes on from the last checkpoint with the next data.',
+    'Action on an update that is not finite: stop the run, skip the update, or '
+    'roll back to the last checkpoint and continue with the next data.',
   ),
   'nonfinite.limit': Field(
-    PositiveInt, 'Updates left out in a row, or rollbacks, before it stops.'
+    PositiveInt, 'Skipped updates in a row, or rollbacks, before the run stops.'
   ),
   'alarms.window': Field(
-    PositiveInt, 'Steps in a row for which the condition of an alarm holds.'
+    PositiveInt,
+    'Steps in a row with the condition of an alarm before it is on.',
   ),
   'alarms.stop': Field(
-    tuple[Alarm, ...], 'Alarms that end the run, after a checkpoint.'
+    tuple[Alarm, ...], 'Alarms that stop the run, after a checkpoint.'
   ),
   'alarms.flat_groups': Field(
-    UnitFloat | None, 'Least share of groups of one reward; 0 or None: off.'
+    UnitFloat | None,
+    'Smallest share of groups with equal rewards; 0 or None: off.',
   ),
   'alarms.entropy_collapse': Field(
-    NonNegativeFloat | None, 'Entropy, nats per token; 0 or None: off.'
+    NonNegativeFloat | None, 'Entropy below it, nats per token; 0 or None: off.'
   ),
   'alarms.length_explosion': Field(
     UnitFloat | None,
-    'Mean length as a share of max_completion_length, or share of completions '
-    'cut; '
-    '0 or None: off.',
+    'Smallest share of max_completion_length as mean length, or of truncated '
+    'completions; 0 or None: off.',
   ),
   'alarms.kl_blowup': Field(
-    NonNegativeFloat | None, 'Largest KL, nats per token; 0 or None: off.'
+    NonNegativeFloat | None, 'KL above it, nats per token; 0 or None: off.'
   ),
   'alarms.latent_collapse': Field(
     UnitFloat | None,
-    "Share of latents, or their norm over the embeddings'; 0 or None: off.",
+    "Share of latents, or their norm over the embeddings', below it; 0 or "
+    'None: off.',
   ),
   'alarms.gate_saturation': Field(
     UnitFloat | None,
-    "Mean distance of the gate's share from 0 and 1; 0 or None: off.",
+    "Mean distance of the gate's share from 0 and 1 below it; 0 or None: off.",
   ),
-  'export': Field(bool, 'Ends with a Hugging Face folder, WORKDIR/model.'),
+  'export': Field(
+    bool, 'Writes a Hugging Face folder, WORKDIR/model, at the end.'
+  ),
 }

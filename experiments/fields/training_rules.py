@@ -1,4 +1,4 @@
-"""Rules of the fields that trainers share, and of experiments/grpo.py."""
+"""Rules of all trainers, and of experiments/grpo.py."""
 
 import math
 
@@ -7,7 +7,7 @@ from .rule import (
   Rule,
   eval_metrics,
   is_ours,
-  one_rest,
+  one_fill_axis,
   repeats,
   trains,
   updates_divide,
@@ -23,7 +23,7 @@ TRAINED = (
     'alarms.stop without the alarms that are off, or a threshold above 0 for '
     'each of them',
   ),
-  one_rest('mesh'),
+  one_fill_axis('mesh'),
   Rule(
     ('checkpoint.best', 'rewards', 'eval.num_generations'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
@@ -32,7 +32,7 @@ TRAINED = (
   Rule(
     ('checkpoint.best', 'eval.num_prompts'),
     lambda c, _: c.checkpoint.best and not c.eval.num_prompts,
-    "how many prompts eval.num_prompts has, or checkpoint.best=''",
+    "eval.num_prompts of at least 1, or checkpoint.best=''",
   ),
   Rule(
     ('max_steps', 'optimizer.groups'),
@@ -61,7 +61,7 @@ REINFORCED = (
     ),
     'a weight that is not 0 for at least one reward',
   ),
-  one_rest('rollout.mesh'),
+  one_fill_axis('rollout.mesh'),
   Rule(
     (
       'rollout.sampling.greedy',
@@ -74,8 +74,8 @@ REINFORCED = (
       and not (at(c, 'data.sft_answers_dir') or at(c, 'rollout.rollout_dir'))
       and repeats(c, c.rollout.sampling)
     ),
-    'greedy=False and a top_k that is not 1: the completions of a prompt would '
-    'be one and the same, and a group of equal rewards teaches nothing',
+    'greedy=False and a top_k that is not 1, as equal completions of a prompt '
+    'have equal rewards and no gradient',
   ),
   Rule(
     ('objective.kwargs.aggregation', 'objective.kwargs.length'),
@@ -84,8 +84,8 @@ REINFORCED = (
       and (at(c, 'objective.kwargs.aggregation') == 'constant')
       != (at(c, 'objective.kwargs.length') is not None)
     ),
-    "the longest completion's tokens as length with aggregation='constant', "
-    'and None with any other',
+    "the largest number of tokens as length with aggregation='constant', and "
+    'None with any other',
   ),
   Rule(
     ('feedback.init_kwargs.r_min', 'feedback.init_kwargs.r_max'),
@@ -101,7 +101,7 @@ RL = (
   Rule(
     ('max_steps', 'eval.num_prompts', 'export'),
     lambda c, _: not (c.max_steps or c.eval.num_prompts or c.export),
-    'steps to train, prompts to evaluate, or export=True: this does nothing',
+    'steps to train, prompts to evaluate, or export=True',
   ),
   *REINFORCED,
   Rule(
@@ -109,9 +109,8 @@ RL = (
     lambda c, _: (
       c.max_steps and c.rollout.num_generations < 2 and not c.critic.enabled
     ),
-    'num_generations of at least 2, as a completion is judged against the '
-    'others of '
-    'its prompt, or critic.enabled=True and advantage.function=gae:gae',
+    'num_generations of at least 2, as advantages compare the completions of a '
+    'prompt, or critic.enabled=True and advantage.function=gae:gae',
   ),
   Rule(
     (
@@ -136,14 +135,13 @@ RL = (
       and c.num_iterations * c.num_mini_batches > 1
       and not is_ours(c, 'feedback.function', 'discrete:discrete')
     ),
-    'num_iterations=1 and num_mini_batches=1: a trajectory with latents may '
-    'be trained on '
-    'once, by the weights that made the latents',
+    'num_iterations=1 and num_mini_batches=1, as a trajectory with latents may '
+    'be trained on once, by the weights that sampled it',
   ),
   Rule(
     ('advantage.function', 'critic.enabled'),
     lambda c, _: is_ours(c, 'advantage.function', 'gae:gae') > c.critic.enabled,
-    'critic.enabled=True, as gae compares with the values of a critic, or an '
+    'critic.enabled=True, as gae needs the values of a critic, or an '
     'advantage.function such as advantages:group_relative',
   ),
   Rule(
@@ -171,7 +169,7 @@ RL = (
     lambda c, _: (
       c.rollout.dynamic_sampling_max_batches > 1 and c.rollout.buckets != 1
     ),
-    'rollout.buckets=1, as batches that are joined need one shape',
+    'rollout.buckets=1, as the batches are concatenated',
   ),
   Rule(
     ('rollout.dynamic_sampling_max_batches', 'rollout.num_generations'),
@@ -186,14 +184,12 @@ RL = (
     lambda c, _: (
       c.rollout.rollout_dir and c.rollout.dynamic_sampling_max_batches > 1
     ),
-    'dynamic_sampling_max_batches=1, as nothing is sampled where rollouts are '
-    'read',
+    'dynamic_sampling_max_batches=1, as stored rollouts are not sampled',
   ),
   Rule(
     ('reference.sync_steps', 'reference.mixup_alpha'),
     lambda c, _: c.reference.sync_steps and not c.reference.mixup_alpha,
-    'a mixup_alpha above 0, or sync_steps=0: the reference would stay where '
-    'it is',
+    'a mixup_alpha above 0, or sync_steps=0, as the reference would not change',
   ),
   Rule(
     ('reference.sync_steps', 'objective.kwargs.beta', 'reward_kl.beta'),
@@ -201,11 +197,11 @@ RL = (
       c.reference.sync_steps
       and not (at(c, 'objective.kwargs.beta') or c.reward_kl.beta)
     ),
-    'a beta above 0, or sync_steps=0: nothing asks for a reference',
+    'a beta above 0, or sync_steps=0, as no KL term needs a reference',
   ),
   Rule(
     ('objective.function',),
     lambda c, _: is_ours(c, 'objective.function', 'supervised:cross_entropy'),
-    'policy_gradient:policy_gradient: cross-entropy knows no rewards',
+    'policy_gradient:policy_gradient, as cross-entropy has no rewards',
   ),
 )

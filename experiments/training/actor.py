@@ -1,5 +1,5 @@
-"""From a config to an actor: a policy on the mesh, its tokenizer and its
-stopping rule; and from a policy to a Hugging Face folder."""
+"""Loads an actor from a config: a policy on the mesh, its tokenizer and its
+stopping rule; writes a policy as a Hugging Face folder."""
 
 import logging
 import tempfile
@@ -46,13 +46,13 @@ _log = logging.getLogger(__name__)
 
 
 class Actor(NamedTuple):
-  """A policy, and what sampling from it and exporting it need."""
+  """A policy with what its sampling and its export need."""
 
   policy: Policy
   base: Any  # the model as loaded: the KL reference
   tokenizer: Tokenizer
   generation: dict[str, Any]  # generation_config.json
-  stop: Any = None  # a Stop: its stopping rule, where it samples
+  stop: Any = None  # a StoppingRule, where it samples
 
 
 def load_actor(config: Config, mesh: Mesh, key) -> Actor:
@@ -67,9 +67,9 @@ def load_actor(config: Config, mesh: Mesh, key) -> Actor:
 
 def load_model(config: Config, mesh: Mesh) -> Pretrained:
   """The model of `config.model` on the mesh, with its new tokens. ValueError,
-  before the weights are read, for a tokenizer that cannot be used, or that
-  cannot make the prompts of `config.data`, and for a model that cannot be used
-  as the config says."""
+  before the weights are read, for an unusable tokenizer, for one that cannot
+  make the prompts of `config.data`, and for a model that does not fit the
+  config."""
   model = config.model
   with _naming('config.model', model):
     files = open_model(model.source)
@@ -80,6 +80,7 @@ def load_model(config: Config, mesh: Mesh) -> Pretrained:
     )
   check_byte_level(files.tokenizer)
   pad_id(files.tokenizer)
+  # One prompt, so that a chat template fails before the weights are read.
   prompt_ids(files.tokenizer, config.data, {'question': '?'})
   check_model(config, files.config, files.tokenizer)
   source = pretrained(
@@ -97,11 +98,11 @@ def load_model(config: Config, mesh: Mesh) -> Pretrained:
 
 
 def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
-  """The policy that begins as the model `base`, and that base.
+  """The policy initialized from the model `base`, and the base as reference.
 
-  The base shares its weights with the policy, which is all that adapters need.
-  Where an optimizer group trains some of them and a KL term needs the base, it
-  is a copy; so is the critic's model where it has no adapters of its own.
+  They share their weights, which is enough where only adapters are trained. The
+  base is a copy where an optimizer group trains some of them and a KL term
+  needs the base; so is the critic's model where it has no adapters.
   """
   *_, critic_key = jax.random.split(key, 3)
   policy = init_policy(config.lora, config.feedback, base, tokenizer, key)
@@ -121,8 +122,8 @@ def policy_of(config: Config, base, tokenizer, key) -> tuple[Policy, Any]:
 def init_policy(
   adapters: Config, feedback: Config, base, tokenizer, key
 ) -> Policy:
-  """`base` with new adapters, as `config.lora` has them, and with the new
-  parameters of its feedback."""
+  """`base` with the new adapters of `config.lora` and the new parameters of its
+  feedback."""
   lora_key, feedback_key, _ = jax.random.split(key, 3)
   model = lora.add(base, lora_key, **adapters) if adapters.rank else base
   policy = Policy(model)
@@ -131,8 +132,8 @@ def init_policy(
 
 
 def feedback_of(feedback: Config) -> Feedback:
-  """The feedback of `config.feedback`; where that has an `inside`, around the
-  one which is written there in the same way."""
+  """The feedback of `config.feedback`, around that of its `inner` if it has
+  one."""
   make = configured(feedback, 'hybrid_latent.feedback')
   return make(feedback_of(feedback.inner)) if 'inner' in feedback else make()
 
@@ -151,36 +152,36 @@ def init_feedback(feedback: Config, key, policy: Policy, tokenizer) -> PyTree:
 
 @contextmanager
 def _naming(part: str, fields: Mapping[str, Any]) -> Iterator[None]:
-  """Names the field of a part whose file is missing."""
+  """Puts the field that names a missing file before the error's text."""
   try:
     yield
   except FileNotFoundError as error:
     text = f'{error}'
-    found = [
+    names = [
       f'{part}.{name}: '
       for name, x in fields.items()
       if isinstance(x, str) and x and (repr(x) in text or text.startswith(x))
     ]
-    raise FileNotFoundError(f'{"".join(found[:1])}{text}') from error
+    raise FileNotFoundError(f'{"".join(names[:1])}{text}') from error
 
 
 def load_feedback_params(policy: Policy, source: Pretrained) -> Policy:
-  """The policy with the feedback parameters that its folder has beside the
-  model; as it is where those are of another feedback."""
+  """The policy with the feedback parameters that are stored beside the model;
+  unchanged where those are of another feedback."""
   if not fits(source, feedback_params(policy)):
     return policy
-  known = lambda name, x: jnp.asarray(source.feedback_params.get(name, x))
-  return policy._replace(feedback=map_named(known, policy.feedback))
+  load = lambda name, x: jnp.asarray(source.feedback_params.get(name, x))
+  return policy._replace(feedback=map_named(load, policy.feedback))
 
 
 def feedback_params(policy: Policy) -> dict[str, jax.Array]:
-  """The parameters of its feedback; settings, which are scalars, are none."""
+  """The parameters of its feedback, without its settings, which are scalars."""
   leaves = named_leaves(policy.feedback).items()
   return {name: x for name, x in leaves if x.ndim}
 
 
 def needs_ref_copy(config: Config, policy: Policy, base) -> bool:
-  """Whether the KL reference has weights of its own."""
+  """Whether the KL reference needs a copy of weights that are trained."""
   is_trained = optim.is_trained(policy, config.optimizer.groups)
   names = (f'model.{name}' for name in named_leaves(base))
   return needs_reference(config) and any(map(is_trained, names))
@@ -195,7 +196,7 @@ def needs_reference(config: Config) -> bool:
 def stopping_rule_of(
   rollout: Config, source: Pretrained, tokenizer
 ) -> StoppingRule:
-  """How completions of this model end under `config.rollout`."""
+  """When completions of this model stop under `config.rollout`."""
   vocab = source.model.config.vocab
   ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
   delimiter = rollout.end_of_thinking.encode()
@@ -216,8 +217,8 @@ def stopping_rule_of(
 
 
 def rollout_mesh(rollout: Config, mesh: Mesh) -> Mesh:
-  """The mesh that samples: the same devices, arranged by the sizes of
-  `config.rollout.mesh`; 0 is that of `mesh`."""
+  """The mesh of sampling: the same devices with the axis sizes of
+  `config.rollout.mesh`; 0 is the size in `mesh`."""
   sizes = {
     axis: size or mesh.shape[axis]
     for axis, size in rollout.get('mesh', {}).items()
@@ -239,8 +240,9 @@ def export_model(
   metrics: Mapping = {},
 ) -> None:
   """Writes the policy's model, adapters merged, as a Hugging Face folder, with
-  the parameters of its feedback and a README.md that has the `metrics` of
-  `step`. All processes read the parameters, and the first one writes them."""
+  the parameters of its feedback and a README.md with the `metrics` of `step`.
+  All processes gather the parameters, and process 0 writes them."""
+  # The other processes take part in the gather and discard their copy.
   draft = (
     tempfile.TemporaryDirectory()
     if jax.process_index()
@@ -249,8 +251,8 @@ def export_model(
   model = lora.merge(policy.model)
   if broken := nonfinite(model):
     raise ValueError(
-      f'{folder}: not written, since {broken[:3]} would hold values that are '
-      'not finite: export an earlier step'
+      f'{folder}: not written, as {broken[:3]} have values that are not '
+      'finite: export an earlier step'
     )
   with draft as path:
     rest = actor.tokenizer, actor.generation, feedback_params(policy)

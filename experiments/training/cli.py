@@ -1,8 +1,8 @@
-"""The command lines: options are read, and refused, before anything is loaded.
+"""The command lines: options are parsed and checked before anything is loaded.
 
-A command reads its options at the top of its file, under `if __name__ ==
-'__main__'` and before its other imports: `--help` and a mistake then take a
-second. So this module, and what it imports, import nothing large.
+A command parses its options at the top of its file, under `if __name__ ==
+'__main__'` and before its other imports, so that `--help` and errors take a
+second: this module and its imports are small.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from .. import PACKAGE
 from ..fields.accepted import Folder, described, expanded, parsed
 from ..fields.check import check
 from ..fields.help import configs_text, fields_text
-from ..fields.overrides import load_model, resolved
+from ..fields.overrides import load_config, resolved
 from .functions import Config, configured, named
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
   'value',
 ]
 
-# The config whose fields `--help` lists where no other is given.
+# The config whose fields `--help` lists where no --config is given.
 _DEFAULTS = {
   'sft': 'sft',
   'step_entropy': 'sft',
@@ -46,14 +46,14 @@ _DEFAULTS = {
 
 
 class Options(NamedTuple):
-  """What a command line says."""
+  """The options of a command line."""
 
   config: Config
   flags: argparse.Namespace  # all other options
 
 
 class Parser(argparse.ArgumentParser):
-  """Options of `python -m PACKAGE.COMMAND`. A mistake is one line and exit code
+  """Options of `python -m PACKAGE.COMMAND`. An error is one line and exit code
   2."""
 
   def __init__(self, command: str, about: str | None):
@@ -65,11 +65,11 @@ class Parser(argparse.ArgumentParser):
     )
     self.command = command
     self.add_argument(
-      '--debug', action='store_true', help='show where an error comes from'
+      '--debug', action='store_true', help='show the traceback of an error'
     )
 
   def error(self, message: str) -> NoReturn:
-    """Ends the command."""
+    """Ends the command with exit code 2."""
     _refuse(message)
 
 
@@ -87,7 +87,7 @@ def config_parser(
   parser.add_argument(
     '--config.FIELD=VALUE',
     action='store_true',
-    help='of a field below, any number of times',
+    help='sets a field below, any number of times',
   )
   if workdir:
     parser.add_argument(
@@ -97,23 +97,23 @@ def config_parser(
 
 
 def value(annotation: Any) -> Callable[[str], Any]:
-  """Of an option that accepts what the annotation does: its `type`."""
+  """The argparse `type` of an option with this annotation."""
 
-  def read(text: str) -> Any:
+  def parse_value(text: str) -> Any:
     try:
-      found = expanded(annotation, parsed(annotation, text))
-      if found == ():  # an option asks for something
+      result = expanded(annotation, parsed(annotation, text))
+      if result == ():  # a config field may be empty, an option may not
         raise ValueError(f'write {described(annotation)}')
-      return found
+      return result
     except ValueError as error:
       raise argparse.ArgumentTypeError(f'{text!r}: {error}') from None
 
-  return read
+  return parse_value
 
 
 def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
-  """The options of a command that has a config, checked. Ends the command where
-  they ask for help or are wrong."""
+  """The checked options of a command with a config. Ends the command after
+  `--help`, and where they are wrong."""
   argv = sys.argv[1:] if argv is None else argv
   with report_errors():
     if {'-h', '--help'} & {*argv}:
@@ -127,13 +127,13 @@ def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-  """Ends the command with one line and exit code 2 for what is refused: an
-  error that somebody raised with a sentence, or one of the file system. Others
-  are mistakes in the program, and keep their traceback; with `--debug` all do.
-  """
+  """Ends the command with one line and exit code 2 after an error of the file
+  system or of a `raise` statement. Others are bugs and keep their traceback;
+  with `--debug` all do."""
   try:
     yield
   except (ImportError, OSError, ValueError) as error:
+    # Raised by our own check, or inside a library by something unforeseen?
     *_, last = traceback.extract_tb(error.__traceback__)
     raised = isinstance(error, OSError) or (last.line or '').startswith('raise')
     if not raised or '--debug' in sys.argv:
@@ -147,13 +147,13 @@ def run(
   *,
   resumes: bool = True,
 ) -> None:
-  """`train(config, workdir)` with the options of the command line, on all
-  processes of a cluster (processes.join), in a folder that is its own meanwhile
-  (workdir.opened). The exit code is cluster.RESTART where the same command
-  should go on."""
+  """Calls `train(config, workdir)` with the options of the command line, on all
+  processes of a cluster (processes.join), holding the lock of the workdir
+  (workdir.opened). The exit code is cluster.RESTART where the same command is
+  to be run again."""
   name = train.__module__.rpartition('.')[2]
   config, flags = options or parse(config_parser(name, train.__doc__))
-  # Late: they take seconds, and the last imports this module.
+  # Imported late: they take seconds, and the last one imports this module.
   processes, cache, workdir = map(
     importlib.import_module,
     (
@@ -167,7 +167,7 @@ def run(
       if not processes.is_child():
         sys.exit(processes.supervised(flags.workdir))
       processes.join()
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every rename
+    logging.set_verbosity(logging.WARNING)  # Orbax logs every rename
     cache.keep_compiled()
     with (
       processes.ending_together(flags.workdir),
@@ -177,11 +177,11 @@ def run(
 
 
 def _config_help(command: str, argv: Sequence[str]) -> str:
-  """Every config, and every field of one."""
-  given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-  given.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
-  path = given.parse_known_args(argv)[0].config
-  return f'{configs_text()}\n\n{fields_text(path, load_model(path))}'
+  """All configs, and the fields of the one on the command line."""
+  options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  options.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
+  path = options.parse_known_args(argv)[0].config
+  return f'{configs_text()}\n\n{fields_text(path, load_config(path))}'
 
 
 def _refuse(message: str) -> NoReturn:

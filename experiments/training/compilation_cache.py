@@ -1,5 +1,5 @@
-"""Compiled programs that outlive a process, so that a resumed run compiles
-nothing again."""
+"""A persistent compilation cache, so that a resumed run compiles nothing
+again."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ _MOST_BYTES = 4 * 2**30  # a bound also makes jax lock the folder for each use
 
 
 def keep_compiled() -> None:
-  """Has jax keep what it compiles in HYBRID_LATENT_CACHE, by default
-  ~/.cache/hybrid_latent/jax; nowhere if that is ''. A folder that jax has been
-  given (JAX_COMPILATION_CACHE_DIR) stays what it is."""
+  """Sets jax's compilation cache to HYBRID_LATENT_CACHE, by default
+  ~/.cache/hybrid_latent/jax; '' disables it. A JAX_COMPILATION_CACHE_DIR takes
+  precedence."""
   folder = os.environ.get('HYBRID_LATENT_CACHE', '~/.cache/hybrid_latent/jax')
   if folder and jax.config.values['jax_compilation_cache_dir'] is None:
     path = str(Path(folder).expanduser())

@@ -1,4 +1,4 @@
-"""Completions of whole data sets, by a model that is not being trained."""
+"""Completions of whole data sets by a fixed model."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,23 +29,21 @@ from .cli import Config
 from .sampler import Sampler, merged_for_decoding, prefill_and_decode
 from .setup import run_keys
 
-# The parts of a config that decide what is sampled, and the fields below them
+# The parts of a config that determine the samples, and the fields below them
 # that do not.
 SAMPLING_FIELDS = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
 OTHER_FIELDS = (
-  *('model.remat', 'data.test_split'),
-  *(
-    'rollout.prompts_per_step',
-    'rollout.num_generations',
-    'rollout.mesh',
-    'rollout.buckets',
-  ),
-  *(
-    'rollout.cache_stages',
-    'rollout.logits_chunk',
-    'rollout.dynamic_sampling_max_batches',
-  ),
-  *('rollout.mask_truncated', 'rollout.rollout_dir'),
+  'model.remat',
+  'data.test_split',
+  'rollout.prompts_per_step',
+  'rollout.num_generations',
+  'rollout.mesh',
+  'rollout.buckets',
+  'rollout.cache_stages',
+  'rollout.logits_chunk',
+  'rollout.dynamic_sampling_max_batches',
+  'rollout.mask_truncated',
+  'rollout.rollout_dir',
 )
 
 
@@ -55,13 +53,13 @@ class Completion(NamedTuple):
   prompt: int  # its index in the data
   tokens: list[int]
   thinking: int  # tokens before the one that ended the thinking
-  finished_naturally: bool  # no limit ended the thinking or the completion
+  finished_naturally: bool  # no limit cut the thinking or the completion
   reward: float  # NaN where grading failed
   grades: dict[str, float]
 
 
 def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
-  """Those of a config's fields that decide what is sampled, and `more`."""
+  """The fields of a config that determine the samples, and `more`."""
   below = lambda field, names: any(
     f'{field}.'.startswith(f'{name}.') for name in names
   )
@@ -74,10 +72,10 @@ def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
 
 
 def decoding_actor(config: Config, mesh: Mesh) -> Actor:
-  """The initial policy of a trainer with this config, its weights merged and
-  laid out for decoding, without what only training needs."""
+  """The initial policy of a trainer with this config, adapters merged and
+  sharded for decoding, without reference and critic."""
   config = config.copy_and_resolve_references()
-  config.lora.rank = 0  # untrained adapters change nothing
+  config.lora.rank = 0  # untrained adapters change no output
   source, key = load_model(config, mesh), run_keys(config.seed).init
   tokenizer: Any = source.tokenizer
   policy = init_policy(
@@ -122,7 +120,7 @@ def batch_generator(
     def generate(
       rows: Sequence[dict], encode: Encode, shard: int, first: int = 0
     ) -> list[Completion]:
-      found = []
+      batches = []
       for batch in eval_batches(
         rows,
         encode,
@@ -149,10 +147,10 @@ def batch_generator(
           out.policy_mask,
           out.terminated,
         )
-        places = per_sample(batch['ids']), per_sample(batch['valid'])
+        ids_and_valid = per_sample(batch['ids']), per_sample(batch['valid'])
         # Grading goes on while the devices decode the next batch.
-        found.append((columns, places, rolled.grades))
-      return gather_hosts(found, grader.weights, actor.stop, samples)
+        batches.append((columns, ids_and_valid, rolled.grades))
+      return gather_hosts(batches, grader.weights, actor.stop, samples)
 
     yield generate
 
@@ -167,8 +165,8 @@ def gather_hosts(
   if not batches:
     return []
   graded = [(*columns, grades()) for *columns, grades in batches]
-  whole = lambda *some: np.concatenate(some)
-  columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(whole, *graded))
+  join = lambda *arrays: np.concatenate(arrays)
+  columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(join, *graded))
   reward = total(grades, weights, samples)
   num_forced = int((stop.forced_tokens[0] >= 0).sum())  # after natural thinking
 
@@ -176,7 +174,7 @@ def gather_hosts(
     tokens, mask, thinking, free, ended = (column[i] for column in columns)
     length, end = int(mask.sum()), int(thinking.sum())
     sampled = free[:length].copy()
-    # The text after a thinking that ended by itself is forced, too.
+    # Text is forced after a natural end of the thinking, too: not a cut.
     sampled[end + 1 : end + 1 + num_forced] = True
     return Completion(
       int(ids[i]),
@@ -187,7 +185,7 @@ def gather_hosts(
       {name: float(values[i]) for name, values in grades.items()},
     )
 
-  # Stable: the completions of a prompt are adjacent on the host that read it.
+  # Stable: the completions of a prompt are adjacent on its host.
   return [completion(i) for i in np.argsort(ids, kind='stable') if valid[i]]
 
 
@@ -201,8 +199,8 @@ def split_thinking(
   completion has it.
 
   The delimiter's last token, which may hold more text, is the first after
-  `thinking` tokens. The text after a thinking that a limit ended begins with
-  what was forced there.
+  `thinking` tokens. After a thinking that was cut the text begins with the
+  forced one.
   """
   before, found, after = decode(ids[: thinking + 1]).partition(delimiter)
   if found:
@@ -211,15 +209,14 @@ def split_thinking(
 
 
 def check_delimiter(delimiter: str, stop: StoppingRule, tokenizer) -> None:
-  """ValueError where the delimiter's automaton never reaches its end on the
-  tokens of the delimiter."""
+  """ValueError where the tokens of the delimiter do not bring its automaton to
+  the final state."""
   table, state = np.asarray(stop.delimiter), 0
   for token in tokenizer(delimiter, add_special_tokens=False)['input_ids']:
     state = table[state, token]
   if not delimiter or state < len(table) - 1:
     raise ValueError(
       f'config.rollout.end_of_thinking is {delimiter!r}: write the text that '
-      'ends '
-      'the thinking. A special token is in no text: where it is one, give it '
-      '"special": false in the tokenizer.json of the model'
+      'ends the thinking, and where it is a special token, which decoding '
+      'leaves out, "special": false in the tokenizer.json of the model'
     )

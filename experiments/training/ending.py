@@ -1,5 +1,4 @@
-"""The summary that a run prints at its end: where everything is, and what to
-do next."""
+"""The summary that a run prints at its end: its files and the next commands."""
 
 import shlex
 
@@ -8,7 +7,7 @@ import jax
 from .. import PACKAGE
 from .loop import Loop, Metrics
 
-_SHOWN = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
+_STEP_METRICS = ('loss', 'reward', 'entropy', 'kl', 'hidden_ratio')
 _LEFT_OUT = (
   *('prompts', 'too_long', 'ungraded', 'judged', 'stage'),
   *('switches', 'latent_tokens'),
@@ -16,14 +15,16 @@ _LEFT_OUT = (
 
 
 def print_summary(loop: Loop, workdir: str, *written: str) -> None:
-  """Prints it, in the first process; `written` are folders that the trainer
+  """Prints the summary in process 0; `written` are folders that the trainer
   wrote."""
   if jax.process_index():
     return
   rows = [*written, f'{workdir}/metrics.jsonl']
-  if saved := loop.checkpoints.steps:
-    rows.insert(-1, f'{workdir}/checkpoints, steps {saved}')
-  chosen = {name: loop.metrics[name] for name in _SHOWN if name in loop.metrics}
+  if steps := loop.checkpoints.steps:
+    rows.insert(-1, f'{workdir}/checkpoints, steps {steps}')
+  chosen = {
+    name: loop.metrics[name] for name in _STEP_METRICS if name in loop.metrics
+  }
   evaluated = _means(loop.evaluations[-1]) if loop.evaluations else {}
   rows += [
     ', '.join(f'{name} {x:.4g}' for name, x in metrics.items())
@@ -45,7 +46,7 @@ def report_command(runs: str) -> str:
 
 
 def _means(evaluation: Metrics) -> Metrics:
-  """The rewards and the length; metrics.jsonl has all."""
+  """Its rewards and lengths; metrics.jsonl has all metrics."""
   return {
     name: x
     for name, x in evaluation.items()

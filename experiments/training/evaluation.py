@@ -1,4 +1,4 @@
-"""The figures of an evaluation with forced text and repeated samples."""
+"""Metrics of an evaluation with forced text and several samples per prompt."""
 
 from typing import NamedTuple
 
@@ -21,8 +21,8 @@ class Evaluation(NamedTuple):
 
 def table_metrics(evaluation: Evaluation) -> dict[str, float]:
   """Accuracy with its standard error over prompts, lengths and seconds.
-  Ungraded completions are left out of the accuracy and counted by
-  themselves."""
+  Ungraded completions are excluded from the accuracy and counted
+  separately."""
   correct, lengths = evaluation.correct, evaluation.lengths
   graded = correct[~np.isnan(correct).all(1)]
   if not len(graded):
@@ -32,30 +32,30 @@ def table_metrics(evaluation: Evaluation) -> dict[str, float]:
   error = np.std(means, ddof=1) / n**0.5 if n > 1 else 0.0
   counts = metrics.evaluation_metrics(correct, evaluation.too_long)
   counts['too_long'] = evaluation.too_long
-  found = {'prompts': prompts, 'accuracy': means.mean()}
-  found['standard_error'] = error
+  table = {'prompts': prompts, 'accuracy': means.mean()}
+  table['standard_error'] = error
   names = 'judged', 'ungraded', 'too_long', 'of_all', f'pass@{samples}'
-  found |= {name: counts[name] for name in names if name in counts}
-  found |= {
+  table |= {name: counts[name] for name in names if name in counts}
+  table |= {
     'tokens': lengths.mean(),
     'forced': evaluation.forced.mean(),
     'seconds': evaluation.seconds / len(lengths),
     'tokens_per_second': lengths.sum() / evaluation.seconds,
   }
-  return {name: np.asarray(x).item() for name, x in found.items()}
+  return {name: np.asarray(x).item() for name, x in table.items()}
 
 
 def forced_rows(
   out: Trajectory, stop: StoppingRule, thinks: bool
 ) -> Bool[np.ndarray, 'b']:
-  """The rows where a text of stop.forced_tokens was forced, other than the one
-  after a thinking that ended by itself, or after none."""
-  # A feedback may force tokens within the thinking: they do not count.
+  """The rows with forced text because of a limit: not only the text after a
+  thinking that ended naturally, or after none."""
+  # Tokens that a feedback forces within the thinking do not count.
   end = out.thinking_mask.sum(-1, keepdims=True)
   at = np.arange(out.mask.shape[1])
   num_forced = (np.asarray(stop.forced_tokens[0]) >= 0).sum()
-  # A thinking that ended by itself is followed by the text closing[0], which
-  # begins after the delimiter's last token.
+  # After a natural end stop.forced_tokens[0] is forced, which begins after the
+  # delimiter's last token.
   first = end + thinks
   natural = (at >= first) & (at < first + num_forced)
   return np.any(out.mask & ~out.policy_mask & (at >= end) & ~natural, axis=-1)

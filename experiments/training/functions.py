@@ -1,4 +1,4 @@
-"""The functions that a config names."""
+"""Imports the functions that a config names."""
 
 import importlib
 import os
@@ -13,42 +13,42 @@ Config = Any  # a ConfigDict: its fields are those of the config file
 def named(spec: str, package: str) -> Callable:
   """The function of 'module:function'. A module without a dot is one of
   `package` ('gated:gated' in hybrid_latent.feedback) or, where that has none,
-  one beside the command; with dots it is any installed module, so that an idea
-  can live in your own project."""
+  one of the working directory; with dots it is any module that can be imported,
+  such as one of your own project."""
   name, colon, function = spec.partition(':')
   words = [*name.split('.'), function]
   if not colon or not all(map(str.isidentifier, words)):
     raise ValueError(f"{spec!r}: write 'module:function'; {_choices(package)}")
-  places = [name] if '.' in name else [f'{package}.{name}', name]
-  module = next(filter(None, map(_imported, places)), None)
+  modules = [name] if '.' in name else [f'{package}.{name}', name]
+  module = next(filter(None, map(_imported, modules)), None)
   if module is None:
     raise ValueError(
-      f'{spec!r}: no module {" and no module ".join(places)} in '
+      f'{spec!r}: no module {" and no module ".join(modules)} in '
       f'{os.getcwd()} or installed; {_choices(package)}'
     )
-  found = getattr(module, function, None)
-  if not callable(found):
+  result = getattr(module, function, None)
+  if not callable(result):
     public = [
       n
       for n, f in vars(module).items()
       if callable(f) and f.__module__ == module.__name__ and n[0] != '_'
     ]
     raise ValueError(f'{spec!r}: {module.__name__} has {public}')
-  return found
+  return result
 
 
 def configured(part: Config, package: str) -> Callable:
-  """The function that a part of a config names, with its `kwargs`."""
+  """The function of a config part, with its `kwargs` bound."""
   return partial(named(part.function, package), **part.kwargs)
 
 
 def _imported(name: str):
-  """The module; None where there is none of this name."""
+  """The module; None where none has this name."""
   try:
     return importlib.import_module(name)
   except ModuleNotFoundError as error:
     if not f'{name}.'.startswith(f'{error.name}.'):
-      raise  # it is there, and misses something itself
+      raise  # the module exists, and an import in it fails
     return None
 
 

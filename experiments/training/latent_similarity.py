@@ -1,4 +1,4 @@
-"""How much the latents of a reasoner depend on the prompt.
+"""The similarity of a reasoner's latents across prompts.
 
 LRT (ICLR 2026) reports the cosine similarity of the mean latents of two
 prompts, averaged over the pairs of a data set: 0.08 on GSM8K to 0.73 on
@@ -23,13 +23,13 @@ def latent_metrics(
 ) -> dict[str, float]:
   """The number of latents per prompt, and the cosine similarity of their
   means."""
-  mean, found = jax.jit(mean_latents), []
+  mean, means = jax.jit(mean_latents), []
   for batch in batches:
     arrays = sharding.from_host((batch['tokens'], batch['mask']), mesh)
     with jax.set_mesh(mesh):
-      found.append((sharding.to_host(mean(policy, *arrays)), batch['valid']))
+      means.append((sharding.to_host(mean(policy, *arrays)), batch['valid']))
   x, valid = cluster.all_rows(
-    tuple(np.concatenate(some) for some in zip(*found, strict=True))
+    tuple(np.concatenate(arrays) for arrays in zip(*means, strict=True))
   )
   count = policy.feedback.reasoner.r.shape[0]
   return {'latents': count, 'cosine': mean_cosine(x[valid])}
@@ -38,7 +38,7 @@ def latent_metrics(
 def mean_latents(
   policy: Policy, tokens: Int[Array, 'u p'], mask: Bool[Array, 'u p']
 ) -> Float[Array, 'u d']:
-  """The mean of the latents that a policy's reasoner makes of each prompt."""
+  """The mean over the latents of each prompt, by the policy's reasoner."""
   x, _ = policy.forward(
     policy.embed(tokens), None, positions(mask), causal_mask(mask)
   )
@@ -48,6 +48,6 @@ def mean_latents(
 def mean_cosine(x: Float[np.ndarray, 'u d']) -> float:
   """The mean cosine similarity over all pairs of different rows."""
   unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-  # The square of the sum has all pairs, and each row with itself.
+  # The squared sum has all pairs and each row with itself, which is 1.
   n, squared_sum = len(x), np.square(unit.sum(0)).sum()
   return float((squared_sum - n) / max(n * (n - 1), 1))

@@ -1,14 +1,13 @@
 """One run at a time in a working directory.
 
-WORKDIR/run.lock says who writes there: host, process, since when. Where the
-file system has flock, the kernel holds the lock and lets go of it with the
-process, however that ends; two runs of one host never hold it together. Where
-there is none (gs://), and between hosts whose file system does not share it,
-the file itself is the lock. Its holder changes it every ten seconds. A lock of
-this host whose process has ended is taken over at once, and one of another host
-once it has not changed for 45 seconds, measured here: no clock is compared.
-Two runs that begin in the same two seconds see each other, unless a write takes
-longer than that to be seen.
+WORKDIR/run.lock names its holder: host, process and start time. Where the file
+system has flock, the kernel holds the lock and releases it when the process
+ends, however that happens; two runs of one host never hold it together. Without
+flock (gs://), and between hosts whose file system does not share it, the file
+itself is the lock, which its holder rewrites every ten seconds. A lock of this
+host whose process has ended is taken over at once, one of another host after 45
+seconds without a change, by the clock of this host alone. Two runs that start
+within two seconds detect each other, unless a write takes longer to be visible.
 """
 
 import errno
@@ -35,15 +34,15 @@ from hybrid_latent.cluster import Ended
 FILE = 'run.lock'
 BEAT_S = 10.0  # seconds between two changes
 STALE_S = 45.0  # without a change
-SETTLE_S = 2.0  # until another writer is seen
+SETTLE_S = 2.0  # until the write of another run is visible
 _NO_FLOCK = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL
 
 
 @contextmanager
 def locked(workdir: str) -> Iterator[None]:
-  """Holds WORKDIR/run.lock. ValueError names the run that has it, and what
-  keeps it from being written. If somebody deletes, moves or takes over the
-  folder meanwhile, the process ends with exit code 1."""
+  """Holds WORKDIR/run.lock. ValueError where another run holds it, which it
+  names, or where it cannot be written. If the folder is deleted, moved or taken
+  over meanwhile, the process ends with exit code 1."""
   path, descriptor = epath.Path(workdir) / FILE, None
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +77,14 @@ def _flock(path: epath.Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      # Its last holder may have removed the file between open and flock.
       if os.path.samestat(os.fstat(descriptor), os.stat(path)):
         return descriptor
-    except BlockingIOError:
+    except BlockingIOError:  # another run holds it
       os.close(descriptor)
       raise _in_use(path, _read(path) or {}) from None
     except FileNotFoundError:
-      pass  # its last holder has removed it just now
+      pass  # its last holder has just removed it
     except OSError as error:
       os.close(descriptor)
       if error.errno in _NO_FLOCK:
@@ -94,7 +94,7 @@ def _flock(path: epath.Path) -> int | None:
 
 
 def _taken(path: epath.Path, descriptor: int | None) -> dict[str, Any]:
-  """Writes who holds the lock, unless another does."""
+  """Writes this process as the holder, unless another run is."""
   flocked = descriptor is not None
   if (theirs := _read(path)) and _alive(path, theirs, flocked):
     raise _in_use(path, theirs)
@@ -110,7 +110,7 @@ def _taken(path: epath.Path, descriptor: int | None) -> dict[str, Any]:
   if descriptor is not None:
     os.ftruncate(descriptor, 0)
   _write(path, ours, descriptor, 0)
-  if not flocked:
+  if not flocked:  # the last of several writers has it
     time.sleep(SETTLE_S)
     if (theirs := _read(path) or {}).get('id') != ours['id']:
       raise _in_use(path, theirs)
@@ -118,7 +118,7 @@ def _taken(path: epath.Path, descriptor: int | None) -> dict[str, Any]:
 
 
 def _alive(path, theirs, flocked) -> bool:
-  """Whether the run that wrote this lock is still there."""
+  """Whether the run that wrote this lock still runs."""
   machine = theirs.get('machine')
   if flocked and isinstance(machine, list) and machine[:1] == _machine()[:1]:
     return False  # its process would hold it
@@ -126,7 +126,7 @@ def _alive(path, theirs, flocked) -> bool:
     return _started(theirs.get('process')) == theirs['started']
   end = time.monotonic() + STALE_S
   print(
-    f'{path}: looking for up to {STALE_S:.0f} s whether the run of host '
+    f'{path}: waiting up to {STALE_S:.0f} s for a sign that the run of host '
     f'{theirs.get("host")}, process {theirs.get("process")}, is alive',
     file=sys.stderr,
     flush=True,
@@ -135,26 +135,26 @@ def _alive(path, theirs, flocked) -> bool:
     time.sleep(min(BEAT_S / 4, STALE_S / 4))
     now = _read(path)
     if now is None:
-      return False  # it is over
+      return False  # the run has ended
     if now != theirs:
       return True
   return False
 
 
 def _beat(path, ours, descriptor, over) -> None:
-  """Changes the lock until `over`; ends the process if it is not ours."""
+  """Rewrites the lock until `over`; ends the process if it is not ours."""
   for count in itertools.count(1):
     if over.wait(BEAT_S):
       return
     if wrong := _wrong(path, ours):
       print(wrong, file=sys.stderr, flush=True)
       os._exit(1)
-    with suppress(OSError):  # a full disk is told by what the run writes
+    with suppress(OSError):  # a full disk fails the writes of the run itself
       _write(path, ours, descriptor, count)
 
 
 def _write(path, ours, descriptor, count) -> None:
-  """In place and always as long, so that it needs no room on a full disk."""
+  """In place and of constant length, which needs no space on a full disk."""
   text = json.dumps(ours | {'beat': f'{count:012d}'})
   if descriptor is None:
     path.write_text(text)
@@ -163,15 +163,15 @@ def _write(path, ours, descriptor, count) -> None:
 
 
 def _wrong(path, ours) -> str:
-  """What has become of a lock that is no longer ours."""
+  """The reason why the lock is no longer ours; empty where it is."""
   try:
     theirs = _read(path)
   except OSError:
-    return ''  # the next look will tell
+    return ''  # the next beat tries again
   if theirs is None and not path.exists():
     return (
       f'{path.parent} was deleted or moved while this run wrote there: it '
-      'ends; what was saved is gone with the folder'
+      'ends, and its checkpoints went with the folder'
     )
   if theirs and theirs.get('id') != ours['id']:
     return f'{_in_use(path, theirs)}; this run ends, exit code 1'
@@ -188,11 +188,11 @@ def _in_use(path: epath.Path, theirs: dict[str, Any]) -> ValueError:
 
 
 def _read(path: epath.Path) -> dict[str, Any] | None:
-  """What the lock says; None where there is none, or nothing in it."""
-  for _ in range(3):  # it may be just being written
+  """The content of the lock; None where the file is missing or empty."""
+  for _ in range(3):  # another process may be writing it
     try:
-      found = json.loads(path.read_text())
-      return found if isinstance(found, dict) else None
+      content = json.loads(path.read_text())
+      return content if isinstance(content, dict) else None
     except FileNotFoundError:
       return None
     except ValueError:
@@ -201,7 +201,7 @@ def _read(path: epath.Path) -> dict[str, Any] | None:
 
 
 def _machine() -> list[str]:
-  """Of whom this kernel and these process ids are."""
+  """Identifies the boot and the process id namespace of this process."""
   with suppress(OSError):
     kernel = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
     return [kernel, os.readlink('/proc/self/ns/pid')]
@@ -209,9 +209,9 @@ def _machine() -> list[str]:
 
 
 def _started(process: int) -> str | None:
-  """When a process of this host began, in ticks since the host did: another
-  one that got its number later differs. None where it is not there."""
+  """The start of a process of this host in ticks since boot, which a later
+  process of the same id does not share; None where it does not run."""
   with suppress(OSError):
-    about = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()
-    return about[19] if about[0] != 'Z' else None
+    stat = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()
+    return stat[19] if stat[0] != 'Z' else None
   return None

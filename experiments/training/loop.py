@@ -1,11 +1,11 @@
-"""The loop of every trainer: it restores, evaluates, saves and logs, ends where
-the machine is taken away, and keeps nothing that is not finite.
+"""The loop of every trainer: restore, evaluation, checkpoints, logs, preemption
+and recovery from updates that are not finite.
 
-A trainer is its data, its batch and its update:
+A trainer adds its data, its batch and its update:
 
     with Loop(config, workdir, 'grpo', mesh, state, batches_of) as loop:
       for step in loop.steps():
-        ...  # what does not need the metrics of the last step
+        ...  # work that does not need the metrics of the last step
         if loop.settle() and loop.ready(evaluate):
           loop.state, metrics = ...  # dispatched, not waited for
           loop.record_step([metrics], {})
@@ -35,25 +35,25 @@ _log = logging.getLogger(__name__)
 
 
 class _Pending(NamedTuple):
-  """A step that the devices may still be at."""
+  """A step that the devices may still be computing."""
 
   step: int
   metrics: Sequence[Metrics]  # of each of its updates
   host_metrics: Metrics
   prompts: Sequence[int]  # of the training split, where they are known
-  position: Any  # in the data, before it
+  position: Any  # in the data, before the step
 
 
 class Loop:
   """The steps of a run in `workdir`, from its last checkpoint if there is one.
 
   Args:
-    trainer: its module, which a checkpoint names.
-    state: (trained arrays, optimizer state, ...) at their place, from then on
-      `loop.state`; a rollback deletes these arrays.
-    batches_of: (step) -> the endless batches to read from that step on, from
-      then on `loop.batches`; not called where no step is trained.
-    latents: whether decoding reads latents; else no alarm asks for them.
+    trainer: its module, which a checkpoint records.
+    state: (trained arrays, optimizer state, ...), sharded; from then on
+      `loop.state`. A rollback deletes these arrays.
+    batches_of: (step) -> endless batches from that step on; from then on
+      `loop.batches`. Not called where no step is trained.
+    latents: whether decoding has latents; else their alarms are off.
   """
 
   def __init__(
@@ -87,7 +87,7 @@ class Loop:
       stack.enter_context(jax.set_mesh(self._mesh))
       self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
-      # Refused before arrays are read; and nothing is written before both.
+      # The config is checked before arrays are read, both before any write.
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
@@ -114,7 +114,7 @@ class Loop:
     self._stack.__exit__(*error)
 
   def steps(self) -> Iterator[int]:
-    """Every step, and at last config.max_steps, at which nothing is trained."""
+    """Every step, and finally config.max_steps, at which nothing is trained."""
     while not self._over:
       if self.batches:
         self._position = self.batches.get_state()
@@ -127,43 +127,43 @@ class Loop:
 
   @property
   def latest_metrics(self) -> Metrics:
-    """Of the last step and the last evaluation."""
+    """The metrics of the last step and of the last evaluation."""
     return self.metrics | (self.evaluations or [{}])[-1]
 
   def read_from(self, batches: Any) -> None:
-    """Goes on with other batches."""
+    """Continues with other batches."""
     self.batches, self._position = batches, batches.get_state()
 
   def record_step(
     self, metrics: Sequence[Metrics], host_metrics: Metrics, prompts: Any = ()
   ) -> None:
-    """The step was dispatched; `metrics` are those of `optim.finite_step` for
-    each update, `host_metrics` those of the step. `settle` logs them."""
+    """Records a dispatched step; `metrics` are those of `optim.finite_step` per
+    update, `host_metrics` those of the step. `settle` logs them."""
     self._pending = _Pending(self.step, metrics, host_metrics, prompts,
                              self._position)  # fmt: skip
     self.step += 1
 
   def settle(self) -> bool:
-    """Waits for the step before and logs it. False where it was rolled back:
-    `steps` goes on with another one."""
+    """Waits for the last step and logs it. False where it was rolled back and
+    `steps` continues from a checkpoint."""
     if not self._pending:
       return True
     pending, self._pending = self._pending, None
     with self.clock('update'):
-      every, host = jax.device_get((pending.metrics, pending.host_metrics))
-    if not self._keeps(pending, every):
+      updates, host = jax.device_get((pending.metrics, pending.host_metrics))
+    if not self._keeps(pending, updates):
       return False
-    self._log_step(pending.step, _merged(every) | host)
+    self._log_step(pending.step, _merged(updates) | host)
     return True
 
   def ready(
     self, evaluate: Callable[[], Metrics] | None = None, begins: bool = False
   ) -> bool:
-    """Evaluates and saves if it is time, as it is where a stage `begins`: a
-    rollback is to return to it. Whether the step is to be trained."""
+    """Evaluates and saves where due, also where a stage `begins`, which gives a
+    rollback a checkpoint of that stage. Whether the step is to be trained."""
     preempted = not self.last and cluster.preemption_requested(self._polls)
     self._polls, metrics = self._polls + 1, {}
-    # Not where the machine goes away: the grace period is for the checkpoint.
+    # Not after a preemption: the grace period is for the checkpoint.
     due = evaluate and (begins or self._due(self._config.eval.every))
     if evaluate and due and not preempted:
       metrics = evaluate()
@@ -175,7 +175,7 @@ class Loop:
       save = preempted or self._alarming
       save = save or self._due(self._config.checkpoint.every)
       save = save or (returns and begins)
-    else:  # a rollback may have nothing to return to
+    else:  # a rollback needs a first checkpoint
       save = returns and not self.last and self.checkpoints.latest is None
     if save:
       self._save(self.step, self._position, metrics)
@@ -183,7 +183,7 @@ class Loop:
       raise cluster.TrainingStopped(
         f'step {self.step - 1}: {self._explained(self._alarming[0])}; step '
         f'{self.step} is saved in {self._workdir}, and without this alarm in '
-        'config.alarms.stop the same command goes on from there'
+        'config.alarms.stop the same command resumes from there'
       )
     if preempted:
       raise cluster.Preempted(self.step, self._workdir)
@@ -191,15 +191,16 @@ class Loop:
     return not self.last
 
   def _due(self, every: int) -> bool:
-    """Whether it is time for what happens so often, and at the end."""
+    """Whether it is a multiple of `every` steps, or the last step."""
     return self.last or self.step % every == 0
 
   # --------------------------------------------------------------- not finite
-  def _keeps(self, pending: _Pending, every: list[Metrics]) -> bool:
-    """Whether a step counts, without the updates that were left out; False
-    where it was rolled back. Raises NonFinite where the run ends."""
-    broken = any([x.pop('nonfinite_arrays') for x in every])
-    skipped = [bool(x['skipped_updates']) for x in every]
+  def _keeps(self, pending: _Pending, updates: list[Metrics]) -> bool:
+    """Whether a step is kept, without its skipped updates; False where it was
+    rolled back. Raises NonFinite where the run ends."""
+    # A list, not a generator: the metric is removed from every update.
+    broken = any([x.pop('nonfinite_arrays') for x in updates])
+    skipped = [bool(x['skipped_updates']) for x in updates]
     counts = in_a_row(skipped, self._counts['skipped'])
     self._counts['skipped'] = counts[-1]
     if not broken and not any(skipped):
@@ -208,11 +209,11 @@ class Loop:
     names = nonfinite(self.state) if broken else []
     split = self._config.data.train_split
     what = described(
-      pending.step, every, skipped, names, pending.prompts, split
+      pending.step, updates, skipped, names, pending.prompts, split
     )
     action = decide(self._action, limit, broken, max(counts), rollbacks)
     if action == 'skip':
-      _log.warning('%s: %d updates left out', what, sum(skipped))
+      _log.warning('%s: %d updates skipped', what, sum(skipped))
       return True
     if action == 'rollback':
       self._roll_back()
@@ -221,7 +222,7 @@ class Loop:
       return False
     last = self.checkpoints.latest or 0
     if all(skipped) and not broken and pending.step > max(last, self.start):
-      last = pending.step  # what is held is from before it
+      last = pending.step  # skipped updates left the state before the step
       self._save(last, pending.position)
     kept = f'checkpoint {last} in {self._workdir}' if last else 'no checkpoint'
     raise NonFinite(
@@ -230,25 +231,26 @@ class Loop:
     )
 
   def _roll_back(self) -> None:
-    """To the last checkpoint, and from there on with the data that follows."""
+    """Restores the last checkpoint and continues with the next data."""
     self.checkpoints.wait()
     step = self.checkpoints.latest or 0
     rollbacks = self._counts['rollbacks'] + 1
     like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
     shapes = jax.tree.map(like, self.state)
-    jax.tree.map(lambda x: x.delete(), self.state)  # two may not fit
+    jax.tree.map(lambda x: x.delete(), self.state)  # memory may not hold two
     self.state = self.checkpoints.restore(step, shapes)
     self._recall(self.checkpoints.notes(step))
     self._counts['rollbacks'] = rollbacks
+    # Not the checkpoint's position, whose data lead to the same update.
     self.batches.set_state(self._position)
     self.step = self.start = step
     self.telemetry.close()
     self.telemetry = self._opened()
     self.clock.metrics()
 
-  # ------------------------------------------------------------- written down
+  # ------------------------------------------------------- logs, checkpoints
   def _log_step(self, step: int, metrics: Metrics) -> None:
-    """With how fast it was, and which alarms are on."""
+    """Logs a step with its speed and the alarms that are on."""
     limits, counts = self._config.alarms, self._counts
     tokens = int(metrics.get('completions/tokens', metrics.get('tokens', 0)))
     counts['num_tokens'] += tokens
@@ -278,17 +280,17 @@ class Loop:
     self.checkpoints.save(step, self.state, notes, metrics)
 
   def _recall(self, notes: Metrics) -> None:
-    """The counts of a checkpoint; that of an older version has fewer."""
+    """Restores the counts; checkpoints of older versions have fewer."""
     self._counts |= {name: notes[name] for name in self._counts & notes.keys()}
 
   def _opened(self) -> Telemetry:
-    where: Any = {'process': jax.process_index(), 'resume_step': self.start}
-    return Telemetry(self._workdir, total=self._config.max_steps, **where)
+    options: Any = {'process': jax.process_index(), 'resume_step': self.start}
+    return Telemetry(self._workdir, total=self._config.max_steps, **options)
 
 
-def _merged(every: Sequence[Metrics]) -> Metrics:
-  """The metrics of a step, from those of its updates."""
-  column = lambda name: [x[name] for x in every]
+def _merged(updates: Sequence[Metrics]) -> Metrics:
+  """The metrics of a step from those of its updates."""
+  column = lambda name: [x[name] for x in updates]
   reduce = lambda name: np.max if name.endswith('/max') else np.mean
-  merged = {name: float(reduce(name)(column(name))) for name in every[0]}
+  merged = {name: float(reduce(name)(column(name))) for name in updates[0]}
   return merged | {'skipped_updates': float(sum(column('skipped_updates')))}

@@ -1,4 +1,4 @@
-"""The README.md of an exported model: what it is, and how it is read."""
+"""The README.md of an exported model: its method, and how to load it."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ tags: [hybrid_latent]
     model = transformers.AutoModelForCausalLM.from_pretrained(FOLDER)
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER)
 {latent}
-As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
+To evaluate it with hybrid_latent as it was trained, RUN being its --workdir:
 
     python -m {package}.{trainer} --workdir=evaluation --config.max_steps=0 \\
         --config=saved:RUN/config.json \\
@@ -34,40 +34,42 @@ As it was trained, evaluated with hybrid_latent; RUN is the folder of the run:
 
 config.json of the run has all fields.
 """
-# What a card says of the config; the run's config.json has all.
-_SHOWN = (
-  *(
-    'model.source',
-    'lora.rank',
-    'data.function',
-    'data.kwargs.task',
-    'data.path',
-  ),
-  *('feedback.function', 'objective.function', 'advantage.function'),
-  *('curriculum.function', 'rewards.*.function', 'rewards.*.weight'),
-  *(
-    'seed',
-    'batch_size',
-    'max_length',
-    'rollout.prompts_per_step',
-    'rollout.num_generations',
-  ),
-  *('rollout.max_completion_length', 'rollout.sampling.temperature'),
-  *('optimizer.groups.*.lr', 'optimizer.schedule'),
+# The fields of a card; the run's config.json has all.
+_FIELDS = (
+  'model.source',
+  'lora.rank',
+  'data.function',
+  'data.kwargs.task',
+  'data.path',
+  'feedback.function',
+  'objective.function',
+  'advantage.function',
+  'curriculum.function',
+  'rewards.*.function',
+  'rewards.*.weight',
+  'seed',
+  'batch_size',
+  'max_length',
+  'rollout.prompts_per_step',
+  'rollout.num_generations',
+  'rollout.max_completion_length',
+  'rollout.sampling.temperature',
+  'optimizer.groups.*.lr',
+  'optimizer.schedule',
 )
-_FIGURES = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
+_METRICS = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
 _LATENT = """
-**`generate` of transformers knows words alone.** By its feedback `{feedback}`
-this model reads more than the token that it has drawn. Other libraries serve it
-without that, which may answer worse.
+**`generate` of transformers feeds back tokens alone.** With its feedback
+`{feedback}` the input of this model is more than the sampled token. Other
+libraries serve it without that, which may lower the accuracy.
 """
 
 
 def model_card(
-  config: Config, step: int | None = None, figures: Mapping = {}
+  config: Config, step: int | None = None, metrics: Mapping = {}
 ) -> str:
-  """Markdown, with the metadata that the hub of Hugging Face reads; `figures`
-  are the last metrics up to `step`."""
+  """Markdown with the metadata of Hugging Face's hub; `metrics` are the last
+  ones up to `step`."""
   fields: Any = flatten_dict(json.loads(config.to_json_best_effort()), sep='.')
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(
@@ -76,29 +78,29 @@ def model_card(
     base='' if Path(source).exists() else f'\nbase_model: {source}',
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
-    fields='\n'.join([*_outcome(fields, step, figures), *_method(fields)]),
+    fields='\n'.join([*_outcome(fields, step, metrics), *_method(fields)]),
   )
 
 
 def _method(fields: Mapping[str, Any]) -> list[str]:
   return [
     f'    {name} = {fields[name]!r}'
-    for pattern in _SHOWN
+    for pattern in _FIELDS
     for name in fields
     if fnmatchcase(name, pattern) and fields[name] not in ('', 0, None)
   ]
 
 
 def _outcome(
-  fields: Mapping[str, Any], step: int | None, figures: Mapping
+  fields: Mapping[str, Any], step: int | None, metrics: Mapping
 ) -> list[str]:
-  """The step, and the last figures before it."""
+  """The step and the last metrics up to it."""
   if step is None:
     return []
   rewards = {n.split('.')[1]: None for n in fields if n.startswith('rewards.')}
-  names = [*(f'eval/{reward}' for reward in rewards), *_FIGURES]
-  found = [n for n in names if figures.get(n) is not None]
+  names = [*(f'eval/{reward}' for reward in rewards), *_METRICS]
+  logged = [n for n in names if metrics.get(n) is not None]
   return [
     f'    step {step} of {fields["max_steps"]}',
-    *(f'    {name}: {figures[name]:.4g}' for name in found),
+    *(f'    {name}: {metrics[name]:.4g}' for name in logged),
   ]

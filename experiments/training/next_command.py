@@ -1,4 +1,4 @@
-"""Commands to run after one has ended, quoted for a shell."""
+"""The command to run next, quoted for a shell."""
 
 import argparse
 import shlex
@@ -15,16 +15,16 @@ _KEPT = '--config.data.', '--config.model.', '--config.mesh.'
 def next_command(
   tool: str, trainer: str, *options: str, stage: str | None = None
 ) -> str:
-  """The command that trains on what `tool` has written: with its config, its
-  data and its model, and a --workdir to be chosen.
+  """The command that trains on the output of `tool`, with its config, data and
+  model, and a --workdir to be chosen.
 
   Args:
-    tool: the command that this process is to be: '' for any other.
-    trainer: the command that follows.
-    options: what is new in it.
-    stage: the word of the config's argument in the place of the last.
+    tool: the command of this process; returns '' where it is another one.
+    trainer: the next command.
+    options: those to add.
+    stage: replaces the last word of the config's argument.
 
-  '' too where the config does not go with the options.
+  Returns '' also where the config does not accept the options.
   """
   parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
   parser.add_argument('--config')

@@ -1,8 +1,8 @@
-"""What becomes of an update that is not finite: `config.nonfinite`.
+"""Recovery from an update that is not finite: `config.nonfinite`.
 
-'stop' ends the run; 'skip' leaves the update out, at most `limit` in a row;
-'rollback' restores the last checkpoint and goes on with the next data, `limit`
-times.
+'stop' ends the run; 'skip' omits the update, at most `limit` in a row;
+'rollback' restores the last checkpoint and continues with the next data, at
+most `limit` times.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ class NonFinite(cluster.TrainingStopped, FloatingPointError):
 
 
 def in_a_row(skipped: Sequence[bool], before: int) -> list[int]:
-  """How many updates up to each one of a step were skipped, where so many were
-  `before` it."""
+  """The number of consecutive skipped updates up to each update of a step,
+  after `before` of them."""
   counts = []
-  for left_out in skipped:
-    before = (before + 1) * left_out
+  for is_skipped in skipped:
+    before = (before + 1) * is_skipped
     counts.append(before)
   return counts
 
@@ -28,9 +28,9 @@ def in_a_row(skipped: Sequence[bool], before: int) -> list[int]:
 def decide(
   action: str, limit: int, broken: bool, most: int, rollbacks: int
 ) -> Literal['skip', 'rollback', 'stop']:
-  """What becomes of a step, at `most` so many skipped updates in a row and
-  after so many rollbacks. `broken` arrays cannot be skipped: the update that
-  broke them has been made."""
+  """The action on a step with at `most` so many skipped updates in a row, after
+  so many rollbacks. `broken` arrays cannot be skipped: they hold the update
+  already."""
   if action == 'skip' and not broken and most <= limit:
     return 'skip'
   if action == 'rollback' and rollbacks < limit:
@@ -40,7 +40,7 @@ def decide(
 
 def described(
   step: int,
-  every: Sequence[dict[str, Any]],
+  updates: Sequence[dict[str, Any]],
   skipped: Sequence[bool],
   broken: Sequence[str],
   prompts: Sequence[int],
@@ -48,7 +48,7 @@ def described(
 ) -> str:
   """The step, the loss and norm of its first update that is not finite, its
   prompts and the names of the arrays that it broke."""
-  first = every[skipped.index(True) if any(skipped) else -1]
+  first = updates[skipped.index(True) if any(skipped) else -1]
   text = f'step {step}: loss {first["loss"]}, grad_norm {first["grad_norm"]}'
   if prompts:
     text += f' on prompts {prompts} of {split!r}'
@@ -58,6 +58,6 @@ def described(
 
 
 def first_few(names: Sequence[str]) -> str:
-  """The first few of many."""
+  """The first three names, and the number of the others."""
   more = f' and {len(names) - 3} more' if len(names) > 3 else ''
   return ', '.join(names[:3]) + more

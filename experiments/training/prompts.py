@@ -1,4 +1,4 @@
-"""From rows of a data set to prompts, and batches of them."""
+"""Makes prompts of the rows of a data set, and batches of them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,18 +13,18 @@ from .cli import Config, named
 
 
 def problems_of(data: Config) -> Callable:
-  """The rows of a split, by `data.function`."""
+  """(split) -> its rows, by `data.function`."""
   rows = named('sources:rows', 'hybrid_latent.data')
   function = named(data.function, 'hybrid_latent.data')
-  given = {name: data[name] for name in ('path', 'fields') if name in data}
+  files = {name: data[name] for name in ('path', 'fields') if name in data}
   return partial(
-    rows, function, data.function, of=data.kwargs.to_dict(), **given
+    rows, function, data.function, of=data.kwargs.to_dict(), **files
   )
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
-  """A row's prompt: `data.prompt_template` with its {question}, or without one
-  the model's chat template with the start of the answer, `data.prefill`."""
+  """A row's prompt: `data.prompt_template` with its {question}, or the model's
+  chat template, then the start of the answer, `data.prefill`."""
   if not data.prompt_template:
     return chat_ids(
       tokenizer,
@@ -38,8 +38,8 @@ def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:
 
 
 def answer_prefix(tokenizer, data: Config, closing=None) -> str:
-  """The start of the answer that is part of every prompt, with the text of
-  `closing`, ids that stand between latents and answer."""
+  """The start of the answer that ends every prompt, with the text of `closing`,
+  the ids between latents and answer."""
   prefix = answer_opening(
     tokenizer,
     system=data.system_prompt,
@@ -53,7 +53,7 @@ def answer_prefix(tokenizer, data: Config, closing=None) -> str:
 
 
 def mode_of(name: str) -> Mode | None:
-  """The mode of this name; none for '', which is the feedback's own."""
+  """The mode of this name; None for '', the mode of the feedback."""
   names = [mode.name.lower() for mode in Mode]
   if name and name not in names:
     raise ValueError(f"config.rollout.mode is {name!r}: write '' or {names}")
@@ -63,14 +63,14 @@ def mode_of(name: str) -> Mode | None:
 def eval_batches_of(
   data: Config, rollout: Config, evaluation: Config, encode: Encode, pad: int
 ) -> list[dict]:
-  """The batches of this host that an evaluation reads; none for 0 prompts.
-  ValueError where the data has no row, or no prompt that is short enough."""
+  """The evaluation batches of this host; none for 0 prompts. ValueError where
+  the data has no row, or no prompt that is short enough."""
   if not evaluation.num_prompts:
     return []
   rows = problems_of(data)(split=data.test_split)
   rows = [rows[i] for i in range(min(evaluation.num_prompts, len(rows)))]
   hosts = jax.process_count()
-  # As many completions at once as a training step has.
+  # As many completions per batch as a training step, which fit into memory.
   each = (
     rollout.prompts_per_step
     // hosts

@@ -1,5 +1,5 @@
-"""Long jobs in shards: each shard is a file that exists whole or not at all, so
-that the same command resumes after a stop."""
+"""Long jobs in shards: each is a file that is written atomically, so that the
+same command resumes after a stop."""
 
 import functools
 import json
@@ -42,9 +42,9 @@ def validate_job(
 ) -> Callable[[], None]:
   """Returns a function that records the job; call it before the first result.
 
-  It writes to `path` what the results depend on, `fields` of the config and a
-  digest of the `rows` that the job reads, and WORKDIR/config.json. ValueError,
-  at once, where `path` records another job, whose results the folder `holds`.
+  It writes the inputs of the job to `path`, `fields` of the config and a digest
+  of its `rows`, and WORKDIR/config.json. ValueError, at once, where `path`
+  records another job, whose results (`holds`) are in the folder.
   """
   new = json.loads(json.dumps(fields | {_ROWS: digest(rows)[:16]}))
   if path.exists():
@@ -55,13 +55,13 @@ def validate_job(
         f'{path} is not as it was written ({error}): choose another --workdir, '
         'or delete this one'
       ) from None
-    # Older versions recorded no digest: then the places of the data count.
+    # Older versions recorded no digest: then the paths of the data count.
     free = PLACES if _ROWS in old else ()
     if wrong := differences({_ROWS: new[_ROWS]} | old, new, config, free):
       raise ValueError(
         f'{path.parent} holds {holds} of another configuration:\n'
         + '\n'.join(wrong)
-        + '\nWrite these as they were to go on, or choose another --workdir.'
+        + '\nWrite these as they were to resume, or choose another --workdir.'
       )
 
   @functools.cache
@@ -74,7 +74,7 @@ def validate_job(
 
 
 def _renamed(job: dict[str, Any]) -> dict[str, Any]:
-  """A recorded job with the present names of its fields."""
+  """A recorded job with today's names of its fields."""
   nested: Any = unflatten_dict(job, sep='.')
   return flatten_dict(
     nested | {'config': renamed_config(nested.get('config', {}))}, sep='.'
@@ -87,13 +87,13 @@ def shard_paths(folder: epath.Path, count: int) -> list[epath.Path]:
 
 
 def shard_ranges(rows: int, size: int) -> list[range]:
-  """The rows of each shard, `size` of them but in the last."""
+  """The rows of each shard, `size` of them except in the last."""
   return [range(i, min(i + size, rows)) for i in range(0, rows, size)]
 
 
 def existing(paths: Sequence[epath.Path]) -> list[bool]:
-  """Whether each path exists, as the first process sees it."""
-  # Processes that saw a shared disk differently would run different programs.
+  """Whether each path exists for process 0."""
+  # A shared disk may differ between processes, which must run the same steps.
   exist = np.array([path.exists() for path in paths])
   return multihost_utils.broadcast_one_to_all(exist).tolist()
 
@@ -106,8 +106,7 @@ def read_lines(paths: Iterable[epath.Path]) -> Iterator[str]:
 
 
 def write_lines(path: epath.Path, lines: Iterable[str]) -> int:
-  """Writes a file, whole or not at all, in the first process. Returns the
-  number of lines."""
+  """Writes a file atomically in process 0. Returns the number of lines."""
   count = 0
   if jax.process_index() == 0:
     with atomic_file(path) as draft, draft.open('w', encoding='utf-8') as file:
@@ -118,7 +117,7 @@ def write_lines(path: epath.Path, lines: Iterable[str]) -> int:
 
 @contextmanager
 def atomic_file(path: epath.Path) -> Iterator[epath.Path]:
-  """A draft to write, which replaces `path` once it is complete."""
+  """Yields a draft to write, which replaces `path` once it is complete."""
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f'{path.name}.part')
   yield draft
@@ -126,6 +125,6 @@ def atomic_file(path: epath.Path) -> Iterator[epath.Path]:
 
 
 def print_once(text: str) -> None:
-  """Prints in the first process only."""
+  """Prints in process 0."""
   if jax.process_index() == 0:
     print(text, flush=True)

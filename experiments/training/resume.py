@@ -1,6 +1,5 @@
-"""What has to be as it was where a run goes on: its configuration, and the rows
-that it is trained on. These are compared by a digest of what they say and of
-their order, wherever they lie."""
+"""Checks that a resumed run has its config and its training rows, which are
+compared by a digest of their content and order, not by their path."""
 
 import hashlib
 import json
@@ -19,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def identity(config: Config, trainer: str) -> dict[str, Any]:
-  """What the notes of a checkpoint say of its run, for `validate_resume`."""
+  """The notes of a checkpoint about its run, for `validate_resume`."""
   return {
     'config': config.to_json(),
     'trainer': trainer,
@@ -28,8 +27,8 @@ def identity(config: Config, trainer: str) -> dict[str, Any]:
 
 
 def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
-  """A checkpoint's notes, if its run is the one that `config` describes.
-  ValueError says what differs."""
+  """A checkpoint's notes, if its run is that of `config`. ValueError with the
+  fields that differ."""
   try:
     old = flat(renamed_config(json.loads(notes['config'])))
     new = flat(config)
@@ -38,27 +37,26 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
       f'the notes of the checkpoint in {workdir} are not those of a run '
       f'({type(error).__name__}: {error}): choose another --workdir'
     ) from error
-  # An older version has no digest.
+  # Checkpoints of older versions have no digest.
   then = notes.get('rows') if config.max_steps else ''
   wrong = differences(old, new, config, (*FREE, *PLACES) if then else FREE)
   if then and then != (now := rows_digest(config)):
-    places = [f'config.{name}' for name in PLACES]
-    where = ', '.join(f'{x}={new[x]!r}' for x in places if new.get(x))
+    fields = [f'config.{name}' for name in PLACES]
+    paths = ', '.join(f'{x}={new[x]!r}' for x in fields if new.get(x))
     wrong.append(
-      f'  the rows of {where}: SHA-256 {then[:12]} then, {now[:12]} now'
+      f'  the rows of {paths}: SHA-256 {then[:12]} then, {now[:12]} now'
     )
   if wrong:
     raise ValueError(
       f'{workdir} holds a run of another configuration:\n'
       + '\n'.join(wrong)
-      + '\nWrite these as they were to resume it, or choose another --workdir.'
+      + '\nWrite these as they were to resume, or choose another --workdir.'
     )
-  steps, how = old.get('config.max_steps'), config.get('optimizer', {})
-  if steps != config.max_steps and how.get('schedule') == 'cosine':
+  steps, optimizer = old.get('config.max_steps'), config.get('optimizer', {})
+  if steps != config.max_steps and optimizer.get('schedule') == 'cosine':
     _log.warning(
-      'config.max_steps is %s and was %s: the rates go on as those of a run '
-      'of %s '
-      'steps, over which config.optimizer.schedule=cosine stretches',
+      'config.max_steps is %s and was %s: learning rates continue as in a run '
+      'of %s steps, over which config.optimizer.schedule=cosine stretches',
       config.max_steps,
       steps,
       config.max_steps,
@@ -67,8 +65,8 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
 
 
 def rows_digest(config: Config) -> str:
-  """Of the rows that a trainer of this config reads, in their order; '' where
-  it trains no step."""
+  """The digest of the rows that a trainer of this config reads, in their order;
+  '' where it trains no step."""
   if not config.max_steps:
     return ''
   data, source = config.data, config.rollout.get('rollout_dir')
@@ -79,10 +77,10 @@ def rows_digest(config: Config) -> str:
     rows = jsonl(data.sft_answers_task, data.sft_answers_dir, 'train')
   else:
     rows = problems_of(data)(split=data.train_split)
-  found = digest(rows)
+  result = digest(rows)
   if source:
     for file in sorted(Path(source).glob('*-0.safetensors')):
       with file.open('rb') as stream:
-        found += hashlib.file_digest(stream, 'sha256').hexdigest()
-    found = hashlib.sha256(found.encode()).hexdigest()
-  return found
+        result += hashlib.file_digest(stream, 'sha256').hexdigest()
+    result = hashlib.sha256(result.encode()).hexdigest()
+  return result

@@ -1,4 +1,4 @@
-"""Rollouts on disk: a run writes them, another is trained on them without
+"""Rollouts on disk: a run writes them, another one trains on them instead of
 sampling."""
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from .sampler import RolloutBatch
 
 
 def dump(folder: str | Path, step: int, host: int, batch: RolloutBatch) -> None:
-  """Writes what `StoredBatches` reads."""
+  """Writes the rollout of a step, for `StoredBatches`."""
   prompt, trajectory = sharding.to_host((batch.prompt, batch.trajectory))
   path = Path(folder) / f'{step:06d}-{host}.safetensors'
   notes = {'step': step, 'rows': list(batch.rows)}
@@ -20,16 +20,15 @@ def dump(folder: str | Path, step: int, host: int, batch: RolloutBatch) -> None:
 
 
 class StoredBatches:
-  """The batches that `dump` wrote, from number `start` on, for ever."""
+  """The batches that `dump` wrote, from number `start` on, cycling."""
 
   def __init__(self, folder: str | Path, host: int, start: int):
     self._files = sorted(Path(folder).glob(f'*-{host}.safetensors'))
     self._next = start
     if not self._files:
       raise FileNotFoundError(
-        f'config.rollout.rollout_dir: {folder} has no *-{host}.safetensors: a '
-        'run '
-        'with config.dump_every=1 writes them to WORKDIR/rollouts'
+        f'config.rollout.rollout_dir: {folder} has no *-{host}.safetensors: '
+        'write the WORKDIR/rollouts of a run with config.dump_every=1'
       )
 
   def __next__(self) -> tuple[Prompt, Trajectory, list[dict]]:
@@ -40,15 +39,15 @@ class StoredBatches:
     whole = isinstance(rows, list) and len(rows) == len(prompt.tokens)
     if not whole or not all(isinstance(row, dict) for row in rows):
       raise ValueError(
-        f'{path}: notes: rows = {rows!r:.80}: accepted is a list with an '
-        f'object per prompt, {len(prompt.tokens)} of them'
+        f'{path}: notes: rows = {rows!r:.80}: accepted is a list of '
+        f'{len(prompt.tokens)} objects, one per prompt'
       )
     return prompt, trajectory, rows
 
   def get_state(self) -> int:
-    """The number of the next one."""
+    """The number of the next batch."""
     return self._next
 
   def set_state(self, number: int) -> None:
-    """Goes on with that one."""
+    """Continues with the batch of this number."""
     self._next = number

@@ -1,8 +1,8 @@
-"""The rollouts of reinforcement: sampled, graded, and made a batch to train on.
+"""The rollouts of RL: prefill, sampling, grading, and the batch of an update.
 
-The prefill of the next prompts is dispatched before the last update has been
-waited for, and completions are scored under the reference while worker
-processes grade them.
+The prefill of the next prompts is dispatched before the last update has ended,
+and completions are scored under the reference while worker processes grade
+them.
 """
 
 from typing import Any
@@ -23,12 +23,12 @@ from .step_functions import Batch, StepFunctions
 
 
 class Rollouts:
-  """One rollout after another, by the weights in `loop.state`.
+  """Rollouts of the weights in `loop.state`.
 
   Args:
     frozen: the arrays of the policy that are not trained.
-    sampler: on the mesh of the rollouts, which may not be that of the training.
-    max_batches: of dynamic sampling; 1: whatever prompts come are trained on.
+    sampler: on the mesh of sampling, which may differ from that of training.
+    max_batches: of dynamic sampling; 1: no prompt is filtered.
   """
 
   def __init__(
@@ -44,10 +44,8 @@ class Rollouts:
     self._mesh, self._key = setup.mesh, setup.keys.rollout
     self._loop, self._run, self._frozen = loop, run, frozen
     self._sampler, self._evaluation = sampler, setup.evaluation(sampler)
-    self._group, self._prompts = (
-      rollout.num_generations,
-      rollout.prompts_per_step,
-    )
+    self._group = rollout.num_generations
+    self._prompts = rollout.prompts_per_step
     self._params, self._max_batches = sampling(**rollout.sampling), max_batches
     self._resharding = 'move' if sampler.mesh != setup.mesh else 'prefill'
     self._weights: Any = None
@@ -55,11 +53,11 @@ class Rollouts:
     self._graded: Any = None
 
   def evaluate(self) -> Metrics:
-    """Of the policy as it is."""
+    """The metrics of the present policy."""
     return self._evaluation(self.weights(), self._loop.step)
 
   def weights(self) -> Policy:
-    """The policy as decoding wants it, on the mesh that samples."""
+    """The policy laid out for decoding, on the mesh of sampling."""
     if self._weights is not None:
       return self._weights
     clock = self._loop.clock
@@ -81,16 +79,17 @@ class Rollouts:
       self._ready = batch, *self._sampler.prefill(self._weights, batch)
 
   def sample(self) -> RolloutBatch:
-    """Completions of the prompts, which are being graded.
+    """Completions of the prefilled prompts; their grading has begun.
 
-    Dynamic sampling (DAPO, arXiv 2503.14476) reads more prompts until enough
-    of them have completions of different reward.
+    Dynamic sampling (DAPO, arXiv 2503.14476) samples more prompts until enough
+    of them have completions of different rewards.
     """
     parts, needed = [self._sample(*self._ready)], self._prompts
     self._ready = None
     while len(parts) < self._max_batches:
-      found = self._sampler.nonzero_std_groups(parts).sum()
-      if sharding.over_hosts(np.min, found) >= needed // jax.process_count():
+      usable = self._sampler.nonzero_std_groups(parts).sum()
+      # Every host has as many prompts, so the one with the fewest decides.
+      if sharding.over_hosts(np.min, usable) >= needed // jax.process_count():
         break
       batch = next(self._loop.batches)
       ready = self._sampler.prefill(self._weights, batch)
@@ -112,9 +111,9 @@ class Rollouts:
   def batch(
     self, completions: RolloutBatch, reference: Any = None
   ) -> tuple[Batch, Metrics, list[int]]:
-    """What the updates are made on, the metrics of the rollout and the numbers
-    of its prompts. `reference` is what a KL term compares with: the first
-    argument of `ref_log_probs` or, where the trainer has none, `advantages`."""
+    """The batch of the updates, the metrics of the rollout and its prompt ids.
+    `reference` is that of the KL term: the first argument of `ref_log_probs`
+    or, for a trainer without one, an argument of `advantages`."""
     clock, run = self._loop.clock, self._run
     with clock(self._resharding):
       data = completions.prompt, self._sampler.trim(completions.trajectory)

@@ -1,4 +1,4 @@
-"""WORKDIR/config.json: what it takes to repeat a run."""
+"""WORKDIR/config.json: the config and the versions that repeat a run."""
 
 import json
 import os
@@ -15,29 +15,29 @@ from .functions import Config
 
 
 def begin(config: Config, workdir: str, start: int) -> None:
-  """Says from which step a run goes on, if `start` is not 0, and writes
-  WORKDIR/config.json; not that of one which has gone further than `config`."""
+  """Writes WORKDIR/config.json, unless the run is past config.max_steps, and
+  prints the step from which it resumes, if `start` is not 0."""
   if start <= config.max_steps:
     write_run(config, workdir)
   if start and not jax.process_index():
-    far = (
-      f'already at step {start}, config.max_steps={config.max_steps}: nothing '
-      'is'
-    )
-    told = f'resumed from step {start}' if start < config.max_steps else ''
-    print(told or f'{far} trained', flush=True)
+    if start < config.max_steps:
+      text = f'resumed from step {start}'
+    else:
+      text = f'already at step {start}, config.max_steps={config.max_steps}'
+      text += ': nothing is trained'
+    print(text, flush=True)
 
 
 def write_run(config: Config, workdir: str) -> None:
-  """Writes WORKDIR/config.json: the resolved config, the command, and what
-  computed it."""
+  """Writes WORKDIR/config.json: the resolved config, the command, the versions
+  and the devices."""
   if jax.process_index():
     return
   packages = 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint'
   about = {
     'config': json.loads(config.to_json_best_effort()),
     'command': sys.argv,
-    'cwd': os.getcwd(),  # where its relative paths begin
+    'cwd': os.getcwd(),  # of its relative paths
     'path': _own_path(),
     'revision': revision(),
     'python': platform.python_version(),
@@ -56,18 +56,19 @@ def revision() -> str:
   """The git commit of this code, with '+' where it was edited since; its
   version where it is installed and not checked out."""
   git = ['git', '-C', str(Path(__file__).parent)]
-  ask = lambda *words: subprocess.run(
+  run_git = lambda *words: subprocess.run(
     [*git, *words], capture_output=True, text=True
   )
-  head = ask('rev-parse', 'HEAD')
-  if ask('ls-files', '--error-unmatch', __file__).returncode:
+  head = run_git('rev-parse', 'HEAD')
+  # An installed copy may lie in the repository of another project.
+  if run_git('ls-files', '--error-unmatch', __file__).returncode:
     return metadata.version('hybrid-latent')
-  edited = ask('status', '--porcelain', '--untracked-files=no').stdout
+  edited = run_git('status', '--porcelain', '--untracked-files=no').stdout
   return head.stdout.strip() + ('+' if edited else '')
 
 
 def _own_path() -> list[str]:
-  """The search path of modules without those of Python itself."""
-  found = map(os.path.abspath, sys.path)
+  """The search path of modules without that of Python itself."""
+  paths = map(os.path.abspath, sys.path)
   pythons = (*{sys.prefix, sys.base_prefix},)
-  return [x for x in found if not x.startswith(pythons)]
+  return [x for x in paths if not x.startswith(pythons)]

@@ -1,4 +1,4 @@
-"""From prompts to graded completions: what training and evaluation share."""
+"""Samples and grades completions of prompts, in training and evaluation."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ from hybrid_latent.types import (
   Trajectory,
 )
 
-from ..fields.rule import EVALUATED
+from ..fields.rule import EVAL_METRICS
 from .actor import Actor
 from .cli import Config
 from .prompts import answer_prefix, mode_of
@@ -35,29 +35,29 @@ from .prompts import answer_prefix, mode_of
 class RolloutBatch(NamedTuple):
   """Completions of a batch of prompts, `group` rows for each."""
 
-  prompt: Prompt  # on the mesh, one row a prompt
+  prompt: Prompt  # on the mesh, one row per prompt
   trajectory: Trajectory  # on the mesh
   out: Trajectory  # on this host, without the record
-  rows: Sequence[dict]  # of the data, one a prompt
-  texts: Sequence[str]  # each behind the answer prefix of its prompt
+  rows: Sequence[dict]  # of the data, one per prompt
+  texts: Sequence[str]  # each after the answer prefix of its prompt
   grades: Callable[[], dict[str, Float[np.ndarray, 'b']]]  # waits for them
 
 
 def prefill_and_decode(
   rollout: Config, feedback: Feedback
 ) -> tuple[Callable, Callable]:
-  """The programs that prefill prompts and that decode completions."""
+  """The jitted functions that prefill prompts and decode completions."""
   settings = {
     'feedback': feedback,
     'max_steps': rollout.max_completion_length,
     'cache_stages': rollout.cache_stages,
   }
-  write = jax.jit(partial(decode, **settings), static_argnames='group')
-  return jax.jit(partial(prefill, feedback=feedback)), write
+  decode_fn = jax.jit(partial(decode, **settings), static_argnames='group')
+  return jax.jit(partial(prefill, feedback=feedback)), decode_fn
 
 
 def merged_for_decoding(policy: Policy) -> Policy:
-  """The policy as decoding wants it: adapters merged, a weight a layer."""
+  """The policy for decoding: adapters merged, layers unstacked."""
   return Policy(unstack(lora.merge(policy.model)), policy.feedback)
 
 
@@ -66,7 +66,7 @@ class Sampler:
 
   Args:
     rollout, data: those of a config.
-    mesh: on which it samples.
+    mesh: of sampling.
     prefill, decode: those of `prefill_and_decode`.
     grader: None where nothing is graded.
   """
@@ -87,7 +87,7 @@ class Sampler:
     self._mode = mode_of(rollout.mode)
     closing = getattr(actor.policy.feedback, 'closing', None)
     if self._mode not in (None, Mode.LATENT):
-      closing = None  # no latents stand before these answers
+      closing = None  # no latents precede these answers
     self._answer_prefix = answer_prefix(actor.tokenizer, data, closing)
     self._checked = not grader
 
@@ -97,6 +97,7 @@ class Sampler:
     if not self._checked:
       self.grader.check_columns([*batch['rows'][0], 'completion_ids'])
       self._checked = True
+    # One shape on all hosts, which run the same program.
     longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
     width = self._bucket(longest, self._rollout.max_prompt_length)
     ids, mode = batch['ids'], batch.get('mode', self._mode)
@@ -134,7 +135,7 @@ class Sampler:
   def collect(
     self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]
   ) -> RolloutBatch:
-    """Waits for a trajectory and begins to grade it."""
+    """Waits for a trajectory and starts its grading."""
     out = sharding.to_host(trajectory._replace(record=(), steps=()))
     ids = [
       row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
@@ -149,7 +150,7 @@ class Sampler:
     return RolloutBatch(prompt, trajectory, out, rows, texts, grading.result)
 
   def trim(self, trajectory: Trajectory) -> Trajectory:
-    """Without the positions that no row reaches, rounded up."""
+    """The trajectory without positions that no row reaches, up to a bucket."""
     longest = self._bucket(
       int(trajectory.steps), self._rollout.max_completion_length
     )
@@ -164,9 +165,10 @@ class Sampler:
     samples: int = 1,
     stop: StoppingRule | None = None,
   ) -> dict[str, float]:
-    """Lengths and grades of `samples` completions of every test prompt that is
-    not too long: see `metrics.evaluation_metrics`, whose `mean` is
-    eval/<reward>, and which eval/judged and eval/ungraded have of the total."""
+    """Lengths and grades of `samples` completions per test prompt that is not
+    too long: see `metrics.evaluation_metrics`, whose `mean` is eval/<reward>;
+    eval/judged and eval/ungraded count the completions with and without a total
+    reward."""
     parts, too_long = [], 0
     for batch in batches:
       too_long = batch['too_long']
@@ -176,39 +178,38 @@ class Sampler:
       )
       parts.append((self.collect(prompt, trajectory, batch['rows']),
                     np.repeat(batch['valid'], samples)))  # fmt: skip
-    whole = lambda *parts: np.concatenate(parts)
-    out, valid = jax.tree.map(
-      whole, *[(part.out, rows) for part, rows in parts]
-    )
-    grades = jax.tree.map(whole, *[part.grades() for part, _ in parts])
+    join = lambda *arrays: np.concatenate(arrays)
+    out, valid = jax.tree.map(join, *[(part.out, rows) for part, rows in parts])
+    grades = jax.tree.map(join, *[part.grades() for part, _ in parts])
     out, valid, grades = cluster.all_rows((out, valid, grades))
     grades = {name: values[valid] for name, values in grades.items()}
     reward = total(grades, self.grader.weights, samples)
     lengths = metrics.completion_metrics(out, valid)
-    found = {'prompts': len(reward) // samples, 'too_long': too_long}
-    found['ungraded'] = int(np.isnan(reward).sum())
-    found['judged'] = len(reward) - found['ungraded']
+    result = {'prompts': len(reward) // samples, 'too_long': too_long}
+    result['ungraded'] = int(np.isnan(reward).sum())
+    result['judged'] = len(reward) - result['ungraded']
     for name, values in grades.items():
       of_one = metrics.evaluation_metrics(values.reshape(-1, samples), too_long)
-      found[name] = of_one.pop('mean')
-      found |= {f'{name}/{what}': figure for what, figure in of_one.items()}
-    found |= {name: lengths[name] for name in EVALUATED}
-    return {f'eval/{name}': figure for name, figure in found.items()}
+      result[name] = of_one.pop('mean')
+      result |= {f'{name}/{key}': value for key, value in of_one.items()}
+    result |= {name: lengths[name] for name in EVAL_METRICS}
+    return {f'eval/{name}': value for name, value in result.items()}
 
   def nonzero_std_groups(
     self, parts: Sequence[RolloutBatch]
   ) -> Bool[np.ndarray, 'u']:
-    """The prompts of all parts whose completions were graded differently."""
+    """The prompts of all parts whose completions have different rewards."""
     group, weights = self._rollout.num_generations, self.grader.weights
     rewards = [total(part.grades(), weights, group) for part in parts]
     return ~metrics.zero_std_groups(np.concatenate(rewards), group)
 
   def select_groups(self, parts: Sequence[RolloutBatch]) -> RolloutBatch:
-    """As many prompts as one part has, those first whose completions were
-    graded differently (DAPO, arXiv 2503.14476)."""
+    """As many prompts as one part has, those whose completions have different
+    rewards first (DAPO, arXiv 2503.14476)."""
     if len(parts) == 1:
       return parts[0]
     group, count = self._rollout.num_generations, len(parts[0].rows)
+    # Stable: among equals the order of the data.
     chosen = np.argsort(~self.nonzero_std_groups(parts), kind='stable')[:count]
     members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
     pick = lambda index, trees: jax.tree.map(
@@ -241,14 +242,14 @@ class Sampler:
 def sample_rows(
   batch: RolloutBatch, reward: Float[np.ndarray, 'b'], tokenizer, count: int
 ) -> list[dict]:
-  """The first completion of the first `count` prompts, for people to read."""
-  found, out = [], batch.out
+  """The first completion of the first `count` prompts, as text."""
+  samples, out = [], batch.out
   group = len(reward) // len(batch.rows)
   for i, row in zip(
     itertools.count(0, group), batch.rows[:count], strict=False
   ):
     ids = out.tokens[i][out.mask[i]].tolist()
-    found.append(
+    samples.append(
       {
         'prompt': row['question'],
         'completion': batch.texts[i],
@@ -258,4 +259,4 @@ def sample_rows(
         'answer': row['answer'],
       }
     )
-  return found
+  return samples

@@ -1,10 +1,10 @@
-"""A run again, from the config.json that it left in its folder.
+"""Repeats a run from the config.json in its --workdir.
 
     python -m experiments.grpo --workdir=runs/again \
         --config=saved:runs/hrpo/config.json
 
-It is read wherever that command runs: paths, and modules of one's own, are
-found where the run found them.
+The command may run in any folder: relative paths and your own modules are
+resolved as the run resolved them.
 """
 
 import json
@@ -25,8 +25,8 @@ from .cli import Config
 
 
 def get_config(argument: str) -> Config:
-  """The config of a run's config.json. ValueError where it is not one,
-  FileNotFoundError where it is not there."""
+  """The config of a run's config.json. ValueError where it is none,
+  FileNotFoundError where it is missing."""
   try:
     about = json.loads(Path(argument).read_text('utf-8'))
     return relocated(from_fields(about['config']), about)
@@ -35,7 +35,11 @@ def get_config(argument: str) -> Config:
       f'{argument} is a folder: write the config.json in it'
     ) from error
   except (
-    *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
   ) as error:
     raise ValueError(
       f'{argument} is no config.json of a run ({type(error).__name__}: {error})'
@@ -44,8 +48,8 @@ def get_config(argument: str) -> Config:
 
 
 def from_fields(fields: dict) -> Config:
-  """JSON has no tuples, and the configs have no lists; fields may have had
-  other names."""
+  """The config of fields from JSON: lists become tuples, and old names of
+  fields today's."""
 
   def frozen(value):
     if isinstance(value, dict):
@@ -56,24 +60,24 @@ def from_fields(fields: dict) -> Config:
 
 
 def relocated(config: Config, about: Mapping[str, Any]) -> Config:
-  """The config with the relative paths that exist in `cwd` of a config.json
-  made absolute; its `path` joins the search path of modules."""
+  """The config whose relative paths that exist in `cwd` of a config.json are
+  absolute; appends `path` of that to the search path of modules."""
   folder = about.get('cwd')
   sys.path += [x for x in about.get('path') or () if x not in sys.path]
   if not folder or folder == os.getcwd():
     return config
-  there, found = partial(_there, folder), {}
+  relocate, values = partial(_relocated, folder), {}
   for name, value in leaves(config):
     if isinstance(value, str) and ('/' in value or Path(value).suffix):
-      found[name] = there(value)
+      values[name] = relocate(value)
     elif entry := field_of(name):
-      found[name] = expanded(entry.annotation, value, there)
+      values[name] = expanded(entry.annotation, value, relocate)
   with config.unlocked():
-    config.update_from_flattened_dict(found)
+    config.update_from_flattened_dict(values)
   return config
 
 
-def _there(folder: str, path: str) -> str:
-  """A path that is not empty, in `folder` where it exists there."""
-  found = os.path.join(folder, path)
-  return found if path and os.path.exists(found) else path
+def _relocated(folder: str, path: str) -> str:
+  """The path in `folder` where it exists, else unchanged."""
+  absolute = os.path.join(folder, path)
+  return absolute if path and os.path.exists(absolute) else path

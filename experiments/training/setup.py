@@ -1,4 +1,4 @@
-"""What a trainer begins with: a checked config, keys, model and prompts."""
+"""The start of a trainer: config check, keys, model and prompts."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +25,7 @@ from .step_functions import StepFunctions
 
 
 class Keys(NamedTuple):
-  """The roots of a run's randomness."""
+  """The root PRNG keys of a run."""
 
   init: Key[Array, '']  # of parameters
   rollout: Key[Array, '']
@@ -33,13 +33,13 @@ class Keys(NamedTuple):
 
 
 class Setup(NamedTuple):
-  """What a trainer begins with."""
+  """The objects that all trainers need."""
 
   config: Config
   mesh: Mesh
   keys: Keys
   actor: Actor
-  encode: Encode  # (row) -> the ids of its prompt
+  encode: Encode  # (row) -> token ids of its prompt
   eval_batches: list[dict]  # of this host; empty where nothing is evaluated
 
   @property
@@ -48,8 +48,8 @@ class Setup(NamedTuple):
     return int(self.actor.stop.pad_id)
 
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
-    """Endless batches of this host, `rollout.prompts_per_step` over all hosts
-    each."""
+    """Endless batches of this host; all hosts together have
+    `rollout.prompts_per_step` prompts per batch."""
     rollout, hosts = self.config.rollout, jax.process_count()
     return iter(
       prompt_batches(
@@ -64,7 +64,7 @@ class Setup(NamedTuple):
     )
 
   def sampler(self, run: StepFunctions, grader: Grader) -> Sampler:
-    """Of completions, on the mesh of the rollouts."""
+    """The sampler of completions, on the mesh of sampling."""
     rollout = self.config.rollout
     mesh = rollout_mesh(rollout, self.mesh)
     functions = run.prefill, run.decode
@@ -75,13 +75,13 @@ class Setup(NamedTuple):
   def evaluation(
     self, sampler: Sampler
   ) -> Callable[[Policy, int], dict[str, float]]:
-    """An evaluation of weights at a step, as `config.eval` has it."""
-    rollout, how, stop = self.config.rollout, self.config.eval, self.actor.stop
-    params = sampling(**{**rollout.sampling, **how.sampling})
-    # An evaluation may think longer, or shorter, than training does.
+    """(weights, step) -> metrics of the evaluation of `config.eval`."""
+    config, stop = self.config.eval, self.actor.stop
+    params = sampling(**{**self.config.rollout.sampling, **config.sampling})
+    # The limit of thinking may differ from that of training.
     stop = stop._replace(
       max_thinking_tokens=jnp.int32(
-        how.max_thinking_tokens or stop.max_thinking_tokens
+        config.max_thinking_tokens or stop.max_thinking_tokens
       )
     )
 
@@ -89,15 +89,15 @@ class Setup(NamedTuple):
       key = jax.random.fold_in(self.keys.evaluation, step)
       batches = self.eval_batches
       return sampler.evaluate(
-        weights, batches, key, params, how.num_generations, stop
+        weights, batches, key, params, config.num_generations, stop
       )
 
     return evaluate
 
 
 def set_up(config: Config, trainer: str) -> Setup:
-  """ValueError, before a model is loaded, for a config or data that this
-  trainer cannot run."""
+  """Checks the config and its data, then loads the model. ValueError, before
+  that, for what this trainer cannot run."""
   check(config, trainer, jax.process_count())
   check_data(config)
   mesh, keys = sharding.mesh(**config.mesh), run_keys(config.seed, trainer)
@@ -111,8 +111,8 @@ def set_up(config: Config, trainer: str) -> Setup:
 
 
 def run_keys(seed: int, trainer: str = 'grpo') -> Keys:
-  """The roots of a run. Their split is part of what a checkpoint means: `sft`
-  has had another one from the start."""
+  """The root keys of a run. Checkpoints depend on their split, so `sft` keeps
+  one that differs from that of the others."""
   if trainer == 'sft':
     root = jax.random.key(seed)
     return Keys(root, root, jax.random.key(seed + 1))

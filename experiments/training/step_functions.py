@@ -1,4 +1,4 @@
-"""What every training step runs on the devices, whatever its batch and loss.
+"""The functions of a training step on the devices, for any batch and loss.
 
 A trainer adds its loss:
 
@@ -7,8 +7,7 @@ A trainer adds its loss:
     @learner.jit
     def update(trainable, frozen, opt_state, batch, part):
       ...
-      return learner.step(loss, trainable, opt_state, batch,
-      gradient_accumulation_steps)
+      return learner.step(loss, trainable, opt_state, batch, slices)
 
     return learner.functions(mesh, config.rollout, feedback, update)
 """
@@ -42,21 +41,21 @@ _log = logging.getLogger(__name__)
 class StepFunctions(NamedTuple):
   """The jitted functions of a step, in the order in which they run."""
 
-  init_optimizer: Callable  # (trained arrays) -> the optimizer's state of them
-  rollout_weights: Callable  # the policy as decoding wants it
-  reshard: Callable  # it, on the mesh that samples
+  init_optimizer: Callable  # (trained arrays) -> optimizer state
+  rollout_weights: Callable  # the policy for decoding
+  reshard: Callable  # it, on the mesh of sampling
   prefill: Callable
   decode: Callable
   update: Callable  # one step of the optimizer
-  # Where rollouts are trained on:
+  # For training on rollouts:
   ref_log_probs: Any = None  # of completions, under the reference
   advantages: Any = None  # the batch with its advantages
-  sync_reference: Any = None  # the reference, moved toward the policy
+  sync_reference: Any = None  # the reference mixed with the policy
 
 
 class Batch(NamedTuple):
-  """Completions as an update reads them: [b t] with a prompt for each, or
-  [u g t] with a prompt for every `g`."""
+  """Completions of an update: [b t] with one prompt per completion, or [u g t]
+  with one prompt per group of g."""
 
   prompt: Prompt
   trajectory: Trajectory  # without `steps`
@@ -64,7 +63,7 @@ class Batch(NamedTuple):
   advantages: Float[Array, '...'] | None = None
   ref_log_probs: Float[Array, '...'] | None = None  # of the reference
   old_log_probs: Float[Array, '...'] | None = None  # before the first update
-  returns: Float[Array, '...'] | None = None  # what the critic learns
+  returns: Float[Array, '...'] | None = None  # the critic's targets
   old_values: Float[Array, '...'] | None = None  # before the first update
 
 
@@ -77,8 +76,8 @@ class Learner(NamedTuple):
   shardings: tuple[PyTree, PyTree]  # of `trainable` and of the optimizer state
 
   def jit(self, update: Callable, **options: Any) -> Callable:
-    """update(trainable, frozen, opt_state, ...), which reuses the memory of
-    what it replaces."""
+    """update(trainable, frozen, opt_state, ...), jitted, which donates the
+    arrays that it replaces."""
     out = (*self.shardings, None)
     return jax.jit(update, donate_argnums=(0, 2), out_shardings=out, **options)
 
@@ -94,7 +93,7 @@ class Learner(NamedTuple):
     gradient, metrics = optim.mean_gradient(
       loss, trainable, batch, gradient_accumulation_steps=micro_batches
     )
-    # Sharded as the parameters are, so that no device holds all of it.
+    # Sharded like the parameters, so that no device holds all of it.
     gradient = jax.lax.with_sharding_constraint(gradient, self.shardings[0])
     return optim.finite_step(self.tx, gradient, metrics, opt_state, trainable)
 
@@ -106,7 +105,7 @@ class Learner(NamedTuple):
     update: Callable,
     **others: Callable,
   ) -> StepFunctions:
-    """Those that all trainers have, with `update` and the `others`."""
+    """The functions of all trainers, with `update` and the `others`."""
 
     def rollout_weights(trainable, frozen):
       return merged_for_decoding(combine(trainable, frozen))
@@ -129,8 +128,8 @@ class Learner(NamedTuple):
 def make_learner(
   policy: Policy, mesh: Mesh, optimizer: Config, steps: int
 ) -> Learner:
-  """AdamW over the groups of `config.optimizer`, whose schedule has `steps`;
-  `policy` holds arrays, or the shapes of some."""
+  """AdamW over the groups of `config.optimizer`, with a schedule of `steps`;
+  `policy` may hold abstract arrays."""
   options = optimizer.to_dict()
   is_trained = optim.is_trained(policy, options['groups'])
   trainable, frozen = partition(policy, is_trained)
@@ -146,9 +145,9 @@ def policy_loss(
   batch: Batch,
   values: Float[Array, 'b t'] | None = None,
 ) -> tuple[RunningMean, dict[str, RunningMean | RunningMax]]:
-  """The objective of completions [b t], and the metrics of every such loss."""
+  """The objective on completions [b t], and metrics of every policy loss."""
   trajectory, mask = batch.trajectory, batch.loss_mask
-  advantages: Any = batch.advantages  # None: for a loss that reads none
+  advantages: Any = batch.advantages  # None where the loss needs none
   mean, metrics = objective(
     LossInputs(
       log_probs=scores.log_probs,
@@ -165,7 +164,7 @@ def policy_loss(
     )
   )
   metrics |= {'entropy': token_mean(scores.entropy, mask)}
-  if trajectory.log_probs is not None:  # else nothing was sampled
+  if trajectory.log_probs is not None:  # given answers have none
     gap = jnp.abs(scores.log_probs - trajectory.log_probs)
     name = 'sampling/sampling_logp_difference'
     metrics[f'{name}/mean'] = token_mean(gap, mask)
@@ -181,27 +180,25 @@ def run_updates(
   epochs: int,
   mini_batches: int,
 ) -> tuple[tuple[PyTree, PyTree], list[dict[str, jax.Array]]]:
-  """(trained arrays, optimizer state) after an update on each of the
-  mini-batches in turn, `epochs` times over, and the metrics of each update;
-  dispatched, not waited for."""
+  """(trained arrays, optimizer state) after `epochs` passes over the
+  mini-batches, and the metrics of each update; dispatched, not waited for."""
   (trainable, opt_state), metrics = state, []
   for i in range(epochs * mini_batches):
-    trainable, opt_state, some = update(
+    trainable, opt_state, of_update = update(
       trainable, frozen, opt_state, batch, i % mini_batches
     )
-    metrics.append(some)
+    metrics.append(of_update)
   return (trainable, opt_state), metrics
 
 
 def warn_uneven_microbatch(rows: int, mesh: Mesh) -> None:
-  """Warns where the devices cannot share the rows of a micro-batch."""
+  """Warns where a micro-batch does not divide evenly over the devices."""
   shares = mesh.shape['data'] * mesh.shape['fsdp']
   if rows % shares:
     _log.warning(
-      'a micro-batch has %d rows for data * fsdp = %d devices: each of them '
-      'computes rows of others too. Choose gradient_accumulation_steps (and '
-      'prompts) such '
-      'that it has a multiple of %d',
+      'a micro-batch has %d rows for data * fsdp = %d devices, some of which '
+      'compute rows twice: write a gradient_accumulation_steps (and a batch) '
+      'with which it has a multiple of %d',
       rows,
       shares,
       shares,

@@ -1,10 +1,11 @@
-"""The torch model of transformers, which ours are compared with."""
+"""Loads the torch model of transformers, the reference of ours."""
 
 from pathlib import Path
 
 
 def torch_model(path: Path, dtype: str, **options):
-  """What transformers loads from a folder or a GGUF file. Needs torch."""
+  """The model that transformers loads from a folder or a GGUF file; needs
+  torch."""
   import torch
   from transformers import AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""A working directory while a command writes to it."""
+"""Locks and checks the working directory of a command."""
 
 import errno
 import logging
@@ -18,7 +18,7 @@ from .lock import locked
 from .resume import validate_resume
 from .run_config import write_run
 
-# What the machine refuses, and no edit of the command mends.
+# Errors of the machine, which no change of the command fixes.
 _REFUSALS = (
   *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
   *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE),
@@ -29,33 +29,32 @@ _REFUSALS = (
 def opened(
   config: Config, workdir: str, *, resumes: bool = True
 ) -> Iterator[None]:
-  """WORKDIR for this command alone, which writes there from now on.
+  """Locks WORKDIR for this command.
 
-  Where it `resumes`, the run of the newest whole checkpoint has to be that of
-  `config`; once all that it begins with is there (`Loop`), or at its end,
-  WORKDIR/config.json says what it takes to repeat the run. Other commands
-  compare what they have and call `write_run` themselves. ValueError before
-  anything is written; where the machine refuses to write later, the process
-  ends with one sentence and exit code 1.
+  Where it `resumes`, the newest complete checkpoint has to be of a run of
+  `config`, and WORKDIR/config.json is written: by `Loop` once it has restored,
+  else at the end. Other commands check their own files and call `write_run`.
+  ValueError before anything is written; where a later write fails on the
+  machine, the process ends with one sentence and exit code 1.
   """
   with ExitStack() as stack:
-    refused = ''
+    refusal = ''
     if jax.process_index() == 0:
-      for name in PACKAGE, 'hybrid_latent':  # log how far it is
+      for name in PACKAGE, 'hybrid_latent':  # progress, from one process
         logging.getLogger(name).setLevel(logging.INFO)
       try:
         stack.enter_context(locked(workdir))
       except ValueError as error:
-        refused = str(error)
-    if _anywhere(bool(refused)):
+        refusal = str(error)
+    if _on_process_0(bool(refusal)):
       raise ValueError(
-        refused or f'--workdir={workdir}: process 0 says why not'
+        refusal or f'--workdir={workdir}: process 0 logs the error'
       )
     if resumes:
       checkpoints = Checkpoints(f'{workdir}/checkpoints')
       if step := checkpoints.latest:
         validate_resume(checkpoints.notes(step), config, workdir)
-        resumes = step <= config.max_steps  # else config.json stays as it is
+        resumes = step <= config.max_steps  # else config.json stays
     before = _written(workdir)
     try:
       yield
@@ -64,7 +63,7 @@ def opened(
     except OSError as error:
       if not isinstance(error, SaveError) and error.errno not in _REFUSALS:
         raise
-      raise Ended(1, _told(error, workdir)) from error
+      raise Ended(1, _message(error, workdir)) from error
 
 
 def _written(workdir: str) -> bytes:
@@ -72,22 +71,22 @@ def _written(workdir: str) -> bytes:
   return path.read_bytes() if path.exists() else b''
 
 
-def _anywhere(here: bool) -> bool:
-  """Whether it is so on process 0, on all."""
+def _on_process_0(value: bool) -> bool:
+  """The value of process 0, on all processes."""
   if jax.process_count() == 1:
-    return here
-  return bool(multihost_utils.broadcast_one_to_all(here))
+    return value
+  return bool(multihost_utils.broadcast_one_to_all(value))
 
 
-def _told(error: OSError, workdir: str) -> str:
-  """What the machine refused, and what of the run is there."""
-  what = str(error)
-  if not isinstance(error, SaveError):  # which says it
-    where = f': {error.filename}' if error.filename else ''
-    kept = Checkpoints(f'{workdir}/checkpoints').steps
-    saved = f'step {kept[-1]} is saved' if kept else 'nothing was saved'
-    what = f'{error.strerror}{where}; {saved} in {workdir}'
+def _message(error: OSError, workdir: str) -> str:
+  """The error of the machine, and the last checkpoint of the run."""
+  text = str(error)
+  if not isinstance(error, SaveError):  # its text has the checkpoint
+    file = f': {error.filename}' if error.filename else ''
+    steps = Checkpoints(f'{workdir}/checkpoints').steps
+    saved = f'step {steps[-1]} is saved' if steps else 'nothing was saved'
+    text = f'{error.strerror}{file}; {saved} in {workdir}'
   return (
-    f'error: {what}. Once that is mended the same command goes on from there; '
-    'exit code 1'
+    f'error: {text}: fix that, and the same command resumes from there; exit '
+    'code 1'
   )

@@ -222,5 +222,5 @@ def test_what_is_there_needs_no_model(run, config, tmp_path, monkeypatch):
     f'{tmp_path} holds a table of another configuration:\n'
     '  config.evaluate.answer_reserve: 4 then, 5 now\n'
     "  config.rollout.forced_text.on_truncation: 'e So' then, '?' now\n"
-    'Write these as they were to go on, or choose another --workdir.'
+    'Write these as they were to resume, or choose another --workdir.'
   )

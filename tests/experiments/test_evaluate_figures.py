@@ -90,7 +90,7 @@ WRONG = [
   ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
   (
     {'evaluate.budgets': (8, 4)},
-    'budgets=(8, 4), config.evaluate.answer_reserve=4: write budgets of more',
+    'budgets=(8, 4), config.evaluate.answer_reserve=4: write budgets above a',
   ),
   (
     {'rollout.forced_text.no_thinking': ''},

@@ -224,7 +224,7 @@ def test_completions_of_another_configuration_are_refused(run, config):
     r'  config\.seed: 0 then, 1 now\n'
     r'  prompts of the data: 10 then, 8 now\n'
     r"  rows of the data, SHA-256: '\w{16}' then, '\w{16}' now\n"
-    r'Write these as they were to go on, or choose another --workdir\.',
+    r'Write these as they were to resume, or choose another --workdir\.',
     str(error.value),
   )
 

@@ -74,7 +74,7 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     (
       'rl',
       {'feedback.function': 'discrete:discrete', 'feedback.kwargs': {}},
-      "'discrete:discrete': write one that has a prefix, .*prefix:prefix",
+      "'discrete:discrete': write one with a prefix, .*prefix:prefix",
     ),
     (
       'sft',

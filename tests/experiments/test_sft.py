@@ -154,15 +154,15 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
     ({'stages.starts': ()}, r'stages.starts=\(\), config.max_steps=24: write'),
     (
       {'stages.starts': (0, 4, 4), 'stages.data_fraction': (1.0,) * 3},
-      'each before the next',
+      'in ascending order',
     ),
     (
       {'stages.starts': (0, 24), 'stages.data_fraction': (1.0,) * 2},
-      'config.max_steps=24: .* all before the last step',
+      'config.max_steps=24: .* below max_steps',
     ),
     (
       {'stages.starts': (0, 4)},
-      r'stages.data_fraction=\(1.0,\), .*: write a share .* for each stage',
+      r'stages.data_fraction=\(1.0,\), .*: write one share .* per stage',
     ),
     (
       {'distillation.weight': 1.0, 'packing': True, 'buckets': 1},

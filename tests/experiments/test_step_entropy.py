@@ -247,7 +247,7 @@ def test_an_example_can_be_read():
     'entropies': [1.234, 0.1, 0.5, 2.0],
   }
   assert entropy_examples.example(
-    row, [6, 2, 6, 6], shown=2, num_latents=3
+    row, [6, 2, 6, 6], stage=2, num_latents=3
   ) == (
     'Tom has 12 apples. He buys 7 more. He gives away 5.\n'
     '\n'

@@ -199,8 +199,8 @@ def test_a_checkpoint_that_has_no_room(folder, now, caplog):
   assert end.value.code == 1
   assert end.value.text == (
     f'error: checkpoint 3 could not be written to {folder}/checkpoints: File '
-    'too large; step 2 is the last one. Once that is mended the same command '
-    'goes on from there; exit code 1'
+    'too large; step 2 is the last one: fix that, and the same command resumes '
+    'from there; exit code 1'
   )
   assert 'Traceback' not in caplog.text
   now('disk full', 'while a checkpoint is written', end.value.text)
@@ -224,8 +224,7 @@ def test_metrics_that_have_no_room(folder, now):
   assert end.value.code == 1
   assert end.value.text == (
     f'error: File too large: {folder}/metrics.jsonl; step 2 is saved in '
-    f'{folder}. Once that is mended the same command goes on from there; exit '
-    'code 1'
+    f'{folder}: fix that, and the same command resumes from there; exit code 1'
   )
   now('disk full', 'while metrics are written', end.value.text)
   with Telemetry(folder, tensorboard=False, resume_step=2):

@@ -117,7 +117,7 @@ ROLLOUTS = {
   'rows that are texts': (
     lambda x: None,
     {'notes': '{"rows": ["a", "b"]}'},
-    "notes: rows = ['a', 'b']: accepted is a list with an",
+    "notes: rows = ['a', 'b']: accepted is a list of",
   ),
 }
 

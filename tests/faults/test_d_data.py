@@ -198,7 +198,7 @@ def test_training_rows_alone_train_without_an_evaluation(
   told = caplog.records[-1].getMessage()
   assert trains_on_all(config)
   assert told == (
-    f'no evaluation: {config.data.path} has rows for training alone; write '
+    f'no evaluation: {config.data.path} has training rows alone; write '
     'data.test_split=FILE to evaluate, or eval.num_prompts=0'
   )
   config.checkpoint.best = 'eval/accuracy'  # it is what the run is for
@@ -233,8 +233,7 @@ def test_an_evaluation_of_the_one_file(
   )
   expected = (
     f'data.test_split: the evaluation reads all 2 rows of {tmp_path}/{name}, '
-    'the one '
-    'file there is; where the model is trained on them write '
+    'the only file; where the model is trained on them write '
     'data.test_split=FILE'
   )
   assert told == [expected] * warns

@@ -70,7 +70,7 @@ def test_an_export_says_what_transformers_leaves_out(now):
   card = model_card(resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', []))
   told = card.partition('**')[2].partition('**')[0]
   now('export: the model card', 'a model of HRPO', told)
-  assert told == '`generate` of transformers knows words alone.'
+  assert told == '`generate` of transformers feeds back tokens alone.'
   assert 'experiments.grpo --workdir=evaluation --config.max_steps=0' in card
 
 

@@ -9,10 +9,9 @@ from experiments.fields.data_check import check_data
 
 ROW = {'question': 'What is 17 + 5?', 'answer': '22'}
 BOX = (
-  "pays '\\\\boxed{22}' and nothing for 'The answer is 22.', and "
-  'data.system_prompt'
+  "rewards '\\\\boxed{22}' and not 'The answer is 22.', and data.system_prompt"
 )
-MARK = "hrpo:gsm8k pays '#### 22' and nothing for 'The answer is 22.', and "
+MARK = "hrpo:gsm8k rewards '#### 22' and not 'The answer is 22.', and "
 
 
 @pytest.fixture
@@ -27,7 +26,9 @@ def checked(tmp_path, monkeypatch, caplog):
     config.unlock().data.path, config.eval.num_prompts = str(file), 0
     config.update_from_flattened_dict(fields)
     check_data(config)
-    return [x.getMessage() for x in caplog.records if 'pays' in x.getMessage()]
+    return [
+      x.getMessage() for x in caplog.records if ' rewards ' in x.getMessage()
+    ]
 
   return say
 
@@ -39,12 +40,12 @@ def checked(tmp_path, monkeypatch, caplog):
     (
       grpo_gsm8k,
       {'data.system_prompt': ''},
-      f'{MARK}data.system_prompt does not ask',
+      f'{MARK}data.system_prompt does not have',
     ),
     (
       grpo_gsm8k,
       {'data.prompt_template': 'Q: {question}\nA:'},
-      f'{MARK}data.prompt_',
+      f'{MARK}data.prompt_templat',
     ),
     (grpo_gsm8k, {'data.prompt_template': '{question} End with ####.'}, ''),
     (grpo_gsm8k, {'data.system_prompt': '', 'data.prefill': '#### '}, ''),
@@ -75,7 +76,7 @@ def test_our_own_problems_were_learnt_with_their_marks(caplog):
   config.data.system_prompt = config.data.prompt_template = ''
   config.eval.num_prompts = 0
   check_data(config)
-  assert not [x for x in caplog.records if 'pays' in x.getMessage()]
+  assert not [x for x in caplog.records if ' rewards ' in x.getMessage()]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ WRONG = [
     'rl:M',
     ['rollout.end_of_thinking=<|end|>', 'rollout.max_prompt_length=64',
      'rollout.max_completion_length=64'],
-    "config.rollout.end_of_thinking is '<|end|>', which no tokens of 'M' write",
+    "config.rollout.end_of_thinking is '<|end|>', which no tokens of 'M' enc",
   ),
   (
     'rl:M',

@@ -26,7 +26,7 @@ def command(model_folder, folder, *changes):
       'logits_chunk=64',
     ),
     *('rollout.max_prompt_length=32', 'rollout.max_completion_length=16'),
-    *(f'data.path={folder}/data', f'steps={STEPS}', 'checkpoint.every=2'),
+    *(f'data.path={folder}/data', f'max_steps={STEPS}', 'checkpoint.every=2'),
     *changes,
   )
   return [
@@ -75,7 +75,7 @@ def test_a_run_among_others(model_folder, tmp_path, monkeypatch):
   refused(words, tmp_path, 'SHA-256')
   (tmp_path / 'data/train.jsonl').write_text(text)
   (tmp_path / 'data').rename(tmp_path / 'moved')
-  changes = f'data.path={tmp_path}/moved', f'steps={step + 2}'
+  changes = f'data.path={tmp_path}/moved', f'max_steps={step + 2}'
   words = command(model_folder, tmp_path, *changes)
   with started(words, tmp_path / 'again', devices=1) as run:
     assert run.codes() == [0], run.said()
