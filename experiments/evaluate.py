@@ -58,13 +58,14 @@ from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import StoppingRule
 
 from .fields.check import check
+from .fields.named import problems_of
 from .report.tables import markdown_table
 from .training.actor import feedback_of, rollout_mesh
 from .training.cli import Config
 from .training.dataset_sampling import decoding_actor, sampling_fields
 from .training.evaluation import Evaluation, forced_rows, table_metrics
 from .training.latent_similarity import latent_metrics
-from .training.prompts import eval_batches_of, problems_of, prompt_ids
+from .training.prompts import eval_batches_of, prompt_ids
 from .training.resumable_shards import (
   config_fields,
   print_once,

@@ -43,6 +43,7 @@ from hybrid_latent import sharding
 from hybrid_latent.data.prompts import check_lengths
 from hybrid_latent.ops.sampling import sampling
 
+from .fields.named import problems_of
 from .training.actor import rollout_mesh
 from .training.cli import Config
 from .training.dataset_sampling import (
@@ -54,7 +55,7 @@ from .training.dataset_sampling import (
   split_thinking,
 )
 from .training.next_command import next_command
-from .training.prompts import problems_of, prompt_ids
+from .training.prompts import prompt_ids
 from .training.resumable_shards import (
   config_fields,
   existing,

@@ -31,11 +31,11 @@ from hybrid_latent.rescoring import rescore, state_values
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 
+from .fields.named import problems_of
 from .training.actor import export_model, feedback_of, needs_reference
 from .training.cli import Config, configured
 from .training.ending import print_summary
 from .training.loop import Loop
-from .training.prompts import problems_of
 from .training.rollout_files import StoredBatches, dump
 from .training.rollouts import Rollouts
 from .training.setup import set_up

@@ -38,11 +38,11 @@ from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import Prompt, Trajectory
 
+from .fields.named import problems_of
 from .training.actor import feedback_of, needs_reference
 from .training.cli import Config, configured
 from .training.ending import print_summary
 from .training.loop import Loop
-from .training.prompts import problems_of
 from .training.rollouts import Rollouts
 from .training.setup import set_up
 from .training.sft_answers import answer_arrays, sft_answer_rows

@@ -65,7 +65,7 @@ from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.families import from_huggingface, to_huggingface
 from hybrid_latent.models.transformer import Transformer, TransformerConfig
 
-from .training.functions import named
+from .fields.named import named
 
 SMALL = TransformerConfig(
   family='qwen3',

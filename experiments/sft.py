@@ -35,11 +35,11 @@ from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import TokenBatch
 
+from .fields.named import problems_of
 from .training.actor import export_model, feedback_of
 from .training.cli import Config, named
 from .training.ending import print_summary
 from .training.loop import Loop
-from .training.prompts import problems_of
 from .training.setup import set_up
 from .training.step_functions import make_learner, warn_uneven_microbatch
 

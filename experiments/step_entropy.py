@@ -37,11 +37,12 @@ from hybrid_latent.curricula.steps import split_solution
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 
+from .fields.named import problems_of
 from .training.actor import load_model
 from .training.cli import Config
 from .training.entropy_examples import examples
 from .training.next_command import next_command
-from .training.prompts import problems_of, prompt_ids
+from .training.prompts import prompt_ids
 from .training.resumable_shards import (
   config_fields,
   existing,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from .. import PACKAGE
-from ..training.functions import Config
 from .accepted import accepts, described
 from .functions import (
   ROLES,
@@ -11,6 +10,7 @@ from .functions import (
   check_keywords,
   resolved_function,
 )
+from .named import Config
 from .overrides import at, kind_of, leaves, load_config
 from .renamed import new_name, refusal
 from .rule import made_feedback

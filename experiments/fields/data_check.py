@@ -4,8 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..training.functions import Config, named
-from ..training.prompts import problems_of
+from .named import Config, named, problems_of
 from .reward_check import check_columns, warn_of_marks
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
-from ..training.functions import Config
+from .named import Config
 from .overrides import kind_of, load_config
 
 # Fields, or all below one, that change no result of the following steps, except

@@ -6,8 +6,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..training.functions import named
 from .accepted import accepts, described
+from .named import named
 from .renamed import new_keyword, refusal
 
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'

@@ -4,8 +4,8 @@ import ast
 import re
 import textwrap
 
-from ..training.functions import Config
 from .accepted import described
+from .named import Config
 from .overrides import CONFIGS, leaves
 from .table import FIELDS, field_of
 

@@ -6,7 +6,7 @@ from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.thinking import FORCED_IDS
 
-from ..training.functions import Config
+from .named import Config
 
 
 def check_model(

@@ -11,7 +11,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from .. import PACKAGE
-from ..training.functions import Config
 from .accepted import Kwargs, expanded, parsed
 from .functions import (
   ROLES,
@@ -19,6 +18,7 @@ from .functions import (
   keywords,
   resolved_function,
 )
+from .named import Config
 from .renamed import new_keyword, new_name, refusal
 from .suggest import suggestion
 from .table import field_of, function_of, matches

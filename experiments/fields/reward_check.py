@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ..training.functions import Config, named
+from .named import Config, named
 
 _PACKAGE = 'hybrid_latent.rewards'
 _MARKED = {'####': '#### {}', r'\boxed': r'\boxed{{{}}}'}  # mark -> an answer

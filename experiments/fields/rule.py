@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from ..training.functions import Config, configured
 from .functions import FEEDBACK
+from .named import Config, configured
 from .overrides import at
 
 # The metrics of an evaluation beside its rewards.

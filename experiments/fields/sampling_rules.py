@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from .. import PACKAGE
-from ..training.functions import Config
+from .named import Config
 from .rule import (
   EVAL_METRICS,
   Rule,

@@ -19,8 +19,8 @@ from .. import PACKAGE
 from ..fields.accepted import Folder, described, expanded, parsed
 from ..fields.check import check
 from ..fields.help import configs_text, fields_text
+from ..fields.named import Config, configured, named
 from ..fields.overrides import load_config, resolved
-from .functions import Config, configured, named
 
 __all__ = [
   'Config',

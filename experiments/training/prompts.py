@@ -1,25 +1,13 @@
 """Makes prompts of the rows of a data set, and batches of them."""
 
-from collections.abc import Callable
-from functools import partial
-
 import jax
 
 from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
 from hybrid_latent.formats.tokenizer import answer_opening, chat_ids
 from hybrid_latent.types import Mode
 
-from .cli import Config, named
-
-
-def problems_of(data: Config) -> Callable:
-  """(split) -> its rows, by `data.function`."""
-  rows = named('sources:rows', 'hybrid_latent.data')
-  function = named(data.function, 'hybrid_latent.data')
-  files = {name: data[name] for name in ('path', 'fields') if name in data}
-  return partial(
-    rows, function, data.function, of=data.kwargs.to_dict(), **files
-  )
+from ..fields.named import problems_of
+from .cli import Config
 
 
 def prompt_ids(tokenizer, data: Config, row: dict) -> list[int]:

@@ -10,9 +10,9 @@ from typing import Any
 from hybrid_latent.data.digest import digest
 
 from ..fields.differences import FREE, PLACES, differences, flat
+from ..fields.named import problems_of
 from ..fields.renamed import renamed_config
 from .cli import Config, named
-from .prompts import problems_of
 
 _log = logging.getLogger(__name__)
 

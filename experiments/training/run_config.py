@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 from etils import epath
 
-from .functions import Config
+from ..fields.named import Config
 
 
 def begin(config: Config, workdir: str, start: int) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
+from experiments.fields.named import problems_of
 from experiments.training.actor import feedback_of
 from experiments.training.dataset_sampling import decoding_actor
 from experiments.training.latent_similarity import mean_cosine
-from experiments.training.prompts import eval_batches_of, problems_of
+from experiments.training.prompts import eval_batches_of
 from experiments.training.sampler import Sampler, prefill_and_decode
 from hybrid_latent import cluster, sharding
 from hybrid_latent.ops.sampling import sampling

@@ -86,12 +86,8 @@ def rl(made, sft, tmp_path_factory):
 
 
 def after(sft: Tuning, made, **changes):
-  source = str(sft.folder / 'reasoner')
-  how = {
-    'feedback__init_kwargs__source': source,
-    'objective__kwargs__beta': 0.1,
-  }
-  return made('rl', **how, **changes)
+  changes['feedback__init_kwargs__source'] = str(sft.folder / 'reasoner')
+  return made('rl', objective__kwargs__beta=0.1, **changes)
 
 
 def hashes(folder):
@@ -230,9 +226,9 @@ def test_the_reference_is_the_reasoner_at_the_start(rl):
 def test_updates_of_one_batch_compare_with_what_was_before_them(
   rl, sft, made, tmp_path
 ):
-  changes = {'max_steps': 1, 'num_iterations': 2, 'num_mini_batches': 2,
-             'eval__num_prompts': 0,
-             'objective__kwargs__clip_range': (1e-3, 1e-3)}  # fmt: skip
+  changes = dict.fromkeys(('num_iterations', 'num_mini_batches'), 2)
+  changes |= {'max_steps': 1, 'eval__num_prompts': 0,
+              'objective__kwargs__clip_range': (1e-3, 1e-3)}  # fmt: skip
   run = tuned(after(sft, made, **changes), tmp_path)
   first, *others = run.batches
   assert len(others) == 3

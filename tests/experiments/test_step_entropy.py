@@ -133,9 +133,8 @@ def test_a_batch_has_rows_of_one_length_and_one_of_few_shapes(
     order += places
   lengths = [len(rows[i].ids) for i in order]
   assert lengths == sorted(lengths)
-  assert sorted(order) == [
-    i for i, row in enumerate(source) if split_solution(row)[0]
-  ]
+  solved = [bool(split_solution(row)[0]) for row in source]
+  assert sorted(order) == np.flatnonzero(solved).tolist()
 
 
 def test_what_is_too_long_is_left_out(
@@ -246,9 +245,8 @@ def test_an_example_can_be_read():
     'ending': '#### 14',
     'entropies': [1.234, 0.1, 0.5, 2.0],
   }
-  assert entropy_examples.example(
-    row, [6, 2, 6, 6], stage=2, num_latents=3
-  ) == (
+  text = entropy_examples.example(row, [6, 2, 6, 6], stage=2, num_latents=3)
+  assert text == (
     'Tom has 12 apples. He buys 7 more. He gives away 5.\n'
     '\n'
     'entropy  stage  step\n'
@@ -272,8 +270,8 @@ def test_examples_are_what_the_curriculum_makes(run, config, tokenizer):
   texts = (run / 'examples.txt').read_text().split('At stage 2:\n')[1:]
   assert len(texts) == entropy_examples.EXAMPLES
   for row, shown in zip(rows, texts, strict=False):
-    made = document([], row, 2, random.Random(0)).tokens
-    solution = tokenizer.decode(made).removesuffix('<|end|>').strip()
+    solution = tokenizer.decode(document([], row, 2, random.Random(0)).tokens)
+    solution = solution.removesuffix('<|end|>').strip()
     assert shown.splitlines()[0] == f'  {solution}'
     assert '<start-latent><latent><latent><end-latent>' in solution
 
@@ -287,18 +285,16 @@ def test_killed_processes_go_on_to_the_same_file(run, model_folder, tmp_path):
     f'--config={entropy_tiny.__file__}:{model_folder}',
     '--config.entropy.rows_per_shard=2',
   ]
-  parts = lambda: [*(workdir / 'parts').glob('*.jsonl')]
+  parts = lambda: [*workdir.glob('parts/*.jsonl')]
   with started(command, tmp_path, processes=2) as job:
     job.wait_for(lambda: len(parts()) > 1)
     os.kill(child(job.processes[1]), signal.SIGKILL)
     assert job.codes() == [cluster.RESTART] * 2, job.said()
   done = {path: path.stat().st_mtime_ns for path in parts()}
-  assert 1 < len(done) < ROWS // 2
   finished(command, tmp_path, processes=4)
-  assert len(parts()) == ROWS // 2
+  assert 1 < len(done) < len(parts()) == ROWS // 2
   assert all(path.stat().st_mtime_ns == done[path] for path in done)
   both = (lines(f / 'steps.jsonl') for f in (workdir, run))
-  for row, expected in zip(*both, strict=True):
-    entropies = row.pop('entropies'), expected.pop('entropies')
-    np.testing.assert_allclose(*entropies, atol=1e-4)
-    assert row == expected
+  for pair in zip(*both, strict=True):
+    np.testing.assert_allclose(*(x.pop('entropies') for x in pair), atol=1e-4)
+    assert pair[0] == pair[1]

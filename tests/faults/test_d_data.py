@@ -17,7 +17,7 @@ from experiments.configs import (
   soft_tokens_gsm8k,
 )
 from experiments.fields.data_check import check_data, trains_on_all
-from experiments.training.prompts import problems_of
+from experiments.fields.named import problems_of
 from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.data import arithmetic
 

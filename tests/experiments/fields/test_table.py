@@ -10,9 +10,9 @@ from experiments.fields.accepted import accepts, described
 from experiments.fields.check import check
 from experiments.fields.functions import ROLES
 from experiments.fields.help import markdown
+from experiments.fields.named import named
 from experiments.fields.overrides import leaves, resolved
 from experiments.fields.table import FIELDS, field_of, function_of, matches
-from experiments.training.functions import named
 from hybrid_latent.objectives import base, kl, ratio
 from tests.experiments.test_configs import EVERY, OTHERS, TAUGHT, TUNED, built
 

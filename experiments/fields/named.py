@@ -42,6 +42,16 @@ def configured(part: Config, package: str) -> Callable:
   return partial(named(part.function, package), **part.kwargs)
 
 
+def problems_of(data: Config) -> Callable:
+  """(split) -> its rows, by `data.function`."""
+  rows = named('sources:rows', 'hybrid_latent.data')
+  function = named(data.function, 'hybrid_latent.data')
+  files = {name: data[name] for name in ('path', 'fields') if name in data}
+  return partial(
+    rows, function, data.function, of=data.kwargs.to_dict(), **files
+  )
+
+
 def _imported(name: str):
   """The module; None where none has this name."""
   try:
