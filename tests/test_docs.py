@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import hybrid_latent as hl
+from experiments.fields.renamed import new_name
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / 'README.md'
@@ -31,7 +32,7 @@ FIELDS = re.findall(
 )
 CONFIGS = {path.stem for path in (ROOT / 'experiments/configs').glob('*.py')}
 TARGETS = re.findall(r'^(\w[\w-]*):', (ROOT / 'Makefile').read_text(), re.M)
-PLACEHOLDERS = {'...', 'CONFIG', 'NAME', 'FILE', 'path/to/file'}
+PLACEHOLDERS = {'...', 'CONFIG', 'NAME', 'FILE', 'path/to/file', 'my_config'}
 
 
 def name_of(page: Path) -> str:
@@ -81,6 +82,19 @@ def test_configs_and_their_fields_exist(page):
       assert name in CONFIGS | PLACEHOLDERS | {'saved'}, config
   for field in re.findall(r'\bconfig((?:\.[\w*]+)+)=', text):
     assert any(re.fullmatch(form(x), field[1:]) for x in FIELDS), field
+
+
+@page_of_today
+def test_fields_have_their_present_names(page):
+  if page.name in ('migration.md', 'LOG.md'):
+    return  # they have the old names
+  named = (
+    r'\bconfig\.((?:\w+\.)*\w+)|`((?:\w+\.)*\w+)='
+    r'|`((?:\w+\.)+(?!jsonl)\w+)`'
+  )
+  for names in re.findall(named, page.read_text()):
+    old = ''.join(names)
+    assert new_name(old) == old, f'{old} is {new_name(old)}'
 
 
 @page_of_today
