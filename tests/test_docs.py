@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import hybrid_latent as hl
+from experiments.fields.overrides import load_config
 from experiments.fields.renamed import new_name
 
 ROOT = Path(__file__).parents[1]
@@ -179,6 +180,17 @@ def test_the_code_of_readme_runs(tmp_path, capsys):
   again = hl.rescore(policy, names['hrpo'], names['prompt'], out)
   assert abs(again.log_probs - out.log_probs).max() < 1e-5
   assert 'Gate' in capsys.readouterr().out
+
+
+def test_the_config_of_your_own_is_loaded(tmp_path):
+  text = (ROOT / 'docs' / 'own_data.md').read_text()
+  package = 'hybrid_latent.experiments'  # where the project is installed
+  (code,) = re.findall(f'(?ms)^```python\n(from {package}.*?)^```', text)
+  file = tmp_path / 'my_config.py'
+  file.write_text(code.replace(package, 'experiments'))
+  config = load_config(f'{file}:MODEL')
+  assert config.model.source == 'MODEL'
+  assert config.rollout.num_generations == 8
 
 
 def test_every_page_is_on_the_site_and_every_module_in_the_reference():
