@@ -4,6 +4,8 @@
 #
 #     examples/first_hour.sh FOLDER      (PYTHON=python by default)
 set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH=$root:$root/kernels:${PYTHONPATH-}
 here=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$here"
 run() {

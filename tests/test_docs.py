@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 import hybrid_latent as hl
+from experiments.fields.overrides import load_config
+from experiments.fields.renamed import new_name
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / 'README.md'
@@ -31,7 +33,7 @@ FIELDS = re.findall(
 )
 CONFIGS = {path.stem for path in (ROOT / 'experiments/configs').glob('*.py')}
 TARGETS = re.findall(r'^(\w[\w-]*):', (ROOT / 'Makefile').read_text(), re.M)
-PLACEHOLDERS = {'...', 'CONFIG', 'NAME', 'FILE', 'path/to/file'}
+PLACEHOLDERS = {'...', 'CONFIG', 'NAME', 'FILE', 'path/to/file', 'my_config'}
 
 
 def name_of(page: Path) -> str:
@@ -81,6 +83,19 @@ def test_configs_and_their_fields_exist(page):
       assert name in CONFIGS | PLACEHOLDERS | {'saved'}, config
   for field in re.findall(r'\bconfig((?:\.[\w*]+)+)=', text):
     assert any(re.fullmatch(form(x), field[1:]) for x in FIELDS), field
+
+
+@page_of_today
+def test_fields_have_their_present_names(page):
+  if page.name in ('migration.md', 'LOG.md'):
+    return  # they have the old names
+  named = (
+    r'\bconfig\.((?:\w+\.)*\w+)|`((?:\w+\.)*\w+)='
+    r'|`((?:\w+\.)+(?!jsonl)\w+)`'
+  )
+  for names in re.findall(named, page.read_text()):
+    old = ''.join(names)
+    assert new_name(old) == old, f'{old} is {new_name(old)}'
 
 
 @page_of_today
@@ -165,6 +180,17 @@ def test_the_code_of_readme_runs(tmp_path, capsys):
   again = hl.rescore(policy, names['hrpo'], names['prompt'], out)
   assert abs(again.log_probs - out.log_probs).max() < 1e-5
   assert 'Gate' in capsys.readouterr().out
+
+
+def test_the_config_of_your_own_is_loaded(tmp_path):
+  text = (ROOT / 'docs' / 'own_data.md').read_text()
+  package = 'hybrid_latent.experiments'  # where the project is installed
+  (code,) = re.findall(f'(?ms)^```python\n(from {package}.*?)^```', text)
+  file = tmp_path / 'my_config.py'
+  file.write_text(code.replace(package, 'experiments'))
+  config = load_config(f'{file}:MODEL')
+  assert config.model.source == 'MODEL'
+  assert config.rollout.num_generations == 8
 
 
 def test_every_page_is_on_the_site_and_every_module_in_the_reference():
