@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from .. import PACKAGE
 from .accepted import Kwargs, expanded, parsed
+from .config_errors import call_error, load_error
 from .functions import (
   ROLES,
   Role,
@@ -103,9 +104,7 @@ def load_config(path: str) -> Config:
   try:
     spec.loader.exec_module(module)
   except Exception as error:  # importing a file may raise anything
-    raise ValueError(
-      f'--config: {file} ends in {type(error).__name__}: {error}: fix it'
-    ) from error
+    raise ValueError(load_error(file, error)) from error
   if not hasattr(module, 'get_config'):
     raise ValueError(
       f'--config: {file} defines no get_config(argument): write one that '
@@ -114,10 +113,7 @@ def load_config(path: str) -> Config:
   try:
     config = module.get_config(argument) if colon else module.get_config()
   except (AttributeError, KeyError, NameError, TypeError) as error:
-    raise ValueError(
-      f'--config: get_config of {file} ends in {type(error).__name__}: '
-      f'{error}: fix it, or write {file}:ARGUMENT as it takes one'
-    ) from error
+    raise ValueError(call_error(file, error, bool(colon))) from error
   if not isinstance(config, (ConfigDict, Mapping)):
     raise ValueError(
       f'--config: get_config of {file} returns {config!r:.80}: write one that '
