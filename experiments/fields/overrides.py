@@ -20,7 +20,14 @@ from .functions import (
   resolved_function,
 )
 from .named import Config
-from .renamed import new_keyword, new_name, refusal
+from .renamed import (
+  Renamed,
+  new_keyword,
+  new_name,
+  new_text,
+  refusal,
+  value_refusal,
+)
 from .suggest import suggestion
 from .table import field_of, function_of, matches
 
@@ -170,11 +177,15 @@ def _set(config: Config, name: str, text: str, path: str) -> None:
   if new != name:
     if not isinstance(at(config, new), ConfigDict):
       _annotation(config, new, path)  # this config may have no such field
-    raise ValueError(refusal(name, new, f'--config.{new}={text}'))
+    option = f'--config.{new}={new_text(name, text)}'
+    raise Renamed(refusal(name, new, option), f'config.{new}')
   annotation = _annotation(config, name, path)
   try:
     value = parsed(annotation, text)
   except ValueError as error:
+    if (new := new_text(name, text)) != text:
+      refused = value_refusal(name, text, new, '--')
+      raise Renamed(refused, f'config.{name}={new}') from None
     raise ValueError(f'config.{name} is {text!r}: {error}') from None
   _assign(config, name, value)
 
