@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from .renamed import FUNCTIONS, new_keyword, new_text, refusal, value_refusal
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'
 OBJECTIVES, REWARDS = 'hybrid_latent.objectives', 'hybrid_latent.rewards'
 SIGNATURE = 'def reward(completions, *, answer, **columns) -> list'
+
+_SENTENCES = r'(?<!Dr\.)(?<=\.)\s+(?=[`A-Z])'
 
 
 class Role(NamedTuple):
@@ -76,6 +79,25 @@ def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
   taken = [p for p in parameters[role.positional :] if p.kind in kinds]
   names = [p.name for p in taken if p.name not in role.given]
   return {name: hints.get(name, Any) for name in names}, others
+
+
+def argument_text(function: Callable, name: str) -> str:
+  """The first sentence about an argument in a docstring: its line `name: ...`,
+  or the sentence that has the name in backquotes; '' where there is none."""
+  text = inspect.getdoc(function) or ''
+  lines = re.finditer(r'^( *)([\w, ]+): (.*(?:\n\1 +\S.*)*)', text, re.M)
+  found = [line[3] for line in lines if name in line[2].split(', ')]
+  found = found or [
+    sentence
+    for paragraph in text.split('\n\n')
+    for sentence in re.split(_SENTENCES, paragraph)
+    if f'`{name}`' in sentence
+  ]
+  if not found:
+    return ''
+  words = ' '.join(found[0].split())
+  first = re.split(_SENTENCES, words)[0].rstrip('.')
+  return f'{first[0].upper()}{first[1:]}.'
 
 
 def check_keywords(
