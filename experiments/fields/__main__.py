@@ -1,10 +1,17 @@
-"""Prints docs/config.md, or with --renamed docs/migration.md:
-`python -m experiments.fields > docs/config.md`."""
+"""Prints the table of all fields, docs/config.md."""
 
-import sys
+import argparse
 
 from . import help, renamed
 
 if __name__ == '__main__':
-  page = renamed if '--renamed' in sys.argv else help
+  parser = argparse.ArgumentParser(
+    'python -m experiments.fields', None, __doc__
+  )
+  parser.add_argument(
+    '--renamed',
+    action='store_true',
+    help='print the old names of fields and their new ones, docs/migration.md',
+  )
+  page = renamed if parser.parse_args().renamed else help
   print(page.markdown(), end='')

@@ -12,7 +12,7 @@ from .functions import (
 )
 from .named import Config
 from .overrides import at, kind_of, leaves, load_config
-from .renamed import new_name, refusal
+from .renamed import new_name, new_text, refusal, value_refusal
 from .rule import made_feedback
 from .rules import RULES
 from .suggest import suggestion
@@ -29,13 +29,16 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
   for name, value in leaves(config):
     entry = field_of(name)
     if (new := new_name(name)) != name:
-      raise ValueError(refusal(name, new, f'config.{new}={value!r}'))
+      text = new_text(name, repr(value))
+      raise ValueError(refusal(name, new, f'config.{new}={text}'))
     if command in RULES and not entry and not is_known(name):
       raise ValueError(
         f'config.{name} is {value!r}, and no command reads it: '
         f'{suggestion(name, [*FIELDS])}, or leave it out'
       )
     if entry and not accepts(entry.annotation, value):
+      if (text := new_text(name, repr(value))) != repr(value):
+        raise ValueError(value_refusal(name, repr(value), text))
       raise ValueError(
         f'config.{name} is {value!r}: write {described(entry.annotation)}'
       )

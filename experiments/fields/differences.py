@@ -4,6 +4,7 @@ A field that another version of this code lacks has its default of today.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from .named import Config
 from .overrides import kind_of, load_config
+from .renamed import renamed_config
 
 # Fields, or all below one, that change no result of the following steps, except
 # for the rounding of sums in another order.
@@ -48,6 +50,7 @@ PLACES = (
 )
 # Below these, users choose the names: a missing field is a difference.
 _OWN = '.rewards.', '.groups.', '.kwargs.', '.init_kwargs.'
+_log = logging.getLogger(__name__)
 
 
 def flat(config: Config | dict[str, Any]) -> dict[str, Any]:
@@ -80,3 +83,18 @@ def differences(
     for name in sorted(old.keys() | new.keys())
     if differs(name)
   ]
+
+
+def warn_of_schedule(notes: Mapping[str, Any], config: Config) -> None:
+  """Warns where a run resumes with another length, over which its learning
+  rates are scheduled."""
+  steps = renamed_config(json.loads(notes['config'])).get('max_steps')
+  schedule = config.get('optimizer', {}).get('schedule')
+  if steps != config.max_steps and schedule == 'cosine':
+    _log.warning(
+      'config.max_steps is %s and was %s: learning rates continue as in a run '
+      'of %s steps, over which config.optimizer.schedule=cosine stretches',
+      config.max_steps,
+      steps,
+      config.max_steps,
+    )

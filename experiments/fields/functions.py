@@ -2,17 +2,20 @@
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .accepted import accepts, described
 from .named import named
-from .renamed import new_keyword, refusal
+from .renamed import FUNCTIONS, new_keyword, new_text, refusal, value_refusal
 
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'
 OBJECTIVES, REWARDS = 'hybrid_latent.objectives', 'hybrid_latent.rewards'
 SIGNATURE = 'def reward(completions, *, answer, **columns) -> list'
+
+_SENTENCES = r'(?<!Dr\.)(?<=\.)\s+(?=[`A-Z])'
 
 
 class Role(NamedTuple):
@@ -41,6 +44,8 @@ def resolved_function(field: str, role: Role, spec: str) -> Callable:
   try:
     function = named(spec, role.package)
   except ValueError as error:
+    if new := FUNCTIONS.get(spec):
+      raise ValueError(value_refusal(field, spec, new)) from None
     raise ValueError(f'config.{field}: {error}') from None
   except Exception as error:  # importing a module may raise anything
     raise ValueError(
@@ -63,9 +68,10 @@ def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
     hints = typing.get_type_hints(_wrapped(function), include_extras=True)
   except (AttributeError, NameError, TypeError):
     hints = {}
-  variable = [p for p in parameters if p.kind is p.VAR_KEYWORD]
-  # A reward ignores the columns that it does not need as `**_`.
-  others = any(p.name != '_' or role.package != REWARDS for p in variable)
+  # The other keywords of a reward are the columns of the data.
+  others = role.package != REWARDS and any(
+    p.kind is p.VAR_KEYWORD for p in parameters
+  )
   kinds = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.KEYWORD_ONLY,
@@ -73,6 +79,25 @@ def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
   taken = [p for p in parameters[role.positional :] if p.kind in kinds]
   names = [p.name for p in taken if p.name not in role.given]
   return {name: hints.get(name, Any) for name in names}, others
+
+
+def argument_text(function: Callable, name: str) -> str:
+  """The first sentence about an argument in a docstring: its line `name: ...`,
+  or the sentence that has the name in backquotes; '' where there is none."""
+  text = inspect.getdoc(function) or ''
+  lines = re.finditer(r'^( *)([\w, ]+): (.*(?:\n\1 +\S.*)*)', text, re.M)
+  found = [line[3] for line in lines if name in line[2].split(', ')]
+  found = found or [
+    sentence
+    for paragraph in text.split('\n\n')
+    for sentence in re.split(_SENTENCES, paragraph)
+    if f'`{name}`' in sentence
+  ]
+  if not found:
+    return ''
+  words = ' '.join(found[0].split())
+  first = re.split(_SENTENCES, words)[0].rstrip('.')
+  return f'{first[0].upper()}{first[1:]}.'
 
 
 def check_keywords(
@@ -92,7 +117,8 @@ def check_keywords(
         continue  # data sources are called with the keywords they take
       if (new := new_keyword(spec, name)) in known:
         old, new = f'{field}.{name}', f'{field}.{new}'
-        raise ValueError(refusal(old, new, f'config.{new}={value!r}'))
+        text = new_text(old, repr(value))
+        raise ValueError(refusal(old, new, f'config.{new}={text}'))
       near = difflib.get_close_matches(name, known, n=1)
       advice = f'write {near[0]}' if near else f'write --config.{field}={{}}'
       raise ValueError(
@@ -100,6 +126,9 @@ def check_keywords(
         f'{advice}'
       )
     if not accepts(known[name], value):
+      old = f'{field}.{name}'
+      if (new := new_text(old, repr(value))) != repr(value):
+        raise ValueError(value_refusal(old, repr(value), new))
       raise ValueError(
         f'config.{field}.{name} is {value!r}: write {described(known[name])}'
       )

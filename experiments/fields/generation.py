@@ -50,8 +50,9 @@ GENERATION = {
   ),
   'data.fields': Field(
     str,
-    "Column of each field: question=problem,answer=result.value; '': those of "
-    'the task, or their usual names.',
+    'Columns of the data that have the question, the answer and so on: '
+    "question=problem,answer=result.value; '': those of the task, or their "
+    'usual names.',
   ),
   'data.train_split': Field(Text, 'Split of the training.'),
   'data.test_split': Field(Text, 'Split of the evaluations.'),
@@ -91,7 +92,7 @@ GENERATION = {
   **{
     f'rollout.mesh.{axis}': Field(
       Annotated[int, Range(ge=-1)],
-      f'Size of axis {axis} of the sampling mesh; 0: as in config.mesh.',
+      f'Devices along {axis} of the mesh for sampling; 0: as in config.mesh.',
     )
     for axis in ('data', 'fsdp', 'tensor', 'sequence')
   },
@@ -128,7 +129,8 @@ GENERATION = {
   ),
   'rollout.answer_reserve': Field(
     NonNegativeInt,
-    'Last tokens of max_completion_length, reserved for a forced answer.',
+    'Tokens at the end of max_completion_length that are reserved for the '
+    'answer.',
   ),
   'rollout.mode': Field(
     Literal['', 'chain_of_thought', 'latent', 'no_thinking'],
@@ -206,7 +208,8 @@ GENERATION = {
     'Largest numbers of tokens per completion to compare.',
   ),
   'evaluate.answer_reserve': Field(
-    NonNegativeInt, 'Last tokens of a budget, reserved for a forced answer.'
+    NonNegativeInt,
+    'Tokens at the end of each budget that are reserved for the answer.',
   ),
   'entropy.aggregation': Field(
     Literal['mean', 'sum', 'max'],

@@ -3,13 +3,17 @@
 import ast
 import re
 import textwrap
+from contextlib import suppress
+from typing import Any
 
 from .accepted import described
+from .functions import argument_text, keywords, resolved_function
 from .named import Config
-from .overrides import CONFIGS, leaves
-from .table import FIELDS, field_of
+from .overrides import CONFIGS, function_at, leaves
+from .table import FIELDS, field_of, function_of
 
 _WIDTH = 80
+_TRAINERS = {'rl': 'grpo', 'sft': 'sft', 'lrt': 'lrt'}  # by their defaults
 _INTRODUCTION = """# Fields of the configs
 
 Made by `python -m experiments.fields`. `--help` of a command lists the fields
@@ -17,8 +21,14 @@ of a config with their values. `*` stands for a name that a config chooses.
 """
 
 
-def configs_text() -> str:
-  """One line per config of experiments/configs, with its first sentence."""
+def configs_text(command: str) -> str:
+  """One line per config of experiments/configs, with its first sentence: those
+  of the trainer `command`, or of each trainer for another command."""
+  trainers = [command] if command in _TRAINERS.values() else _TRAINERS.values()
+  return '\n\n'.join(map(_configs_of, trainers))
+
+
+def _configs_of(trainer: str) -> str:
   lines = [
     textwrap.fill(
       f'{path.stem:22} {_first_sentence(path.read_text("utf-8"))}',
@@ -27,8 +37,23 @@ def configs_text() -> str:
       subsequent_indent=' ' * 25,
     )
     for path in sorted(CONFIGS.glob('[a-z]*.py'))
+    if trainer_of(path.stem) == trainer
   ]
-  return '\n'.join(['configs:', *lines])
+  return '\n'.join([f'configs of {trainer}:', *lines])
+
+
+def trainer_of(name: str) -> str:
+  """The trainer of a config of experiments/configs, by the defaults that it and
+  the configs that it imports begin with. Does not execute it."""
+  if name in _TRAINERS:
+    return _TRAINERS[name]
+  tree = ast.parse((CONFIGS / f'{name}.py').read_text('utf-8'))
+  imports = [
+    x for x in tree.body if isinstance(x, ast.ImportFrom) and x.level == 1
+  ]
+  names = [x.module or alias.name for x in imports for alias in x.names]
+  found = {trainer_of(other) for other in names}
+  return next(x for x in ('lrt', 'sft', 'grpo') if x in found)
 
 
 def fields_text(path: str, config: Config) -> str:
@@ -36,13 +61,10 @@ def fields_text(path: str, config: Config) -> str:
   lines = [f'fields of {path}, with their values:']
   for name, value in leaves(config):
     lines.append(f'  --config.{name}={_shown(value)}')
-    if entry := field_of(name):
+    if text := _about(config, name):
       lines.append(
         textwrap.fill(
-          f'{entry.about} Accepts {described(entry.annotation)}.',
-          _WIDTH,
-          initial_indent=' ' * 6,
-          subsequent_indent=' ' * 6,
+          text, _WIDTH, initial_indent=' ' * 6, subsequent_indent=' ' * 6
         )
       )
   return '\n'.join(lines)
@@ -55,6 +77,21 @@ def markdown() -> str:
     rows.append((f'`{name}`', described(annotation), about))
   lines = [f'| {" | ".join(row)} |' for row in rows]
   return '\n'.join([_INTRODUCTION, *lines, ''])
+
+
+def _about(config: Config, name: str) -> str:
+  """The meaning of a field, or of a keyword of a function by its docstring and
+  signature, and what is accepted; '' where nothing is known."""
+  if entry := field_of(name):
+    return f'{entry.about} Accepts {described(entry.annotation)}.'
+  with suppress(ValueError):  # the function cannot be imported
+    part, keyword = function_of(name) or ('', '')
+    field, spec, role = function_at(config, part)
+    function = resolved_function(field, role, spec)
+    taken = keywords(function, role)[0].get(keyword, Any)
+    about = argument_text(function, keyword) or f'Keyword of {spec}.'
+    return f'{about} Accepts {described(taken)}.'
+  return ''
 
 
 def _first_sentence(source: str) -> str:

@@ -1,12 +1,19 @@
 """Checks a model against a config before its weights are read."""
 
+import logging
 from typing import Any
+
+import jax.numpy as jnp
 
 from hybrid_latent.formats.tokenizer import token_bytes
 from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.ops.thinking import FORCED_IDS
+from hybrid_latent.trees import named_leaves
 
 from .named import Config
+from .rule import trains
+
+_log = logging.getLogger(__name__)
 
 
 def check_model(
@@ -34,6 +41,29 @@ def check_model(
         f'config.rollout.forced_text.{name} is {text!r}, {len(encode(text))} '
         f'tokens: write at most {FORCED_IDS}'
       )
+
+
+def warn_of_untrained(config: Config, feedback: Any) -> None:
+  """Warns of arrays in the parameters of a feedback that no optimizer group
+  trains. Settings are scalars."""
+  arrays = [
+    name
+    for name, x in named_leaves({'feedback': feedback}).items()
+    if x.ndim and jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  untrained = [name for name in arrays if not trains(config, name)]
+  if config.max_steps and untrained:
+    names = '|'.join(f'^{name}$' for name in untrained)
+    group = '--config.optimizer.groups.feedback'
+    _log.warning(
+      'config.feedback.init is %r, and no optimizer group trains its arrays '
+      "%s: write %s.pattern='%s' %s.lr=1e-4",
+      config.feedback.init,
+      ', '.join(untrained),
+      group,
+      '^feedback' if untrained == arrays else names,
+      group,
+    )
 
 
 def _check_positions(config: Config, most: int) -> None:

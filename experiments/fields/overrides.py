@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from .. import PACKAGE
 from .accepted import Kwargs, expanded, parsed
+from .config_errors import call_error, load_error
 from .functions import (
   ROLES,
   Role,
@@ -19,7 +20,14 @@ from .functions import (
   resolved_function,
 )
 from .named import Config
-from .renamed import new_keyword, new_name, refusal
+from .renamed import (
+  Renamed,
+  new_keyword,
+  new_name,
+  new_text,
+  refusal,
+  value_refusal,
+)
 from .suggest import suggestion
 from .table import field_of, function_of, matches
 
@@ -103,9 +111,7 @@ def load_config(path: str) -> Config:
   try:
     spec.loader.exec_module(module)
   except Exception as error:  # importing a file may raise anything
-    raise ValueError(
-      f'--config: {file} ends in {type(error).__name__}: {error}: fix it'
-    ) from error
+    raise ValueError(load_error(file, error)) from error
   if not hasattr(module, 'get_config'):
     raise ValueError(
       f'--config: {file} defines no get_config(argument): write one that '
@@ -114,10 +120,7 @@ def load_config(path: str) -> Config:
   try:
     config = module.get_config(argument) if colon else module.get_config()
   except (AttributeError, KeyError, NameError, TypeError) as error:
-    raise ValueError(
-      f'--config: get_config of {file} ends in {type(error).__name__}: '
-      f'{error}: fix it, or write {file}:ARGUMENT as it takes one'
-    ) from error
+    raise ValueError(call_error(file, error, bool(colon))) from error
   if not isinstance(config, (ConfigDict, Mapping)):
     raise ValueError(
       f'--config: get_config of {file} returns {config!r:.80}: write one that '
@@ -174,11 +177,15 @@ def _set(config: Config, name: str, text: str, path: str) -> None:
   if new != name:
     if not isinstance(at(config, new), ConfigDict):
       _annotation(config, new, path)  # this config may have no such field
-    raise ValueError(refusal(name, new, f'--config.{new}={text}'))
+    option = f'--config.{new}={new_text(name, text)}'
+    raise Renamed(refusal(name, new, option), f'config.{new}')
   annotation = _annotation(config, name, path)
   try:
     value = parsed(annotation, text)
   except ValueError as error:
+    if (new := new_text(name, text)) != text:
+      refused = value_refusal(name, text, new, '--')
+      raise Renamed(refused, f'config.{name}={new}') from None
     raise ValueError(f'config.{name} is {text!r}: {error}') from None
   _assign(config, name, value)
 

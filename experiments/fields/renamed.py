@@ -6,6 +6,7 @@ A config in config.json or in a checkpoint is loaded with the new names
 these tables.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,6 +121,35 @@ def new_keyword(function: str, keyword: str) -> str:
   module, _, name = function.partition(':')
   words = KEYWORDS.get(f'{module.rpartition(".")[2]}:{name}', {})
   return words.get(keyword, keyword)
+
+
+def new_text(name: str, text: str) -> str:
+  """The text of a value with its new names. `name` is an old or the new one of
+  the field."""
+  words: dict[str, str] = {}
+  for field, values in VALUES.items():
+    part, _, last = field.rpartition('.')
+    new = {f'{part}.{x[last]}' for x in KEYWORDS.values() if last in x}
+    if name in {field, new_name(field), *new}:
+      words = values
+  return re.sub(r'\w+', lambda word: words.get(word[0], word[0]), text)
+
+
+class Renamed(ValueError):
+  """An override with an old name. `written` is the new field, or FIELD=VALUE
+  where the value is renamed."""
+
+  def __init__(self, text: str, written: str):
+    super().__init__(text)
+    self.written = written
+
+
+def value_refusal(field: str, old: str, new: str, option: str = '') -> str:
+  """The error text for an old name of a function or of a value."""
+  return (
+    f'config.{field} is {old}, which is called {new} now: write '
+    f'{option}config.{field}={new}'
+  )
 
 
 def refusal(old: str, new: str, written: str) -> str:

@@ -1,7 +1,7 @@
 """The rules of each command that relate fields of a config."""
 
 from .rule import Rule, has_prefix, is_ours, updates_divide
-from .sampling_rules import EVALUATED, GENERATED, SAMPLED, made_for
+from .sampling_rules import EVALUATED, GENERATED, SAMPLED, MadeFor
 from .training_rules import REINFORCED, RL, TRAINED
 
 _LRT = (
@@ -116,16 +116,16 @@ _SFT = (
     'gradient_accumulation_steps that divides batch_size',
   ),
 )
-RULES: dict[str, tuple[Rule, ...]] = {
-  'grpo': (made_for('grpo', 'critic', 'num_iterations', 'reward_kl'), *RL),
-  'lrt': (made_for('lrt', 'data.sft_answers_dir'), *_LRT),
-  'sft': (made_for('sft', 'curriculum', 'stages'), *_SFT),
-  'generate': (made_for('generate', 'generate'), *GENERATED),
-  'evaluate': (made_for('evaluate', 'evaluate'), *EVALUATED),
-  'step_entropy': (made_for('step_entropy', 'entropy'),),
-  'serve': (made_for('serve', 'rollout'), *GENERATED),
+RULES: dict[str, tuple[MadeFor | Rule, ...]] = {
+  'grpo': (MadeFor('grpo', ('critic', 'num_iterations', 'reward_kl')), *RL),
+  'lrt': (MadeFor('lrt', ('data.sft_answers_dir',)), *_LRT),
+  'sft': (MadeFor('sft', ('curriculum', 'stages')), *_SFT),
+  'generate': (MadeFor('generate', ('generate',)), *GENERATED),
+  'evaluate': (MadeFor('evaluate', ('evaluate',)), *EVALUATED),
+  'step_entropy': (MadeFor('step_entropy', ('entropy',)),),
+  'serve': (MadeFor('serve', ('rollout',)), *GENERATED),
   'studies.cot_ablation': (
-    made_for('studies.cot_ablation', 'rollout'),
+    MadeFor('studies.cot_ablation', ('rollout',)),
     *SAMPLED,
   ),
 }

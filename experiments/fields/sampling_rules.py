@@ -1,12 +1,13 @@
 """Rules of sampling, and of the commands that only sample."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from .. import PACKAGE
 from .named import Config
+from .overrides import at, kind_of
 from .rule import (
   EVAL_METRICS,
   Rule,
@@ -156,10 +157,25 @@ def eval_sampling(c: Config) -> Config:
   return ConfigDict(both)
 
 
-def made_for(command: str, *fields: str) -> Rule:
-  """Whether a config has the fields that mark it as one of this command."""
-  return Rule(
-    fields,
-    lacks(*fields),
-    f'a config of {PACKAGE}.{command}: this one is of another command',
-  )
+class MadeFor(NamedTuple):
+  """The fields that mark a config as one of a command."""
+
+  command: str
+  fields: tuple[str, ...]
+
+  def check(self, config: Config, hosts: int = 1) -> None:
+    """ValueError, with the trainer of the config, where it lacks a field."""
+    del hosts
+    if lacks(*self.fields)(config, 1):
+      kind = kind_of(config)
+      own = {'rl': 'grpo'}.get(kind, kind)
+      remedy = (
+        'this one has'
+        if own == self.command
+        else (f'this is a config of python -m {PACKAGE}.{own} and has')
+      )
+      names = [f'config.{x}' for x in self.fields if at(config, x) is None]
+      raise ValueError(
+        f'--config: write a config of {PACKAGE}.{self.command}: {remedy} no '
+        f'{" and no ".join(names)}'
+      )

@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Sequence
 
 from .. import PACKAGE
+from .renamed import FIELDS as RENAMED
+from .renamed import new_name
 from .table import field_of, matches
 
 _LR = 'optimizer.groups.*.lr'
@@ -139,6 +141,14 @@ def _same_word(name: str, last: str, known: Sequence[str]) -> list[str]:
 
 
 def _similar(name: str, last: str, known: Sequence[str]) -> list[str]:
-  words = {field.rpartition('.')[2] for field in known}
-  near = difflib.get_close_matches(last, words, n=1, cutoff=_SIMILAR)
-  return _same_word(name, near[0], known)[:1] if near else []
+  """The field whose last word, or an old name of it, is almost the same: one of
+  the same part before others."""
+  words = {field: field for field in known}
+  words |= {old: new for old in RENAMED if (new := new_name(old)) in known}
+  part = name.rpartition('.')[0]
+  beside = [x for x in words if x.rpartition('.')[0] == part]
+  for names in beside, words:
+    lasts = dict.fromkeys(x.rpartition('.')[2] for x in names)
+    if near := difflib.get_close_matches(last, lasts, n=1, cutoff=_SIMILAR):
+      return [words[x] for x in _same_word(name, near[0], [*names])[:1]]
+  return []

@@ -85,7 +85,9 @@ TRAINING = {
     'TOKEN with the mean of all.',
   ),
   'lora.rank': Field(NonNegativeInt, 'Rank of the adapters; 0: no adapters.'),
-  'lora.alpha': Field(PositiveFloat, 'Scale of the adapters, divided by rank.'),
+  'lora.alpha': Field(
+    PositiveFloat, 'The adapters are scaled by alpha / rank.'
+  ),
   'critic.enabled': Field(bool, 'Trains a value model, for gae:gae.'),
   **{
     f'mesh.{axis}': Field(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hybrid_latent.data.row_files import numbered_rows
 
 from ..fields.overrides import joined, leaves
+from ..fields.renamed import Renamed
 from ..training.cli import Config, resolved
 from .grammar import UNSPLIT, is_field, parse_grid
 
@@ -102,7 +103,11 @@ def make_cells(
     # Points that differ only in fields which their config lacks are one cell.
     found.setdefault((f'--config={path}', *kept), (values, (*lacking,)))
   for field in lacked.keys() - used:  # no config has it
-    raise lacked[field]
+    error = lacked[field]
+    if isinstance(error, Renamed) and field not in of_all:
+      text = str(error).partition(': write ')[0]
+      raise ValueError(f'{text}: write {error.written} in the grid')
+    raise error
   fields = list(dict.fromkeys(field for values in swept for field in values))
   labels = _labels([values for values, _ in found.values()], fields)
   return [

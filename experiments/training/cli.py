@@ -181,7 +181,7 @@ def _config_help(command: str, argv: Sequence[str]) -> str:
   options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
   options.add_argument('--config', default=_DEFAULTS.get(command, 'rl'))
   path = options.parse_known_args(argv)[0].config
-  return f'{configs_text()}\n\n{fields_text(path, load_config(path))}'
+  return f'{configs_text(command)}\n\n{fields_text(path, load_config(path))}'
 
 
 def _refuse(message: str) -> NoReturn:

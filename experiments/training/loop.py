@@ -25,6 +25,7 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.telemetry import StepClock, Telemetry
 from hybrid_latent.trees import nonfinite
 
+from ..fields.differences import warn_of_schedule
 from .cli import Config
 from .nonfinite import NonFinite, decide, described, first_few, in_a_row
 from .resume import identity, validate_resume
@@ -92,6 +93,7 @@ class Loop:
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
         validate_resume(notes, self._config, self._workdir)
+        warn_of_schedule(notes, self._config)
         self.state = self.checkpoints.restore(self.start, self.state)
         self._recall(notes)
       if broken := nonfinite(self.state):

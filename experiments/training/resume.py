@@ -3,7 +3,6 @@ compared by a digest of their content and order, not by their path."""
 
 import hashlib
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from ..fields.differences import FREE, PLACES, differences, flat
 from ..fields.named import problems_of
 from ..fields.renamed import renamed_config
 from .cli import Config, named
-
-_log = logging.getLogger(__name__)
 
 
 def identity(config: Config, trainer: str) -> dict[str, Any]:
@@ -51,15 +48,6 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
       f'{workdir} holds a run of another configuration:\n'
       + '\n'.join(wrong)
       + '\nWrite these as they were to resume, or choose another --workdir.'
-    )
-  steps, optimizer = old.get('config.max_steps'), config.get('optimizer', {})
-  if steps != config.max_steps and optimizer.get('schedule') == 'cosine':
-    _log.warning(
-      'config.max_steps is %s and was %s: learning rates continue as in a run '
-      'of %s steps, over which config.optimizer.schedule=cosine stretches',
-      config.max_steps,
-      steps,
-      config.max_steps,
     )
   return notes
 

@@ -17,6 +17,7 @@ from hybrid_latent.rewards.grader import Grader
 
 from ..fields.check import check
 from ..fields.data_check import check_data, trains_on_all
+from ..fields.model import warn_of_untrained
 from .actor import Actor, load_actor, rollout_mesh
 from .cli import Config
 from .prompts import eval_batches_of, prompt_ids
@@ -102,6 +103,7 @@ def set_up(config: Config, trainer: str) -> Setup:
   check_data(config)
   mesh, keys = sharding.mesh(**config.mesh), run_keys(config.seed, trainer)
   actor = load_actor(config, mesh, keys.init)
+  warn_of_untrained(config, actor.policy.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   setup = Setup(config, mesh, keys, actor, encode, [])
   if trains_on_all(config):

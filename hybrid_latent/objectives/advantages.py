@@ -29,10 +29,12 @@ def group_relative(
 ) -> Advantages:
   """(r - mean) / (std + eps) over each `group` consecutive rows.
 
-  r is the reward of a row plus the sum of its token rewards. `scale` selects
-  the standard deviation: 'group' (GRPO), 'batch' (over all rows of `inputs`),
-  or 'none' (Dr. GRPO). With `ddof` 1 the variance is unbiased, as in TRL (eps
-  1e-4) and verl (eps 1e-6).
+  r is the reward of a row plus the sum of its token rewards.
+
+  scale: the standard deviation of the 'group' (GRPO), of the 'batch' (all rows
+    of `inputs`), or 'none' (Dr. GRPO).
+  ddof: 1 for the unbiased variance, as in TRL and verl.
+  eps: added to the standard deviation; 1e-4 in TRL, 1e-6 in verl.
   """
   if scale not in ('group', 'batch', 'none'):
     raise ValueError(

@@ -86,7 +86,12 @@ def correct(
   parser: Parser = 'official',
   **_,
 ) -> list[float | None]:
-  """As the three above, without the condition on `####`: for evaluation."""
+  """As the three above, without the condition on `####`: for evaluation.
+
+  kind: how answers are parsed and compared.
+  parser: 'official' parses answers as the release does, 'fixed' corrects its
+    mistakes.
+  """
   return _matches(completions, answer, kind, parser)
 
 

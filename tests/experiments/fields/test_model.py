@@ -3,9 +3,10 @@
 import re
 from dataclasses import replace
 
+import jax.numpy as jnp
 import pytest
 
-from experiments.fields.model import check_model
+from experiments.fields.model import check_model, warn_of_untrained
 from experiments.fields.overrides import resolved
 from experiments.training import actor
 from hybrid_latent import sharding
@@ -74,6 +75,30 @@ def test_what_fits_is_accepted(tokenizer):
   check_model(config_of('sft:M', ['max_length=128']), MODEL, tokenizer)
   longer = replace(MODEL, max_positions=1024)
   check_model(config_of('rl:M', []), longer, tokenizer)
+
+
+@pytest.mark.parametrize(
+  ('options', 'feedback', 'pattern'),
+  [
+    ([], {'scale': jnp.ones(3)}, '^feedback'),
+    ([], jnp.ones(3), '^feedback'),
+    (
+      [
+        'optimizer.groups.mine.pattern=^feedback.w',
+        'optimizer.groups.mine.lr=1e-3',
+      ],
+      {'w': jnp.ones(3), 'b': jnp.ones(3)},
+      '^feedback.b$',
+    ),
+    ([], {'tau': jnp.float32(0.5), 'ids': jnp.arange(3)}, ''),
+    (['max_steps=0', 'eval.num_prompts=1'], {'scale': jnp.ones(3)}, ''),
+    ([], None, ''),
+  ],
+)
+def test_untrained_arrays_of_a_feedback(options, feedback, pattern, caplog):
+  warn_of_untrained(config_of('rl:M', options), feedback)
+  advice = f"write --config.optimizer.groups.feedback.pattern='{pattern}' "
+  assert advice in caplog.text if pattern else not caplog.text
 
 
 def test_the_weights_are_not_read_for_it(model_folder, monkeypatch):

@@ -33,6 +33,16 @@ NOW = {
     ('rl:M', 'rollout.prompts=8', 'rollout.prompts_per_step=8'),
     ('rl:M', 'rollout.closing.cut=x', 'rollout.forced_text.on_truncation=x'),
     ('rl:M', 'rollout.closing={"cut": ""}', 'rollout.forced_text={"cut": ""}'),
+    (
+      'rl:M',
+      'objective.kwargs.proposal=sampler',
+      'objective.kwargs.importance_sampling_target=rollout',
+    ),
+    (
+      'lrt:M',
+      "evaluate.ways=('explicit','latent')",
+      "evaluate.modes=('chain_of_thought','latent')",
+    ),
     ('rl:M', 'data.of.task=math', 'data.kwargs.task=math'),
     ('rl:M', 'objective.kwargs.clip=None', 'objective.kwargs.clip_range=None'),
     (
@@ -56,9 +66,49 @@ def test_an_override_is_told_the_new_name(path, option, new):
   )
 
 
-def test_so_is_a_sweep(tmp_path):
-  with pytest.raises(ValueError, match=r'now: write --config\.rollout\.num_g'):
-    make_cells('rl:M', grid_points(['config.rollout.group=2,4']), (), tmp_path)
+@pytest.mark.parametrize(
+  ('path', 'option', 'told'),
+  [
+    (
+      'rl:M',
+      'rollout.mode=explicit',
+      'config.rollout.mode is explicit, which is called chain_of_thought now: '
+      'write --config.rollout.mode=chain_of_thought',
+    ),
+    (
+      'rl:M',
+      'objective.kwargs.importance_sampling_target=behaviour',
+      'config.objective.kwargs.importance_sampling_target is behaviour, which '
+      'is called behavior now: write '
+      '--config.objective.kwargs.importance_sampling_target=behavior',
+    ),
+    (
+      'sft:M',
+      'curriculum.function=worked:worked_solutions',
+      'config.curriculum.function is worked:worked_solutions, which is called '
+      'cot:worked_solutions now: write '
+      'config.curriculum.function=cot:worked_solutions',
+    ),
+  ],
+)
+def test_so_is_an_old_value(path, option, told):
+  with pytest.raises(ValueError) as error:
+    check(resolved(path, [f'--config.{option}']), 'sft')
+  assert str(error.value) == told
+
+
+@pytest.mark.parametrize('option', ['grids', 'zips', 'lists'])
+def test_so_is_a_sweep(option, tmp_path):
+  swept = 'config.rollout.group=2,4'
+  if option == 'lists':
+    swept = tmp_path / 'cells.csv'
+    swept.write_text('config.rollout.group\n2\n4\n')
+  with pytest.raises(ValueError) as error:
+    make_cells('rl:M', grid_points(**{option: [swept]}), (), tmp_path)
+  assert str(error.value) == (
+    'config.rollout.group is called config.rollout.num_generations now: write '
+    'config.rollout.num_generations in the grid'
+  )
 
 
 def test_a_field_of_another_command_is_said_to_be_one():

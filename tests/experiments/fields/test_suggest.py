@@ -63,6 +63,9 @@ def test_every_target_is_a_field(name):
       'rollout.max_completion_lengt',
       'write config.rollout.max_completion_length',
     ),
+    (RL, 'rollout.promts', 'write config.rollout.prompts_per_step'),
+    (RL, 'rollout.grup', 'write config.rollout.num_generations'),
+    (RL, 'max_stepz', 'write config.max_steps'),
     (RL, 'colour', 'write one that --help lists'),
     (RL, 'rollout.level', 'write one that --help lists'),
     (

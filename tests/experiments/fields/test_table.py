@@ -97,3 +97,35 @@ def test_a_source_of_rows_takes_what_it_knows(tmp_path, monkeypatch):
   check(
     resolved('rl:MODEL', ['--config.data.function=my_data:problems']), 'grpo'
   )
+
+
+@pytest.mark.parametrize(
+  ('command', 'path', 'told'),
+  [
+    ('grpo', 'coconut_gsm8k:M', 'a config of python -m experiments.sft and'),
+    ('sft', 'grpo_gsm8k:M', 'a config of python -m experiments.grpo and'),
+    ('step_entropy', 'rl:M', 'a config of python -m experiments.grpo and has'),
+  ],
+)
+def test_a_config_of_another_command(command, path, told):
+  with pytest.raises(ValueError, match=told):
+    check(resolved(path, []), command)
+
+
+def test_a_keyword_of_a_reward_is_a_named_parameter(tmp_path, monkeypatch):
+  (tmp_path / 'my_reward.py').write_text(
+    'def short(completions, penalty=1.0, **columns): ...\n'
+  )
+  monkeypatch.syspath_prepend(str(tmp_path))
+  options = [
+    '--config.rewards.mine.function=my_reward:short',
+    '--config.rewards.mine.kwargs.{}=2',
+  ]
+  resolved('rl:M', [x.format('penalty') for x in options])
+  with pytest.raises(ValueError, match=r'write config\.rewards\.mine\.kwargs'):
+    resolved('rl:M', [x.format('penlty') for x in options])
+  config = resolved('rl:M', options[:1])
+  with config.unlocked():
+    config.rewards.mine.kwargs.penlty = 2
+  with pytest.raises(ValueError, match='write penalty'):
+    check(config, 'grpo')

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.configs import lrt, rl, sft
+from experiments.fields.differences import warn_of_schedule
 from experiments.training.resume import identity, validate_resume
 from tests.experiments import rl_tiny
 
@@ -133,7 +134,9 @@ def test_notes_that_are_no_runs_are_refused(text):
 
 def test_longer_runs_of_a_schedule_are_told(caplog):
   config = changed('sft', 'max_steps', 9000)
-  validate_resume(notes('sft'), config, 'w')
+  validate_resume(notes('sft'), config, 'w')  # of workdir and Loop
+  assert not caplog.text
+  warn_of_schedule(notes('sft'), config)
   assert ('over which config.optimizer.schedule=cosine' in caplog.text) == (
     config.optimizer.schedule == 'cosine'
   )
