@@ -43,6 +43,7 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
+from .fields.data_check import evaluates
 from .report.run_folders import run_info
 from .report.tables import read_rows
 from .training.actor import export_model, load_actor
@@ -64,12 +65,14 @@ def main() -> None:
 
 def evaluation_command(workdir: str, step: int, model: Path) -> str:
   """The command that evaluates an exported model as it was trained; '' where
-  the run has no config.json."""
-  if not run_info(workdir):
+  the run has no config.json, or no evaluation."""
+  if not (about := run_info(workdir)):
     return ''
-  trainer = Checkpoints(f'{workdir}/checkpoints').notes(step)['trainer']
+  notes = Checkpoints(f'{workdir}/checkpoints').notes(step)
+  if not evaluates(relocated(from_fields(json.loads(notes['config'])), about)):
+    return ''
   words = [
-    *('python', '-m', f'{PACKAGE}.{trainer}'),
+    *('python', '-m', f'{PACKAGE}.{notes["trainer"]}'),
     f'--config=saved:{_absolute(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.max_steps=0'),
     f'--workdir={model.resolve()}-evaluation',

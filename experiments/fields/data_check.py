@@ -26,9 +26,7 @@ def check_data(config: Config) -> None:
     if 'advantage' in config:  # trained on rewards
       check_columns(config, rows[0])
       warn_of_marks(config, rows[0])
-  if not config.eval.num_prompts:
-    return
-  if not trains_on_all(config):
+  if evaluates(config):
     rows = problems_of(data)(split=data.test_split)
     check_columns(config, rows[0])
     if _is_one_file(config):
@@ -38,12 +36,12 @@ def check_data(config: Config) -> None:
         len(rows),
         data.path,
       )
-    return
-  _log.warning(
-    'no evaluation: %s has training rows alone; write data.test_split=FILE to '
-    'evaluate, or eval.num_prompts=0',
-    data.path,
-  )
+  elif config.eval.num_prompts:
+    _log.warning(
+      'no evaluation: %s has training rows alone; write data.test_split=FILE '
+      'to evaluate, or eval.num_prompts=0',
+      data.path,
+    )
 
 
 def _check_solutions(rows: Sequence[dict]) -> None:
@@ -67,6 +65,11 @@ def _is_one_file(config: Config) -> bool:
     and Path(data.path).stem != data.test_split
     and alone(data.path, data.test_split)
   )
+
+
+def evaluates(config: Config) -> bool:
+  """Whether a run of this config evaluates."""
+  return bool(config.eval.num_prompts) and not trains_on_all(config)
 
 
 def trains_on_all(config: Config) -> bool:

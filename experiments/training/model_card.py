@@ -9,6 +9,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
+from ..fields.data_check import evaluates
 from .cli import Config
 
 _CARD = """\
@@ -22,17 +23,19 @@ tags: [hybrid_latent]
     model = transformers.AutoModelForCausalLM.from_pretrained(FOLDER)
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER)
 {latent}
+{evaluation}## How it was trained
+
+{fields}
+
+config.json of the run has all fields.
+"""
+_EVALUATION = """\
 To evaluate it with hybrid_latent as it was trained, RUN being its --workdir:
 
     python -m {package}.{trainer} --workdir=evaluation --config.max_steps=0 \\
         --config=saved:RUN/config.json \\
         --config.model.source=FOLDER
 
-## How it was trained
-
-{fields}
-
-config.json of the run has all fields.
 """
 # The fields of a card; the run's config.json has all.
 _FIELDS = (
@@ -74,9 +77,12 @@ def model_card(
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(
     source=source,
-    package=PACKAGE,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
-    trainer='sft' if 'curriculum.function' in fields else 'grpo',
+    evaluation=_EVALUATION.format(
+      package=PACKAGE,
+      trainer='sft' if 'curriculum.function' in fields else 'grpo',
+    )
+    * evaluates(config),
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
     fields='\n'.join([*_outcome(fields, step, metrics), *_method(fields)]),
   )

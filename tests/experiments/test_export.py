@@ -49,6 +49,16 @@ def test_a_card_says_what_was_trained_and_what_others_leave_out():
   assert 'python -m experiments.sft ' in words
 
 
+def test_a_run_without_an_evaluation_shows_no_command_of_one(tmp_path):
+  none = '--config.eval.num_prompts=0'
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', [none])
+  assert 'To evaluate' not in model_card(config)
+  (tmp_path / 'train.jsonl').write_text('{}')  # training rows alone
+  path = f'--config.data.path={tmp_path}'
+  config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', [path])
+  assert 'To evaluate' not in model_card(config)
+
+
 def test_a_card_says_the_step_and_what_was_measured_until_then(tmp_path):
   config = resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', ['--config.max_steps=5000'])
   rows = [
