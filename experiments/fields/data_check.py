@@ -26,7 +26,9 @@ def check_data(config: Config) -> None:
     if 'advantage' in config:  # trained on rewards
       check_columns(config, rows[0])
       warn_of_marks(config, rows[0])
-  if evaluates(config):
+  if not config.eval.num_prompts:
+    return
+  if not trains_on_all(config):
     rows = problems_of(data)(split=data.test_split)
     check_columns(config, rows[0])
     if _is_one_file(config):
@@ -36,12 +38,12 @@ def check_data(config: Config) -> None:
         len(rows),
         data.path,
       )
-  elif config.eval.num_prompts:
-    _log.warning(
-      'no evaluation: %s has training rows alone; write data.test_split=FILE '
-      'to evaluate, or eval.num_prompts=0',
-      data.path,
-    )
+    return
+  _log.warning(
+    'no evaluation: %s has training rows alone; write data.test_split=FILE to '
+    'evaluate, or eval.num_prompts=0',
+    data.path,
+  )
 
 
 def _check_solutions(rows: Sequence[dict]) -> None:
@@ -67,16 +69,18 @@ def _is_one_file(config: Config) -> bool:
   )
 
 
-def evaluates(config: Config) -> bool:
-  """Whether a run of this config evaluates."""
-  return bool(config.eval.num_prompts) and not trains_on_all(config)
-
-
 def trains_on_all(config: Config) -> bool:
   """Whether `data.path` has training rows alone, so that nothing is evaluated.
   False for runs that need an evaluation."""
   data = config.data
   if not config.max_steps or config.checkpoint.best or not data.get('path'):
     return False
-  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  return data.function == 'jsonl:problems' and alone(data.path, data.test_split)
+  return not has_test_rows(data)
+
+
+def has_test_rows(data: Config) -> bool:
+  """Whether `data` has rows for evaluations, by its files and its task."""
+  if data.function != 'jsonl:problems':
+    return True
+  has_test = named('jsonl:has_test', 'hybrid_latent.data')
+  return has_test(data.kwargs.task, data.path, data.test_split)

@@ -9,7 +9,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
-from ..fields.data_check import evaluates
+from ..fields.data_check import has_test_rows
 from .cli import Config
 
 _CARD = """\
@@ -23,19 +23,17 @@ tags: [hybrid_latent]
     model = transformers.AutoModelForCausalLM.from_pretrained(FOLDER)
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER)
 {latent}
-{evaluation}## How it was trained
-
-{fields}
-
-config.json of the run has all fields.
-"""
-_EVALUATION = """\
 To evaluate it with hybrid_latent as it was trained, RUN being its --workdir:
 
     python -m {package}.{trainer} --workdir=evaluation --config.max_steps=0 \\
         --config=saved:RUN/config.json \\
-        --config.model.source=FOLDER
+        --config.model.source=FOLDER{options}
 
+## How it was trained
+
+{fields}
+
+config.json of the run has all fields.
 """
 # The fields of a card; the run's config.json has all.
 _FIELDS = (
@@ -60,6 +58,7 @@ _FIELDS = (
   'optimizer.groups.*.lr',
   'optimizer.schedule',
 )
+TEST_ROWS = 'FILE_OF_TEST_ROWS'
 _METRICS = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
 _LATENT = """
 **`generate` of transformers feeds back tokens alone.** With its feedback
@@ -78,14 +77,22 @@ def model_card(
   return _CARD.format(
     source=source,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
-    evaluation=_EVALUATION.format(
-      package=PACKAGE,
-      trainer='sft' if 'curriculum.function' in fields else 'grpo',
-    )
-    * evaluates(config),
+    package=PACKAGE,
+    trainer='sft' if 'curriculum.function' in fields else 'grpo',
+    options=''.join(f' \\\n        {x}' for x in evaluation_options(config)),
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
     fields='\n'.join([*_outcome(fields, step, metrics), *_method(fields)]),
   )
+
+
+def evaluation_options(config: Config) -> list[str]:
+  """The options with which a config that evaluates nothing does."""
+  options = []
+  if not config.eval.num_prompts:
+    options.append('--config.eval.num_prompts=64')
+  if not has_test_rows(config.data):
+    options.append(f'--config.data.path={TEST_ROWS}')
+  return options
 
 
 def _method(fields: Mapping[str, Any]) -> list[str]:
