@@ -3,8 +3,24 @@
 import glob
 import importlib.util
 import os
+import sys
+
+from hybrid_latent.extras import needs
 
 PACKAGE = __name__  # in a wheel hybrid_latent.experiments
+
+
+def check_extra() -> None:
+  """Ends the process with one line and exit code 2 in a base install."""
+  try:
+    needs('train', 'absl', 'ml_collections')
+  except ModuleNotFoundError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+if sys.argv[:1] == ['-m']:  # set while `python -m` looks for a command
+  check_extra()
 
 # The research set includes libtpu for its compiler. On a machine without a TPU
 # (or another accelerator's plugin) jax would look for one, and complain.

@@ -2,30 +2,52 @@
 hybrid_latent.experiments.grpo ...`.
 """
 
+import ast
 import os
-import pkgutil
 import runpy
 import sys
-from importlib.util import find_spec
+import textwrap
+from pathlib import Path
 
-from . import PACKAGE, __path__
+from . import PACKAGE, check_extra
+
+_GUARD = "\nif __name__ == '__main__'"
 
 
 def main() -> None:
-  """Runs the module of this package that the first argument names."""
-  commands = [
-    name
-    for _, name, is_folder in pkgutil.iter_modules(__path__)
-    if name[0] != '_'
-    and (not is_folder or find_spec(f'{PACKAGE}.{name}.__main__'))
-  ]
-  if len(sys.argv) < 2 or sys.argv[1] not in commands:
-    print('usage: hybrid-latent COMMAND [-h] ...', *commands, sep='\n  ')
-    sys.exit(2)
+  """Runs the command that the first argument names, or lists all."""
+  found, name = commands(), ''.join(sys.argv[1:2])
+  if name not in found:
+    print('usage: hybrid-latent COMMAND [-h] ...\n\ncommands:')
+    for command, path in found.items():
+      print(_line(command, path))
+    sys.exit(0 if name in ('-h', '--help') else 2)
+  check_extra()
   if not sys.flags.safe_path:
     sys.path[0] = os.getcwd()  # as `python -m` has it: your modules are there
-  command = f'{PACKAGE}.{sys.argv.pop(1)}'
-  runpy.run_module(command, run_name='__main__', alter_sys=True)
+  del sys.argv[1]
+  runpy.run_module(f'{PACKAGE}.{name}', run_name='__main__', alter_sys=True)
+
+
+def commands() -> dict[str, Path]:
+  """The files of the commands, by names such as `grpo` and `aot.scaling`."""
+  root, found = Path(__file__).parent, {}
+  for path in sorted(root.rglob('*.py')):
+    parts = path.relative_to(root).with_suffix('').parts
+    if path != Path(__file__) and _GUARD in path.read_text('utf-8'):
+      found['.'.join(x for x in parts if x != '__main__')] = path
+  return found
+
+
+def _line(command: str, path: Path) -> str:
+  """A command with the first sentence of its file."""
+  about = ast.get_docstring(ast.parse(path.read_text('utf-8'))) or ''
+  return textwrap.fill(
+    f'{command:24} {about.partition(chr(10) * 2)[0]}',
+    80,
+    initial_indent='  ',
+    subsequent_indent=' ' * 27,
+  )
 
 
 if __name__ == '__main__':

@@ -1,17 +1,18 @@
 r"""Evaluates models on the test prompts, per mode and token budget.
 
     python -m experiments.evaluate --workdir=runs/table \
-        --config=experiments/configs/lrt.py:MODEL,rl \
+        --config=lrt:MODEL,rl \
         --config.eval.num_prompts=500 --config.eval.num_generations=4 \
         --config.evaluate.reasoners="('sft=FOLDER','sft+rl=FOLDER')" \
         --config.evaluate.models="('ShorterBetter=FOLDER',)"
 
-A row of the table is a subject, a way and a budget. The subjects config.model
-(`base`) and config.evaluate.models, each NAME=FOLDER, are evaluated with chain
-of thought (the way `chain_of_thought`) and without thinking (`no_thinking`);
-the text that then closes the thinking in the prompt, that of NoThinking or the
-empty thinking of Qwen3, is config.rollout.forced_text.no_thinking. Reasoners of
-the base model are evaluated in the way `latent`.
+A row of the table is a model or reasoner (column `subject`), a mode and a
+budget. The models config.model (`base`) and config.evaluate.models, each
+NAME=FOLDER, are evaluated with a chain of thought (mode `chain_of_thought`) and
+without thinking (`no_thinking`); the text that then closes the thinking in the
+prompt, that of NoThinking or the empty thinking of Qwen3, is
+config.rollout.forced_text.no_thinking. Reasoners of the base model are
+evaluated in mode `latent`.
 
 A budget is the number of tokens that a completion may have, prompt and latents
 not counted, and the only limit. It is enforced as in s1 (arXiv 2501.19393) and
@@ -28,11 +29,12 @@ the share of prompts with a correct completion among k. All three are over
 graded completions. judged and ungraded count completions, too_long counts
 prompts that were left out; of_all is the accuracy with all of these counted as
 wrong. seconds is the time per completion of prefill and decoding in batches of
-config.rollout.prompts_per_step * group rows, without compilation. latents is
-the number of latents per prompt; for cosine see training/latent_similarity.py.
+config.rollout.prompts_per_step * config.rollout.num_generations rows, without
+compilation. latents is the number of latents per prompt; for cosine see
+training/latent_similarity.py.
 
 Writes WORKDIR/table.jsonl, row by row, and table.md. The same command resumes
-after a stop; subjects, ways and budgets may be added.
+after a stop; models, modes and budgets may be added.
 """
 
 from .training import cli
@@ -86,7 +88,7 @@ class Row(NamedTuple):
 
   subject: str
   source: str  # the folder of a model or of a reasoner
-  way: str  # the mode
+  mode: str
   budget: int  # tokens
 
 
@@ -98,6 +100,8 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   record = validate(config, folder)
   if path.exists():
     for fields in map(json.loads, read_lines([path])):
+      # `way` is the name of `mode` in tables of older versions.
+      fields = {'mode' if k == 'way' else k: x for k, x in fields.items()}
       done[Row(*[fields[name] for name in Row._fields])] = fields
   missing, turns = [row for row in rows if row not in done], itertools.count()
 
@@ -132,8 +136,8 @@ def table_rows(evaluate: Config, base: str) -> list[Row]:
   """The rows of `config.evaluate`, with the model `base` among the subjects;
   rows that share a program are adjacent."""
   models = {'base': base} | named_folders('models', evaluate.models)
-  modes = [way for way in evaluate.modes if way != 'latent']
-  subjects = [(*model, way) for model in models.items() for way in modes]
+  modes = [mode for mode in evaluate.modes if mode != 'latent']
+  subjects = [(*model, mode) for model in models.items() for mode in modes]
   if 'latent' in evaluate.modes:
     reasoners = named_folders('reasoners', evaluate.reasoners)
     subjects += [(*reasoner, 'latent') for reasoner in reasoners.items()]
@@ -141,7 +145,7 @@ def table_rows(evaluate: Config, base: str) -> list[Row]:
     raise ValueError(
       f'config.evaluate: modes={evaluate.modes}, '
       f'reasoners={evaluate.reasoners}, '
-      f'budgets={evaluate.budgets}: write a way and a budget; latent needs a '
+      f'budgets={evaluate.budgets}: write a mode and a budget; latent needs a '
       'reasoner'
     )
   return [Row(*x, budget) for x in subjects for budget in evaluate.budgets]
@@ -216,7 +220,7 @@ def evaluate_rows(
       seconds += perf_counter() - start
       rolled = sampler.collect(prompt, out, batch['rows'])
       valid = np.repeat(batch['valid'], samples)
-      forced = forced_rows(rolled.out, stop, rows[0].way == 'chain_of_thought')
+      forced = forced_rows(rolled.out, stop, rows[0].mode == 'chain_of_thought')
       found.append((rolled.out.lengths, forced, valid, rolled.grades))
     found = [(*columns, grades()) for *columns, grades in found]
     lengths, forced, valid, grades = cluster.all_rows(
@@ -245,19 +249,19 @@ def evaluate_rows(
 
 
 def config_of_row(config: Config, row: Row) -> Config:
-  """The config that evaluates a row's subject in its way, without limits other
+  """The config that evaluates a row's subject in its mode, without limits other
   than the budget."""
   config, evaluate = config.copy_and_resolve_references(), config.evaluate
   config.max_steps = 0  # nothing is trained
   config.rollout.update(max_thinking_tokens=0, max_answer_tokens=0, buckets=1)
   config.rollout.update(
-    mode=row.way,
+    mode=row.mode,
     max_completion_length=max(evaluate.budgets),
     answer_reserve=evaluate.answer_reserve,
   )
-  if row.way == 'no_thinking':
+  if row.mode == 'no_thinking':
     config.data.prefill += config.rollout.forced_text.no_thinking
-  if row.way == 'latent':
+  if row.mode == 'latent':
     config.feedback.init_kwargs.source = row.source
     return config
   config.model.source = row.source

@@ -46,6 +46,7 @@ from . import PACKAGE
 from .report.run_folders import run_info
 from .report.tables import read_rows
 from .training.actor import export_model, load_actor
+from .training.model_card import TEST_ROWS, evaluation_options
 from .training.saved import from_fields, relocated
 from .training.setup import run_keys
 
@@ -64,14 +65,19 @@ def main() -> None:
 
 def evaluation_command(workdir: str, step: int, model: Path) -> str:
   """The command that evaluates an exported model as it was trained; '' where
-  the run has no config.json."""
-  if not run_info(workdir):
+  the run has no config.json, or its data no test rows."""
+  if not (about := run_info(workdir)):
     return ''
-  trainer = Checkpoints(f'{workdir}/checkpoints').notes(step)['trainer']
+  notes = Checkpoints(f'{workdir}/checkpoints').notes(step)
+  config = relocated(from_fields(json.loads(notes['config'])), about)
+  options = evaluation_options(config)
+  if any(TEST_ROWS in option for option in options):
+    return ''
   words = [
-    *('python', '-m', f'{PACKAGE}.{trainer}'),
+    *('python', '-m', f'{PACKAGE}.{notes["trainer"]}'),
     f'--config=saved:{_absolute(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.max_steps=0'),
+    *options,
     f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'

@@ -1,7 +1,7 @@
 r"""Samples chains of thought and answers: the data of LRT's first stage.
 
     python -m experiments.generate --workdir=runs/triples \
-        --config=experiments/configs/hyrea_rl_math.py:MODEL,words \
+        --config=hyrea_rl_math:MODEL,words \
         --config.data.path=FOLDER --config.generate.num_generations=4
 
 Samples config.generate.num_generations completions of each prompt of
@@ -20,9 +20,9 @@ config.generate.min_reward; with min_reward=-inf all are kept. Prompts of more
 than config.rollout.max_prompt_length tokens are left out.
 
 The same command resumes after a stop and samples no finished part again; once
-all parts exist, another `least` writes another train.jsonl at once. Samples
-depend on the seed and on the index of the prompt, not on the parts or on the
-devices.
+all parts exist, another config.generate.min_reward writes another train.jsonl
+at once. Samples depend on the seed and on the index of the prompt, not on the
+parts or on the devices.
 """
 
 from .training import cli

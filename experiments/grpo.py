@@ -2,7 +2,7 @@ r"""Reinforcement learning of a policy, with any feedback and any loss.
 
     python -m experiments.grpo --workdir=runs/hrpo \
         --config=hrpo_gsm8k:smollm2-135m \
-        --config.data.path=../shared/data/gsm8k --config.max_steps=3
+        --config.data.path=path/to/gsm8k --config.max_steps=3
 
 A step samples a group of completions per prompt, grades them in worker
 processes while the reference scores them, and makes `num_iterations *

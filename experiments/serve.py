@@ -1,7 +1,7 @@
 r"""Answers questions from a file, each in the mode that it names.
 
     python -m experiments.serve --requests=FILE.jsonl --out=FILE.jsonl \
-        --config=experiments/configs/lrt.py:MODEL,rl \
+        --config=lrt:MODEL,rl \
         --config.feedback.init_kwargs.source=runs/lrt_rl/reasoner
 
 A request is a line {"question": ..., "mode": ...}. In the mode
@@ -10,13 +10,14 @@ A request is a line {"question": ..., "mode": ...}. In the mode
 prompt ends with the text config.rollout.forced_text.no_thinking, which closes
 the thinking (NoThinking, arXiv 2504.09858). The default mode is
 config.rollout.mode; where that is '', it is latent if config.feedback makes
-latents, else explicit. Requests of all modes are decoded in the same batches.
+latents, else chain_of_thought. Requests of all modes are decoded in the same
+batches.
 
 Writes one answer per line in the order of the requests, the file whole or not
-at all: question, mode, reasoning (the text before
-  config.rollout.end_of_thinking),
-response and tokens, the number of decoded tokens. Sampling is that of an
-evaluation (config.eval.sampling), by config.seed and the number of the line.
+at all: question, mode, reasoning (the text before the delimiter
+config.rollout.end_of_thinking), response and tokens, the number of decoded
+tokens. Sampling is that of an evaluation (config.eval.sampling), by config.seed
+and the number of the line.
 """
 
 from functools import partial

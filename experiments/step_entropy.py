@@ -1,7 +1,7 @@
 r"""Measures the entropy of each step of a corpus, for HyRea's cold start.
 
     python -m experiments.step_entropy --workdir=runs/steps \
-        --config=experiments/configs/hyrea_sft_math.py:MODEL
+        --config=hyrea_sft_math:MODEL
 
 The cold start replaces the steps of lowest entropy by latents, and the paper
 does not define that entropy. Here it is the mean over the step's tokens (or

@@ -51,6 +51,8 @@ _MODULES = {
   'LossInputs': 'hybrid_latent.objectives.base',
   'AdvantageInputs': 'hybrid_latent.objectives.base',
   'group_relative': 'hybrid_latent.objectives.advantages',
+  'leave_one_out': 'hybrid_latent.objectives.advantages',
+  'gae': 'hybrid_latent.objectives.gae',
   'policy_gradient': 'hybrid_latent.objectives.policy_gradient',
 }
 _SUBMODULES = ('latents',)
@@ -77,8 +79,12 @@ if TYPE_CHECKING:
   from hybrid_latent.objectives.advantages import (
     group_relative as group_relative,
   )
+  from hybrid_latent.objectives.advantages import (
+    leave_one_out as leave_one_out,
+  )
   from hybrid_latent.objectives.base import AdvantageInputs as AdvantageInputs
   from hybrid_latent.objectives.base import LossInputs as LossInputs
+  from hybrid_latent.objectives.gae import gae as gae
   from hybrid_latent.objectives.policy_gradient import (
     policy_gradient as policy_gradient,
   )
@@ -108,7 +114,12 @@ else:  # hidden from type checkers, so that they report unknown names
       return import_module(f'{__name__}.{name}')
     if name not in _MODULES:
       raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(import_module(_MODULES[name]), name)
+    try:
+      value = getattr(import_module(_MODULES[name]), name)
+    except ModuleNotFoundError:  # of an extra: an error where it is called
+      return lambda *args, **kwargs: getattr(
+        import_module(_MODULES[name]), name
+      )(*args, **kwargs)
     globals()[name] = value
     return value
 
@@ -126,4 +137,4 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:
-  return sorted({*globals(), *__all__})
+  return [*__all__, *(name for name in globals() if name[:2] == '__')]

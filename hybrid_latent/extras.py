@@ -13,6 +13,7 @@ def needs(extra: str, *packages: str) -> None:
 def missing(extra: str, package: str | None) -> ModuleNotFoundError:
   """The error for a package that belongs to an extra."""
   return ModuleNotFoundError(
-    f'{package} is not installed: pip install "hybrid-latent[{extra}]"',
+    f'{package} is not installed: pip install "hybrid-latent[{extra}]", '
+    f'or in a checkout: pip install ".[{extra}]"',
     name=package,
   )

@@ -16,6 +16,15 @@ class Range(NamedTuple):
   lt: float | None = None
   infinite: bool = False  # whether -inf is accepted, too
 
+  def __repr__(self) -> str:
+    parts = (
+      *(f'{self.ge} <= ', f'{self.gt} < '),
+      'x',
+      *(f' <= {self.le}', f' < {self.lt}'),
+      ' or -inf' * self.infinite,
+    )
+    return ''.join(part for part in parts if 'None' not in part)
+
 
 PositiveInt = Annotated[int, Range(ge=1)]
 NonNegativeInt = Annotated[int, Range(ge=0)]

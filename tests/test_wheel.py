@@ -117,7 +117,7 @@ def test_the_base_install_trains_a_plain_jax_model(wheel, tmp_path):
   python = environment(tmp_path, wheel)
   base_install(next((tmp_path / 'env').glob('lib/python*/site-packages')))
   told = output(python, python, '-c', BASE, cwd=tmp_path)
-  assert told.endswith(': pip install "hybrid-latent[train]"\n')
+  assert ': pip install "hybrid-latent[train]", or' in told
   example = shutil.copy(ROOT / 'examples/rollout_in_your_project.py', tmp_path)
   told = output(python, python, example, cwd=tmp_path)
   assert told.startswith('mean reward ')

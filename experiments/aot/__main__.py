@@ -2,7 +2,7 @@ r"""Compiles a trainer's step for a machine that is not attached: memory, cost
 and roofline time.
 
     python -m experiments.aot --target=v5p:4x4x4 --config.mesh.fsdp=64 \
-        --config=experiments/configs/hrpo_gsm8k.py:Qwen/Qwen2.5-7B-Instruct \
+        --config=hrpo_gsm8k:Qwen/Qwen2.5-7B-Instruct \
         --config.rollout.prompts_per_step=64
 
 Reads no weights and downloads nothing: the sizes of released models are built

@@ -16,7 +16,12 @@ from ..training import cli
 
 def _parser() -> cli.Parser:
   parser = cli.Parser('aot.forecasts', __doc__)
-  parser.add_argument('--jobs', type=cli.value(PositiveInt), default=1)
+  parser.add_argument(
+    '--jobs',
+    type=cli.value(PositiveInt),
+    default=1,
+    help='compilations at a time',
+  )
   return parser
 
 

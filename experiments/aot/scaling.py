@@ -28,9 +28,11 @@ from ..training import cli
 def _parser() -> cli.Parser:
   parser = cli.Parser('aot.scaling', __doc__)
   add = parser.add_argument
-  add('--target', default='cpu:8', type=cli.value(Text))
-  add('--model', default='Qwen/Qwen2.5-0.5B', type=cli.value(Text))
-  add('--chunk', type=cli.value(PositiveInt), default=512)
+  about = 'MACHINE:DEVICES, see aot/targets.py'
+  add('--target', default='cpu:8', type=cli.value(Text), help=about)
+  about = 'name of a released model'
+  add('--model', default='Qwen/Qwen2.5-0.5B', type=cli.value(Text), help=about)
+  add('--chunk', type=cli.value(PositiveInt), default=512, help='positions')
   return parser
 
 

@@ -26,24 +26,35 @@ def _parser() -> cli.Parser:
   parser = cli.Parser('benchmarks.decode', __doc__)
   add, count = parser.add_argument, cli.value(PositiveInt)
   each = lambda kind: cli.value(tuple[kind, ...])
-  add('--what', type=each(Table), default='decode,hrpo')
-  add('--model', default='smollm2-135m', type=cli.value(Folder))
+  add(
+    '--what',
+    type=each(Table),
+    default='decode,hrpo',
+    help='tables to print: decode, hrpo, feedbacks',
+  )
+  about = 'preset, .gguf file, folder or name on the hub'
+  add('--model', default='smollm2-135m', type=cli.value(Folder), help=about)
   add(
     '--dtypes',
     type=each(Literal['float32', 'bfloat16']),
     default='float32,bfloat16',
+    help='of the computation: float32, bfloat16',
   )
-  add('--batches', type=each(PositiveInt), default='1,8,32')
-  add('--prompt', type=count, default=128, help='tokens')
+  add(
+    '--batches', type=each(PositiveInt), default='1,8,32', help='rows per batch'
+  )
+  add('--prompt', type=count, default=128, help='tokens per prompt')
   add('--tokens', type=count, default=64, help='decoded per row')
-  add('--repeats', type=count, default=5)
+  add('--repeats', type=count, default=5, help='repetitions per median')
   add(
     '--train',
     choices=('lora', 'all'),
     default='lora',
     help='parameters of the gradient',
   )
-  add('--slots', type=count, default=4, help='latents per span of switching')
+  add(
+    '--num_latents', type=count, default=4, help='latents per span of switching'
+  )
   return parser
 
 
@@ -134,7 +145,7 @@ def feedbacks_table(flags, model, dtype) -> None:
     # A frequent token begins the spans of switching, so that there are some.
     frequent = int(jnp.bincount(runs['discrete']().tokens.ravel()).argmax())
     for name, (feedback, owned) in feedbacks(
-      model, frequent, flags.slots
+      model, frequent, flags.num_latents
     ).items():
       policy = Policy(model, owned)
       out = runs.setdefault(name, sample(policy, feedback))()

@@ -3,18 +3,19 @@ file.
 
     python -m experiments.benchmarks.device --out=device.json
 
-Needs jax, flax and jaxtyping only. From a clone that is not installed:
+Needs jax, flax, jaxtyping, absl-py and ml-collections. From a clone that is not
+installed:
 
     PYTHONPATH=.:kernels python -m experiments.benchmarks.device
 
 Parts, in this order; a part that cannot run is skipped with a reason, one that
 fails is recorded with its error, and the others go on:
 
-  environment  the device, the versions, the bandwidth of a large copy agreement
-  log-probs of rollout and rescoring per feedback and precision attention
-  cuDNN's attention and its gradient compared with the reference decode
-  tokens/s of a 1.5B model by batch size, and the lower bound by the
-               memory bandwidth, which reads weights and cache
+  environment  the device, the versions, the bandwidth of a large copy
+  agreement    log-probs of rollout and rescoring per feedback and precision
+  attention    cuDNN's attention and its gradient compared with the reference
+  decode       tokens/s of a 1.5B model by batch size, and the upper bound by
+               the memory bandwidth, which reads weights and cache
   feedbacks    each feedback's rollout relative to the discrete one
   update       a policy-gradient update of all parameters: tokens/s and MFU
 

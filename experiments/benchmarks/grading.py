@@ -2,10 +2,10 @@
 
     python -m experiments.benchmarks.grading --out=grading.json
 
-Every reward that judges answers (judge) grades every family of adversarial
+Every reward that grades answers (grader) grades every family of adversarial
 texts in the processes that training and evaluation use, one text at a time. No
 text has the gold answer, so all are wrong; the last family is correct. Ungraded
-texts took more than the CPU time limit of the judge, or their process was
+texts took more than the CPU time limit of the grader, or their process was
 killed.
 """
 
@@ -32,7 +32,7 @@ CORRECT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
 FORMULAS = (r'\frac{x^2}{16} - \frac{y^2}{9} = 1', r'(-\infty, 2) \cup [3, 4)')
 
 _REWARDS = 'hybrid_latent.rewards'
-JUDGES = {
+GRADERS = {
   'math': ('math:accuracy', {}),
   'soft_tokens': ('soft_tokens:soft_tokens', {'right': 1.0, 'boxed': 0.0}),
   'soft_tokens ####': (
@@ -52,11 +52,11 @@ JUDGES = {
 def main(argv: Sequence[str] | None = None) -> None:
   """Prints the table, and writes its rows as JSON."""
   flags = _flags(argv)
-  unknown = sorted(set(flags.judges) - set(JUDGES))
+  unknown = sorted(set(flags.graders) - set(GRADERS))
   if unknown:
-    sys.exit(f'error: --judges={unknown[0]}: accepted are {sorted(JUDGES)}')
+    sys.exit(f'error: --graders={unknown[0]}: accepted are {sorted(GRADERS)}')
   texts = families(flags.lengths)
-  rows = [grade_families(name, texts) for name in flags.judges]
+  rows = [grade_families(name, texts) for name in flags.graders]
   print(table(rows))
   if flags.out:
     flags.out.write_text(json.dumps(rows, indent=2) + '\n')
@@ -78,17 +78,23 @@ def families(lengths: Sequence[int]) -> dict[str, list[str]]:
   }
 
 
-def grade_families(judge: str, texts: Mapping[str, Sequence[str]]) -> dict:
-  """The row of a judge."""
-  function, kwargs = JUDGES[judge]
+def grade_families(grader: str, texts: Mapping[str, Sequence[str]]) -> dict:
+  """The row of a grader."""
+  function, kwargs = GRADERS[grader]
   rewards = {
-    'judge': {'function': f'{_REWARDS}.{function}', 'kwargs': kwargs},
+    'grader': {'function': f'{_REWARDS}.{function}', 'kwargs': kwargs},
     'peak': {'function': f'{PACKAGE}.benchmarks.grading:peak_memory'},
   }
-  row = {'judge': judge, 'tried': 0, 'right': 0, 'ungraded': 0, 'slowest': 0.0}
+  row = {
+    'grader': grader,
+    'tried': 0,
+    'right': 0,
+    'ungraded': 0,
+    'slowest': 0.0,
+  }
   row |= {'slowest_family': '', 'peak': 0.0, 'ungraded_families': []}
   golds = (
-    (GOLD, *FORMULAS) if judge in ('math', 'boxed_math fixed') else (GOLD,)
+    (GOLD, *FORMULAS) if grader in ('math', 'boxed_math fixed') else (GOLD,)
   )
   with Grader(rewards, workers=1, timeout_s=30.0) as grader:
     for name, some in [*texts.items(), ('right', [CORRECT])]:
@@ -107,7 +113,7 @@ def _grade_one(
   start = time.perf_counter()
   results = grader.submit([text], columns, group=1).result()
   seconds = time.perf_counter() - start
-  return float(results['judge'][0]), float(results['peak'][0]), seconds
+  return float(results['grader'][0]), float(results['peak'][0]), seconds
 
 
 def _add(
@@ -128,13 +134,13 @@ def _add(
 def table(rows: Sequence[Mapping]) -> str:
   """The table in Markdown."""
   lines = [
-    '| judge | tried | right | ungraded | slowest, s | peak, MiB |',
+    '| grader | tried | right | ungraded | slowest, s | peak, MiB |',
     '| --- | --- | --- | --- | --- | --- |',
   ]
   for row in rows:
     ungraded = ', '.join(row['ungraded_families'])
     lines.append(
-      f'| {row["judge"]} | {row["tried"]} | {row["right"]} | '
+      f'| {row["grader"]} | {row["tried"]} | {row["right"]} | '
       f'{row["ungraded"]}{f" ({ungraded})" if ungraded else ""} | '
       f'{row["slowest"]:.2f} ({row["slowest_family"]}) | {row["peak"]:.0f} |'
     )
@@ -156,10 +162,10 @@ def peak_memory(completions: Sequence[str], **_) -> list[float]:
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
   parser = cli.Parser('benchmarks.grading', __doc__)
   parser.add_argument(
-    '--judges',
+    '--graders',
     nargs='+',
-    default=list(JUDGES),
-    help='names of judges',
+    default=list(GRADERS),
+    help='names of graders',
   )
   parser.add_argument(
     '--lengths',

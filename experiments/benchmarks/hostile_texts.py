@@ -1,4 +1,4 @@
-"""Completions that may break a judge, whether a model means to or not."""
+"""Completions that may break a grader, whether a model means to or not."""
 
 # Texts that are repeated up to a length.
 REPEATED = {

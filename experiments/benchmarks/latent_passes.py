@@ -19,13 +19,24 @@ def _parser() -> cli.Parser:
   parser = cli.Parser('benchmarks.latent_passes', __doc__)
   add, count = parser.add_argument, cli.value(PositiveInt)
   counts = cli.value(tuple[NonNegativeInt, ...])
-  add('--model', default='smollm2-135m', type=cli.value(Folder))
-  add('--dtype', default='float32', choices=('float32', 'bfloat16'))
-  add('--remat', default='none', choices=('none', 'dots', 'full'))
-  add('--rows', type=count, default=2)
-  add('--length', type=count, default=128)
-  add('--passes', type=counts, default='0,1,2,4', help='K, 0 first')
-  add('--repeats', type=count, default=5)
+  about = 'preset, .gguf file, folder or name on the hub'
+  add('--model', default='smollm2-135m', type=cli.value(Folder), help=about)
+  add(
+    '--dtype',
+    default='float32',
+    choices=('float32', 'bfloat16'),
+    help='of the computation',
+  )
+  add(
+    '--remat',
+    default='none',
+    choices=('none', 'dots', 'full'),
+    help='activations that are recomputed',
+  )
+  add('--rows', type=count, default=2, help='texts per batch')
+  add('--length', type=count, default=128, help='tokens per text')
+  add('--passes', type=counts, default='0,1,2,4', help='values of K, 0 first')
+  add('--repeats', type=count, default=5, help='repetitions per median')
   return parser
 
 

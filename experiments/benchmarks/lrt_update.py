@@ -2,7 +2,7 @@ r"""The cost of the RL update of LRT: with and without remat, and compared with
 full fine-tuning of the model on the same answers.
 
     python -m experiments.benchmarks.lrt_update \
-        --config=experiments/configs/lrt.py:smollm2-135m,rl \
+        --config=lrt:smollm2-135m,rl \
         --config.feedback.init_kwargs.backbone=FOLDER [--config.field=value ...]
 
 Compiles each on random answers of config.rollout's sizes, and measures the time

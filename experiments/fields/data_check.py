@@ -75,5 +75,12 @@ def trains_on_all(config: Config) -> bool:
   data = config.data
   if not config.max_steps or config.checkpoint.best or not data.get('path'):
     return False
-  alone = named('jsonl:is_training_alone', 'hybrid_latent.data')
-  return data.function == 'jsonl:problems' and alone(data.path, data.test_split)
+  return not has_test_rows(data)
+
+
+def has_test_rows(data: Config) -> bool:
+  """Whether `data` has rows for evaluations, by its files and its task."""
+  if data.function != 'jsonl:problems':
+    return True
+  has_test = named('jsonl:has_test', 'hybrid_latent.data')
+  return has_test(data.kwargs.task, data.path, data.test_split)

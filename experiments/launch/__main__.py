@@ -3,7 +3,7 @@ r"""Starts one run on a cluster or in a cloud.
     python -m experiments.launch --on=slurm --name=hrpo \
         --machine="partition=gpu,nodes=2,gpus_per_node=8,time=600" -- \
         python -m experiments.grpo --workdir=/shared/runs/hrpo \
-        --config=experiments/configs/hrpo_gsm8k.py:/shared/qwen2.5-1.5b
+        --config=hrpo_gsm8k:/shared/qwen2.5-1.5b
 
 The command after -- is that of this machine. --on is slurm, sky, xpk or gcloud;
 --machine has options under the names of that tool. --dry-run prints what would
@@ -26,7 +26,12 @@ def _parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
   parser = cli.Parser('launch', __doc__)
   parser.usage = '%(prog)s --on=WHERE [OPTION...] -- COMMAND...'
   add = parser.add_argument
-  add('--on', required=True, choices=('slurm', 'sky', 'xpk', 'gcloud'))
+  add(
+    '--on',
+    required=True,
+    choices=('slurm', 'sky', 'xpk', 'gcloud'),
+    help='where to run',
+  )
   add(
     '--name',
     default='hybrid-latent',

@@ -26,8 +26,12 @@ def _parser() -> cli.Parser:
     help='folders of runs or of sweeps, or patterns',
   )
   out = cli.value(Folder)
-  parser.add_argument('--out', default='report.html', type=out)
-  parser.add_argument('--title', default='Training report')
+  parser.add_argument(
+    '--out', default='report.html', type=out, help='HTML file to write'
+  )
+  parser.add_argument(
+    '--title', default='Training report', help='heading of the page'
+  )
   return parser
 
 
@@ -61,7 +65,7 @@ def main() -> None:
     runs=runs,
   )
   print(
-    *(f'{len(runs)} runs: {", ".join(runs)}', *notes),
+    *(f'{len(runs)} run{"s"[: len(runs) != 1]}: {", ".join(runs)}', *notes),
     f'wrote {flags.out}; open it in a browser: '
     f'{Path(flags.out).resolve().as_uri()}',
     sep='\n',

@@ -1,7 +1,7 @@
 r"""HyRea on arithmetic, from random weights to RL: number and place of latents.
 
     python -m experiments.studies.cold_start [--workdir=runs/cold_start] \
-        [--slots=1,2,4,8] [--seeds=1]
+        [--num_latents=1,2,4,8] [--seeds=1]
 
 A new model learns chains of thought by supervised fine-tuning, and the entropy
 of each step is measured. Then, for each number of latents c and for steps
@@ -20,7 +20,7 @@ from .parser import study_parser
 def _parser() -> cli.Parser:
   parser = study_parser('cold_start', __doc__)
   parser.add_argument(
-    '--slots',
+    '--num_latents',
     default='1,2,4,8',
     type=cli.value(tuple[PositiveInt, ...]),
     help='latents per replaced step',
@@ -83,7 +83,7 @@ def main() -> None:
   hyrea = sft_arithmetic.get_config(f'{words}/model,hyrea')
   step_entropy.annotate(hyrea, str(entropies))
   table = []
-  for cell in cells(flags.slots):
+  for cell in cells(flags.num_latents):
     seeds = [
       run_cell(cell, seed, workdir, entropies) for seed in range(flags.seeds)
     ]
@@ -99,11 +99,11 @@ def main() -> None:
   )
 
 
-def cells(slots: list[int]) -> Iterator[Cell]:
+def cells(num_latents: list[int]) -> Iterator[Cell]:
   """The baseline; then each number of latents, with steps chosen by entropy and
   at random."""
   yield Cell('cot', 0, 'grpo')
-  for c in slots:
+  for c in num_latents:
     for cold_start in 'hyrea', 'random':
       yield Cell(cold_start, c, 'hyrea')
 

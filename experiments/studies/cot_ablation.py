@@ -42,8 +42,18 @@ def _parser() -> cli.Parser:
   add = parser.add_argument
   about = 'folder of experiments.generate'
   add('--generated', required=True, type=cli.value(Folder), help=about)
-  add('--kinds', type=cli.value(tuple[Literal[KINDS], ...]), default=KINDS)
-  add('--shares', type=cli.value(tuple[UnitFloat, ...]), default=SHARES)
+  add(
+    '--kinds',
+    type=cli.value(tuple[Literal[KINDS], ...]),
+    default=KINDS,
+    help='what to delete: token, step',
+  )
+  add(
+    '--shares',
+    type=cli.value(tuple[UnitFloat, ...]),
+    default=SHARES,
+    help='shares to delete',
+  )
   return parser
 
 

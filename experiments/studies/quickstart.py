@@ -16,7 +16,9 @@ from .parser import study_parser
 
 def _parser() -> cli.Parser:
   parser = study_parser('quickstart', __doc__)
-  parser.add_argument('--minutes', type=cli.value(PositiveFloat), default=5.0)
+  parser.add_argument(
+    '--minutes', type=cli.value(PositiveFloat), default=5.0, help='time limit'
+  )
   parser.set_defaults(seeds=2)  # at most
   return parser
 

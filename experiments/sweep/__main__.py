@@ -1,17 +1,18 @@
 r"""Trains every config of a grid and compares the runs on one page.
 
     python -m experiments.sweep --workdir=runs/sweep --config.max_steps=40 \
-        --config=experiments/configs/rl_arithmetic.py:runs/sft/model,hrpo \
+        --config=rl_arithmetic:runs/sft/model,hrpo \
         --grid="config.feedback.init_kwargs.r_min=0.95,0.99; config.seed=0,1"
 
-A grid has fields and their values: `argument` is the text after the colon of
---config, `config` all of it. A semicolon ends a field; commas separate its
-values, or bars where it has one. In `argument` and `config` a comma belongs to
-the value, and only bars separate. Within brackets, or within quotes around a
-value, nothing separates:
+Each combination of values is a cell, one run of the trainer. A grid has fields
+and their values: `argument` is the text after the colon of --config, `config`
+all of it. A semicolon ends a field; commas separate its values, or bars where
+it has one. In `argument` and `config` a comma belongs to the value, and only
+bars separate. Within brackets, or within quotes around a value, nothing
+separates:
 
     --grid="argument=MODEL,hrpo|MODEL,direct; config.data.system_prompt='a; b'"
-    --grid="config=grpo.py:MODEL|hrpo.py:MODEL; config.seed=0,1"
+    --grid="config=grpo_gsm8k:MODEL|hrpo_gsm8k:MODEL; config.seed=0,1"
 
 A cell runs without the fields, swept or not, that only the configs of other
 cells have. --zip, in the same grammar, combines the first values of all fields,
@@ -24,10 +25,10 @@ Instead, Optuna can choose the values by the metric of earlier cells:
     --search="config.optimizer.groups.lora.lr=1e-6..1e-4:log" --trials=20 \
         --metric=eval/accuracy
 
-A cell is a run of the trainer in a folder of its own under WORKDIR/cells: on
-this machine, --jobs at a time, or with --executor=slurm or sky on others, with
-the options --machine ("partition=gpu,gpus_per_node=8,time=600"). At Ctrl-C the
-cells of this machine save and end (exit code 130); a second Ctrl-C kills them.
+A cell runs in a folder of its own under WORKDIR/cells: on this machine, --jobs
+at a time, or with --executor=slurm or sky on others, with the options --machine
+("partition=gpu,gpus_per_node=8,time=600"). At Ctrl-C the cells of this machine
+save and end (exit code 130); a second Ctrl-C kills them.
 The same command resumes a sweep: finished cells do not run again, running jobs
 are followed, preempted cells resume. --plan lists the cells; --plan=compile
 also shows which of them share compiled programs and the memory per device, here
@@ -55,7 +56,12 @@ def _parser() -> Parser:
   add(
     '--workdir', required=True, type=value(Folder), help='folder of the sweep'
   )
-  add('--trainer', default='grpo', choices=('grpo', 'lrt', 'sft'))
+  add(
+    '--trainer',
+    default='grpo',
+    choices=('grpo', 'lrt', 'sft'),
+    help='of the config',
+  )
   for name, text in (
     ('--grid', "'field=value,value; ...', every combination"),
     ('--zip', "'field=value,value; ...', combined in order"),

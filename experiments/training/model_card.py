@@ -9,6 +9,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
+from ..fields.data_check import has_test_rows
 from .cli import Config
 
 _CARD = """\
@@ -26,7 +27,7 @@ To evaluate it with hybrid_latent as it was trained, RUN being its --workdir:
 
     python -m {package}.{trainer} --workdir=evaluation --config.max_steps=0 \\
         --config=saved:RUN/config.json \\
-        --config.model.source=FOLDER
+        --config.model.source=FOLDER{options}
 
 ## How it was trained
 
@@ -57,6 +58,7 @@ _FIELDS = (
   'optimizer.groups.*.lr',
   'optimizer.schedule',
 )
+TEST_ROWS = 'FILE_OF_TEST_ROWS'
 _METRICS = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
 _LATENT = """
 **`generate` of transformers feeds back tokens alone.** With its feedback
@@ -74,12 +76,23 @@ def model_card(
   source, feedback = fields['model.source'], fields['feedback.function']
   return _CARD.format(
     source=source,
-    package=PACKAGE,
     base='' if Path(source).exists() else f'\nbase_model: {source}',
+    package=PACKAGE,
     trainer='sft' if 'curriculum.function' in fields else 'grpo',
+    options=''.join(f' \\\n        {x}' for x in evaluation_options(config)),
     latent=_LATENT.format(feedback=feedback) * ('discrete' not in feedback),
     fields='\n'.join([*_outcome(fields, step, metrics), *_method(fields)]),
   )
+
+
+def evaluation_options(config: Config) -> list[str]:
+  """The options with which a config that evaluates nothing does."""
+  options = []
+  if not config.eval.num_prompts:
+    options.append('--config.eval.num_prompts=64')
+  if not has_test_rows(config.data):
+    options.append(f'--config.data.path={TEST_ROWS}')
+  return options
 
 
 def _method(fields: Mapping[str, Any]) -> list[str]:

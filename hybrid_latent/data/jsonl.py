@@ -130,6 +130,13 @@ def is_training_alone(path: str, test: str) -> bool:
   return folder.is_file() or one
 
 
+def has_test(task: str | Task, path: str, test: str) -> bool:
+  """Whether `path`, or where it is '' the download of the task, has `test`."""
+  return (
+    not is_training_alone(path, test) if path else test in _task(task).splits
+  )
+
+
 def data_files(folder: Path) -> list[str]:
   """The names of the data files in a folder."""
   files = folder.glob('*') if folder.is_dir() else ()

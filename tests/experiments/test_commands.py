@@ -2,10 +2,13 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from experiments.__main__ import commands
 from tests.test_house_rules import FILES, IMPORTS, TREES
 
 ROOT = 'experiments.'
@@ -32,6 +35,20 @@ def test_a_command_is_in_the_table(module):
   name = module.removeprefix(ROOT).removesuffix('.__main__')
   rows = [x for x in README.read_text().splitlines() if x.startswith('| ')]
   assert any(re.search(rf'`{re.escape(name)}[` ]', row) for row in rows)
+
+
+def test_the_console_script_runs_every_command_and_lists_them():
+  assert sorted(commands()) == sorted(
+    name.removeprefix(ROOT).removesuffix('.__main__') for name in COMMANDS
+  )
+  script = [sys.executable, '-m', 'experiments']
+  for words, code, expected in (
+    (['--help'], 0, '  aot.forecasts            Compiles every method for'),
+    (['nothing'], 2, '  studies.cot_ablation     Ablates a model'),
+    (['benchmarks.decode', '--help'], 0, 'Decoding speed compared with'),
+  ):
+    done = subprocess.run([*script, *words], capture_output=True, text=True)
+    assert done.returncode == code and expected in done.stdout, done.stderr
 
 
 def test_a_file_beside_the_folders_is_a_command():

@@ -82,16 +82,16 @@ def test_a_line_for_each_subject_way_and_budget(run, config):
     ('base', 'no_thinking'),
     ('sft+rl', 'latent'),
   ]
-  assert [(row['subject'], row['way'], row['budget']) for row in table] == [
+  assert [(row['subject'], row['mode'], row['budget']) for row in table] == [
     (*some, budget) for some in asked for budget in (10, 20)
   ]
   for row in table:
     assert row['prompts'] == PROMPTS
     assert 1 <= row['tokens'] <= row['budget']
-    latent = LATENTS if row['way'] == 'latent' else 0
+    latent = LATENTS if row['mode'] == 'latent' else 0
     assert row['latents'] == latent
     assert row['tokens_with_latents'] == row['tokens'] + latent
-    assert ('cosine' in row) == (row['way'] == 'latent')
+    assert ('cosine' in row) == (row['mode'] == 'latent')
     assert row['accuracy'] <= row[f'pass@{SAMPLES}'] <= 1
     assert row['seconds'] > 0
     speed = row['tokens'] / row['seconds']
@@ -118,11 +118,11 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
   row = run[1][place]
   config = changed(
     config,
-    rollout__mode=row['way'],
+    rollout__mode=row['mode'],
     rollout__max_completion_length=row['budget'],
     rollout__answer_reserve=4,
   )
-  if row['way'] == 'latent':
+  if row['mode'] == 'latent':
     config.feedback.init_kwargs.source = row['source']
   else:
     with config.unlocked():
@@ -131,7 +131,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
   actor = decoding_actor(config, mesh)
   tests = eval_batches_of(
     *(config.data, config.rollout, config.eval),
-    ways_tiny.encoders(config, actor.tokenizer)[row['way']],
+    ways_tiny.encoders(config, actor.tokenizer)[row['mode']],
     0,
   )
   how = sampling(**{**config.rollout.sampling, **config.eval.sampling})

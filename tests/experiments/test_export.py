@@ -1,6 +1,7 @@
 """A model from any checkpoint of a run."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def test_a_card_says_what_was_trained_and_what_others_leave_out():
   words = model_card(resolved(f'{CONFIGS}/sft_gsm8k.py:{CONFIGS}', []))
   assert 'base_model' not in words and '`generate`' not in words
   assert 'python -m experiments.sft ' in words
+
+
+def test_a_run_without_an_evaluation_shows_what_that_needs(tmp_path):
+  def shown(*options):
+    card = model_card(resolved(f'{CONFIGS}/hrpo_gsm8k.py:M', [*options]))
+    return re.findall(r'--config\.(?:eval|data)\S+', card)
+
+  rows = '--config.data.path=FILE_OF_TEST_ROWS'
+  assert shown() == []
+  assert shown('--config.eval.num_prompts=0') == [
+    '--config.eval.num_prompts=64'
+  ]
+  assert shown('--config.data.kwargs.task=deepscaler') == [rows]
+  (tmp_path / 'train.jsonl').write_text('{}')  # training rows alone
+  assert shown(f'--config.data.path={tmp_path}') == [rows]
 
 
 def test_a_card_says_the_step_and_what_was_measured_until_then(tmp_path):

@@ -83,7 +83,7 @@ LISTED = (  # command, what is wrong, what is said of it
   ),
   (
     'studies.cold_start',
-    ['--slots=1,x'],
+    ['--num_latents=1,x'],
     "'1,x': write a tuple of values, each an in",
   ),
   ('studies.latent_thinking', ['--seeds=0'], 'an integer >= 1'),

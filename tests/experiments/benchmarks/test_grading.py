@@ -12,7 +12,7 @@ def test_every_hostile_text_is_wrong_and_the_right_one_right(
   monkeypatch.setattr(grading, 'REPEATED', {'digits': REPEATED['digits']})
   monkeypatch.setattr(grading, 'SMALL', {'tower': SMALL['infinite tower']})
   out = tmp_path / 'grading.json'
-  flags = ['--judges', 'math', '--lengths', '30', '--out', str(out)]
+  flags = ['--graders', 'math', '--lengths', '30', '--out', str(out)]
   grading.main(flags)
   row = json.loads(out.read_text())[0]
   assert (row['tried'], row['right'], row['ungraded']) == (25, 25, 0)
@@ -20,6 +20,6 @@ def test_every_hostile_text_is_wrong_and_the_right_one_right(
   assert '| math | 25 | 25 | 0 |' in capsys.readouterr().out
 
 
-def test_an_unknown_judge_is_refused_and_the_known_ones_listed():
-  with pytest.raises(SystemExit, match=r"--judges=nobody.*'knowledge'"):
-    grading.main(['--judges', 'nobody'])
+def test_an_unknown_grader_is_refused_and_the_known_ones_listed():
+  with pytest.raises(SystemExit, match=r"--graders=nobody.*'knowledge'"):
+    grading.main(['--graders', 'nobody'])
