@@ -101,7 +101,7 @@ def gate(
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
-  """HRPO's feedback for a `Policy(model, Gate(...))`.
+  """HRPO's feedback for a `Policy(model, gate(...))`.
 
   `form` of sqrt(1 - a^2): 'stable', or 'published' for parity. `width`: see
   ops.soft.filtered_soft_embedding.

@@ -38,7 +38,8 @@ def stopping_rule(
   max_answer_tokens: int = _NEVER,
   budget: int = _NEVER,
 ) -> StoppingRule:
-  """Checked settings, as arrays.
+  """Where a completion and its thinking end, and the tokens forced then: each
+  value checked, and an array of the result.
 
   Args:
     stop_ids: ids that end a completion.
