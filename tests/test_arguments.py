@@ -1,5 +1,7 @@
 """Wrong arguments of a rollout and of rescoring: the error names the right."""
 
+from typing import Any
+
 import jax
 import pytest
 
@@ -27,7 +29,9 @@ class Model:
     self.forward, self.init_cache = forward, init_cache
 
 
-def sample(model=POLICY, feedback=GATED, prompt=PROMPT, **changed):
+def sample(
+  model: Any = POLICY, feedback: Any = GATED, prompt: Any = PROMPT, **changed
+):
   return hl.rollout(model, feedback, prompt, KEY, **SETTINGS | changed)
 
 
@@ -73,5 +77,6 @@ def test_a_record_of_another_feedback_is_refused():
       hl.rescore(POLICY, feedback, PROMPT, out)
   scores = hl.rescore(POLICY, hl.discrete(), PROMPT, mixed)
   assert (scores.log_probs < 0).all()
+  maker: Any = hl.gated
   with pytest.raises(ValueError, match=r'hybrid_latent\.gated\(\)'):
-    hl.rescore(POLICY, hl.gated, PROMPT, mixed)
+    hl.rescore(POLICY, maker, PROMPT, mixed)
