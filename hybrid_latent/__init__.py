@@ -1,4 +1,4 @@
-"""Train language models that think partly in words and partly in latents.
+"""Train language models that reason in tokens, in latents and in both.
 
     import hybrid_latent as hl
 

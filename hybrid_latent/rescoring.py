@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.arguments import check_inputs, checked_forward
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
 from hybrid_latent.policy import Policy
@@ -35,8 +35,12 @@ def rescore(
   flow through `feedback.recompute_inputs` and the model. Zero where
   `trajectory.mask` is False.
 
-  Prompts are those of the rollout; row u * group + g of the trajectory belongs
-  to prompt u. At most `logits_chunk` positions have logits at a time.
+  Prompts are those of the rollout, and row u * group + g of the trajectory
+  belongs to prompt u: refused is only a number of prompts that does not divide
+  that of the rows. The feedback is that of the rollout, or one without a record
+  such as `discrete()`, which scores the tokens alone (a KL reference); another
+  with a record of the same structure is not refused. At most `logits_chunk`
+  positions have logits at a time.
   """
   hidden = hidden_states(model, feedback, prompt, trajectory)
 
@@ -60,6 +64,7 @@ def hidden_states(
 ) -> Float[Array, 'b t d']:
   """The hidden state that each position was sampled from: the one at the
   position before it."""
+  check_inputs(model, feedback, prompt)
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
     raise ValueError(
@@ -67,16 +72,24 @@ def hidden_states(
       'rollout, in its order'
     )
   rows = lambda x: jnp.repeat(x, b // u, axis=0)
-  completion_x = feedback.recompute_inputs(
-    model, trajectory.record, trajectory.tokens
-  )
+  record = trajectory.record
+  try:
+    completion_x = feedback.recompute_inputs(model, record, trajectory.tokens)
+  except (KeyError, TypeError) as error:
+    # JAX raises TypeError for other reasons, but not where there is no array.
+    if isinstance(error, TypeError) and jax.tree.leaves(record):
+      raise
+    raise ValueError(
+      f'rescore: this feedback cannot read the record '
+      f'{jax.tree.structure(record)}: pass the one that sampled the trajectory'
+    ) from error
   # The inputs of the prompt are computed once per prompt, then repeated.
   prompt_x, mask = prompt_inputs(model, feedback, prompt)
   p, prefix_end = prompt.tokens.shape[1], prompt_x.shape[1]
   # The last token's state is unused, but p + t positions are sharded evenly.
   x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
-  hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
+  hidden, _ = checked_forward(model, x, None, mask)
   if not feedback.prefix:
     return hidden[:, p - 1 : -1]
   # Where a row has no prefix, its first token follows its prompt.
@@ -94,7 +107,7 @@ def prompt_inputs(
   x, mask = model.embed(prompt.tokens), prompt.mask
   if not feedback.prefix:
     return x, mask
-  hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
+  hidden, _ = checked_forward(model, x, None, mask)
   # As in the rollout, where the prompt's states come from the prefill.
   prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
   latent = prompt_mode(feedback, prompt) == Mode.LATENT

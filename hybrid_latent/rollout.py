@@ -13,6 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from hybrid_latent.arguments import (
+  check_inputs,
+  check_settings,
+  checked_forward,
+)
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
@@ -89,14 +94,11 @@ def prefill(
 ) -> Prefilled:
   """One forward pass over the prompts, and one over the prefix of a feedback
   that has one; every row must hold at least one token."""
+  check_inputs(model, feedback, prompt)
   u, p = prompt.tokens.shape
   mask, mode = prompt.mask, prompt_mode(feedback, prompt)
-  states, cache = model.forward(
-    model.embed(prompt.tokens),
-    model.init_cache(u, p),
-    positions(mask),
-    causal_mask(mask),
-  )
+  x, empty = model.embed(prompt.tokens), model.init_cache(u, p)
+  states, cache = checked_forward(model, x, empty, mask)
   hidden = states[:, -1]  # prompts are left padded
   if feedback.prefix:
     x = feedback.prefix(model, states, mask)
@@ -137,6 +139,8 @@ def decode(
   cache_stages: int = 1,
 ) -> Trajectory:
   """The second half of `rollout`, for callers that time or reuse the first."""
+  sizes = {'group': group, 'max_steps': max_steps, 'cache_stages': cache_stages}
+  check_settings(sampling, stop, **sizes)
   rows = lambda x: jnp.repeat(x, group, axis=0)
   prompt_mask = rows(prefilled.mask)
   prompt_length = prompt_mask.sum(-1, dtype=jnp.int32)

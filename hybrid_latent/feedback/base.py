@@ -1,13 +1,15 @@
 """Parts that the feedbacks share: the empty state, log-probs and selection of
 the sampled token, a record that is the latent input itself."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hybrid_latent.types import FeedbackOutput, LanguageModel, PyTree, StepOut
+
+Params = TypeVar('Params')
 
 
 def stateless(batch: int) -> tuple:
@@ -59,13 +61,14 @@ def recorded_latents(
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
 
 
-def parameters(model: Any, init: str) -> Any:
-  """The feedback's parameters, `Policy.feedback`. ValueError where the model
-  has none; `init` is the function that makes them."""
+def parameters(model: Any, init: str, kind: type[Params]) -> Params:
+  """The feedback's parameters, `Policy.feedback`. ValueError where they are not
+  of this kind; `init` is the function that makes them."""
   params = getattr(model, 'feedback', None)
-  if params is None:
+  if not isinstance(params, kind):
+    found = '' if params is None else f', but a {type(params).__name__}'
     raise ValueError(
-      f'{type(model).__name__} has no parameters of this feedback: pass '
+      f'{type(model).__name__} has no parameters of this feedback{found}: pass '
       f'hybrid_latent.Policy(model, {init}(...))'
     )
   return params

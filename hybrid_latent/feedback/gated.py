@@ -101,7 +101,7 @@ def gate(
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
-  """HRPO's feedback for a `Policy(model, Gate(...))`.
+  """HRPO's feedback for a `Policy(model, gate(...))`.
 
   `form` of sqrt(1 - a^2): 'stable', or 'published' for parity. `width`: see
   ops.soft.filtered_soft_embedding.
@@ -112,7 +112,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
   def step(model, state, keys, out):
     token = model.embed(out.token)
     h = _projected(model, out, width).astype(token.dtype)
-    mixed, latent = mixture(parameters(model, 'gate'), token, h, form)
+    mixed, latent = mixture(parameters(model, 'gate', Gate), token, h, form)
     x = jnp.where(out.thinking_continues[:, None], mixed, token)
     latent = jnp.where(out.thinking_continues, latent, 0)
     return FeedbackOutput(
@@ -123,7 +123,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
     token = model.embed(tokens)
     # Recorded, not recomputed: no pass over the vocabulary, and no gradient.
     h = jax.lax.stop_gradient(record['h'])
-    mixed, _ = mixture(parameters(model, 'gate'), token, h, form)
+    mixed, _ = mixture(parameters(model, 'gate', Gate), token, h, form)
     return jnp.where(record['mixed'][..., None], mixed, token)
 
   return Feedback(

@@ -35,7 +35,7 @@ def prefix(swapped: bool = False) -> Feedback:
   """
 
   def latents(model, hidden, mask):
-    p = parameters(model, 'Prefix')
+    p = parameters(model, 'Prefix', Prefix)
     # Forced text such as </think>, as embeddings within the prefix.
     closing = model.embed(p.closing)
     z = p.reasoner(hidden, mask).astype(closing.dtype)

@@ -82,7 +82,7 @@ def projected() -> Feedback:
   `Policy(model, projector(...))`."""
 
   def latent_from_hidden(model, hidden):
-    return projection(parameters(model, 'projector'), hidden)
+    return projection(parameters(model, 'projector', Projector), hidden)
 
   def step(model, state, keys, out):
     is_latent, token = out.thinking_continues, model.embed(out.token)

@@ -95,7 +95,7 @@ def soft() -> Feedback:
 
 
 def _settings(model) -> SoftTokens:
-  return parameters(model, 'soft_tokens')
+  return parameters(model, 'soft_tokens', SoftTokens)
 
 
 def _mean(model, logits):

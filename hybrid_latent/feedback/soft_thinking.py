@@ -98,7 +98,7 @@ def soft_thinking(width: PositiveInt = 10) -> Feedback:
 
 
 def _settings(model) -> ColdStop:
-  return parameters(model, 'cold_stop')
+  return parameters(model, 'cold_stop', ColdStop)
 
 
 def _next_count(model, count, out):

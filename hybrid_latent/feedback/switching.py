@@ -126,4 +126,4 @@ def switching(inside: Feedback | None = None) -> Feedback:
 
 
 def _settings(model) -> Spans:
-  return parameters(model, 'spans')
+  return parameters(model, 'spans', Spans)

@@ -15,7 +15,11 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.objectives.base import AdvantageInputs, Advantages
+from hybrid_latent.objectives.base import (
+  AdvantageInputs,
+  Advantages,
+  row_rewards,
+)
 from hybrid_latent.ranges import PositiveFloat
 
 
@@ -75,7 +79,7 @@ def leave_one_out(
 
 def _in_groups(inputs, group) -> Float[Array, 'u g']:
   """The total reward per row, reshaped to one line per group."""
-  rewards = inputs.rewards
+  rewards = row_rewards(inputs)
   if group < 2 or rewards.shape[0] % group:
     raise ValueError(
       f'group {group} with {rewards.shape[0]} rewards: a group needs at least '

@@ -36,6 +36,17 @@ class AdvantageInputs(NamedTuple):
   values: Float[Array, 'b t'] | None = None  # the critic's
 
 
+def row_rewards(inputs: AdvantageInputs) -> Float[Array, 'b']:
+  """The rewards. ValueError where they are not one per row."""
+  rows = inputs.loss_mask.shape[:1]
+  if inputs.rewards.shape != rows:
+    raise ValueError(
+      f'AdvantageInputs: rewards have shape {inputs.rewards.shape}: write one '
+      f'number per row of loss_mask, shape {rows}'
+    )
+  return inputs.rewards
+
+
 class Advantages(NamedTuple):
   """Advantages per token, with the critic's targets."""
 

@@ -13,7 +13,11 @@ token follows without a discount.
 import jax
 import jax.numpy as jnp
 
-from hybrid_latent.objectives.base import AdvantageInputs, Advantages
+from hybrid_latent.objectives.base import (
+  AdvantageInputs,
+  Advantages,
+  row_rewards,
+)
 from hybrid_latent.ranges import UnitFloat
 
 
@@ -41,13 +45,14 @@ def gae(
   for name, value in (('gamma', gamma), ('lam', lam)):
     if not 0 <= value <= 1:
       raise ValueError(f'gae: {name} {value}: write a number from 0 to 1')
-  graded = ~jnp.isnan(inputs.rewards)[:, None]
+  row_reward = row_rewards(inputs)[:, None]
+  graded = ~jnp.isnan(row_reward)
   mask = inputs.loss_mask & graded
   # where, not a product: masked positions may hold NaN, and NaN * 0 is NaN.
   masked = lambda x: jnp.where(mask, x, 0)
   # The last counted token is where the count from the right is 1.
   last = mask & (jnp.cumsum(mask[:, ::-1], axis=-1)[:, ::-1] == 1)
-  rewards = jnp.where(last, inputs.rewards[:, None], 0)
+  rewards = jnp.where(last, row_reward, 0)
   if inputs.token_rewards is not None:
     rewards += masked(inputs.token_rewards)
   advantages = _discounted(rewards, masked(inputs.values), mask, gamma, lam)

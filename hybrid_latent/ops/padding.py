@@ -1,11 +1,13 @@
 """Prompts of different lengths as one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from reprlib import repr as short
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
+from hybrid_latent.ops.token_ids import are_token_ids
 from hybrid_latent.types import Prompt
 
 
@@ -19,21 +21,28 @@ def left_padded(
   """A batch of prompts, each a sequence of token ids.
 
   Args:
-    prompts: each of at least one token.
+    prompts: each of at least one token. Ids beyond the model's vocabulary are
+      not refused; JAX reads its last row for them.
     length: p, by default that of the longest.
     pad_id: fills the masked positions left of shorter prompts.
     ids: the number of each prompt, which seeds its samples; by default its
       index.
   """
-  lengths = [len(prompt) for prompt in prompts]
-  longest = max(lengths, default=0)
+  rows = [*prompts] if isinstance(prompts, Iterable) else []
+  if not rows or not all(map(are_token_ids, rows)):
+    raise ValueError(
+      f'prompts: {short(prompts)}: write a list of lists of token ids >= 0, '
+      'such as [[7, 8], [4, 5, 6]]'
+    )
+  lengths = [len(row) for row in rows]
+  longest = max(lengths)
   length = longest if length is None else length
-  if not lengths or min(lengths) < 1 or longest > length:
+  if min(lengths) < 1 or longest > length:
     raise ValueError(
       f'prompts: lengths {lengths}: write prompts of 1 to length={length} '
       'tokens'
     )
-  tokens, mask = padded_rows(prompts, length, pad_id)
+  tokens, mask = padded_rows(rows, length, pad_id)
   numbers = range(len(lengths)) if ids is None else ids
   return Prompt(
     jnp.asarray(tokens), jnp.asarray(mask), jnp.array([*numbers], jnp.int32)

@@ -21,7 +21,7 @@ def sampling(
   greedy_answer: bool = False,
   score_temperature: float = 1.0,
 ) -> Sampling:
-  """Checked settings, as arrays."""
+  """How tokens are drawn: each value checked, and an array of the result."""
   for valid, name, value, accepted in (
     (temperature > 0, 'temperature', temperature, '> 0, or greedy=True'),
     (top_k >= 0, 'top_k', top_k, '>= 0 (0 keeps all)'),

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from hybrid_latent.ops import automaton
+from hybrid_latent.ops.token_ids import are_token_ids
 from hybrid_latent.types import StoppingRule
 
 STOP_IDS, FORCED_IDS = 8, 32  # fixed array sizes: other ids do not recompile
@@ -38,10 +39,12 @@ def stopping_rule(
   max_answer_tokens: int = _NEVER,
   budget: int = _NEVER,
 ) -> StoppingRule:
-  """Checked settings, as arrays.
+  """Where a completion and its thinking end, and the tokens forced then: each
+  value checked, and an array of the result.
 
   Args:
-    stop_ids: ids that end a completion.
+    stop_ids: ids that end a completion; one beyond the model's vocabulary is
+      never sampled.
     max_tokens: tokens of a whole completion.
     pad_id: fills the positions after a completion's end.
     end_of_thinking: ids that end the thinking in this order, or the automaton
@@ -59,10 +62,10 @@ def stopping_rule(
     ('on_truncation', on_truncation, FORCED_IDS),
     ('on_budget', on_budget, FORCED_IDS),
   ):
-    if len(ids) > capacity or min(ids, default=0) < 0:
+    if not are_token_ids(ids) or len(ids) > capacity:
       raise ValueError(
-        f'stopping_rule: {name}={list(ids)}: write at most {capacity} ids, '
-        'all >= 0'
+        f'stopping_rule: {name}={ids!r}: write at most {capacity} ids, a list '
+        'of integers, all >= 0'
       )
   if min(max_tokens, max_thinking_tokens, max_answer_tokens, budget) < 1:
     raise ValueError(
@@ -71,6 +74,11 @@ def stopping_rule(
       f'budget={budget}: each is a number of tokens, at least 1'
     )
   delimiter = np.asarray(end_of_thinking)
+  if delimiter.ndim != 2 and not are_token_ids(end_of_thinking):
+    raise ValueError(
+      f'stopping_rule: end_of_thinking={end_of_thinking!r}: write a list of '
+      'token ids, all >= 0, or the table of a delimiter_automaton'
+    )
   if delimiter.ndim == 1:
     ids = delimiter.tolist()
     delimiter = automaton.token_automaton(ids) if ids else _NO_DELIMITER

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_latent.objectives.advantages import group_relative, leave_one_out
 from hybrid_latent.objectives.base import AdvantageInputs
+from hybrid_latent.objectives.gae import gae
 from tests.tiny import QUICK
 
 NAN = np.nan
@@ -148,6 +149,15 @@ def test_groups_that_are_none_are_refused(advantages_of, rows, group):
   message = f'group {group} with {rows} rewards: a group needs'
   with pytest.raises(ValueError, match=message):
     values(advantages_of, [0] * rows, group)
+
+
+@pytest.mark.parametrize('advantage', [group_relative, gae])
+def test_rewards_are_one_per_row(unchecked, advantage):
+  mask = jnp.ones((4, 3), bool)
+  inputs = AdvantageInputs(jnp.ones((4, 1)), mask, values=jnp.ones((4, 3)))
+  message = r'rewards have shape \(4, 1\): write one number per row'
+  with pytest.raises(ValueError, match=message):
+    advantage(inputs, 2)
 
 
 def test_other_scales_are_refused():

@@ -15,7 +15,15 @@ def test_prompts_end_where_the_batch_does():
   assert wide.tokens.tolist() == [[0, 0, 7]] and wide.ids.tolist() == [0]
 
 
-@pytest.mark.parametrize('prompts', [[], [[1], []], [[1, 2, 3]]])
+@pytest.mark.parametrize('prompts', [[[1], []], [[1, 2, 3]]])
 def test_a_prompt_has_a_token_and_fits(prompts):
   with pytest.raises(ValueError, match='prompts of 1 to length=2'):
     left_padded(prompts, length=2)
+
+
+@pytest.mark.parametrize(
+  'prompts', [5, [], 'ab', [1, 2], ['ab'], [[1.5, 2.0]], [[-1, 2]], [[[1]]]]
+)
+def test_prompts_are_lists_of_token_ids(unchecked, prompts):
+  with pytest.raises(ValueError, match='a list of lists of token ids >= 0'):
+    left_padded(prompts)

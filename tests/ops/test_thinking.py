@@ -248,6 +248,12 @@ def test_no_rule_recompiles():
   ('settings', 'told'),
   [
     ({'stop_ids': [*range(9)]}, f'stop_ids=.*8.*write at most {STOP_IDS} ids'),
+    ({'stop_ids': 1}, 'stop_ids=1: .* a list of integers'),
+    ({'stop_ids': [1.5]}, r'stop_ids=\[1.5\]: .* a list of integers'),
+    (
+      {'end_of_thinking': '</think>'},
+      "end_of_thinking='</think>': write a list of token ids",
+    ),
     ({'stop_ids': [2, -1]}, r'stop_ids=\[2, -1\]: .* all >= 0'),
     (
       {'after_thinking': [1] * 33},
