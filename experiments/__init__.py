@@ -1,17 +1,17 @@
 """Trainers, measurements and reports: all that is run and not imported."""
 
 import glob
+import importlib
 import importlib.util
 import os
 import sys
-
-from hybrid_latent.extras import needs
 
 PACKAGE = __name__  # in a wheel hybrid_latent.experiments
 
 
 def check_extra() -> None:
   """Ends the process with one line and exit code 2 in a base install."""
+  needs = importlib.import_module('hybrid_latent.extras').needs
   try:
     needs('train', 'absl', 'ml_collections')
   except ModuleNotFoundError as error:

@@ -96,12 +96,12 @@ def grade_families(grader: str, texts: Mapping[str, Sequence[str]]) -> dict:
   golds = (
     (GOLD, *FORMULAS) if grader in ('math', 'boxed_math fixed') else (GOLD,)
   )
-  with Grader(rewards, workers=1, timeout_s=30.0) as grader:
+  with Grader(rewards, workers=1, timeout_s=30.0) as workers:
     for name, some in [*texts.items(), ('right', [CORRECT])]:
       for text in some:
         for gold in golds if name != 'right' else (GOLD,):
           _add(
-            row, name, _grade_one(grader, text, gold), float(name == 'right')
+            row, name, _grade_one(workers, text, gold), float(name == 'right')
           )
   return row
 

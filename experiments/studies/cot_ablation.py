@@ -42,18 +42,10 @@ def _parser() -> cli.Parser:
   add = parser.add_argument
   about = 'folder of experiments.generate'
   add('--generated', required=True, type=cli.value(Folder), help=about)
-  add(
-    '--kinds',
-    type=cli.value(tuple[Literal[KINDS], ...]),
-    default=KINDS,
-    help='what to delete: token, step',
-  )
-  add(
-    '--shares',
-    type=cli.value(tuple[UnitFloat, ...]),
-    default=SHARES,
-    help='shares to delete',
-  )
+  kinds = cli.value(tuple[Literal[KINDS], ...])
+  add('--kinds', type=kinds, default=KINDS, help='what to delete')
+  shares = cli.value(tuple[UnitFloat, ...])
+  add('--shares', type=shares, default=SHARES, help='shares to delete')
   return parser
 
 

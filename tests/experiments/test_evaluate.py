@@ -1,4 +1,4 @@
-"""A table of subjects, ways and budgets, against what a trainer would say."""
+"""A table of subjects, modes and budgets, against what a trainer would say."""
 
 from functools import partial
 from itertools import combinations
@@ -74,7 +74,7 @@ def timeless(table) -> list[dict]:
   return [{k: v for k, v in row.items() if k not in TIMED} for row in table]
 
 
-def test_a_line_for_each_subject_way_and_budget(run, config):
+def test_a_line_for_each_subject_mode_and_budget(run, config):
   workdir, table, _ = run
   assert lines(workdir / 'table.jsonl') == table
   asked = [
@@ -100,7 +100,7 @@ def test_a_line_for_each_subject_way_and_budget(run, config):
   assert len(accuracies) > 1 and max(accuracies) < 1
   shown = (workdir / 'table.md').read_text().splitlines()
   assert len(shown) == 2 + len(table)
-  assert shown[0].startswith('| subject | way | budget | prompts | accuracy |')
+  assert shown[0].startswith('| subject | mode | budget | prompts | accuracy |')
   assert str(workdir) not in shown[2]
 
 

@@ -87,7 +87,7 @@ WRONG = [
     {'evaluate.modes': ('latent',), 'evaluate.reasoners': ()},
     "config.evaluate: modes=('latent',), reasoners=()",
   ),
-  ({'evaluate.budgets': ()}, 'budgets=(): write a way and a budget'),
+  ({'evaluate.budgets': ()}, 'budgets=(): write a mode and a budget'),
   (
     {'evaluate.budgets': (8, 4)},
     'budgets=(8, 4), config.evaluate.answer_reserve=4: write budgets above a',
