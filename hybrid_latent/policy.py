@@ -1,12 +1,24 @@
-"""A model with the parameters of its feedback, and with its critic."""
+"""A model with the parameters of its feedback, and with its critic; checks,
+while JAX traces, of what a rollout and rescoring of it are given."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.types import LanguageModel, PyTree
+from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.types import (
+  Feedback,
+  LanguageModel,
+  Prompt,
+  PyTree,
+  Sampling,
+  StoppingRule,
+)
+
+_METHODS = 'embed', 'forward', 'unembed', 'init_cache'
 
 
 class Critic(NamedTuple):
@@ -52,3 +64,63 @@ def embedding_table(model: LanguageModel) -> Float[Array, 'v d']:
   token = jnp.zeros(1, jnp.int32)
   logits = jax.eval_shape(lambda: model.unembed(model.embed(token)))
   return model.embed(jnp.arange(logits.shape[-1]))
+
+
+def check_inputs(model: Any, feedback: Any, prompt: Any) -> None:
+  """ValueError where the model has not the four methods of types.LanguageModel,
+  or the others are not of their types."""
+  bare = model.model if isinstance(model, Policy) else model
+  missing = [x for x in _METHODS if not callable(getattr(bare, x, None))]
+  if missing:
+    raise ValueError(
+      f'model {type(bare).__name__} has no {", ".join(missing)}: write the '
+      'four methods of hybrid_latent.LanguageModel'
+    )
+  name = getattr(feedback, '__name__', 'discrete')
+  _check_type('feedback', feedback, Feedback, f'{name}()')
+  _check_type('prompt', prompt, Prompt, 'left_padded([[7, 8], [4, 5, 6]])')
+
+
+def check_settings(sampling: Any, stop: Any, **sizes: Any) -> None:
+  """ValueError where they are not of their types, or a size is not an integer
+  >= 1."""
+  _check_type('sampling', sampling, Sampling, 'sampling()')
+  _check_type('stop', stop, StoppingRule, 'stopping_rule([1], max_tokens=24)')
+  for name, size in sizes.items():
+    if not isinstance(size, int | np.integer) or size < 1:
+      raise ValueError(
+        f'{name} is {size}: write an integer >= 1, static under jax.jit'
+      )
+
+
+def checked_forward(
+  model: LanguageModel,
+  x: Float[Array, 'b t d'],
+  cache: PyTree | None,
+  mask: Bool[Array, 'b t'],
+) -> tuple[Float[Array, 'b t d'], PyTree | None]:
+  """`model.forward` of left-padded rows. ValueError where it does not return
+  hidden states like `x` and a cache like `cache`."""
+  result: Any = model.forward(x, cache, positions(mask), causal_mask(mask))
+  is_pair = isinstance(result, tuple) and len(result) == 2
+  shape = getattr(result[0], 'shape', None) if is_pair else None
+  if shape != x.shape:
+    found = f'shape {shape}' if is_pair else f'a {type(result).__name__}'
+    raise ValueError(
+      f'model.forward returned {found}: write a tuple of hidden states '
+      f'{x.shape}, the shape of its input, and the cache'
+    )
+  given, returned = map(jax.tree.structure, (cache, result[1]))
+  if cache is not None and given != returned:
+    raise ValueError(
+      f'model.forward returned the cache {returned}: write the structure that '
+      f'init_cache returns, {given}'
+    )
+  return result
+
+
+def _check_type(name, value, kind, instead):
+  if not isinstance(value, kind):
+    made = getattr(value, '__name__', None)
+    found = f'the function {made}' if made else f'a {type(value).__name__}'
+    raise ValueError(f'{name} is {found}: write hybrid_latent.{instead}')

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.arguments import check_inputs, checked_forward
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
-from hybrid_latent.policy import Policy
+from hybrid_latent.policy import Policy, check_inputs, checked_forward
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,

@@ -13,11 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from hybrid_latent.arguments import (
-  check_inputs,
-  check_settings,
-  checked_forward,
-)
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
@@ -29,6 +24,11 @@ from hybrid_latent.ops.thinking import (
   has_room,
   init_state,
   update,
+)
+from hybrid_latent.policy import (
+  check_inputs,
+  check_settings,
+  checked_forward,
 )
 from hybrid_latent.types import (
   Feedback,

@@ -19,7 +19,7 @@ LAYERS = (
   ('types', 'ranges', 'trees', 'sharding', 'extras'),
   ('ops',),
   (
-    *('models', 'formats', 'policy', 'arguments'),
+    *('models', 'formats', 'policy'),
     *('alarms', 'cluster', 'processes', 'metrics'),
     *('checkpoint', 'integrity', 'telemetry'),
   ),

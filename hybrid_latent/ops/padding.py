@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from reprlib import repr as short
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
-from hybrid_latent.ops.token_ids import are_token_ids
 from hybrid_latent.types import Prompt
 
 
@@ -58,3 +58,15 @@ def padded_rows(
   tokens = np.full(mask.shape, pad_id, np.int32)
   tokens[mask] = np.concatenate([np.asarray(x, np.int32) for x in rows])
   return tokens, mask
+
+
+def are_token_ids(values: Any) -> bool:
+  """True for a sequence of integers >= 0, empty included."""
+  try:
+    ids = np.asarray(values)
+  except ValueError:  # of lists of different lengths
+    return False
+  if ids.ndim != 1:
+    return False
+  integers = np.issubdtype(ids.dtype, np.integer)
+  return not ids.size or bool(integers and ids.min() >= 0)

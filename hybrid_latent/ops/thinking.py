@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from hybrid_latent.ops import automaton
-from hybrid_latent.ops.token_ids import are_token_ids
+from hybrid_latent.ops.padding import are_token_ids
 from hybrid_latent.types import StoppingRule
 
 STOP_IDS, FORCED_IDS = 8, 32  # fixed array sizes: other ids do not recompile
