@@ -56,7 +56,7 @@ def test_a_mesh_takes_all_devices():
   [{'tensor': 3}, {'data': 4}, {'fsdp': -1}, {'data': 0}, {'fsdp': 0}],
 )
 def test_other_meshes_are_refused(sizes):
-  with pytest.raises(ValueError, match=r'the 8 devices.*write -1'):
+  with pytest.raises(ValueError, match='the 8 devices: write sizes'):
     sharding.mesh(**sizes)
 
 
