@@ -66,11 +66,14 @@ def embedding_table(model: LanguageModel) -> Float[Array, 'v d']:
   return model.embed(jnp.arange(logits.shape[-1]))
 
 
-def check_inputs(model: Any, feedback: Any, prompt: Any) -> None:
+def check_inputs(
+  model: Any, feedback: Any, prompt: Any, decodes: bool = True
+) -> None:
   """ValueError where the model has not the four methods of types.LanguageModel,
   or the others are not of their types."""
   bare = model.model if isinstance(model, Policy) else model
-  missing = [x for x in _METHODS if not callable(getattr(bare, x, None))]
+  methods = _METHODS if decodes else [x for x in _METHODS if x != 'init_cache']
+  missing = [x for x in methods if not callable(getattr(bare, x, None))]
   if missing:
     raise ValueError(
       f'model {type(bare).__name__} has no {", ".join(missing)}: write the '

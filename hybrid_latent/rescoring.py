@@ -63,7 +63,7 @@ def hidden_states(
 ) -> Float[Array, 'b t d']:
   """The hidden state that each position was sampled from: the one at the
   position before it."""
-  check_inputs(model, feedback, prompt)
+  check_inputs(model, feedback, prompt, decodes=False)
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
     raise ValueError(

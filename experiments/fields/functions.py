@@ -1,10 +1,14 @@
 """Checks the functions of a config and their keywords by their signatures."""
 
+import ast
 import difflib
+import importlib.util
 import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .accepted import accepts, described
@@ -81,23 +85,45 @@ def keywords(function: Callable, role: Role) -> tuple[dict[str, Any], bool]:
   return {name: hints.get(name, Any) for name in names}, others
 
 
-def argument_text(function: Callable, name: str) -> str:
-  """The first sentence about an argument in a docstring: its line `name: ...`,
-  or the sentence that has the name in backquotes; '' where there is none."""
-  text = inspect.getdoc(function) or ''
+def argument_text(spec: str, package: str, name: str) -> str:
+  """The first sentence about an argument in the docstring of 'module:function'
+  (its line `name: ...`, or the sentence that has the name in backquotes), and
+  its annotation; '' where there is none. Reads the source, imports nothing."""
+  function = _definition(spec, package)
+  if function is None:
+    return ''
+  text = ast.get_docstring(function) or ''
   lines = re.finditer(r'^( *)([\w, ]+): (.*(?:\n\1 +\S.*)*)', text, re.M)
   found = [line[3] for line in lines if name in line[2].split(', ')]
-  found = found or [
+  found += [
     sentence
     for paragraph in text.split('\n\n')
     for sentence in re.split(_SENTENCES, paragraph)
     if f'`{name}`' in sentence
   ]
-  if not found:
-    return ''
-  words = ' '.join(found[0].split())
-  first = re.split(_SENTENCES, words)[0].rstrip('.')
-  return f'{first[0].upper()}{first[1:]}.'
+  about = f'Keyword of {spec}'
+  if found:
+    words = re.split(_SENTENCES, ' '.join(found[0].split()))[0].rstrip('.')
+    about = f'{words[0].upper()}{words[1:]}'
+  given = function.args
+  for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+    if argument.arg == name and argument.annotation:
+      return f'{about}. Type: {ast.unparse(argument.annotation)}.'
+  return f'{about}.'
+
+
+def _definition(spec: str, package: str) -> ast.FunctionDef | None:
+  module, _, function = spec.partition(':')
+  modules = [module] if '.' in module else [f'{package}.{module}', module]
+  for name in modules:
+    with suppress(ImportError, ValueError, SyntaxError, OSError):
+      found = importlib.util.find_spec(name)
+      if found is None or not found.origin:
+        continue
+      for node in ast.parse(Path(found.origin).read_text('utf-8')).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+          return node
+  return None
 
 
 def check_keywords(

@@ -4,10 +4,9 @@ import ast
 import re
 import textwrap
 from contextlib import suppress
-from typing import Any
 
 from .accepted import described
-from .functions import argument_text, keywords, resolved_function
+from .functions import argument_text
 from .named import Config
 from .overrides import CONFIGS, function_at, leaves
 from .table import FIELDS, field_of, function_of
@@ -81,16 +80,13 @@ def markdown() -> str:
 
 def _about(config: Config, name: str) -> str:
   """The meaning of a field, or of a keyword of a function by its docstring and
-  signature, and what is accepted; '' where nothing is known."""
+  annotation, and what is accepted; '' where nothing is known."""
   if entry := field_of(name):
     return f'{entry.about} Accepts {described(entry.annotation)}.'
-  with suppress(ValueError):  # the function cannot be imported
+  with suppress(ValueError):  # the part has no function
     part, keyword = function_of(name) or ('', '')
-    field, spec, role = function_at(config, part)
-    function = resolved_function(field, role, spec)
-    taken = keywords(function, role)[0].get(keyword, Any)
-    about = argument_text(function, keyword) or f'Keyword of {spec}.'
-    return f'{about} Accepts {described(taken)}.'
+    _, spec, role = function_at(config, part)
+    return argument_text(spec, role.package, keyword)
   return ''
 
 

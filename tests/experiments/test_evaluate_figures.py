@@ -77,7 +77,7 @@ def test_those_that_cannot_be_graded_count_nowhere():
 
 
 WRONG = [
-  ({'eval.num_prompts': 0}, 'config.eval.num_prompts=0: write how many'),
+  ({'eval.num_prompts': 0}, 'config.eval.num_prompts=0: write the num'),
   (
     {'evaluate.modes': ('loud',)},
     "config.evaluate.modes is ('loud',): write a tuple of values, each "

@@ -90,7 +90,7 @@ def test_answers_of_openr1_math(model_folder, tmp_path):
     (
       'rl',
       {'rollout.mode': 'chain_of_thought'},
-      "mode='chain_of_thought': .* teach",
+      "mode='chain_of_thought': .* no gradient",
     ),
     ('sft', {'rollout.mode': 'laten'}, "mode is 'laten': write '', .*latent"),
     (

@@ -30,7 +30,10 @@ from tests.experiments import rl_tiny
       "'policy_gradient:grpo': .* has .'policy_gradient'.",
     ),
     ({'data.function': 'arithmetic'}, "'arithmetic': write 'module:function'"),
-    ({'data.train_split': 'dev'}, "split='dev': there is 'train' and 'test'"),
+    (
+      {'data.train_split': 'dev'},
+      "split='dev': accepted are 'train' and 'test'",
+    ),
     (
       {'optimizer.groups.gate.pattern': 'wrong'},
       "optimizer group 'gate': pattern 'wrong' is found in no parameter",
@@ -40,7 +43,10 @@ from tests.experiments import rl_tiny
       r"parameter 'feedback.decay' is in .*\['decay', 'gate'\]",
     ),
     ({'optimizer.schedule': 'linear'}, "write 'constant' or 'cosine'"),
-    ({'rollout.prompts_per_step': 17}, 'batch=17 prompts .* only 16 prompts'),
+    (
+      {'rollout.prompts_per_step': 17},
+      '17 prompts on each of 1 hosts, and only 16 of',
+    ),
     ({'mesh.tensor': 3}, 'mesh .* does not match the 8 devices'),
     (
       {'rewards.digits.function': 'hybrid_latent.rewards.hrpo:gsm9k'},

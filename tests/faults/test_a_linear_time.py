@@ -56,8 +56,8 @@ def test_twice_the_length_takes_twice_the_time(name, now):
     texts = [repeated(unit, length) for length in (n, 2 * n)]
     if cpu_seconds(judge, texts[1]) < 0.03:
       continue
-    ratio = min(growth(judge, texts) for _ in '12')
-    if ratio > 3:
-      slow[family] = f'{ratio:.1f}'
+    ratios = (growth(judge, texts) for _ in range(5))
+    if all(ratio > 3 for ratio in ratios):  # not for the load of a moment
+      slow[family] = 'more than three times'
   now('linear time', f'{name}: {len(FAMILIES)} families', slow or 'all linear')
   assert not slow

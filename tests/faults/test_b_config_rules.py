@@ -124,12 +124,12 @@ WRONG = [
   ('grpo', RL, 'rewards.mine.wieght=1', 'no field config.rewards.mine.wieght'),
   ('grpo', RL, 'eval.sampling.topk=1', 'no field config.eval.sampling.topk'),
   # -------------------------------------------------------- another command's
-  ('grpo', SFT, '', 'this one is of another command'),
-  ('sft', RL, '', 'this one is of another command'),
-  ('lrt', RL, '', 'this one is of another command'),
-  ('generate', SFT, '', 'this one is of another command'),
-  ('evaluate', SFT, '', 'this one is of another command'),
-  ('step_entropy', RL, '', 'this one is of another command'),
+  ('grpo', SFT, '', 'this is a config of python -m '),
+  ('sft', RL, '', 'this is a config of python -m '),
+  ('lrt', RL, '', 'this is a config of python -m '),
+  ('generate', SFT, '', 'this is a config of python -m '),
+  ('evaluate', SFT, '', 'this is a config of python -m '),
+  ('step_entropy', RL, '', 'this is a config of python -m '),
   # ---------------------------------------------------------------- functions
   ('grpo', RL, 'feedback.function=gated:gatd', "config.feedback.function: 'ga"),
   ('grpo', RL, 'feedback.function=gate:gated', 'no module hybrid_latent.feedb'),

@@ -57,7 +57,11 @@ LISTED = (  # command, what is wrong, what is said of it
   ('grpo', ['--config=no.py', '--workdir=x'], "no file 'no.py': write a file"),
   ('grpo', ['--config=rl:MODEL,smok', '--workdir=x'], "write 'MODEL[,smoke]'"),
   ('grpo', ['--config=rl:', '--workdir=x'], 'write rl:MODEL, or rl for its d'),
-  ('grpo', ['--config=sft:MODEL', '--workdir=x'], 'is of another command'),
+  (
+    'grpo',
+    ['--config=sft:MODEL', '--workdir=x'],
+    'this is a config of python -m experiments.sft',
+  ),
   (
     'sft',
     ['--config=sft:M', '--workdir='],

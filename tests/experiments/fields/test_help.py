@@ -37,7 +37,8 @@ def test_every_field_has_a_sentence_and_what_it_accepts(path):
   for paragraph in text.split('\n  --config.')[1:]:
     name, _, about = paragraph.partition('\n')
     assert 'Keyword of' not in about or 'rl' not in path, name
-    assert ' Accepts ' in ' '.join(about.split()), name
+    about = ' '.join(about.split())
+    assert ' Accepts ' in about or '. Type: ' in about, name
   assert kind_of(config) != 'rl' or (
     "The mean over tokens and rows, see base.py; 'constant' takes a `length`."
   ) in ' '.join(text.split())
