@@ -267,7 +267,7 @@ def test_no_rule_recompiles():
     ({'max_answer_tokens': 0}, 'max_answer_tokens=0, .*at least 1'),
   ],
 )
-def test_errors_say_what_is_accepted(settings, told):
+def test_errors_say_what_is_accepted(unchecked, settings, told):
   given = {
     'stop_ids': [],
     'max_tokens': 5,
