@@ -270,7 +270,7 @@ def test_a_sweep_that_is_told_to_end_ends_its_runs(
   done, told = len(steps(folder)), capsys.readouterr().err
   assert 0 < done < 40
   assert '1 of the runs save and end, each after its step; Ctrl-C once' in told
-  assert '0 of 1 cells are finished\nThe same command goes on:\n' in told
+  assert '0 of 1 cells are finished\nThe same command resumes:\n' in told
   options(monkeypatch, *sys.argv[1:4], f'--config.max_steps={done + 1}')
   assert sweep.main() == 0, capsys.readouterr().out
   assert [row['step'] for row in steps(folder)] == list(range(done + 1))
