@@ -22,14 +22,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from hybrid_latent.extras import missing
+
 try:
   import fsspec
   from tensorboard.compat.proto import event_pb2, summary_pb2
   from tensorboard.summary.writer.record_writer import RecordWriter
   from tqdm import tqdm
 except ModuleNotFoundError as error:
-  error.msg += ': pip install "hybrid-latent[train]"'
-  raise
+  raise missing('train', error.name) from error
 
 # Protobuf creates these classes at import, invisible to a type checker.
 _Event: Any = vars(event_pb2)['Event']

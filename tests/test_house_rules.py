@@ -209,7 +209,7 @@ def test_nothing_runs_code_from_data():
 
 @pytest.mark.parametrize('trainer', ['grpo', 'sft', 'lrt'])
 def test_a_trainer_can_be_read(trainer):
-  """All that it reaches: at most 57 files, 7,750 lines. What the fields of its
+  """All that it reaches: at most 58 files, 7,750 lines. What the fields of its
   config mean and accept is apart from that, as the config is."""
   reached, new = set(), {f'experiments.{trainer}'}
   while new:
@@ -217,7 +217,7 @@ def test_a_trainer_can_be_read(trainer):
     new = {n for name in new for n in IMPORTS[name] & FILES.keys()} - reached
     new = {n for n in new if not n.startswith('experiments.fields')}
   lines = sum(len(FILES[n].read_text().splitlines()) for n in reached)
-  assert len(reached) <= 57, sorted(reached)
+  assert len(reached) <= 58, sorted(reached)
   assert lines <= 7750
 
 

@@ -6,6 +6,8 @@ huge integer power cannot be interrupted.
 
 from typing import Any
 
+from hybrid_latent.extras import missing
+
 try:
   from sympy import (
     Basic,
@@ -27,8 +29,7 @@ try:
     subfactorial,
   )
 except ModuleNotFoundError as error:
-  error.msg += ': pip install "hybrid-latent[train]"'
-  raise
+  raise missing('train', error.name) from error
 
 _GROWING = (factorial, factorial2, subfactorial, gamma, binomial)
 _MOST = 1e6  # larger results are clipped to it

@@ -19,6 +19,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
+from hybrid_latent.extras import missing
 from hybrid_latent.ranges import Pattern, PositiveFloat
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.golds import Gold, texts
@@ -34,8 +35,7 @@ try:
     verify,
   )
 except ModuleNotFoundError as error:
-  error.msg += ': pip install "hybrid-latent[train]"'
-  raise
+  raise missing('train', error.name) from error
 
 # With its limits off, it warns about that.
 for part in ('parser', 'grader'):
