@@ -55,7 +55,6 @@ import numpy as np
 from etils import epath
 
 from hybrid_latent import cluster, sharding
-from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import StoppingRule
 
@@ -75,7 +74,8 @@ from .training.resumable_shards import (
   validate_job,
   write_lines,
 )
-from .training.sampler import Sampler, prefill_and_decode
+from .training.sampler import Sampler, eval_sampling, prefill_and_decode
+from .training.setup import run_keys
 
 # The feedback of a model that reads no latents.
 DISCRETE = dict(
@@ -194,18 +194,14 @@ def evaluate_rows(
   feedback = feedback_of(config.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   parts = config.data, config.rollout, config.eval
-  batches, width = trim_padding(
-    eval_batches_of(*parts, encode, int(actor.stop.pad_id))
-  )
+  batches, width = trim_prompts(eval_batches_of(*parts, encode, actor.pad_id))
   config.rollout.max_prompt_length = width
   functions = prefill_and_decode(config.rollout, feedback)
   sampler = Sampler(
     config.rollout, config.data, mesh, actor, *functions, grader
   )
-  sampling_params = sampling(
-    **{**config.rollout.sampling, **config.eval.sampling}
-  )
-  *_, key = jax.random.split(jax.random.key(config.seed), 3)
+  sampling_params = eval_sampling(config.rollout, config.eval)
+  key = run_keys(config.seed).evaluation
 
   def run(batches: Sequence[dict], stop: StoppingRule) -> Evaluation:
     found, seconds = [], 0.0
@@ -271,7 +267,7 @@ def config_of_row(config: Config, row: Row) -> Config:
   return config
 
 
-def trim_padding(batches: list[dict]) -> tuple[list[dict], int]:
+def trim_prompts(batches: list[dict]) -> tuple[list[dict], int]:
   """Batches without the padding that all rows of all hosts have, and the prompt
   length that is left."""
   longest = max(batch['mask'].sum(-1).max() for batch in batches)

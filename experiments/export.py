@@ -43,10 +43,11 @@ from hybrid_latent.checkpoint import Checkpoints
 from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
+from .fields.data_check import has_test_rows
 from .report.run_folders import run_info
 from .report.tables import read_rows
 from .training.actor import export_model, load_actor
-from .training.model_card import TEST_ROWS, evaluation_options
+from .training.model_card import evaluation_options
 from .training.saved import from_fields, relocated
 from .training.setup import run_keys
 
@@ -70,14 +71,13 @@ def evaluation_command(workdir: str, step: int, model: Path) -> str:
     return ''
   notes = Checkpoints(f'{workdir}/checkpoints').notes(step)
   config = relocated(from_fields(json.loads(notes['config'])), about)
-  options = evaluation_options(config)
-  if any(TEST_ROWS in option for option in options):
+  if not has_test_rows(config.data):
     return ''
   words = [
     *('python', '-m', f'{PACKAGE}.{notes["trainer"]}'),
     f'--config=saved:{_absolute(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.max_steps=0'),
-    *options,
+    *evaluation_options(config),
     f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'

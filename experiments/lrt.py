@@ -171,7 +171,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     batch = next(loop.batches)
     prompt = Prompt(batch['tokens'], batch['mask'], batch['ids'])
     answers = answer_arrays(
-      batch['rows'], rollout.max_completion_length, setup.pad
+      batch['rows'], rollout.max_completion_length, actor.pad_id
     )
     data = sharding.from_host(given_answers(prompt, *answers), mesh)
     ids = cluster.all_rows(batch['ids']).tolist()

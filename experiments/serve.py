@@ -51,7 +51,6 @@ from etils import epath
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import Encode, eval_batches
 from hybrid_latent.formats.parsed import parsed_json
-from hybrid_latent.ops.sampling import sampling
 
 from .training.actor import Actor, feedback_of, rollout_mesh
 from .training.cli import Config
@@ -63,7 +62,7 @@ from .training.dataset_sampling import (
 )
 from .training.prompts import mode_of, prompt_ids
 from .training.resumable_shards import write_lines
-from .training.sampler import Sampler, prefill_and_decode
+from .training.sampler import Sampler, eval_sampling, prefill_and_decode
 
 FIELDS = 'question', 'mode'
 
@@ -89,8 +88,7 @@ def load_server(config: Config) -> Server:
   if feedback.prefix and not config.feedback.init_kwargs.get('source'):
     raise ValueError(
       "config.feedback.init_kwargs.source is '': write the folder of a "
-      'reasoner, '
-      'which experiments.lrt writes to WORKDIR/reasoner'
+      'reasoner, which experiments.lrt writes to WORKDIR/reasoner'
     )
   mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
   actor = decoding_actor(config, mesh)
@@ -147,7 +145,7 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
     return []
   config, actor, sampler, *_ = server
   rollout, found = config.rollout, []
-  sampling_params = sampling(**{**rollout.sampling, **config.eval.sampling})
+  sampling_params = eval_sampling(rollout, config.eval)
   key = jax.random.key(config.seed)
   # A power of two, so that calls of any size share a handful of programs.
   padded = 1 << (len(rows) - 1).bit_length()
@@ -156,7 +154,7 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
     itemgetter('ids'),
     batch=min(rollout.prompts_per_step * rollout.num_generations, padded),
     length=rollout.max_prompt_length,
-    pad=int(actor.stop.pad_id),
+    pad=actor.pad_id,
   ):
     batch['mode'] = np.array([mode_of(row['mode']) for row in batch['rows']])
     prompt, ready = sampler.prefill(actor.policy, batch)

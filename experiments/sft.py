@@ -183,7 +183,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         document,
         batch=config.batch_size // hosts,
         length=config.max_length,
-        pad=setup.pad,
+        pad=setup.actor.pad_id,
         seed=config.seed,
         packed=config.packing,
         share=config.stages.data_fraction[stage],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .accepted import accepts, described
-from .named import named
+from .named import module_names, named
 from .renamed import FUNCTIONS, new_keyword, new_text, refusal, value_refusal
 
 FEEDBACK, DATA = 'hybrid_latent.feedback', 'hybrid_latent.data'
@@ -114,8 +114,7 @@ def argument_text(spec: str, package: str, name: str) -> str:
 
 def _definition(spec: str, package: str) -> ast.FunctionDef | None:
   module, _, function = spec.partition(':')
-  modules = [module] if '.' in module else [f'{package}.{module}', module]
-  for name in modules:
+  for name in module_names(module, package):
     with suppress(ImportError, ValueError, SyntaxError, OSError):
       found = importlib.util.find_spec(name)
       if found is None or not found.origin:

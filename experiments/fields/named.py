@@ -19,7 +19,7 @@ def named(spec: str, package: str) -> Callable:
   words = [*name.split('.'), function]
   if not colon or not all(map(str.isidentifier, words)):
     raise ValueError(f"{spec!r}: write 'module:function'; {_choices(package)}")
-  modules = [name] if '.' in name else [f'{package}.{name}', name]
+  modules = module_names(name, package)
   module = next(filter(None, map(_imported, modules)), None)
   if module is None:
     raise ValueError(
@@ -35,6 +35,11 @@ def named(spec: str, package: str) -> Callable:
     ]
     raise ValueError(f'{spec!r}: {module.__name__} has {public}')
   return result
+
+
+def module_names(name: str, package: str) -> list[str]:
+  """The modules that the module of a 'module:function' may be, in order."""
+  return [name] if '.' in name else [f'{package}.{name}', name]
 
 
 def configured(part: Config, package: str) -> Callable:

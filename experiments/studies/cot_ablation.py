@@ -65,7 +65,6 @@ from etils import epath
 from hybrid_latent import sharding
 from hybrid_latent.curricula.steps import split_steps
 from hybrid_latent.data.jsonl import problems
-from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import FORCED_IDS
 
 from ..report.tables import markdown_table
@@ -86,6 +85,7 @@ from ..training.resumable_shards import (
   validate_job,
   write_lines,
 )
+from ..training.sampler import eval_sampling
 from .ablation_plot import plot_ablation
 
 
@@ -176,9 +176,7 @@ def write_answers(
   )
   rows = [{'question': row['question'], 'answer': row['answer'], 'row': i}
           for i, row in enumerate(source)]  # fmt: skip
-  sampling_params = sampling(
-    **{**config.rollout.sampling, **config.eval.sampling}
-  )
+  sampling_params = eval_sampling(config.rollout, config.eval)
   with batch_generator(
     config, mesh, actor, sampling_params, config.eval.num_generations, workdir
   ) as completions:

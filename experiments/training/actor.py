@@ -54,6 +54,11 @@ class Actor(NamedTuple):
   generation: dict[str, Any]  # generation_config.json
   stop: Any = None  # a StoppingRule, where it samples
 
+  @property
+  def pad_id(self) -> int:
+    """The id of padding."""
+    return int(self.stop.pad_id)
+
 
 def load_actor(config: Config, mesh: Mesh, key) -> Actor:
   """The policy of `config.model`, `.lora`, `.feedback` and `.critic`."""
@@ -197,22 +202,20 @@ def stopping_rule_of(
   rollout: Config, source: Pretrained, tokenizer
 ) -> StoppingRule:
   """When completions of this model stop under `config.rollout`."""
-  vocab = source.model.config.vocab
+  vocab, longest = source.model.config.vocab, rollout.max_completion_length
   ids = lambda text: tokenizer(text, add_special_tokens=False)['input_ids']
-  delimiter = rollout.end_of_thinking.encode()
+  delimiter, forced = rollout.end_of_thinking.encode(), rollout.forced_text
   return stopping_rule(
     stop_ids(tokenizer, source.generation),
-    rollout.max_completion_length,
+    longest,
     pad_id(tokenizer),
     delimiter_automaton(delimiter, token_bytes(tokenizer), vocab),
-    max_thinking_tokens=rollout.max_thinking_tokens
-    or rollout.max_completion_length,
-    after_thinking=ids(rollout.forced_text.after_thinking),
-    on_truncation=ids(rollout.forced_text.on_truncation),
-    on_budget=ids(rollout.forced_text.on_budget),
-    max_answer_tokens=rollout.max_answer_tokens
-    or rollout.max_completion_length,
-    budget=rollout.max_completion_length - rollout.answer_reserve,
+    max_thinking_tokens=rollout.max_thinking_tokens or longest,
+    after_thinking=ids(forced.after_thinking),
+    on_truncation=ids(forced.on_truncation),
+    on_budget=ids(forced.on_budget),
+    max_answer_tokens=rollout.max_answer_tokens or longest,
+    budget=longest - rollout.answer_reserve,
   )
 
 

@@ -126,7 +126,7 @@ def batch_generator(
         encode,
         batch=size,
         length=rollout.max_prompt_length,
-        pad=int(actor.stop.pad_id),
+        pad=actor.pad_id,
         shard=(jax.process_index(), hosts),
       ):
         if cluster.preemption_requested(next(turns)):

@@ -92,7 +92,8 @@ class Loop:
       self.step = self.start = self.checkpoints.latest or 0
       notes: dict = self.checkpoints.notes(self.start) if self.start else {}
       if notes:
-        validate_resume(notes, self._config, self._workdir)
+        rows = self._identity['rows']
+        validate_resume(notes, self._config, self._workdir, rows)
         warn_of_schedule(notes, self._config)
         self.state = self.checkpoints.restore(self.start, self.state)
         self._recall(notes)

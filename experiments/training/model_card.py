@@ -58,7 +58,6 @@ _FIELDS = (
   'optimizer.groups.*.lr',
   'optimizer.schedule',
 )
-TEST_ROWS = 'FILE_OF_TEST_ROWS'
 _METRICS = 'loss', 'reward', 'kl', 'entropy', 'completions/mean_length'
 _LATENT = """
 **`generate` of transformers feeds back tokens alone.** With its feedback
@@ -91,7 +90,7 @@ def evaluation_options(config: Config) -> list[str]:
   if not config.eval.num_prompts:
     options.append('--config.eval.num_prompts=64')
   if not has_test_rows(config.data):
-    options.append(f'--config.data.path={TEST_ROWS}')
+    options.append('--config.data.path=FILE_OF_TEST_ROWS')
   return options
 
 

@@ -23,9 +23,11 @@ def identity(config: Config, trainer: str) -> dict[str, Any]:
   }
 
 
-def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
+def validate_resume(
+  notes: dict, config: Config, workdir: str, rows: str | None = None
+) -> dict:
   """A checkpoint's notes, if its run is that of `config`. ValueError with the
-  fields that differ."""
+  fields that differ. `rows` is the `rows_digest`, where it is known."""
   try:
     old = flat(renamed_config(json.loads(notes['config'])))
     new = flat(config)
@@ -37,7 +39,7 @@ def validate_resume(notes: dict, config: Config, workdir: str) -> dict:
   # Checkpoints of older versions have no digest.
   then = notes.get('rows') if config.max_steps else ''
   wrong = differences(old, new, config, (*FREE, *PLACES) if then else FREE)
-  if then and then != (now := rows_digest(config)):
+  if then and then != (now := rows or rows_digest(config)):
     fields = [f'config.{name}' for name in PLACES]
     paths = ', '.join(f'{x}={new[x]!r}' for x in fields if new.get(x))
     wrong.append(

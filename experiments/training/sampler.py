@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Key
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
+from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import trim_padding
 from hybrid_latent.rewards.grader import Grader, total
@@ -54,6 +55,12 @@ def prefill_and_decode(
   }
   decode_fn = jax.jit(partial(decode, **settings), static_argnames='group')
   return jax.jit(partial(prefill, feedback=feedback)), decode_fn
+
+
+def eval_sampling(rollout: Config, evaluation: Config) -> Sampling:
+  """The sampling of evaluations: that of rollouts, as `config.eval.sampling`
+  changes it."""
+  return sampling(**{**rollout.sampling, **evaluation.sampling})
 
 
 def merged_for_decoding(policy: Policy) -> Policy:

@@ -11,7 +11,6 @@ from jaxtyping import Array, Key
 
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import Encode, prompt_batches
-from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 
@@ -21,7 +20,7 @@ from ..fields.model import warn_of_untrained
 from .actor import Actor, load_actor, rollout_mesh
 from .cli import Config
 from .prompts import eval_batches_of, prompt_ids
-from .sampler import Sampler
+from .sampler import Sampler, eval_sampling
 from .step_functions import StepFunctions
 
 
@@ -43,11 +42,6 @@ class Setup(NamedTuple):
   encode: Encode  # (row) -> token ids of its prompt
   eval_batches: list[dict]  # of this host; empty where nothing is evaluated
 
-  @property
-  def pad(self) -> int:
-    """The id of padding."""
-    return int(self.actor.stop.pad_id)
-
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
     """Endless batches of this host; all hosts together have
     `rollout.prompts_per_step` prompts per batch."""
@@ -58,7 +52,7 @@ class Setup(NamedTuple):
         self.encode,
         batch=rollout.prompts_per_step // hosts,
         length=rollout.max_prompt_length,
-        pad=self.pad,
+        pad=self.actor.pad_id,
         seed=self.config.seed,
         shard=(jax.process_index(), hosts),
       )
@@ -78,7 +72,7 @@ class Setup(NamedTuple):
   ) -> Callable[[Policy, int], dict[str, float]]:
     """(weights, step) -> metrics of the evaluation of `config.eval`."""
     config, stop = self.config.eval, self.actor.stop
-    params = sampling(**{**self.config.rollout.sampling, **config.sampling})
+    params = eval_sampling(self.config.rollout, config)
     # The limit of thinking may differ from that of training.
     stop = stop._replace(
       max_thinking_tokens=jnp.int32(
@@ -109,7 +103,9 @@ def set_up(config: Config, trainer: str) -> Setup:
   if trains_on_all(config):
     return setup
   parts = config.data, config.rollout, config.eval
-  return setup._replace(eval_batches=eval_batches_of(*parts, encode, setup.pad))
+  return setup._replace(
+    eval_batches=eval_batches_of(*parts, encode, actor.pad_id)
+  )
 
 
 def run_keys(seed: int, trainer: str = 'grpo') -> Keys:

@@ -1,6 +1,5 @@
 """What a new user writes on a command line: help, mistakes, '~'."""
 
-import ast
 import json
 import os
 import runpy
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.__main__ import commands
 from experiments.fields.overrides import resolved
 from experiments.training import cli
 
@@ -133,17 +133,8 @@ def refused():
 
 def test_every_command_is_here():
   """Every module that can be run, but the table's own."""
-  runs = {
-    '.'.join(path.relative_to(ROOT / 'experiments').with_suffix('').parts)
-    for path in (ROOT / 'experiments').rglob('*.py')
-    if any(
-      isinstance(node, ast.If) and "'__main__'" in ast.unparse(node.test)
-      for node in ast.parse(path.read_text()).body
-    )
-  }
-  runs = {name.removesuffix('.__main__') for name in runs}
-  others = {'__main__', 'fields', 'benchmarks.device', 'benchmarks.grading'}
-  assert runs - others == {*COMMANDS}
+  others = {'fields', 'benchmarks.device', 'benchmarks.grading'}
+  assert {*commands()} - others == {*COMMANDS}
 
 
 @pytest.mark.parametrize('name', COMMANDS)
