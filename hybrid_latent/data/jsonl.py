@@ -146,8 +146,9 @@ def data_files(folder: Path) -> list[str]:
 def _no_split(task: Task, split: str, path: Path) -> str:
   return (
     f'split={split!r}: this task has {sorted(task.splits)}, and {path} has no '
-    f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write steps=0 '
-    'to evaluate only, or a file as data.train_split or data.test_split'
+    f'{split}.jsonl, .json or .csv (it has {data_files(path)}): write '
+    'max_steps=0 to evaluate only, or a file as data.train_split or '
+    'data.test_split'
   )
 
 

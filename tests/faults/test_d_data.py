@@ -246,8 +246,8 @@ def test_sets_for_testing_need_no_training_rows(config, tmp_path, now):
   told = message(partial(check_data, config))
   assert told == (
     f"split='train': this task has ['test'], and {tmp_path} has no train.jsonl"
-    ", .json or .csv (it has ['test.jsonl']): write steps=0 to evaluate only, "
-    'or a file as data.train_split or data.test_split'
+    ", .json or .csv (it has ['test.jsonl']): write max_steps=0 to evaluate "
+    'only, or a file as data.train_split or data.test_split'
   )
   config.max_steps = 0
   check_data(config)
