@@ -1,0 +1,1 @@
+"""What the command `evaluate` is made of."""
