@@ -180,10 +180,10 @@ def options(row: dict) -> str:
   return f'{passage}{message}'.strip()
 
 
-def with_contexts(row: dict) -> str:
-  """The retrieval message of HRPO's release, with the first three documents. A
+def with_contexts(row: dict, most: int = 3) -> str:
+  """The retrieval message of HRPO's release, with the first `most` documents. A
   document is its title in quotes, a line end, and its text."""
-  contexts = texts(row, 'contexts')[:3]
+  contexts = texts(row, 'contexts')[:most]
   documents = ''.join(f'{_document(context)}\n' for context in contexts)
   return (
     f'Context (which may or may not be relevant):\n{documents}\n'

@@ -218,6 +218,7 @@ def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
     raise ValueError(
       f'split={split!r}: accepted is one of {sorted(task.splits)}'
     )
+  name = name if isinstance(name, str) else task.tfds
   config = tfds.download.DownloadConfig(try_download_gcs=False)
   try:
     builder: Any = tfds.builder(
@@ -228,19 +229,27 @@ def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
   except Exception as error:  # of any library below: the network, the disk
     raise ValueError(
       f'data.path is empty, and task={name!r} could not be downloaded into '
-      f'{data_dir} ({type(error).__name__}: {_first_line(error)}): write '
+      f'{data_dir} ({type(error).__name__}: {first_line(error)}): write '
       'data.path=FOLDER, with its files'
     ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+  """The first line of its message, for messages of one sentence."""
   return f'{error}'.strip().partition('\n')[0][:200]
 
 
 def _decoded(record: Mapping[str, Any]) -> dict:
   if set(record) == {'json'}:  # of `array_records`; others are of tfds builders
     return json.loads(record['json'])
-  return {
-    key: value.decode() if isinstance(value, bytes) else value
-    for key, value in record.items()
-  }
+  return {key: _text(value) for key, value in record.items()}
+
+
+def _text(value: Any) -> Any:
+  """The value with texts and lists in place of bytes and arrays."""
+  if isinstance(value, Mapping):
+    return _decoded(value)
+  value = value.tolist() if hasattr(value, 'tolist') else value
+  if isinstance(value, list):
+    return [*map(_text, value)]
+  return value.decode() if isinstance(value, bytes) else value

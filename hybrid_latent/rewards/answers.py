@@ -7,6 +7,8 @@ The answer is in the last \boxed{}, or after the last delimiter, as in
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
@@ -98,6 +100,23 @@ def correct(
   return _JUDGES[kind](completions, answer=answer)
 
 
+def parse(text: str, kind: Judge = 'math') -> str | None:
+  r"""The answer that `correct` reads in a completion; None without one.
+
+  Numbers have one spelling, so that equal answers of several completions count
+  as one: '1,000' is '1000', '.50' and \frac{1}{2} are '0.5', 2/6 is '1/3'. A
+  formula of 'math' is as it is written, without \text{} or dollars around it.
+  """
+  if kind == 'math':
+    answer = _formula(text)
+    value = whole_number(answer)
+    return (answer or None) if value is None else _numeral(value)
+  answer = read_answer(text, kind)
+  if kind == 'number' and answer:
+    return _numeral(Fraction(answer))
+  return answer or None
+
+
 def read_answer(text: str, kind: str = 'number') -> str:
   """The answer after the last `####`, or in all of `text` without one, in the
   canonical spelling of its kind; '' without an answer."""
@@ -149,6 +168,36 @@ def _compared(
 
 def _bare(answer: str) -> str:
   return answer.strip('\n').rstrip('.').rstrip('/').strip(' ')
+
+
+def _formula(text: str) -> str:
+  """What `math.accuracy` compares: the last box, else what is stated as the
+  answer, else the last span or number."""
+  text = same_boxes(text)
+  if BOX in text:
+    return unwrapped(boxed(text, BOX)).strip()
+  stated = math.stated_answer(text)
+  if stated or not (span := last_span(text)):
+    value = None if stated else last_number(text)
+    return stated if value is None else _numeral(value)
+  return unwrapped(span).strip()
+
+
+def _numeral(value: Fraction) -> str:
+  """'0.5', '1/3', and of a very large or small number '4.5e33'."""
+  below = value.denominator
+  for prime in (2, 5):
+    while below % prime == 0:
+      below //= prime
+  if below > 1:
+    return f'{value}'
+  exact = Context(prec=4000)  # more than the digits of any number that is read
+  decimal = exact.divide(Decimal(value.numerator), Decimal(value.denominator))
+  text = f'{decimal:f}'
+  if -5 < decimal.adjusted() < 15:
+    return text
+  short = f'{exact.normalize(decimal)}'.replace('E', 'e').replace('e+', 'e')
+  return min(text, short, key=len)
 
 
 def _number(answer: str, delimited: bool) -> str:

@@ -25,11 +25,15 @@ def knowledge(
   """1 where the text after the only `####` is a gold answer, else 0; None where
   the normalised gold answers are all empty. An `answer` is a text or several.
   """
-  predictions = [
-    final_answer(text, DELIMITER) if text.count(DELIMITER) == 1 else ''
-    for text in completions
-  ]
+  predictions = [parse(text) or '' for text in completions]
   return matches(predictions, answer, normalised)
+
+
+def parse(text: str) -> str | None:
+  """The normalised answer that `knowledge` reads; None without one, and
+  without exactly one `####`."""
+  one = text.count(DELIMITER) == 1
+  return normalised(final_answer(text, DELIMITER)) or None if one else None
 
 
 def normalised(text: str) -> str:

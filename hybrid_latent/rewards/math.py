@@ -104,6 +104,15 @@ def equal(text: str, gold: Gold, seconds: float = 3.0) -> float | None:
   return None if None in each or not each else 0.0
 
 
+def stated_answer(text: str) -> str:
+  """The text after the last "The answer is", "Answer:" or ####, '' without
+  one."""
+  ending = text[-_CHARACTERS:]
+  starts = [match.end() for match in _STATED.finditer(ending)]
+  stated = ending[starts[-1] :] if starts else ''
+  return _bare(stated.lstrip(' :*').rstrip(' *.\n').removesuffix('</answer>'))
+
+
 def _equal(text: str, gold: str, seconds: float) -> float | None:
   gold, text = same_boxes(gold), same_boxes(text)
   gold_values = _gold(gold)
@@ -115,7 +124,7 @@ def _equal(text: str, gold: str, seconds: float) -> float | None:
   # The cheap comparisons first: most answers never reach sympy.
   if bare == bare_gold:
     return 1.0
-  stated = '' if in_box else _stated(text)
+  stated = '' if in_box else stated_answer(text)
   if stated and (stated == bare_gold or _same_number(stated, bare_gold)):
     return 1.0
   if in_box and _too_large(answer):
@@ -185,14 +194,6 @@ def _bare(latex: str) -> str:
   """`unwrapped`, and a letter without its parentheses."""
   letter = re.fullmatch(r'\(([A-Z])\)', bare := unwrapped(latex).strip('$ '))
   return letter[1] if letter else bare
-
-
-def _stated(text: str) -> str:
-  """The text after the last "The answer is", "Answer:" or ####."""
-  ending = text[-_CHARACTERS:]
-  starts = [match.end() for match in _STATED.finditer(ending)]
-  stated = ending[starts[-1] :] if starts else ''
-  return _bare(stated.lstrip(' :*').rstrip(' *.\n').removesuffix('</answer>'))
 
 
 def _form(latex: str) -> str:
