@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hybrid_latent.types import Trajectory
+if TYPE_CHECKING:  # which imports jax, and measures of a record need none
+  from hybrid_latent.types import Trajectory
 
 
 def completion_metrics(
-  out: Trajectory, rows: Bool[np.ndarray, 'b'] | None = None
+  out: 'Trajectory', rows: Bool[np.ndarray, 'b'] | None = None
 ) -> dict[str, float]:
   """Lengths in tokens, forced ones included; the hidden ratio: the mean latent
   share of the inputs of the thinking; per completion the number of inputs with

@@ -20,7 +20,7 @@ LAYERS = (
   ('ops',),
   (
     *('models', 'formats', 'policy'),
-    *('alarms', 'cluster', 'processes', 'metrics'),
+    *('alarms', 'cluster', 'processes', 'metrics', 'measures'),
     *('checkpoint', 'integrity', 'telemetry'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),

@@ -1,0 +1,2 @@
+"""Measures of completions: pure functions of the rows of an evaluation's record
+(`experiments.evaluation.record`), or of arrays that are made from them."""

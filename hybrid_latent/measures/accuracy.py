@@ -1,0 +1,103 @@
+"""Accuracy over several completions per problem.
+
+  pass@1  the mean grade
+  pass@k  one of k completions is correct: 1 - C(n - c, k) / C(n, k) (Chen et
+          al., arXiv 2107.03374)
+  maj@k   the most frequent answer of k completions is correct (self-consistency
+          of Wang et al., arXiv 2203.11171; maj1@k of Minerva, arXiv 2206.14858)
+  of all  the mean grade with 0 for each ungraded completion
+
+A grade is 1, 0, or NaN where a completion could not be graded. Except for the
+last, ungraded completions are left out: n counts the graded ones. A figure is
+the mean over the problems with at least k of these.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import comb
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hybrid_latent import metrics
+
+Row = Mapping[str, Any]
+
+
+def grades_of(rows: Iterable[Row]) -> dict[int, Float[np.ndarray, 'samples']]:
+  """The grades of each problem, by its index, in the order of the samples."""
+  found = per_problem(rows, 'correct')
+  return {i: np.array(values, float) for i, values in found.items()}
+
+
+def per_problem(rows: Iterable[Row], field: str) -> dict[int, list]:
+  """The field's values of each problem, by its index, in the order of the
+  samples. ValueError where problems differ in their number of samples."""
+  found: dict[int, list] = {}
+  for row in sorted(rows, key=lambda row: (row['prompt'], row['sample'])):
+    found.setdefault(row['prompt'], []).append(row[field])
+  counts = sorted({*map(len, found.values())})
+  if len(counts) > 1:
+    raise ValueError(
+      f'the problems have {counts} completions: accepted is one number for all '
+      'of an arm and a data set: evaluate again'
+    )
+  return found
+
+
+def pass_at_k(
+  grades: Float[np.ndarray, 'u samples'], k: int
+) -> Float[np.ndarray, 'u']:
+  """pass@k of each problem, NaN where fewer than k completions are graded."""
+  return np.array([metrics.pass_at_k(row[None], k) for row in grades])
+
+
+def maj_at_k(
+  answers: Sequence[str | None], grades: Float[np.ndarray, 'samples']
+) -> Float[np.ndarray, 'samples']:
+  """maj@1, maj@2, ... of one problem: the probability that the vote of k of its
+  graded completions is correct, over all subsets of k; NaN where fewer are
+  graded.
+
+  Completions vote by the text of the answer that was parsed; those without one
+  abstain, and a vote without votes is wrong. Of answers with equally many votes
+  each wins with the same probability. An answer's grade is the mean over its
+  completions."""
+  votes: dict[str | None, list[float]] = {}
+  for answer, grade in zip(answers, grades.tolist(), strict=True):
+    if not np.isnan(grade):
+      votes.setdefault(answer and answer.strip(), []).append(grade)
+  n = sum(map(len, votes.values()))
+  votes.pop(None, None)
+  won = np.zeros(n + 1)  # over the subsets of each size, the sum of the grades
+  for level in range(1, 1 + max(map(len, votes.values()), default=0)):
+    won += _won_with(level, [*votes.values()], n)
+  sizes = [comb(n, k) for k in range(1, n + 1)]
+  return np.append(won[1:] / sizes, np.full(len(grades) - n, np.nan))
+
+
+def _won_with(
+  level: int, votes: Sequence[list[float]], n: int
+) -> Float[np.ndarray, 'sizes']:
+  """Over all subsets of each size 0 to n whose winners have `level` votes, the
+  sum of the mean grade of the winners."""
+  able = [grades for grades in votes if len(grades) >= level]
+  others = n - sum(map(len, able))  # whose number in a subset is free
+  # Of the subsets by number of winners and size, one answer after the other:
+  # their number, and the sum over them of the winners' grades.
+  state = np.zeros((2, len(able) + 1, n + 1))
+  state[0, 0, : others + 1] = [comb(others, x) for x in range(others + 1)]
+  for grades in able:
+    count = len(grades)
+    wins = comb(count, level) * state[:, :-1, :-level]
+    wins[1] += np.mean(grades) * wins[0]
+    state = np.sum(
+      [comb(count, x) * _shifted(state, x) for x in range(level)], axis=0
+    )
+    state[:, 1:, level:] += wins
+  winners = np.arange(1, len(able) + 1)[:, None]
+  return (state[1, 1:] / winners).sum(0)
+
+
+def _shifted(x, by):
+  return np.pad(x, ((0, 0), (0, 0), (by, 0)))[..., : x.shape[-1]]
