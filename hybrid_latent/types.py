@@ -216,6 +216,17 @@ class PrefixFn(Protocol):
     ...
 
 
+class MixtureLogitsFn(Protocol):
+  """`Feedback.mixture_logits`."""
+
+  def __call__(
+    self, model: Any, state: PyTree, out: StepOut, /
+  ) -> Float[Array, 'b v']:
+    """The weights of a step's latent are their softmax; `state` is the one
+    after the step."""
+    ...
+
+
 class Feedback(NamedTuple):
   """Makes the model's next input. As an optax transformation it is pure
   functions, here of the model, a `LanguageModel`. For a feedback with
@@ -232,6 +243,8 @@ class Feedback(NamedTuple):
   # Where latents replace the thinking as inputs between prompt and answer;
   # else None.
   prefix: PrefixFn | None = None
+  # Where a latent is a mixture of token embeddings; else None.
+  mixture_logits: MixtureLogitsFn | None = None
 
 
 class Trajectory(NamedTuple):

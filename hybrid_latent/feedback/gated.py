@@ -33,6 +33,7 @@ from hybrid_latent.feedback.base import (
   latent_where,
   parameters,
   recorded_latents,
+  sampled_logits,
   stateless,
   token_log_prob,
 )
@@ -127,7 +128,12 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
     return jnp.where(record['mixed'][..., None], mixed, token)
 
   return Feedback(
-    stateless, step, recompute_inputs, token_log_prob, drawn_token
+    stateless,
+    step,
+    recompute_inputs,
+    token_log_prob,
+    drawn_token,
+    mixture_logits=sampled_logits,
   )
 
 
@@ -141,7 +147,12 @@ def interpolated(width: NonNegativeInt = 64) -> Feedback:
     return latent_where(out.thinking_continues, h, model, out, state)
 
   return Feedback(
-    stateless, step, recorded_latents, token_log_prob, drawn_token
+    stateless,
+    step,
+    recorded_latents,
+    token_log_prob,
+    drawn_token,
+    mixture_logits=sampled_logits,
   )
 
 

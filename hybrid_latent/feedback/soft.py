@@ -91,7 +91,17 @@ def soft() -> Feedback:
     log_density = jnp.where(sigma > 0, log_density, 0)
     return jnp.where(record['fed'], log_density, token_log_probs)
 
-  return Feedback(stateless, step, recorded_latents, log_prob, select_token)
+  def mixture_logits(model, state, out):
+    return out.logits / _settings(model).temperature
+
+  return Feedback(
+    stateless,
+    step,
+    recorded_latents,
+    log_prob,
+    select_token,
+    mixture_logits=mixture_logits,
+  )
 
 
 def _settings(model) -> SoftTokens:

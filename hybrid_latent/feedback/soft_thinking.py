@@ -29,6 +29,7 @@ from hybrid_latent.feedback.base import (
   recorded_latents,
   token_log_prob,
 )
+from hybrid_latent.ops.sampling import top_k
 from hybrid_latent.ops.soft import top_soft_embedding
 from hybrid_latent.policy import embedding_table
 from hybrid_latent.ranges import NonNegativeFloat, PositiveInt
@@ -94,7 +95,19 @@ def soft_thinking(width: PositiveInt = 10) -> Feedback:
       out.thinking_continues, concept.mixture, model, out, count
     )
 
-  return Feedback(init, step, recorded_latents, token_log_prob, select_token)
+  def mixture_logits(model, count, out):
+    top, _ = top_k(out.filtered, min(width, out.filtered.shape[-1]))
+    kept = out.filtered >= top[:, -1:]
+    return jnp.where(kept, out.filtered, -jnp.inf)
+
+  return Feedback(
+    init,
+    step,
+    recorded_latents,
+    token_log_prob,
+    select_token,
+    mixture_logits=mixture_logits,
+  )
 
 
 def _settings(model) -> ColdStop:

@@ -120,8 +120,18 @@ def switching(inside: Feedback | None = None) -> Feedback:
   latent_from_hidden = inner_latent and (
     lambda model, hidden: inner_latent(inner_policy(model), hidden)
   )
+  inner_mixture: Any = inside.mixture_logits
+  mixture_logits = inner_mixture and (
+    lambda model, state, out: inner_mixture(inner_policy(model), state[1], out)
+  )
   return Feedback(
-    init, step, recompute_inputs, log_prob, select_token, latent_from_hidden
+    init,
+    step,
+    recompute_inputs,
+    log_prob,
+    select_token,
+    latent_from_hidden,
+    mixture_logits=mixture_logits,
   )
 
 
