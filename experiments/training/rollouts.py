@@ -5,10 +5,15 @@ and completions are scored under the reference while worker processes grade
 them.
 """
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float
 
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.ops.sampling import sampling
@@ -17,7 +22,7 @@ from hybrid_latent.rewards.grader import total
 from hybrid_latent.types import PyTree
 
 from .loop import Loop, Metrics
-from .sampler import RolloutBatch, Sampler, sample_rows
+from .sampler import RolloutBatch, Sampler
 from .setup import Setup
 from .step_functions import Batch, StepFunctions
 
@@ -85,9 +90,10 @@ class Rollouts:
     of them have completions of different rewards.
     """
     parts, needed = [self._sample(*self._ready)], self._prompts
+    rewards = self._sampler.grader.weights, self._group
     self._ready = None
     while len(parts) < self._max_batches:
-      usable = self._sampler.nonzero_std_groups(parts).sum()
+      usable = nonzero_std_groups(parts, *rewards).sum()
       # Every host has as many prompts, so the one with the fewest decides.
       if sharding.over_hosts(np.min, usable) >= needed // jax.process_count():
         break
@@ -95,7 +101,7 @@ class Rollouts:
       ready = self._sampler.prefill(self._weights, batch)
       parts.append(self._sample(batch, *ready))
     self._weights = None  # the update needs the memory
-    return self._sampler.select_groups(parts)
+    return select_groups(parts, *rewards, self._sampler.mesh)
 
   def _sample(self, batch, prompt, prefilled) -> RolloutBatch:
     clock = self._loop.clock
@@ -146,3 +152,70 @@ class Rollouts:
     completions, reward = self._graded
     rows = sample_rows(completions, reward, tokenizer, count)
     self._loop.telemetry.completions(step, rows)
+
+
+def nonzero_std_groups(
+  parts: Sequence[RolloutBatch], weights: Mapping[str, float], group: int
+) -> Bool[np.ndarray, 'u']:
+  """The prompts of all parts whose completions have different rewards."""
+  rewards = [total(part.grades(), weights, group) for part in parts]
+  return ~metrics.zero_std_groups(np.concatenate(rewards), group)
+
+
+def select_groups(
+  parts: Sequence[RolloutBatch],
+  weights: Mapping[str, float],
+  group: int,
+  mesh: Mesh,
+) -> RolloutBatch:
+  """As many prompts as one part has, those whose completions have different
+  rewards first (DAPO, arXiv 2503.14476)."""
+  if len(parts) == 1:
+    return parts[0]
+  count = len(parts[0].rows)
+  # Stable: among equals the order of the data.
+  uneven = nonzero_std_groups(parts, weights, group)
+  chosen = np.argsort(~uneven, kind='stable')[:count]
+  members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
+  pick = lambda index, trees: jax.tree.map(
+    lambda *arrays: np.concatenate(arrays)[index], *trees
+  )
+  record = [part.trajectory._replace(steps=()) for part in parts]
+  prompt = pick(chosen, sharding.to_host([part.prompt for part in parts]))
+  trajectory = pick(members, sharding.to_host(record))
+  grades = pick(members, [part.grades() for part in parts])
+  rows = [row for part in parts for row in part.rows]
+  texts = [text for part in parts for text in part.texts]
+  steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
+  prompts, on_mesh = sharding.from_host((prompt, trajectory), mesh)
+  return RolloutBatch(
+    prompts,
+    on_mesh._replace(steps=steps),
+    trajectory._replace(record=()),
+    [rows[i] for i in chosen],
+    [texts[i] for i in members],
+    lambda: grades,
+  )
+
+
+def sample_rows(
+  batch: RolloutBatch, reward: Float[np.ndarray, 'b'], tokenizer, count: int
+) -> list[dict]:
+  """The first completion of the first `count` prompts, as text."""
+  samples, out = [], batch.out
+  group = len(reward) // len(batch.rows)
+  for i, row in zip(
+    itertools.count(0, group), batch.rows[:count], strict=False
+  ):
+    ids = out.tokens[i][out.mask[i]].tolist()
+    samples.append(
+      {
+        'prompt': row['question'],
+        'completion': batch.texts[i],
+        'tokens': [tokenizer.decode([token]) for token in ids],
+        'latent': np.round(out.latent_share[i][out.mask[i]], 4).tolist(),
+        'reward': float(reward[i]),
+        'answer': row['answer'],
+      }
+    )
+  return samples

@@ -1,14 +1,12 @@
 """Samples and grades completions of prompts, in training and evaluation."""
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.models import lora
@@ -202,68 +200,8 @@ class Sampler:
     result |= {name: lengths[name] for name in EVAL_METRICS}
     return {f'eval/{name}': value for name, value in result.items()}
 
-  def nonzero_std_groups(
-    self, parts: Sequence[RolloutBatch]
-  ) -> Bool[np.ndarray, 'u']:
-    """The prompts of all parts whose completions have different rewards."""
-    group, weights = self._rollout.num_generations, self.grader.weights
-    rewards = [total(part.grades(), weights, group) for part in parts]
-    return ~metrics.zero_std_groups(np.concatenate(rewards), group)
-
-  def select_groups(self, parts: Sequence[RolloutBatch]) -> RolloutBatch:
-    """As many prompts as one part has, those whose completions have different
-    rewards first (DAPO, arXiv 2503.14476)."""
-    if len(parts) == 1:
-      return parts[0]
-    group, count = self._rollout.num_generations, len(parts[0].rows)
-    # Stable: among equals the order of the data.
-    chosen = np.argsort(~self.nonzero_std_groups(parts), kind='stable')[:count]
-    members = (chosen[:, None] * group + np.arange(group)).reshape(-1)
-    pick = lambda index, trees: jax.tree.map(
-      lambda *arrays: np.concatenate(arrays)[index], *trees
-    )
-    record = [part.trajectory._replace(steps=()) for part in parts]
-    prompt = pick(chosen, sharding.to_host([part.prompt for part in parts]))
-    trajectory = pick(members, sharding.to_host(record))
-    grades = pick(members, [part.grades() for part in parts])
-    rows = [row for part in parts for row in part.rows]
-    texts = [text for part in parts for text in part.texts]
-    steps = jnp.max(jnp.array([part.trajectory.steps for part in parts]))
-    prompts, on_mesh = sharding.from_host((prompt, trajectory), self.mesh)
-    return RolloutBatch(
-      prompts,
-      on_mesh._replace(steps=steps),
-      trajectory._replace(record=()),
-      [rows[i] for i in chosen],
-      [texts[i] for i in members],
-      lambda: grades,
-    )
-
   def _bucket(self, longest: int, limit: int) -> int:
     """The smallest of limit, limit / 2, limit / 4, ... (as many as the config
     has buckets) that holds `longest`: a run compiles a handful of shapes."""
     sizes = [-(-limit // 2**i) for i in range(self._rollout.buckets)]
     return min(size for size in sizes if size >= longest)
-
-
-def sample_rows(
-  batch: RolloutBatch, reward: Float[np.ndarray, 'b'], tokenizer, count: int
-) -> list[dict]:
-  """The first completion of the first `count` prompts, as text."""
-  samples, out = [], batch.out
-  group = len(reward) // len(batch.rows)
-  for i, row in zip(
-    itertools.count(0, group), batch.rows[:count], strict=False
-  ):
-    ids = out.tokens[i][out.mask[i]].tolist()
-    samples.append(
-      {
-        'prompt': row['question'],
-        'completion': batch.texts[i],
-        'tokens': [tokenizer.decode([token]) for token in ids],
-        'latent': np.round(out.latent_share[i][out.mask[i]], 4).tolist(),
-        'reward': float(reward[i]),
-        'answer': row['answer'],
-      }
-    )
-  return samples

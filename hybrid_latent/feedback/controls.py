@@ -15,6 +15,7 @@ without thinking: `dropped` with Mode.NO_THINKING prompts.
 """
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -79,15 +80,15 @@ def other_problem(
     }
     return out._replace(**rolled)
 
-  mixture_logits = feedback.mixture_logits and (
-    lambda model, state, out: feedback.mixture_logits(
+  mixture: Any = feedback.mixture_logits
+  mixture_logits = mixture and (
+    lambda model, state, out: mixture(
       model, state[0], from_donor(state[-1], out)
     )
   )
-  prefix = feedback.prefix and (
-    lambda model, hidden, mask: jnp.roll(
-      feedback.prefix(model, hidden, mask), 1, axis=0
-    )
+  own: Any = feedback.prefix
+  prefix = own and (
+    lambda model, hidden, mask: jnp.roll(own(model, hidden, mask), 1, axis=0)
   )
   return feedback._replace(
     init=init,
@@ -107,8 +108,10 @@ def pause(feedback: Feedback) -> Feedback:
     inner = feedback.step(model, state, keys, out)
     return discrete().step(model, inner.state, keys, out)
 
+  own: Any = feedback.prefix
+
   def prefix(model, hidden, mask):
-    latents = feedback.prefix(model, hidden, mask)
+    latents = own(model, hidden, mask)
     mean = embedding_table(model).mean(0, dtype=jnp.float32)
     # The text that closes a prefix stays.
     count = latents.shape[1] - len(getattr(model.feedback, 'closing', ()))
@@ -119,7 +122,7 @@ def pause(feedback: Feedback) -> Feedback:
     recompute_inputs=discrete().recompute_inputs,
     log_prob=token_log_prob,
     latent_from_hidden=None,
-    prefix=feedback.prefix and prefix,
+    prefix=own and prefix,
     mixture_logits=None,
   )
 
@@ -131,7 +134,8 @@ def dropped(feedback: Feedback) -> Feedback:
   either."""
 
   def select_token(model, state, out):
-    start = getattr(model.feedback, 'start', -1)
+    spans = getattr(model, 'feedback', None)
+    start = getattr(spans, 'start', -1)
     others = jnp.arange(out.logits.shape[-1]) != start
     likeliest = jnp.argmax(jnp.where(others, out.logits, -jnp.inf), axis=-1)
     starts = out.token == start

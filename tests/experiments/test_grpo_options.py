@@ -5,12 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.training import sampler
+from experiments.training import rollouts, sampler
 from experiments.training.rollout_files import StoredBatches
 from hybrid_latent import metrics, sharding
-from hybrid_latent.feedback.gated import gated
 from hybrid_latent.formats.pretrained import pretrained
-from hybrid_latent.rewards.grader import Grader
 from tests.experiments import rl_tiny
 from tests.experiments.runs import arrays, column, lines, saved, trained
 
@@ -188,16 +186,11 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
         lambda values=values: values,
       )
     )
-  config = tiny(model_folder, 'hrpo')
-  mesh = sharding.mesh(**config.mesh)
-  with Grader(config.rewards.to_dict(), **config.grader) as grader:
-    functions = sampler.prefill_and_decode(config.rollout, gated())
-    ours = sampler.Sampler(
-      *(config.rollout, config.data, mesh, dumped.actor),
-      *(*functions, grader),
-    )
-    kept, joint = ours.nonzero_std_groups(parts), ours.select_groups(parts)
-    assert ours.select_groups(parts[:1]) is parts[0]
+  mesh = sharding.mesh(**tiny(model_folder, 'hrpo').mesh)
+  rewards = {'digits': 1.0}, 4
+  kept = rollouts.nonzero_std_groups(parts, *rewards)
+  joint = rollouts.select_groups(parts, *rewards, mesh)
+  assert rollouts.select_groups(parts[:1], *rewards, mesh) is parts[0]
   assert kept.sum() == 2
   assert joint.rows == [parts[0].rows[1], parts[1].rows[0]]
   assert joint.grades()['digits'].tolist() == [0, 1, 0, 1, 0, 0, 1, 0]

@@ -9,7 +9,8 @@ import pytest
 from experiments.configs import rl
 from experiments.training.actor import Actor
 from experiments.training.prompts import eval_batches_of
-from experiments.training.sampler import Sampler, sample_rows
+from experiments.training.rollouts import sample_rows
+from experiments.training.sampler import Sampler
 from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.models.reasoner import Prefix

@@ -1,5 +1,7 @@
 """Latents of another problem, pauses, and no latents, against plain loops."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ close = lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 
 
 def spoken(script, control, opening=False):
-  ids = map(jnp.int32, (START, SLOT, END, SLOTS))
+  ids: Any = map(jnp.int32, (START, SLOT, END, SLOTS))
   spans = Spans(*ids, jnp.bool_(False), opening=np.bool_(opening))
   return recited(
     script,
@@ -67,7 +69,7 @@ def written(script):
 def test_spans_read_the_last_latent_of_the_row_before(script):
   """Or, before it has one, the state that it is at."""
   tokens, slots = zip(*map(written, script), strict=True)
-  read, last = [scripted.START] * ROWS, [None] * ROWS
+  read, last = [scripted.START] * ROWS, [(0, 0.0)] * ROWS
   expected = np.zeros((ROWS, STEPS, 2))
   had = [False] * ROWS
   for t in range(STEPS):
