@@ -6,9 +6,10 @@ rows = benchmark_rows('math500')  # HuggingFaceH4/MATH-500
 """
 
 from pathlib import Path
+from typing import Any
 
 from hybrid_latent.data import jsonl
-from hybrid_latent.data.benchmarks import BENCHMARKS, Benchmark, HubDataset
+from hybrid_latent.data.benchmarks import BENCHMARKS, Benchmark
 from hybrid_latent.extras import missing
 
 
@@ -36,10 +37,9 @@ def benchmark_rows(
   if path:
     return _of_path(benchmark, Path(path).expanduser(), data_dir)
   if benchmark.tfds:
-    *_, split = benchmark.tfds.splits
-    return jsonl.problems(benchmark.tfds, None, split, data_dir=data_dir)
+    return jsonl.problems(benchmark.tfds, None, 'test', data_dir=data_dir)
   if benchmark.hub:
-    return _of_hub(benchmark.hub, benchmark.hub.name)
+    return _of_hub(benchmark, benchmark.hub.name)
   raise ValueError(
     f'benchmark={name!r} is not on a hub with these fields: write the folder '
     f'that has {benchmark.file} as path; its fields are '
@@ -55,7 +55,7 @@ def _of_path(
     if one.is_file():
       return jsonl.problems(benchmark.task, f'{one}', 'test', data_dir=data_dir)
   if hub and any(any(path.glob(x)) for x in ('*.parquet', '*/*.parquet')):
-    return _of_hub(hub, f'{path}')
+    return _of_hub(benchmark, f'{path}')
   other = f", or path='' to load {hub.name} from the hub" if hub else ''
   raise FileNotFoundError(
     f'{path} has neither {file} nor {file.name}: write the folder of one of '
@@ -63,9 +63,10 @@ def _of_path(
   )
 
 
-def _of_hub(hub: HubDataset, path: str) -> jsonl.Problems:
+def _of_hub(benchmark: Benchmark, path: str) -> jsonl.Problems:
   """The rows of a data set by its name on the hub, or of a folder with a copy
   of its repository."""
+  hub: Any = benchmark.hub
   try:
     from datasets import load_dataset
   except ModuleNotFoundError as error:
@@ -75,7 +76,7 @@ def _of_hub(hub: HubDataset, path: str) -> jsonl.Problems:
   except Exception as error:  # of any library below: the network, the files
     raise ValueError(
       f'{path}, config {hub.config}, split {hub.split} could not be loaded '
-      f'({type(error).__name__}: {jsonl.first_line(error)}): write a folder '
-      'with its file as path'
+      f'({type(error).__name__}: {jsonl.first_line(error)}): write the '
+      f'folder that has {benchmark.file} as path'
     ) from error
   return jsonl.Problems(hub.task, rows, Path(path))

@@ -75,11 +75,6 @@ HELLASWAG = _with_choices(
   benchmark_fields.hellaswag_stem,
   benchmark_fields.hellaswag_choices,
 )
-HELLASWAG_TFDS = HELLASWAG._replace(
-  splits={'validation': ''},
-  fields={**HELLASWAG.fields, 'question': 'context', 'stem': 'context'},
-  tfds='hellaswag',
-)
 GPQA = _with_choices(
   Task(
     {},

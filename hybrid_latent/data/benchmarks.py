@@ -38,7 +38,7 @@ class Benchmark(NamedTuple):
   source: str  # the repository of the file
   licence: str
   hub: HubDataset | None = None
-  tfds: Task | None = None  # of a builder of tensorflow-datasets
+  tfds: Task | None = None  # of a builder that needs no tensorflow
 
 
 def _lsat(section: str, rows: int) -> Benchmark:
@@ -88,7 +88,6 @@ BENCHMARKS = {
     'GSM8K', 1319, 'gsm8k/test.jsonl', TASKS['gsm8k'], NUMBER,
     'openai/grade-school-math', 'MIT',
     HubDataset('openai/gsm8k', 'main', 'test', TASKS['gsm8k']),
-    TASKS['gsm8k'],
   ),
   'gsm_hard': Benchmark(
     'GSM-Hard', 1319, 'gsm_hard/test.jsonl', tasks.GSM_HARD, NUMBER,
@@ -183,7 +182,6 @@ BENCHMARKS = {
     'HellaSwag', 10042, 'hellaswag/hellaswag_val.jsonl', tasks.HELLASWAG,
     LETTER, 'rowanz/hellaswag', 'MIT',
     HubDataset('Rowan/hellaswag', None, 'validation', tasks.HELLASWAG),
-    tasks.HELLASWAG_TFDS,
   ),
   'prosqa': Benchmark(
     'ProsQA', 500, 'prosqa/prosqa_test.json', TASKS['prosqa'], SENTENCE,

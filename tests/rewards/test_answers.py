@@ -57,3 +57,32 @@ def test_each_kind_has_its_judge(kind, text, gold):
 def test_an_unknown_kind_is_refused_and_the_known_ones_listed():
   with pytest.raises(ValueError, match=r"'exact'.*'latex', 'letter', 'math'"):
     answers.correct(['1'], answer=['1'], kind='exact')
+
+
+@pytest.mark.parametrize(
+  ('kind', 'text', 'expected'),
+  [
+    ('number', 'He has 1,000.50 dollars', '1000.5'),
+    ('number', r'3 and \boxed{-\frac{2}{6}}', '-1/3'),
+    ('number', '#### 18446744073709551617', '18446744073709551617'),
+    ('number', '#### 1e30', '1e30'),
+    ('number', 'none', None),
+    ('letter', r'A or B: \boxed{\text{(C)}}', 'C'),
+    ('letter', 'The answer is (B).', 'B'),
+    ('letter', '12', None),
+    ('latex', r'#### \frac12', r'\frac{1}{2}'),
+    ('latex', '', None),
+    ('math', r'\boxed{1} so $\boxed{x+\frac{1}{2}}$', r'x+\frac{1}{2}'),
+    ('math', r'\boxed{$\dfrac12$}', '0.5'),
+    ('math', r'\boxed{\text{Evelyn}}', 'Evelyn'),
+    ('math', 'So $x^2$. The answer is: 2n.', '2n'),
+    ('math', r'It is $x$. So $2\sqrt{2}$.', r'2\sqrt{2}'),
+    ('math', 'It is 7.50', '7.5'),
+    ('math', r'\boxed{}', None),
+    ('math', 'none', None),
+  ],
+)
+def test_the_answer_is_read_in_one_spelling(kind, text, expected):
+  assert answers.parse(text, kind) == expected
+  if expected:
+    assert answers.correct([text], answer=[expected], kind=kind) == [1]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_latent.rewards.knowledge import knowledge, normalised
+from hybrid_latent.rewards.knowledge import knowledge, normalised, parse
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_a_spelling_has_no_case_and_no_outer_spaces(text):
 def test_any_gold_answer_behind_the_only_delimiter(completion, reward):
   golds = ['Beatles', 'The Fab Four', 'a']
   assert knowledge([completion], answer=[golds]) == [reward]
+  assert (parse(completion) in ('beatles', 'fab four')) == reward
 
 
 def test_gold_answers_of_which_nothing_is_left_are_not_judged():
