@@ -2,22 +2,21 @@
 
     metrics.jsonl      one JSON object per step, null for non-finite numbers
     completions.jsonl  one JSON object per sampled completion
-    events.out.*       the same metrics for TensorBoard
 
+The metrics also go to trackers (trackers.py), as TensorBoard's events.out.*.
 The working directory may be any that fsspec supports (`gs://...`). An object
 store cannot append, so there the files grow locally and are uploaded whole, at
 most once per minute and at the end.
 """
 
 import contextlib
+import importlib
 import json
 import math
-import os
-import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -26,20 +25,12 @@ from hybrid_latent.extras import missing
 
 try:
   import fsspec
-  from tensorboard.compat.proto import event_pb2, summary_pb2
-  from tensorboard.summary.writer.record_writer import RecordWriter
   from tqdm import tqdm
 except ModuleNotFoundError as error:
   raise missing('train', error.name) from error
 
-# Protobuf creates these classes at import, invisible to a type checker.
-_Event: Any = vars(event_pb2)['Event']
-_SessionLog: Any = vars(event_pb2)['SessionLog']
-_Summary: Any = vars(summary_pb2)['Summary']
-
 _ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
 _UPLOAD_EVERY_S = 60.0
-_SECONDS = re.compile(r'tfevents\.(\d+\.\d+)\.')  # in a file's name
 
 
 class Telemetry:
@@ -56,7 +47,7 @@ class Telemetry:
     workdir: str | Path,
     *,
     total: int | None = None,
-    tensorboard: bool = True,
+    trackers: Sequence[str] = ('tensorboard',),
     process: int = 0,
     resume_step: int = 0,
   ):
@@ -72,11 +63,13 @@ class Telemetry:
       for name in ('metrics.jsonl', 'completions.jsonl')
     }
     self._folder = folder
-    self._events = (
-      self._stack.enter_context(_Events(folder.path, resume_step))
-      if tensorboard
-      else None
+    # Imported late: a run without trackers needs none of their packages.
+    module = importlib.import_module('hybrid_latent.trackers')
+    self._trackers = module.open_trackers(
+      trackers, folder.path, str(workdir), resume_step
     )
+    for tracker in self._trackers:
+      self._stack.callback(tracker.close)
     # A log file gets a line per half minute, a terminal a live bar.
     self._bar = self._stack.enter_context(
       tqdm(
@@ -94,8 +87,8 @@ class Telemetry:
       return
     metrics = {name: float(value) for name, value in metrics.items()}
     self._write('metrics.jsonl', {'step': int(step), **metrics})
-    if self._events:
-      self._events.write(step, metrics)
+    for tracker in self._trackers:
+      tracker.write(int(step), metrics)
     postfix = {k: f'{metrics[k]:.4g}' for k in _ON_THE_BAR if k in metrics}
     self._bar.set_postfix(postfix, refresh=False)
     # An evaluation after the last step does not count as a step.
@@ -112,8 +105,11 @@ class Telemetry:
     """
     if not self._files:
       return
+    rows = [_plain(row) for row in rows]
     for row in rows:
       self._write('completions.jsonl', {'step': int(step), **row})
+    for tracker in self._trackers:
+      tracker.completions(int(step), rows)
 
   def close(self) -> None:
     """Closes the files; the last upload of a remote directory."""
@@ -189,38 +185,6 @@ class StepClock:
       )
 
 
-class _Events:
-  """A TensorBoard event file, written without TensorFlow."""
-
-  def __init__(self, folder: Path, resume_step: int):
-    # TensorBoard reads the files of a folder in the order of their names, and
-    # the system clock may have been set back since the last one.
-    before = [path.name for path in folder.glob('events.out.tfevents.*')]
-    seconds = [float(x) for name in before for x in _SECONDS.findall(name)]
-    now = max([time.time(), *(x + 1e-3 for x in seconds)])
-    name = f'events.out.tfevents.{now:017.6f}.{os.getpid()}'
-    self._writer = RecordWriter((folder / name).open('wb'))
-    self._add(file_version='brain.Event:2')
-    # TensorBoard drops the earlier points of this step and later ones.
-    restart = _SessionLog(status=_SessionLog.START)
-    self._add(step=resume_step, session_log=restart)
-
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
-    values = [_Summary.Value(tag=k, simple_value=v) for k, v in metrics.items()]
-    self._add(step=step, summary=_Summary(value=values))
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(self, *error: object) -> None:
-    self._writer.close()
-
-  def _add(self, **fields: Any) -> None:
-    event = _Event(wall_time=time.time(), **fields)
-    self._writer.write(event.SerializeToString())
-    self._writer.flush()
-
-
 class _Folder:
   """A local folder, and the remote one that it mirrors, if any."""
 
@@ -249,7 +213,7 @@ def _local(workdir: str) -> Iterator[_Folder]:
   files, root = fsspec.url_to_fs(workdir)
   files.makedirs(root, exist_ok=True)
   with tempfile.TemporaryDirectory() as path:
-    for name in ('metrics.jsonl', 'completions.jsonl'):
+    for name in ('metrics.jsonl', 'completions.jsonl', 'run_id'):
       if files.exists(f'{root}/{name}'):
         files.get_file(f'{root}/{name}', f'{path}/{name}')
     folder = _Folder(Path(path), workdir)

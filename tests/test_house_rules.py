@@ -21,7 +21,7 @@ LAYERS = (
   (
     *('models', 'formats', 'policy'),
     *('alarms', 'cluster', 'processes', 'metrics', 'measures'),
-    *('checkpoint', 'integrity', 'telemetry'),
+    *('checkpoint', 'integrity', 'telemetry', 'trackers'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
   ('rollout', 'rescoring', 'latents', 'optim'),

@@ -22,7 +22,7 @@ def lines(path):
 
 
 def test_a_step_is_a_line_on_disk_at_once(tmp_path):
-  with Telemetry(tmp_path, tensorboard=False) as telemetry:
+  with Telemetry(tmp_path, trackers=()) as telemetry:
     telemetry.log(0, {'reward': np.float32(0.5), 'kl': float('nan')})
     telemetry.log(1, {'reward': 1, 'kl': float('inf')})
     assert (tmp_path / 'metrics.jsonl').read_text() == (
@@ -33,7 +33,7 @@ def test_a_step_is_a_line_on_disk_at_once(tmp_path):
 
 def test_completions_keep_any_text(tmp_path):
   text = 'a\nb\u2028c\ud800"</script>'
-  with Telemetry(tmp_path, tensorboard=False) as telemetry:
+  with Telemetry(tmp_path, trackers=()) as telemetry:
     telemetry.completions(
       7, [{**ROW, 'latent': np.array([0.25]), 'text': text}]
     )
@@ -61,7 +61,7 @@ def test_resuming_cuts_off_what_will_be_written_again(tmp_path):
 
 def test_a_run_from_the_start_begins_with_empty_files(tmp_path):
   for _ in range(2):
-    with Telemetry(tmp_path, tensorboard=False) as telemetry:
+    with Telemetry(tmp_path, trackers=()) as telemetry:
       telemetry.log(0, {'loss': 2.0})
   assert lines(tmp_path / 'metrics.jsonl') == [{'step': 0, 'loss': 2.0}]
 

@@ -153,6 +153,7 @@ def defaults(source: str) -> ConfigDict:
   )
   config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
   config.num_logged_completions = 8
+  config.trackers = ('tensorboard',)
   config.nonfinite = dict(action='stop', limit=3)
   config.alarms = dict(
     window=20,

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from hybrid_latent.extras import needs
+
 from .. import PACKAGE
 from .accepted import accepts, described
 from .functions import (
@@ -20,6 +22,12 @@ from .table import FIELDS, field_of, is_known, matches
 
 OF_FILES = 'data.path', 'data.fields'  # of data.functions that read files
 TRAINERS = 'grpo', 'sft', 'lrt'
+# Tracker -> the extra and the package that it needs.
+TRACKERS = {
+  'tensorboard': ('train', 'tensorboardX'),
+  'wandb': ('wandb', 'wandb'),
+  'trackio': ('trackio', 'trackio'),
+}
 
 
 def check(config: Config, command: str, hosts: int = 1) -> None:
@@ -61,6 +69,12 @@ def check(config: Config, command: str, hosts: int = 1) -> None:
     _check_feedback(config)
   for rule in later:
     rule.check(config, hosts)
+
+
+def check_trackers(config: Config) -> None:
+  """ModuleNotFoundError for a tracker whose package is not installed."""
+  for tracker in config.trackers:
+    needs(*TRACKERS[tracker])
 
 
 def _check_complete(config: Config, command: str) -> None:

@@ -21,6 +21,7 @@ FREE = (
   'eval',
   'checkpoint',
   'num_logged_completions',
+  'trackers',
   'dump_every',
   'export',
   'generate',  # this and the next two: of tools

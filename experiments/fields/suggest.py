@@ -47,6 +47,7 @@ THEIRS: dict[str, tuple[str, ...]] = {
   'top_p': (f'{_SAMPLING}.top_p',),
   'top_k': (f'{_SAMPLING}.top_k',),
   'min_p': (f'{_SAMPLING}.min_p',),
+  'report_to': ('trackers',),
   'log_completions': ('num_logged_completions',),
   'num_completions_to_print': ('num_logged_completions',),
   # Rewards and the loss.

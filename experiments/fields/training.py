@@ -175,6 +175,10 @@ TRAINING = {
   'num_logged_completions': Field(
     NonNegativeInt, 'Completions written to WORKDIR/completions.jsonl per step.'
   ),
+  'trackers': Field(
+    tuple[Literal['tensorboard', 'wandb', 'trackio'], ...],
+    'Experiment trackers that get the metrics of WORKDIR/metrics.jsonl.',
+  ),
   'nonfinite.action': Field(
     Literal['stop', 'skip', 'rollback'],
     'Action on an update that is not finite: stop the run, skip the update, or '

@@ -287,7 +287,8 @@ class Loop:
     self._counts |= {name: notes[name] for name in self._counts & notes.keys()}
 
   def _opened(self) -> Telemetry:
-    options: Any = {'process': jax.process_index(), 'resume_step': self.start}
+    options: Any = {'process': jax.process_index(), 'resume_step': self.start,
+                    'trackers': self._config.trackers}  # fmt: skip
     return Telemetry(self._workdir, total=self._config.max_steps, **options)
 
 

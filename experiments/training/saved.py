@@ -23,6 +23,9 @@ from ..fields.renamed import renamed_config
 from ..fields.table import field_of
 from .cli import Config
 
+# Fields that the version of a run may not have had.
+ADDED = {'trackers': ('tensorboard',)}
+
 
 def get_config(argument: str) -> Config:
   """The config of a run's config.json. ValueError where it is none,
@@ -48,15 +51,15 @@ def get_config(argument: str) -> Config:
 
 
 def from_fields(fields: dict) -> Config:
-  """The config of fields from JSON: lists become tuples, and old names of
-  fields today's."""
+  """The config of fields from JSON: lists become tuples, old names of fields
+  today's, and fields of later versions have their defaults."""
 
   def frozen(value):
     if isinstance(value, dict):
       return {name: frozen(x) for name, x in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
-  return ConfigDict(frozen(renamed_config(fields))).lock()
+  return ConfigDict(ADDED | frozen(renamed_config(fields))).lock()
 
 
 def relocated(config: Config, about: Mapping[str, Any]) -> Config:

@@ -14,7 +14,7 @@ from hybrid_latent.data.prompts import Encode, prompt_batches
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 
-from ..fields.check import check
+from ..fields.check import check, check_trackers
 from ..fields.data_check import check_data, trains_on_all
 from ..fields.model import warn_of_untrained
 from .actor import Actor, load_actor, rollout_mesh
@@ -94,6 +94,7 @@ def set_up(config: Config, trainer: str) -> Setup:
   """Checks the config and its data, then loads the model. ValueError, before
   that, for what this trainer cannot run."""
   check(config, trainer, jax.process_count())
+  check_trackers(config)
   check_data(config)
   mesh, keys = sharding.mesh(**config.mesh), run_keys(config.seed, trainer)
   actor = load_actor(config, mesh, keys.init)

@@ -216,7 +216,7 @@ def test_metrics_that_have_no_room(folder, now):
   with (
     pytest.raises(Ended) as end,
     opened(tiny(), str(folder)),
-    Telemetry(folder, tensorboard=False, resume_step=2) as telemetry,
+    Telemetry(folder, trackers=(), resume_step=2) as telemetry,
     limited(resource.RLIMIT_FSIZE, 2**12),
   ):
     for step in range(2, 2**10):
@@ -227,7 +227,7 @@ def test_metrics_that_have_no_room(folder, now):
     f'{folder}: fix that, and the same command resumes from there; exit code 1'
   )
   now('disk full', 'while metrics are written', end.value.text)
-  with Telemetry(folder, tensorboard=False, resume_step=2):
+  with Telemetry(folder, trackers=(), resume_step=2):
     pass
   rows = (folder / 'metrics.jsonl').read_text().splitlines()
   assert [json.loads(row)['step'] for row in rows] == [0, 1]

@@ -128,7 +128,7 @@ def test_contributing_says_where_a_feedback_joins(now):
 @pytest.mark.slow
 def test_a_package_that_is_missing_is_named_with_its_extra(now):
   """A subprocess that cannot see it; the whole base install has a test too."""
-  code = 'import sys; sys.modules["tensorboard"] = None; import hybrid_latent'
+  code = 'import sys; sys.modules["tqdm"] = None; import hybrid_latent'
   done = subprocess.run(
     [sys.executable, '-c', f'{code}.telemetry'],
     cwd=ROOT, capture_output=True, text=True,

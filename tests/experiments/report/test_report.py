@@ -27,7 +27,7 @@ HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&\'"\n'
 def runs(tmp_path):
   """Two runs of thirty steps; the second thinks in latents."""
   for name, latent in (('grpo', 0.0), ('hrpo', 0.2)):
-    with Telemetry(tmp_path / name, tensorboard=False) as telemetry:
+    with Telemetry(tmp_path / name, trackers=()) as telemetry:
       for step in range(30):
         metrics = {'reward': step / 30, 'kl': float('nan'), 'grad_norm': 2.0}
         times = {'time/decode': 3.0, 'time/idle': 1.0, 'time/step': 4.0}
