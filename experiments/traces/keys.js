@@ -95,8 +95,8 @@ columns.addEventListener('pointerover', ({target}) => showTip(target));
 columns.addEventListener('pointerleave', hideTip);
 columns.addEventListener('focusin', ({target}) => showTip(target));
 columns.addEventListener('focusout', hideTip);
-columns.addEventListener('click', ({target}) => {
-  const svg = target.closest('svg');
+columns.addEventListener('click', (event) => {
+  const svg = event.target.closest('svg');
   if (!svg) return;
   const {left, width} = svg.getBoundingClientRect();
   const box = svg.closest('article').querySelector('.trace');

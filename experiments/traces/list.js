@@ -46,17 +46,17 @@ const list = {
       'div.row',
       {
         'role': 'option', 'data-place': place, '--top': `${place * ROW}px`,
-        'aria-selected': selected, 'id': selected && 'selected',
+        'aria-selected': String(selected), 'id': selected && 'selected',
         'aria-setsize': this.samples.length, 'aria-posinset': place + 1,
       },
       gradeMark(sample),
-      element('span.about', {}, element('span.first', {}, isolated(
-        question.question.slice(0, 120).replace(/\s+/g, ' '))),
-      element('span.second', {}, isolated(arm.arm), ' · ',
-        isolated(question.dataset), ` ${question.prompt}`,
-        sample.sample ? `.${sample.sample}` : '',
-        ` · ${plural(sample.num_tokens, 'token')}`),
-      strip(sample.shades)),
+      element('span.about', {},
+        element('span.first', {}, element('b', {}, isolated(arm.arm)),
+          element('span', {}, plural(sample.num_tokens, 'token'))),
+        element('span.second', {}, isolated(question.dataset),
+          ` ${question.prompt}${sample.sample ? `.${sample.sample}` : ''} · `,
+          isolated(question.question.slice(0, 120).replace(/\s+/g, ' '))),
+        strip(sample.shades)),
     );
   },
 };

@@ -14,6 +14,7 @@ const SAMPLES = TRACES.map((_, number) => {
   for (const [field, values] of Object.entries(INDEX.samples)) {
     sample[field] = values[number];
   }
+  sample.order = sample.question; // of its question
   sample.arm = INDEX.arms[sample.arm];
   sample.question = INDEX.questions[sample.question];
   sample.grade = gradeOf(sample);

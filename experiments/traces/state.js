@@ -21,7 +21,7 @@ const FACETS = {
 
 /** Orders: name -> [label, key of a sample]. A minus reverses. */
 const ORDERS = {
-  '': ['question', null],
+  '': ['question', (sample) => sample.order],
   'num_tokens': ['fewest tokens', (sample) => sample.num_tokens],
   '-num_tokens': ['most tokens', (sample) => -sample.num_tokens],
   'mean_entropy': ['lowest entropy', (sample) => sample.mean_entropy],
@@ -36,7 +36,7 @@ const ORDERS = {
 
 /** Sets the state from the address. */
 function readAddress() {
-  let fields = new URLSearchParams(location.hash.slice(1));
+  const fields = new URLSearchParams(location.hash.slice(1));
   for (const name of Object.keys(DEFAULTS)) {
     state[name] = fields.get(name) ?? DEFAULTS[name];
   }
@@ -75,7 +75,7 @@ function filtered() {
     if (!failed.length) shown.push(sample);
   }
   const [, key] = ORDERS[state.sort];
-  if (key) shown.sort((a, b) => key(a) - key(b) || a.number - b.number);
+  shown.sort((a, b) => key(a) - key(b) || a.number - b.number);
   return {shown, counts};
 }
 

@@ -16,7 +16,8 @@ function columnElement(sample, trace) {
 /** Which model, feedback and limits an arm has. */
 function settings({model, feedback, mode, control, budget, sampling}) {
   const words = [
-    model, feedback, mode.replaceAll('_', ' '), sampling,
+    model, feedback, mode.replaceAll('_', ' '),
+    sampling === 'sample' ? 'sampled' : sampling,
     budget === null ? '' : `${count(budget)} tokens at most`,
     control && `control: ${control.replaceAll('_', ' ')}`,
   ].filter(Boolean);
@@ -38,9 +39,9 @@ function scores(sample, trace) {
   if (rewards.length !== 1 || rewards[0][1] !== sample.reward) {
     rewards.push(['total', sample.reward]);
   }
-  return element('p.scores', {}, ...rewards.map(([name, value]) => element(
-    'span', {}, 'reward ', isolated(name), ' ',
-    element('b', {}, number(value)))));
+  return element('p.scores', {}, 'reward', ...rewards.map(([name, value]) =>
+    element('span', {}, isolated(name), ' ',
+      element('b', {}, number(value)))));
 }
 
 function figures(sample, trace) {
@@ -185,7 +186,7 @@ function chipElements(trace, begin, end) {
 /** The nearest token of each latent, in a line. */
 function nearest(near) {
   const firsts = near.slice(0, 8).map((pairs) =>
-    (pairs?.length ? shortText(pairs[0][0], 14) : '·'));
+    (pairs?.length ? shortText(pairs[0][0].trim(), 14) : '·'));
   const more = near.length > firsts.length ? ' …' : '';
   return element('bdi', {}, firsts.join(' · ') + more);
 }
