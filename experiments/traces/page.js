@@ -45,7 +45,7 @@ function move(direction, byQuestion) {
 function drawFilters(counts) {
   const total = [...counts.grade.values()].reduce((a, b) => a + b, 0);
   const grades = ['right', 'wrong', 'partly', 'ungraded'].filter((grade) =>
-    grade !== 'partly' || SAMPLES.some((sample) => sample.grade === grade));
+    grade !== 'partly' || VALUES.grade.includes(grade));
   byId('grades').replaceChildren(...['', ...grades].map((grade) => element(
     `button.${grade || 'all'}`, {
       'type': 'button', 'data-grade': grade,
@@ -64,7 +64,7 @@ function drawFilters(counts) {
 
 /** The choices of a filter with their counts; hidden where there is one. */
 function drawFacet(name, label, counts) {
-  const values = new Set(SAMPLES.map(FACETS[name][1]));
+  const values = new Set(VALUES[name]);
   if (state[name]) values.add(state[name]);
   const choice = byId(name);
   choice.parentElement.hidden = values.size < 2;

@@ -34,6 +34,16 @@ const ORDERS = {
   '-reward': ['highest reward', (sample) => -(sample.reward ?? -Infinity)],
 };
 
+for (const sample of SAMPLES) {
+  sample.facets = {};
+  for (const [name, [, valueOf]] of Object.entries(FACETS)) {
+    sample.facets[name] = valueOf(sample);
+  }
+}
+/** Facet -> all its values. */
+const VALUES = Object.fromEntries(Object.keys(FACETS).map((name) =>
+  [name, [...new Set(SAMPLES.map((sample) => sample.facets[name]))]]));
+
 /** Sets the state from the address. */
 function readAddress() {
   const fields = new URLSearchParams(location.hash.slice(1));
@@ -59,17 +69,17 @@ function writeAddress(step) {
 /** The samples that pass all filters, in order, and per facet the number of
  * samples of each value that pass the others. */
 function filtered() {
-  const facets = Object.entries(FACETS);
-  const counts = Object.fromEntries(facets.map(([name]) => [name, new Map()]));
+  const counts = Object.fromEntries(
+    Object.keys(FACETS).map((name) => [name, new Map()]));
   const wanted = state.search.toLowerCase();
   const shown = [];
   for (const sample of SAMPLES) {
     if (wanted && !searched(sample).includes(wanted)) continue;
-    const failed = facets.filter(([name, [, valueOf]]) =>
-      state[name] && valueOf(sample) !== state[name]);
+    const failed = Object.keys(FACETS).filter((name) =>
+      state[name] && sample.facets[name] !== state[name]);
     if (failed.length > 1) continue;
-    for (const [name, [, valueOf]] of failed.length ? failed : facets) {
-      const value = valueOf(sample);
+    for (const name of failed.length ? failed : Object.keys(FACETS)) {
+      const value = sample.facets[name];
       counts[name].set(value, (counts[name].get(value) ?? 0) + 1);
     }
     if (!failed.length) shown.push(sample);

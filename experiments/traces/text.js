@@ -1,10 +1,10 @@
 /** Text and elements. Text of a model is only ever the text of a node. */
 
 // Controls, direction marks and overrides, zero-width and lone surrogates.
-const UNSEEN = new RegExp(
-  '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c' +
-  '\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]' +
-  '|\\p{Surrogate}|[\\u{e0000}-\\u{e007f}]', 'gu');
+const UNSEEN = new RegExp([
+  '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e]',
+  '[\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]',
+  '[\\u{e0000}-\\u{e007f}]', '\\p{Surrogate}'].join('|'), 'gu');
 
 /** The text with a sign for each character that would not be seen, or that
  * would move its neighbours. */
@@ -62,5 +62,6 @@ function number(value) {
 
 const COUNT = new Intl.NumberFormat('en');
 const count = (value) => COUNT.format(value);
-const percent = (value) => (value === null ? '–' : `${number(100 * value)} %`);
-const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+const percent = (share) => (share === null ? '–' : `${number(100 * share)} %`);
+const plural = (value, noun) =>
+  `${count(value)} ${noun}${value === 1 ? '' : 's'}`;

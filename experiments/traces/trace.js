@@ -47,8 +47,8 @@ function scores(sample, trace) {
 function figures(sample, trace) {
   const marks = sample.num_tokens - trace.num_tokens_without_marks;
   const parts = [
-    plural(sample.num_tokens, 'token') +
-      (marks ? `, ${count(trace.num_tokens_without_marks)} without marks` : ''),
+    plural(sample.num_tokens, 'token') + (marks
+      ? `, ${count(trace.num_tokens_without_marks)} without marks` : ''),
     trace.thinking_tokens && `${count(trace.thinking_tokens)} of thinking`,
     sample.latents && plural(sample.latents, 'latent'),
     trace.switches && plural(trace.switches, 'switch').replace('hs', 'hes'),
@@ -208,8 +208,8 @@ function tokenFacts(trace, t) {
     ['position', String(trace.first_position + t)],
     ['id', String(trace.ids[t])],
     ['entropy', `${number(trace.entropy[t])} nats`],
-    ['log-prob', number(logProb) +
-      (logProb !== null && logProb <= 0 ? `, ${percent(Math.exp(logProb))}` : '')],
+    ['log-prob', number(logProb) + (logProb === null || logProb > 0
+      ? '' : `, ${percent(Math.exp(logProb))}`)],
     ['latent share', percent(share)],
   ];
   if (trace.marks.includes(t)) facts.push(['mark', 'of a span']);

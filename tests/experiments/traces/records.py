@@ -15,6 +15,17 @@ QUESTIONS = (
   'A train covers 60 km in 45 minutes. What is its speed in km per hour?',
 )
 START, END = '<start-latent>', '<end-latent>'
+# Each sets window.ran where a page runs it.
+HOSTILE = [
+  '<script>window.ran = 1</script><img src=x onerror="window.ran = 1">',
+  '</script></textarea></style><script>window.ran = 1</script>',
+  '<!-- <script> ]]> --!> &lt;b&gt; &#60; $index ${ran} `',
+  '\ud800 lone \udfff, \x00\x1b[31m\x07\x7f\x9b, \u2028\u2029\ufeff',
+  'left \u202eright to left override\u2066 \u200f \u202a',
+  'שלום עולם 12 مرحبا',
+  'a\u200bb\u00ad' + 'x' * 20_000,
+  '"\'\\\r\n\t%s{0}\U0001f9ee\U000e0041',
+]
 
 
 def record(prompts: int = 6, samples: int = 1, length: int = 60, seed: int = 0):
@@ -26,6 +37,25 @@ def record(prompts: int = 6, samples: int = 1, length: int = 60, seed: int = 0):
     for prompt in range(prompts)
     for sample in range(samples)
   ]
+
+
+def hostile_record() -> list[Sample]:
+  """A row per hostile text, which is in all its fields."""
+  rows = []
+  for prompt, text in enumerate(HOSTILE):
+    row = sample_row('hyrea', prompt) | sample_row('lrt', prompt)
+    row |= {
+      name: text
+      for name in ('arm', 'model', 'feedback', 'dataset', 'question')
+    }
+    row |= {'answer': [text, '__proto__'], 'completion': text, 'parsed': text}
+    row['rewards'] = {'__proto__': 1.0, 'constructor': None, text: 0.5}
+    row['tokens'] = [text] * row['num_tokens']
+    row['latent'] = [True] * row['num_tokens']
+    row['near'] = [[(text, 0.5), ('__proto__', 0.25)]] * row['num_tokens']
+    row['prefix_near'] = [[(text, 0.5)]] * 2
+    rows.append(row)
+  return rows
 
 
 def sample_row(
