@@ -22,7 +22,7 @@ const KEYS = {
     const place = (arms.indexOf(byId('with').value) + 1) % arms.length;
     change({with: arms[place]}, true);
   },
-  'e': () => change({heat: state.heat ? '' : '1'}),
+  'e': () => change({heat: state.heat === '1' ? '' : '1'}),
   't': () => document.querySelector('.trace')?.focus(),
   '?': () => byId('help').showModal(),
 };
@@ -100,9 +100,9 @@ columns.addEventListener('click', (event) => {
   if (!svg) return;
   const {left, width} = svg.getBoundingClientRect();
   const box = svg.closest('article').querySelector('.trace');
-  const t = Math.floor((event.clientX - left) / width *
-    TRACE.get(box).ids.length);
-  box.querySelector(`[data-t="${t}"]`)?.scrollIntoView({block: 'center'});
+  const t = (event.clientX - left) / width * TRACE.get(box).ids.length;
+  seenTokens(box).findLast((node) => node.dataset.t <= t)
+    ?.scrollIntoView({block: 'center'});
 });
 byId('reader').addEventListener('scroll', hideTip, {passive: true});
 
@@ -113,8 +113,8 @@ byId('scale').append('latent share', ...[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1].map(
 
 addEventListener('popstate', () => {
   readAddress();
-  update();
+  update(true);
 });
 readAddress();
-update();
+update(true);
 writeAddress(false);

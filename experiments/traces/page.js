@@ -2,13 +2,16 @@
 
 let shown = []; // the samples that pass the filters
 let current = null; // the one that is read
-let drawn = 0; // number of the last drawing, so that a late trace is dropped
+let drawn = ''; // which columns are, or will be once their traces are decoded
 
-/** Brings the page in line with the state. */
-function update() {
+/** Brings the page in line with the state. The sample that it names is read if
+ * it passes the filters, or else with `asNamed`. */
+function update(asNamed = false) {
   const result = filtered();
   shown = result.shown;
-  current = named() ?? shown[0] ?? null;
+  const sample = named();
+  const kept = sample && (asNamed || shown.includes(sample));
+  current = kept ? sample : shown[0] ?? null;
   if (current) select(current);
   drawFilters(result.counts);
   list.show(shown, current);
@@ -76,27 +79,26 @@ function drawFacet(name, label, counts) {
 }
 
 async function drawReader() {
-  const drawing = ++drawn;
-  hideTip();
   const place = shown.indexOf(current);
   byId('place').textContent =
     `${place < 0 ? '–' : count(place + 1)} / ${count(shown.length)}`;
-  if (!current) {
-    byId('question').replaceChildren(
-      element('p', {}, 'No sample passes the filters.'));
-    byId('columns').replaceChildren();
-    return;
-  }
-  const columns = columnsOf(current);
+  byId('columns').classList.toggle('heat', state.heat === '1');
+  const drawing = `${current?.number} ${state.with}`;
+  if (drawing === drawn) return;
+  drawn = drawing;
+  hideTip();
+  if (current) drawQuestion();
+  else byId('question').replaceChildren('No sample passes the filters.');
+  const columns = current ? columnsOf(current) : [];
   const traces = await Promise.all(columns.map(traceOf));
-  if (drawing !== drawn) return;
-  drawQuestion();
+  if (drawing !== drawn) return; // another sample is read by now
   byId('columns').replaceChildren(
     ...columns.map((sample, i) => columnElement(sample, traces[i])));
-  byId('columns').classList.toggle('heat', state.heat === '1');
   byId('reader').scrollTop = 0;
-  document.title = `${current.arm.arm} · ${current.question.dataset} ` +
-    `${current.question.prompt} · Traces`;
+  if (current) {
+    document.title = `${current.arm.arm} · ${current.question.dataset} ` +
+      `${current.question.prompt} · Traces`;
+  }
 }
 
 /** The question, and a button per arm and per sample that answers it. */
@@ -134,49 +136,46 @@ function drawQuestion() {
   byId('with').value = state.with;
 }
 
-/** The token or span that an event is about: [its element, trace, place]. */
-function tokenAt(target) {
-  const node = target.closest?.('.trace [data-t]');
-  const trace = node && TRACE.get(node.closest('.trace'));
-  return trace ? [node, trace, Number(node.dataset.t)] : null;
-}
-
-/** Shows what is known of a token beside it; `speak`: to screen readers. */
+/** Shows what is known of a token or span beside it; `speak`: also to screen
+ * readers. */
 function showTip(target, speak = false) {
-  const found = tokenAt(target);
-  if (!found) return hideTip();
-  const [node, trace, t] = found;
-  const {text, facts, near} = tokenFacts(trace, t);
+  const node = target.closest?.('.trace [data-t]');
+  if (!node) return hideTip();
+  const {text, facts, near} = factsOf(node);
   const tip = byId('tip');
-  const lists = node.matches('.token') && near?.length
-    ? [nearElement(near)] : [];
   tip.replaceChildren(
     element('b.text', {}, isolated(text)),
     ...facts.map(([name, value]) => element('span', {}, `${name} `,
-      element('b', {}, value))), ...lists);
+      element('b', {}, isolated(value)))),
+    ...near && node.matches('.token') ? [nearElement(near)] : []);
   tip.hidden = false;
   const {left, top, bottom} = node.getClientRects()[0];
   const {width, height} = tip.getBoundingClientRect();
   const below = top < height + 12;
   tip.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
   tip.style.top = `${below ? bottom + 6 : top - height - 6}px`;
-  if (speak) {
-    const nearby = (near ?? []).map(([word, share]) =>
-      `${shortText(word)} ${percent(share)}`);
-    byId('live').textContent = [
-      text, ...facts.map((fact) => fact.join(' ')),
-      ...nearby.length ? [`near ${nearby.join(', ')}`] : []].join('; ');
+  if (!speak) return;
+  const words = facts.map((fact) => fact.join(' '));
+  for (const [word, share] of near ?? []) {
+    words.push(`near ${shortText(word)} ${percent(share)}`);
   }
+  byId('live').textContent = [text, ...words].join('; ');
 }
 
 function hideTip() {
   byId('tip').hidden = true;
 }
 
-/** Moves the cursor of a trace by tokens. */
-function walk(box, to) {
-  const nodes = [...box.querySelectorAll('[data-t]')].filter(
+/** The tokens and spans of a trace that are seen. */
+function seenTokens(box) {
+  return [...box.querySelectorAll('[data-t]')].filter(
     (node) => node.getClientRects().length);
+}
+
+/** Moves the cursor of a trace: by a number of tokens, or to the 'first' or
+ * 'last'. */
+function walk(box, to) {
+  const nodes = seenTokens(box);
   const old = box.querySelector('.cursor');
   const place = {first: 0, last: nodes.length - 1}[to] ??
     Math.min(Math.max(nodes.indexOf(old) + to, 0), nodes.length - 1);

@@ -6,14 +6,12 @@ const UNSEEN = new RegExp([
   '[\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]',
   '[\\u{e0000}-\\u{e007f}]', '\\p{Surrogate}'].join('|'), 'gu');
 
-/** The text with a sign for each character that would not be seen, or that
+/** The text with the code of each character that would not be seen, or that
  * would move its neighbours. */
 function visible(text) {
   return text.replace(UNSEEN, (character) => {
-    const code = character.codePointAt(0);
-    if (code < 32) return String.fromCodePoint(0x2400 + code);
-    if (code === 127) return '␡';
-    return `⟨${code.toString(16).toUpperCase().padStart(4, '0')}⟩`;
+    const code = character.codePointAt(0).toString(16).toUpperCase();
+    return `⟨${code.padStart(4, '0')}⟩`;
   });
 }
 

@@ -175,6 +175,7 @@ function chipElements(trace, begin, end) {
   const chip = element(
     'button.chip', {
       'type': 'button', 'aria-expanded': 'false', 'data-t': begin,
+      'data-places': places.join(' '),
     }, element('b', {}, label), ' ', nearest(near));
   chip.addEventListener('click', () => {
     panel.hidden = !panel.hidden;
@@ -200,9 +201,12 @@ function nearElement(near) {
       element('span', {}, percent(share)))));
 }
 
-/** What is known of a token: its text, facts, and what its latent is near. */
-function tokenFacts(trace, t) {
-  const share = trace.latent_share[t];
+/** What is known of a token or span: its text, facts, and the tokens that its
+ * latent is near. */
+function factsOf(node) {
+  const trace = TRACE.get(node.closest('.trace'));
+  const t = Number(node.dataset.t);
+  if (node.matches('.chip')) return spanFacts(trace, node.dataset.places);
   const logProb = trace.log_prob[t];
   const facts = [
     ['position', String(trace.first_position + t)],
@@ -210,8 +214,18 @@ function tokenFacts(trace, t) {
     ['entropy', `${number(trace.entropy[t])} nats`],
     ['log-prob', number(logProb) + (logProb === null || logProb > 0
       ? '' : `, ${percent(Math.exp(logProb))}`)],
-    ['latent share', percent(share)],
+    ['latent share', percent(trace.latent_share[t])],
   ];
-  if (trace.marks.includes(t)) facts.push(['mark', 'of a span']);
   return {text: shortText(trace.tokens[t], 60), facts, near: trace.near[t]};
+}
+
+/** What is known of a span of latents: of each, the three nearest tokens. */
+function spanFacts(trace, list) {
+  const places = list ? list.split(' ').map(Number) : [];
+  const facts = places.slice(0, 8).map((t) => [
+    String(trace.first_position + t),
+    trace.near[t].slice(0, 3).map(([text, share]) =>
+      `${shortText(text.trim(), 12)} ${percent(share)}`).join(', ')]);
+  if (places.length > facts.length) facts.push(['…', '']);
+  return {text: plural(places.length, 'latent'), facts, near: null};
 }

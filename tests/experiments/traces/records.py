@@ -4,10 +4,11 @@ import random
 
 from experiments.evaluation.record import Sample
 
-WORDS = (
+TEXT = (
   'first we add the apples that she bought , so there are 12 left and then '
   'half of them is 6 . the answer is #### 6'
-).split()
+)
+WORDS = TEXT.split()
 QUESTIONS = (
   'A farmer has 48 apples. He sells half of them and gives 12 to his '
   'neighbour. How many apples are left?',
@@ -45,8 +46,7 @@ def hostile_record() -> list[Sample]:
   for prompt, text in enumerate(HOSTILE):
     row = sample_row('hyrea', prompt) | sample_row('lrt', prompt)
     row |= {
-      name: text
-      for name in ('arm', 'model', 'feedback', 'dataset', 'question')
+      name: text for name in ('arm', 'model', 'feedback', 'dataset', 'question')
     }
     row |= {'answer': [text, '__proto__'], 'completion': text, 'parsed': text}
     row['rewards'] = {'__proto__': 1.0, 'constructor': None, text: 0.5}

@@ -53,9 +53,10 @@ def decoded(page: str) -> list[dict]:
   texts = Elements(page).texts
   index, rows = json.loads(texts['index']), []
   word = index['texts'].__getitem__
-  near = lambda flat: flat and [
-    [word(text), p] for text, p in zip(flat[::2], flat[1::2], strict=True)
-  ]
+  near = lambda flat: (
+    flat
+    and [[word(text), p] for text, p in zip(flat[::2], flat[1::2], strict=True)]
+  )
   for number, packed in enumerate(texts['traces'].split('\n')):
     row = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
     row |= {name: x[number] for name, x in index['samples'].items()}
