@@ -107,7 +107,10 @@ def test_it_claims_no_name_but_ours(wheel):
     *('hybrid_latent', 'latent_kernels')
   }
   inside = 'hybrid_latent/experiments'
-  for name in 'report/report.html', 'launch/README.md', 'configs/rl.py':
+  for name in (
+    *('report/report.html', 'traces/page.js', 'launch/README.md'),
+    'configs/rl.py',
+  ):
     assert f'{inside}/{name}' in names
   assert 'hybrid_latent/py.typed' in names
   assert not [x for x in names if x.startswith(f'{inside}/results')]
