@@ -90,11 +90,11 @@ def ends_in_latents(curriculum):
   return any(counted) and kwargs.get('replace') != 'none'
 
 
-def tiny(config, steps=1):
+def tiny(config, max_steps=1):
   """As the config has it but for the data, in float32, with prompts that such a
   model can hold and a reward that it can earn."""
   config = config.unlock()
-  config.max_steps = min(config.max_steps, steps)
+  config.max_steps = min(config.max_steps, max_steps)
   config.model.update(dtype='float32', param_dtype='float32')
   config.data.update(
     function='arithmetic:problems',

@@ -58,7 +58,7 @@ TRAINERS = {
     (
       *RL,
       'rollout.dynamic_sampling_max_batches=2',
-      'reference.sync_steps=2',
+      'reference.ref_sync_steps=2',
       'dump_every=1',
     ),
     EVALUATED,
@@ -176,7 +176,7 @@ def best(run) -> int:
 
 def command(trainer, model_folder, folder) -> list[str]:
   """The trainer in FOLDER/run."""
-  options = f'steps={STEPS}', f'checkpoint.keep={KEEP}', *trainer.options
+  options = f'max_steps={STEPS}', f'checkpoint.keep={KEEP}', *trainer.options
   return [
     *('-m', f'experiments.{trainer.module}', f'--workdir={folder}/run'),
     f'--config={trainer.config.format(model_folder)}',
