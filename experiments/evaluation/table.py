@@ -69,7 +69,7 @@ def _figures(rows: Sequence[dict], cost: Times) -> dict[str, Any]:
     'latents': latents,
     'tokens_with_latents': counts['tokens'] + latents,
     'seconds': cost['seconds'] / cost['completions'],
-    'tokens_per_second': cost['tokens_per_second'],
+    'tokens_per_second': cost['tokens'] / cost['seconds'],
     'cosine': cost.get('cosine'),
   }
   numbers = {k: np.asarray(x).item() for k, x in figures.items()}
