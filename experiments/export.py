@@ -34,13 +34,9 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   with cli.report_errors():
     _check_folders(FLAGS.workdir, Path(FLAGS.to))
 
-import json
 import shlex
-from contextlib import closing
 
 from hybrid_latent import sharding
-from hybrid_latent.checkpoint import Checkpoints
-from hybrid_latent.trees import combine, partition
 
 from . import PACKAGE
 from .fields.data_check import has_test_rows
@@ -48,8 +44,7 @@ from .report.run_folders import run_info
 from .report.tables import read_rows
 from .training.actor import export_model, load_actor
 from .training.model_card import evaluation_options
-from .training.saved import from_fields, relocated
-from .training.setup import run_keys
+from .training.trained_run import open_run
 
 
 @cli.report_errors()
@@ -67,17 +62,14 @@ def main() -> None:
 def evaluation_command(workdir: str, step: int, model: Path) -> str:
   """The command that evaluates an exported model as it was trained; '' where
   the run has no config.json, or its data no test rows."""
-  if not (about := run_info(workdir)):
-    return ''
-  notes = Checkpoints(f'{workdir}/checkpoints').notes(step)
-  config = relocated(from_fields(json.loads(notes['config'])), about)
-  if not has_test_rows(config.data):
+  run = open_run(workdir, str(step))
+  if not run_info(workdir) or not has_test_rows(run.config.data):
     return ''
   words = [
-    *('python', '-m', f'{PACKAGE}.{notes["trainer"]}'),
+    *('python', '-m', f'{PACKAGE}.{run.trainer}'),
     f'--config=saved:{_absolute(workdir)}/config.json',
     *(f'--config.model.source={model.resolve()}', '--config.max_steps=0'),
-    *evaluation_options(config),
+    *evaluation_options(run.config),
     f'--workdir={model.resolve()}-evaluation',
   ]
   return f'its evaluation:\n  {shlex.join(words)}'
@@ -100,31 +92,13 @@ def export(workdir: str, which: str, to: Path) -> int:
   """Writes the folder `to` and returns the step. The trained arrays are read
   from the checkpoint, the rest of the model from config.model."""
   _check_folders(workdir, to)
-  folder = f'{workdir}/checkpoints'
-  if not (kept := Checkpoints(folder).steps):
-    raise ValueError(f'--workdir: {workdir} has no checkpoints')
-  # A step given by number may be whole where the newest is not.
-  is_step = which in map(str, kept)
-  newest = int(which) if is_step else Checkpoints(folder).latest or 0
-  notes = Checkpoints(folder).notes(newest)
-  config = from_fields(json.loads(notes['config']))
-  config = relocated(config, run_info(workdir))
-  best = config.checkpoint.get('best', '')
-  with closing(Checkpoints(folder, best=best)) as checkpoints:
-    named = {'latest': newest} | ({'best': checkpoints.best} if best else {})
-    step = named.get(which) or (int(which) if which.isdecimal() else None)
-    if step not in kept:
-      raise ValueError(f'--step={which}: write one of {[*named, *kept]}')
-    keys = run_keys(config.seed, notes['trainer'])
-    actor = load_actor(config, sharding.mesh(data=1, fsdp=-1), keys.init)
-    # Of a tuple, whose element 0 has the trained arrays.
-    saved = checkpoints.names(step)
-    trained, rest = partition(actor.policy, lambda name: f'0.{name}' in saved)
-    (trained,) = checkpoints.restore(step, (trained,), partial=True)
-  export_model(
-    actor, combine(trained, rest), to, config, step, _metrics_at(workdir, step)
-  )
-  return step
+  run = open_run(workdir, which)
+  mesh = sharding.mesh(data=1, fsdp=-1)
+  actor = load_actor(run.config, mesh, run.init_key)
+  policy = run.restored(actor.policy)
+  metrics = _metrics_at(workdir, run.step)
+  export_model(actor, policy, to, run.config, run.step, metrics)
+  return run.step
 
 
 if __name__ == '__main__':

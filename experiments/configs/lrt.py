@@ -85,6 +85,8 @@ def defaults(source: str, stage: str) -> ConfigDict:
       function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}
     ),
   )
+  config.evaluate.modes = 'chain_of_thought', 'no_thinking', 'latent'
+  config.evaluate.budgets = 512, 1024
   lr = 1e-3 if stage == 'sft' else 1e-5
   config.optimizer.groups = dict(
     backbone=dict(pattern=r'^feedback\.reasoner\.backbone\.', lr=lr,

@@ -169,11 +169,18 @@ def defaults(source: str) -> ConfigDict:
     num_generations=1, num_prompts=0, rows_per_shard=256, min_reward=1.0
   )
   config.evaluate = dict(
-    modes=('chain_of_thought', 'no_thinking', 'latent'),
+    base=True,
     models=(),
     reasoners=(),
-    budgets=(512, 1024),
+    as_trained=False,
+    feedbacks=('',),
+    modes=(),
+    budgets=(),
     answer_reserve=32,
+    controls=('other_problem', 'pause', 'dropped'),
+    datasets=(),
+    data_dir='',
+    given=(),
   )
   config.export = False
   if small:  # two CPU cores
@@ -209,7 +216,9 @@ def finalize(config: ConfigDict, smoke: bool = False) -> ConfigDict:
     config.eval.num_prompts = 0 if config.max_steps else 8
     config.checkpoint.every = 1
     config.generate.num_prompts = 8
-    config.evaluate.update(budgets=(32,), answer_reserve=16)
+    config.evaluate.answer_reserve = 16
+    if config.evaluate.budgets:
+      config.evaluate.budgets = (32,)
   return config.lock()
 
 

@@ -90,6 +90,8 @@ class Times(TypedDict):
   seconds_per_question: float
   tokens_per_second: float
   peak_memory_bytes: int | None
+  too_long: NotRequired[int]  # prompts that were left out
+  cosine: NotRequired[float | None]  # of prefixes, see latent_similarity.py
 
 
 def read_record(folder: str | epath.Path) -> list[Sample]:

@@ -1,6 +1,7 @@
 """Checks a config before anything is loaded."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from hybrid_latent.extras import needs
 
@@ -80,17 +81,24 @@ def check_trackers(config: Config) -> None:
 def _check_complete(config: Config, command: str) -> None:
   """ValueError for a field of this kind of config that is missing. For a tool
   whole parts may be missing."""
-  kind = kind_of(config)
-  for name, _ in leaves(load_config(kind)):
+  for name, _ in missing_fields(config, command in TRAINERS):
+    raise ValueError(
+      f'config.{name} is missing: begin with {PACKAGE}.configs.'
+      f'{kind_of(config)}.defaults(source) in get_config, and change what '
+      'differs'
+    )
+
+
+def missing_fields(config: Config, parts: bool) -> Iterator[tuple[str, Any]]:
+  """The fields that this kind of config has and `config` lacks, with their
+  defaults; with `parts` also those of parts that it lacks."""
+  for name, default in leaves(load_config(kind_of(config))):
     part, _, last = name.rpartition('.')
     fields = at(config, part) if part else config
     free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS
-    free |= command not in TRAINERS and name.partition('.')[0] not in config
+    free |= not parts and name.partition('.')[0] not in config
     if not free and last not in (fields if fields is not None else ()):
-      raise ValueError(
-        f'config.{name} is missing: begin with {PACKAGE}.configs.'
-        f'{kind}.defaults(source) in get_config, and change what differs'
-      )
+      yield name, default
 
 
 def _check_feedback(config: Config) -> None:

@@ -13,6 +13,7 @@ from hybrid_latent.ranges import (
 from .accepted import Field, Kwargs, NamedPath, Path, Text
 
 Way = Literal['chain_of_thought', 'no_thinking', 'latent']
+Control = Literal['other_problem', 'pause', 'dropped']
 Floor = Annotated[float, Range(ge=0, lt=1)]
 
 SAMPLING = {
@@ -193,23 +194,54 @@ GENERATION = {
     Annotated[float, Range(infinite=True)],
     'Smallest reward of kept completions; -inf also keeps truncated ones.',
   ),
-  'evaluate.modes': Field(
-    tuple[Way, ...], 'Modes that experiments.evaluate compares.'
+  'evaluate.base': Field(
+    bool, 'Whether experiments.evaluate evaluates config.model too, as `base`.'
   ),
   'evaluate.models': Field(
-    tuple[NamedPath, ...], 'Models to compare with config.model.'
+    tuple[NamedPath, ...],
+    'Models to compare: of each a model folder, or the --workdir of a run, '
+    'whose newest checkpoint it is; WORKDIR@STEP: another one.',
   ),
   'evaluate.reasoners': Field(
     tuple[NamedPath, ...],
     'Reasoners whose latents config.model is evaluated with.',
   ),
+  'evaluate.as_trained': Field(
+    bool,
+    'Whether a run has its own prompts and limits rather than those of this '
+    'config.',
+  ),
+  'evaluate.feedbacks': Field(
+    tuple[str, ...],
+    "Feedbacks to compare, each 'NAME: PART; PART', where a part is a function "
+    'of hybrid_latent.feedback or FIELD=VALUE of feedback, rollout or '
+    "eval.sampling; '': the model's own.",
+  ),
+  'evaluate.modes': Field(
+    tuple[Way, ...], "Modes to compare; (): the model's own."
+  ),
   'evaluate.budgets': Field(
     tuple[PositiveInt, ...],
-    'Largest numbers of tokens per completion to compare.',
+    'Largest numbers of tokens per completion to compare; (): the limits of '
+    'config.rollout.',
   ),
   'evaluate.answer_reserve': Field(
     NonNegativeInt,
     'Tokens at the end of each budget that are reserved for the answer.',
+  ),
+  'evaluate.controls': Field(
+    tuple[Control, ...],
+    'Controls of each model that reads latents: those of another problem, '
+    'pause tokens in their place, none.',
+  ),
+  'evaluate.datasets': Field(
+    tuple[Text, ...],
+    'Benchmarks, each NAME or NAME=PATH; (): config.data.',
+  ),
+  'evaluate.data_dir': Field(Path, 'Folder of the files of the benchmarks.'),
+  'evaluate.given': Field(
+    tuple[Text, ...],
+    'Benchmarks whose given answers are scored, each NAME or NAME=PATH.',
   ),
   'entropy.aggregation': Field(
     Literal['mean', 'sum', 'max'],

@@ -49,7 +49,12 @@ def resolved(path: str, overrides: Sequence[str]) -> Config:
   of fields (table.py) parses values, the signature of a function its
   keywords. ValueError for unknown fields and values that are not accepted.
   """
-  config = load_config(path)
+  return overridden(load_config(path), overrides, path)
+
+
+def overridden(config: Config, overrides: Sequence[str], path: str) -> Config:
+  """The config with '--config.field=value' applied; it is changed. Errors name
+  it `path`."""
   pairs = map(_name_and_text, joined(overrides))
   values = dict(field for pair in pairs for field in _fields(config, *pair))
   with config.unlocked(), config.ignore_type():

@@ -20,10 +20,16 @@ from .rule import (
 
 # Names in evaluations that no reward may have.
 RESERVED = (*EVAL_METRICS, 'prompts', 'too_long', 'ungraded', 'judged')
-# Feedbacks with parameters, which a function of their module initializes.
-WITH_PARAMS = ('gated:gated', 'projected:projected', 'soft:soft',
-          'soft_thinking:soft_thinking', 'switching:switching')  # fmt: skip
-SAMPLED = (
+# Feedbacks with parameters, and the function of their module that initializes
+# them.
+WITH_PARAMS = {
+  'gated:gated': 'gated:gate',
+  'projected:projected': 'projected:projector',
+  'soft:soft': 'soft:soft_tokens',
+  'soft_thinking:soft_thinking': 'soft_thinking:cold_stop',
+  'switching:switching': 'switching:spans',
+}
+_SAMPLED = (
   Rule(
     ('rewards',),
     lambda c, _: (
@@ -44,16 +50,6 @@ SAMPLED = (
     ('model.new_tokens',),
     lambda c, _: not _are_tokens(c.model.new_tokens),
     'each token once, as TOKEN or TOKEN=OTHER',
-  ),
-  Rule(
-    ('eval.num_generations', 'eval.sampling', 'rollout.sampling'),
-    lambda c, _: (
-      c.eval.num_prompts
-      and c.eval.num_generations > 1
-      and repeats(c, eval_sampling(c))
-    ),
-    'eval.num_generations=1, or eval.sampling.greedy=False, as the greedy '
-    'samples of a prompt are equal',
   ),
   Rule(
     (
@@ -94,7 +90,19 @@ SAMPLED = (
   ),
 )
 
-
+SAMPLED = (
+  *_SAMPLED,
+  Rule(
+    ('eval.num_generations', 'eval.sampling', 'rollout.sampling'),
+    lambda c, _: (
+      c.eval.num_prompts
+      and c.eval.num_generations > 1
+      and repeats(c, eval_sampling(c))
+    ),
+    'eval.num_generations=1, or eval.sampling.greedy=False, as the greedy '
+    'samples of a prompt are equal',
+  ),
+)
 GENERATED = (
   Rule(
     ('rollout.end_of_thinking',),
@@ -104,12 +112,7 @@ GENERATED = (
   *SAMPLED,
 )
 EVALUATED = (
-  *SAMPLED,
-  Rule(
-    ('evaluate.modes', 'evaluate.budgets'),
-    lambda c, _: not (c.evaluate.modes and c.evaluate.budgets),
-    'at least one mode and one budget',
-  ),
+  *_SAMPLED,  # one greedy sample per prompt, whatever eval.num_generations is
   Rule(
     ('eval.num_prompts',),
     lambda c, _: not c.eval.num_prompts,
@@ -127,7 +130,8 @@ EVALUATED = (
   Rule(
     ('evaluate.budgets', 'evaluate.answer_reserve'),
     lambda c, _: (
-      c.evaluate.answer_reserve >= min(c.evaluate.budgets, default=1)
+      c.evaluate.budgets
+      and c.evaluate.answer_reserve >= min(c.evaluate.budgets)
     ),
     'budgets above answer_reserve',
   ),

@@ -74,13 +74,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def config_parser(
-  command: str, about: str | None, workdir: bool = True
+  command: str, about: str | None, workdir: bool = True, required: bool = True
 ) -> Parser:
-  """Options of a command that has a config, and a workdir if it writes one."""
+  """Options of a command that has a config, `required` or not, and a workdir if
+  it writes one."""
   parser = Parser(command, about)
   parser.add_argument(
     '--config',
-    required=True,
+    required=required,
     metavar='FILE.py[:ARGUMENT]',
     help='a config file, or the name of one below',
   )
@@ -111,16 +112,28 @@ def value(annotation: Any) -> Callable[[str], Any]:
   return parse_value
 
 
-def parse(parser: Parser, argv: Sequence[str] | None = None) -> Options:
+def parse(
+  parser: Parser,
+  argv: Sequence[str] | None = None,
+  completed: Callable[[argparse.Namespace], Sequence[str]] = lambda flags: (),
+) -> Options:
   """The checked options of a command with a config. Ends the command after
-  `--help`, and where they are wrong."""
+  `--help`, and where they are wrong.
+
+  Args:
+    parser: of all options.
+    argv: the words of the command line; None: those of the process.
+    completed: sets a `--config` that is not required, and returns the options
+      of config fields that precede those of the command line.
+  """
   argv = sys.argv[1:] if argv is None else argv
   with report_errors():
     if {'-h', '--help'} & {*argv}:
       print(f'{parser.format_help()}\n{_config_help(parser.command, argv)}')
       sys.exit()
     flags, overrides = parser.parse_known_args(argv)
-    config = resolved(flags.config, overrides)
+    first = completed(flags)
+    config = resolved(flags.config, [*first, *overrides])
     check(config, getattr(flags, 'trainer', parser.command))
   return Options(config, flags)
 

@@ -28,6 +28,7 @@ from .actor import (
 from .cli import Config
 from .sampler import Sampler, merged_for_decoding, prefill_and_decode
 from .setup import run_keys
+from .trained_run import TrainedRun
 
 # The parts of a config that determine the samples, and the fields below them
 # that do not.
@@ -71,17 +72,23 @@ def sampling_fields(fields: Mapping[str, Any], *more: str) -> dict[str, Any]:
   }
 
 
-def decoding_actor(config: Config, mesh: Mesh) -> Actor:
-  """The initial policy of a trainer with this config, adapters merged and
-  sharded for decoding, without reference and critic."""
+def decoding_actor(
+  config: Config, mesh: Mesh, run: TrainedRun | None = None
+) -> Actor:
+  """The initial policy of a trainer with this config, or the one that a `run`
+  has trained, adapters merged and sharded for decoding, without reference and
+  critic."""
   config = config.copy_and_resolve_references()
-  config.lora.rank = 0  # untrained adapters change no output
-  source, key = load_model(config, mesh), run_keys(config.seed).init
+  if run is None:
+    config.lora.rank = 0  # untrained adapters change no output
+  source = load_model(config, mesh)
+  key = run.init_key if run else run_keys(config.seed).init
   tokenizer: Any = source.tokenizer
   policy = init_policy(
     config.lora, config.feedback, source.model, tokenizer, key
   )
   policy = shard(load_feedback_params(policy, source), mesh)
+  policy = run.restored(policy) if run else policy
   shapes = jax.eval_shape(merged_for_decoding, policy)
   shardings = sharding.shardings(shapes, param_axes, mesh)
   weights = jax.jit(merged_for_decoding, out_shardings=shardings)(policy)

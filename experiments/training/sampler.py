@@ -145,14 +145,18 @@ class Sampler:
     ids = [
       row[keep].tolist() for row, keep in zip(out.tokens, out.mask, strict=True)
     ]
-    texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+    texts = self.texts(ids)
     group = len(texts) // len(rows)
-    texts = [self._answer_prefix + text for text in texts]
     columns = {name: [row[name] for row in rows for _ in range(group)]
                for name in rows[0]}  # fmt: skip
     columns['completion_ids'] = ids
     grading = self.grader.submit(texts, columns, group)
     return RolloutBatch(prompt, trajectory, out, rows, texts, grading.result)
+
+  def texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    """The texts of completions, each after the answer prefix of its prompt."""
+    texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return [self._answer_prefix + text for text in texts]
 
   def trim(self, trajectory: Trajectory) -> Trajectory:
     """The trajectory without positions that no row reaches, up to a bucket."""

@@ -18,7 +18,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ..fields.accepted import expanded
-from ..fields.overrides import leaves
+from ..fields.check import missing_fields
+from ..fields.overrides import at, leaves
 from ..fields.renamed import renamed_config
 from ..fields.table import field_of
 from .cli import Config
@@ -28,11 +29,18 @@ ADDED = {'trackers': ('tensorboard',)}
 
 
 def get_config(argument: str) -> Config:
-  """The config of a run's config.json. ValueError where it is none,
-  FileNotFoundError where it is missing."""
+  """The config of a run's config.json, with the defaults of fields that are
+  newer than it. ValueError where it is none, FileNotFoundError where it is
+  missing."""
   try:
     about = json.loads(Path(argument).read_text('utf-8'))
-    return relocated(from_fields(about['config']), about)
+    config = from_fields(about['config'])
+    with config.unlocked():
+      for name, default in missing_fields(config, parts=False):
+        part, _, last = name.rpartition('.')
+        if at(config, part) is not None:
+          at(config, part)[last] = default
+    return relocated(config, about)
   except IsADirectoryError as error:
     raise ValueError(
       f'{argument} is a folder: write the config.json in it'

@@ -1,5 +1,6 @@
 """A table of subjects, modes and budgets, against what a trainer would say."""
 
+import shutil
 from functools import partial
 from itertools import combinations
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
+from experiments.evaluation.record import read_record
 from experiments.fields.named import problems_of
 from experiments.training.actor import feedback_of
 from experiments.training.dataset_sampling import decoding_actor
@@ -65,9 +67,18 @@ def run(config, tmp_path_factory):
   return workdir, table, compiled
 
 
+def reasoner(config) -> str:
+  (named,) = config.evaluate.reasoners
+  return named.partition('=')[2]
+
+
 def evaluated(config, workdir) -> list[dict]:
   with quick_compiler():
     return evaluate.evaluate(config, str(workdir))
+
+
+def rows(workdir) -> list[dict]:
+  return [dict(row) for row in read_record(workdir)]
 
 
 def timeless(table) -> list[dict]:
@@ -82,13 +93,14 @@ def test_a_line_for_each_subject_mode_and_budget(run, config):
     ('base', 'no_thinking'),
     ('sft+rl', 'latent'),
   ]
-  assert [(row['subject'], row['mode'], row['budget']) for row in table] == [
+  assert [(row['model'], row['mode'], row['budget']) for row in table] == [
     (*some, budget) for some in asked for budget in (10, 20)
   ]
   for row in table:
     assert row['prompts'] == PROMPTS
     assert 1 <= row['tokens'] <= row['budget']
     latent = LATENTS if row['mode'] == 'latent' else 0
+    assert ('pause' in row) == bool(latent)
     assert row['latents'] == latent
     assert row['tokens_with_latents'] == row['tokens'] + latent
     assert ('cosine' in row) == (row['mode'] == 'latent')
@@ -100,14 +112,15 @@ def test_a_line_for_each_subject_mode_and_budget(run, config):
   assert len(accuracies) > 1 and max(accuracies) < 1
   shown = (workdir / 'table.md').read_text().splitlines()
   assert len(shown) == 2 + len(table)
-  assert shown[0].startswith('| subject | mode | budget | prompts | accuracy |')
-  assert str(workdir) not in shown[2]
+  columns = '| model | feedback | mode | budget | prompts | accuracy |'
+  assert shown[0].startswith(columns)
 
 
 def test_one_program_serves_all_budgets(run):
   *_, compiled = run
   for name in 'prefill', 'decode':
-    assert sum(name in x for x in compiled) == 3, compiled  # a way each
+    # Each way, and the control.
+    assert sum(name in x for x in compiled) == 4, compiled
 
 
 @pytest.mark.parametrize(  # a line of each way
@@ -123,7 +136,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
     rollout__answer_reserve=4,
   )
   if row['mode'] == 'latent':
-    config.feedback.init_kwargs.source = row['source']
+    config.feedback.init_kwargs.source = reasoner(config)
   else:
     with config.unlocked():
       config.feedback = rl_tiny.get_config('x,grpo').feedback
@@ -159,7 +172,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
 
 def test_the_cosine_is_that_of_mean_latents(run, config):
   row = run[1][4]
-  config = changed(config, feedback__init_kwargs__source=row['source'])
+  config = changed(config, feedback__init_kwargs__source=reasoner(config))
   actor = decoding_actor(config, sharding.mesh(**config.mesh))
   encode = ways_tiny.encoders(config, actor.tokenizer)['latent']
 
@@ -182,45 +195,49 @@ def test_the_cosine_is_that_of_mean_latents(run, config):
   assert mean_cosine(np.eye(3)) == pytest.approx(0)
 
 
-def test_a_table_goes_on_where_it_was_told_to_end(
-  run, config, tmp_path, monkeypatch
-):
-  """In its second line, with the first behind it; and the same model by
-  another name says the same."""
+def test_a_killed_evaluation_resumes(run, config, tmp_path, monkeypatch):
+  """Between two batches, and with the same model by another name, whose rows
+  are the same."""
   config = changed(
     config,
     evaluate__models=(f'again={config.model.source}',),
     evaluate__modes=('no_thinking',),
   )
-  expected = timeless(run[1][2:4])
-  monkeypatch.setattr(cluster, 'preemption_requested', lambda turn: turn == 5)
+  expected = [row for row in rows(run[0]) if row['mode'] == 'no_thinking']
+  monkeypatch.setattr(cluster, 'preemption_requested', lambda turn: turn == 3)
   with pytest.raises(cluster.Preempted), quick_compiler():
     evaluate.evaluate(config, str(tmp_path))
   monkeypatch.undo()
-  kept = lines(tmp_path / 'table.jsonl')
-  assert timeless(kept) == expected[:1]
-  assert not (tmp_path / 'table.md').exists()
-  found = evaluated(config, tmp_path)
-  assert found[0] == kept[0]
-  again = [row | {'subject': 'again'} for row in expected]
-  assert timeless(found) == [*expected, *again]
+  assert len([*tmp_path.glob('parts/*/*.jsonl')]) == 3
+  assert not (tmp_path / 'samples.jsonl').exists()
+  table = evaluated(config, tmp_path)
+  again = [
+    row | {'model': 'again', 'arm': row['arm'].replace('base', 'again')}
+    for row in expected
+  ]
+  assert rows(tmp_path) == [*expected, *again]
+  assert timeless(table)[:2] == timeless(run[1][2:4])
 
 
 def test_what_is_there_needs_no_model(run, config, tmp_path, monkeypatch):
   workdir, table, _ = run
-  for name in 'table.jsonl', 'evaluate.json':
-    (tmp_path / name).write_bytes((workdir / name).read_bytes())
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
   monkeypatch.setattr(evaluate, 'decoding_actor', None)
+  for name in 'samples.jsonl', 'table.md', 'table.jsonl':
+    (tmp_path / name).unlink()
+  assert evaluated(config, tmp_path) == table
+  for path in workdir.glob('*.*'):
+    if path.name != 'config.json':
+      assert (tmp_path / path.name).read_bytes() == path.read_bytes()
   fewer = changed(config, evaluate__budgets=(20,))
-  assert evaluated(fewer, tmp_path) == table[1::2]
-  assert lines(tmp_path / 'table.jsonl') == table
+  assert timeless(evaluated(fewer, tmp_path)) == timeless(table[1::2])
   other = changed(
     config, evaluate__answer_reserve=5, rollout__forced_text__on_truncation='?'
   )
   with pytest.raises(ValueError) as error:
     evaluate.evaluate(other, str(tmp_path))
   assert str(error.value) == (
-    f'{tmp_path} holds a table of another configuration:\n'
+    f'{tmp_path} holds a record of another configuration:\n'
     '  config.evaluate.answer_reserve: 4 then, 5 now\n'
     "  config.rollout.forced_text.on_truncation: 'e So' then, '?' now\n"
     'Write these as they were to resume, or choose another --workdir.'

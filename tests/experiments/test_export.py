@@ -97,8 +97,8 @@ def test_the_next_command_is_one_that_a_shell_reads(hrpo, tmp_path):
 @pytest.mark.parametrize(
   ('workdir', 'which', 'told'),
   [
-    ('', '7', r"--step=7: write one of \['latest', 3, 4\]"),
-    ('', 'best', r"--step=best: write one of \['latest', 3, 4\]"),
+    ('', '7', r"step 7 of .*: write one of \['latest', 3, 4\]"),
+    ('', 'best', r"step best of .*: write one of \['latest', 3, 4\]"),
     ('elsewhere', 'latest', 'elsewhere has no checkpoints'),
   ],
 )

@@ -36,9 +36,16 @@ def get_config(argument: str) -> ConfigDict:
     )
   )
   config.eval.update(
-    num_prompts=6, num_generations=2, sampling=dict(temperature=1.5)
+    num_prompts=6,
+    num_generations=2,
+    sampling=dict(temperature=1.5, greedy=False),
   )
-  config.evaluate.update(budgets=(10, 20), answer_reserve=4)
+  config.evaluate.update(
+    modes=('chain_of_thought', 'no_thinking', 'latent'),
+    budgets=(10, 20),
+    answer_reserve=4,
+    controls=('pause',),
+  )
   return config.lock()
 
 
