@@ -52,7 +52,7 @@ from pathlib import Path
 
 from ..report.tables import markdown_table, write_atomic
 from .formats import csv_text, latex_table, printable
-from .results import read
+from .results import CONTROLS, read
 from .tables import Table, lacking, tables
 
 TITLES = {
@@ -68,8 +68,10 @@ TITLES = {
   'spans': 'Spans of latents and entropy',
 }
 # Of the results, those that are printed; the files have all.
-_COLUMNS = ('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy',
-            'low', 'high', 'tokens', 'switches', 'hidden_ratio')  # fmt: skip
+_COLUMNS = (
+  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
+  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
+)
 
 
 @cli.report_errors()
@@ -78,9 +80,7 @@ def main() -> None:
   flags = _parser().parse_args()
   found = tables(read(flags.record), flags.table, flags.baseline)
   text = '\n'.join(
-    _section(TITLES[name], _shown(name, table))
-    for name, table in found.items()
-    if name in TITLES
+    _section(name, table) for name, table in found.items() if name in TITLES
   )
   print(text, end='')
   if flags.out:
@@ -97,14 +97,20 @@ def main() -> None:
 def _shown(name: str, table: Table) -> Table:
   if name != 'results':
     return table
-  return [{column: row[column] for column in _COLUMNS} for row in table]
+  return [
+    {column: row.get(column) for column in _COLUMNS}
+    for row in table
+    if not row['control']
+  ]
 
 
-def _section(title: str, table: Table) -> str:
+def _section(name: str, table: Table) -> str:
   if not table:
-    return f'## {title}\n\nThe record has no rows for this table.\n'
-  notes = [note['x'] for note in printable([{'x': x} for x in lacking(table)])]
-  parts = f'## {title}', markdown_table(printable(table)), '\n'.join(notes)
+    return f'## {TITLES[name]}\n\nThe record has no rows for this table.\n'
+  table = _shown(name, table)
+  notes = [{'note': note} for note in lacking(table)]
+  notes = '\n'.join(row['note'] for row in printable(notes))
+  parts = f'## {TITLES[name]}', markdown_table(printable(table)), notes
   return '\n\n'.join(filter(None, parts)) + '\n'
 
 

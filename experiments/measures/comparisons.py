@@ -37,8 +37,8 @@ def controls(samples: Sequence[Sample]) -> list[dict[str, Any]]:
       line['test'] = 'paired bootstrap' if np.isnan(exact) else 'McNemar'
       line |= {
         name: mean(controlled),
-        f'{name} difference': difference.mean,
-        f'{name} p': difference.p if np.isnan(exact) else exact,
+        f'{name}_difference': difference.mean,
+        f'{name}_p': difference.p if np.isnan(exact) else exact,
       }
     line['problems'] = len(values)
     line['ungraded'] = ungraded(rows, *beside.values())
@@ -49,18 +49,19 @@ def controls(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 def paired_tests(
   samples: Sequence[Sample], baseline: str | None = None
 ) -> list[dict[str, Any]]:
-  """Each arm against the baseline (see `baseline_of`) on the problems that both
-  have graded, whose accuracy is the mean over their samples. `mcnemar_p` is
-  None for several samples per problem. `ungraded` counts completions of
+  """Each arm against the baseline (or `default_baseline`) on the problems that
+  both have graded, whose accuracy is the mean over their samples. `mcnemar_p`
+  is None for several samples per problem. `ungraded` counts completions of
   both."""
   found = cells(row for row in samples if not row['control'])
-  baseline = baseline_of([arm for arm, _ in found], baseline)
+  baseline = baseline or default_baseline([arm for arm, _ in found])
   table = []
   for (arm, dataset), rows in found.items():
-    others = found.get((baseline, dataset))
-    if arm == baseline or others is None:
+    if arm == baseline:
       continue
-    difference, exact, t_test = compared(accuracies(rows), accuracies(others))
+    others = found.get((baseline, dataset), [])
+    before = accuracies(others) if others else {}
+    difference, exact, t_test = compared(accuracies(rows), before)
     table.append(
       {
         **{'arm': arm, 'baseline': baseline, 'dataset': dataset},
@@ -83,33 +84,33 @@ def out_of_domain(
   answer, per arm and data set, and the difference to the baseline, the model
   before training. `unscored` counts problems without a finite log-prob."""
   found = {key: given_answers(rows) for key, rows in cells(given).items()}
-  baseline = baseline_of([arm for arm, _ in found], baseline)
+  baseline = baseline or default_baseline([arm for arm, _ in found])
   table = []
   for (arm, dataset), answers in found.items():
     accuracy, nll = interval(answers.correct), bootstrap_interval(answers.nll)
     line = {
       **{'dataset': dataset, 'arm': arm, 'problems': len(answers.prompts)},
       'accuracy': accuracy.mean,
-      **{'accuracy low': accuracy.low, 'accuracy high': accuracy.high},
-      'accuracy normalized': interval(answers.correct_normalized).mean,
-      **{'NLL': nll.mean, 'NLL low': nll.low, 'NLL high': nll.high},
+      **{'accuracy_low': accuracy.low, 'accuracy_high': accuracy.high},
+      'accuracy_normalized': interval(answers.correct_normalized).mean,
+      **{'nll': nll.mean, 'nll_low': nll.low, 'nll_high': nll.high},
       'unscored': int(np.isnan(answers.nll).sum()),
     }
     before = found.get((baseline, dataset))
     if arm != baseline and before is not None:
       for name, after, values in (
         ('accuracy', answers.correct, before.correct),
-        ('NLL', answers.nll, before.nll),
+        ('nll', answers.nll, before.nll),
       ):
         difference, *_ = compared(
           dict(zip(answers.prompts.tolist(), after.tolist(), strict=True)),
           dict(zip(before.prompts.tolist(), values.tolist(), strict=True)),
         )
         line |= {
-          f'{name} difference': difference.mean,
-          f'{name} difference low': difference.low,
-          f'{name} difference high': difference.high,
-          f'{name} p': difference.p,
+          f'{name}_difference': difference.mean,
+          f'{name}_difference_low': difference.low,
+          f'{name}_difference_high': difference.high,
+          f'{name}_p': difference.p,
         }
     table.append(line)
   return table
@@ -123,14 +124,9 @@ def compared(a: Accuracies, b: Accuracies) -> tuple[Difference, float, float]:
   return paired_bootstrap(x, y), mcnemar(x, y), paired_t_test(x, y)
 
 
-def baseline_of(arms: Sequence[str], baseline: str | None = None) -> str:
-  """The arm of that name; by default `base`, or the first one, '' without
-  arms."""
-  if baseline is not None and baseline not in arms:
-    raise ValueError(
-      f'--baseline={baseline!r} is no arm: write one of {sorted({*arms})}'
-    )
-  return baseline or ('base' if 'base' in arms else next(iter(arms), ''))
+def default_baseline(arms: Sequence[str]) -> str:
+  """`base`, or the first arm; '' without arms."""
+  return 'base' if 'base' in arms else next(iter(arms), '')
 
 
 def ungraded(*arms: Sequence[Sample]) -> int:

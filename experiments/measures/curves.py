@@ -51,7 +51,7 @@ def spans(samples: Sequence[Sample]) -> list[dict[str, Any]]:
   return [
     {
       **{'arm': arm, 'dataset': dataset, **span_statistics(rows)},
-      **{f'entropy {k}': x for k, x in entropy_around_spans(rows).items()},
+      **{f'entropy_{k}': x for k, x in entropy_around_spans(rows).items()},
     }
     for (arm, dataset), rows in cells(samples).items()
     if any(row['switches'] for row in rows)

@@ -17,9 +17,13 @@ _LATEX = {
 
 
 def printable(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-  """The table with a dash for unknown cells, and texts without control
-  characters and column separators."""
-  names = column_names(table)
+  """The table with a dash for unknown cells, without columns that have no
+  others, and with texts without control characters and column separators."""
+  names = [
+    name
+    for name in column_names(table)
+    if not all(is_unknown(row.get(name)) for row in table)
+  ]
   return [
     {_text(name): _cell(row.get(name)) for name in names} for row in table
   ]

@@ -47,8 +47,7 @@ def soft_tokens(results: Rows) -> list[dict[str, Any]]:
   merged: dict[tuple[str, str], dict[str, Any]] = {}
   most = max((row['samples'] for row in results), default=1)
   for row in results:
-    name = re.sub(r'[\s_/-]*\b(greedy|sample)\b|_(greedy|sample)\b', '',
-                  row['arm'])  # fmt: skip
+    name = re.sub(r'[\s_/-]+(greedy|sample)(?![a-z])', '', row['arm'])
     found = {f'{row["sampling"]} pass@1': row['accuracy']}
     if f'pass@{most}' in row and most > 1:
       found[f'pass@{most}'] = row[f'pass@{most}']

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import comparisons, curves, papers
-from .results import ARM, Record, results
+from .results import ARM, CONTROLS, Record, results
 
 Table = list[dict[str, Any]]
 
@@ -28,11 +28,14 @@ def tables(
   record: Record, which: str = 'all', baseline: str | None = None
 ) -> dict[str, Table]:
   """Name -> rows, of a group of GROUPS or of `all`. A table is empty where the
-  record has no rows for it."""
-  comparisons.baseline_of(
-    [row['arm'] for rows in (record.samples, record.given) for row in rows],
-    baseline,
-  )
+  record has no rows for it. ValueError where the baseline is no arm."""
+  arms = {row['arm'] for row in record.samples if not row['control']}
+  arms |= {row['arm'] for row in record.given}
+  if baseline is not None and baseline not in arms:
+    raise ValueError(
+      f'--baseline={baseline!r} is no arm without control: write one of '
+      f'{sorted(arms)}'
+    )
   found = results(record)
   make: dict[str, Callable[[], Table]] = {
     'results': lambda: found,
@@ -55,7 +58,7 @@ def lacking(table: Sequence[dict[str, Any]]) -> list[str]:
   columns: dict[tuple[str, ...], list[str]] = {}
   for name in dict.fromkeys(name for row in table for name in row):
     arms = [row['arm'] for row in table if is_unknown(row.get(name))]
-    if arms and name not in ARM:
+    if arms and name not in (*ARM, *CONTROLS):
       columns.setdefault(tuple(dict.fromkeys(arms)), []).append(name)
   return [
     f'Not known for {", ".join(arms)}: {", ".join(names)}.'
