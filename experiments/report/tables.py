@@ -1,6 +1,8 @@
 """Reads the rows that runs wrote, and formats tables."""
 
+import csv
 import html
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
@@ -97,6 +99,15 @@ def markdown_table(table: Sequence[dict]) -> str:
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def csv_text(table: Sequence[dict]) -> str:
+  """The table as CSV; None is empty."""
+  text = io.StringIO()
+  writer = csv.DictWriter(text, column_names(table), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(table)
+  return text.getvalue()
+
+
 def html_table(rows: Sequence[dict]) -> str:
   """The head and body of an HTML table; floats get four digits."""
   names = column_names(rows)
@@ -109,6 +120,12 @@ def html_table(rows: Sequence[dict]) -> str:
     for row in rows
   )
   return f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>' if rows else ''
+
+
+def scrolled_table(rows: Sequence[dict]) -> str:
+  """The HTML table in a box that scrolls; '' without rows."""
+  inside = f'<div class="scroll"><table>{html_table(rows)}</table></div>'
+  return inside * bool(rows)
 
 
 def _cell(value) -> str:
