@@ -71,7 +71,7 @@ def draw(ax: Axes, chart: Chart, most: int = 240) -> None:
   ax.set_axisbelow(True)
   ax.ticklabel_format(scilimits=(-3, 5))  # shorter labels
   if chart.x:
-    ax.set_xlabel(chart.x, color=_QUIET)
+    ax.set_xlabel(chart.x, color=_QUIET, labelpad=3)
   for index, (name, points) in enumerate(chart.series.items()):
     if np.isfinite(points.y).any():
       _draw_series(ax, chart, index, points, most)

@@ -4,7 +4,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..measures.formats import csv_text, latex_table
 from .charts import (
   DASHES,
   STYLE,
@@ -21,23 +22,39 @@ from .charts import (
   draw,
   series_colour,
 )
-from .tables import csv_text, write_atomic
+from .tables import write_atomic
 
 _DPI = 150
+_FILE = 100  # characters of the name of a file
 _NAME = 40  # characters of a name in a legend
 _COLUMNS = 'series', 'kind', 'x', 'y', 'low', 'high'
 
 
 def write_figures(folder: str | Path, charts: Sequence[Chart]) -> None:
   """Writes FOLDER/NAME.png, .svg and .csv of each chart."""
-  folder = Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
   for chart in charts:
-    path = folder / re.sub(r'[^\w@.-]+', '_', chart.name)
+    path = _path(folder, chart.name)
     figure = _figure([chart])
     for kind in ('png', 'svg'):
       write_atomic(f'{path}.{kind}', _picture(figure, kind))
     write_atomic(f'{path}.csv', csv_text(_values(chart)))
+
+
+def write_tables(
+  folder: str | Path, tables: Mapping[str, Sequence[dict]]
+) -> None:
+  """Writes FOLDER/NAME.csv, and NAME.tex for LaTeX with booktabs."""
+  for name, table in tables.items():
+    if table:
+      path = _path(folder, name.lower())
+      write_atomic(f'{path}.csv', csv_text(table))
+      write_atomic(f'{path}.tex', latex_table(table))
+
+
+def _path(folder: str | Path, name: str) -> Path:
+  """The file of a name, without what it ends with."""
+  Path(folder).mkdir(parents=True, exist_ok=True)
+  return Path(folder) / re.sub(r'[^\w@.-]+', '_', name)[:_FILE]
 
 
 def write_picture(path: str | Path, charts: Sequence[Chart]) -> None:

@@ -1,16 +1,19 @@
 """The page of a report: results, what was run, curves, step times, samples."""
 
 import html
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 
 from .charts import Chart, css_classes
 from .completions_html import completions_html, latent_scale_html
 from .curves import CURVES, training_curves
-from .figures import write_figures, write_picture
+from .evaluations import Evaluations, evaluations, is_evaluation
+from .figures import write_figures, write_picture, write_tables
 from .origin import origin_html
 from .run_folders import config_fields, progress, run_info, seed_groups
 from .step_times import step_times_html
@@ -29,7 +32,7 @@ def html_report(
   intro: str,
   table: Sequence[dict],
   runs: Mapping[str, str | Path],
-  figures: str | Path = '',
+  figures: str | Path | None = None,
 ) -> None:
   """Writes the page.
 
@@ -39,18 +42,21 @@ def html_report(
     intro: what was run; a blank line starts a paragraph.
     table: the results, one dict per row; floats are shown with four digits.
     runs: name on the page -> working directory of the run.
-    figures: the folder for a PNG, an SVG and a CSV file of each chart, or ''.
+    figures: the folder for the files of charts (PNG, SVG, CSV) and tables
+      (CSV, LaTeX).
   """
   metrics = _metrics(runs)
-  groups = seed_groups(runs)
+  groups = seed_groups({name: runs[name] for name in metrics})
   curves = training_curves(metrics, groups)
+  records = {name: x for name, x in runs.items() if is_evaluation(x)}
+  found = evaluations(records) if records else None
   samples = {name: read_rows(run, 'completions') for name, run in runs.items()}
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
     intro=''.join(f'<p>{html.escape(p)}</p>' for p in intro.split('\n\n')),
     table=scrolled_table(table),
-    evaluations='',
+    evaluations=_evaluations_html(found) + _traces_links(path, records),
     origin=origin_html(runs),
     legend=_legend(groups),
     curves=_charts_html(curves.first),
@@ -62,12 +68,16 @@ def html_report(
   )
   write_atomic(path, page)
   if figures:
-    write_figures(figures, curves.first)
+    write_figures(figures, [*(found.charts if found else []), *curves.first])
+    tables = {'results': found.results} | found.more if found else {}
+    write_tables(figures, {'runs': table} | tables)
 
 
 def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   """Writes the first curves of the page as a picture, for a README."""
-  curves = training_curves(_metrics(runs), seed_groups(runs))
+  metrics = _metrics(runs)
+  groups = seed_groups({name: runs[name] for name in metrics})
+  curves = training_curves(metrics, groups)
   write_picture(path, curves.first[:6])
 
 
@@ -93,11 +103,46 @@ def summary_table(runs: Mapping[str, str | Path]) -> list[dict]:
 
 
 def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
-  """The rows of each run; none of a run that ended before its first step."""
-  return {
-    name: read_rows(run, 'metrics', needed=not run_info(str(run)))
+  """The rows of each run that trained; none of a run that ended before its
+  first step."""
+  found = {
+    name: read_rows(
+      run,
+      'metrics',
+      needed=not (run_info(str(run)) or is_evaluation(run)),
+    )
     for name, run in runs.items()
   }
+  return {
+    name: rows
+    for name, rows in found.items()
+    if rows or not is_evaluation(runs[name])
+  }
+
+
+def _evaluations_html(found: Evaluations | None) -> str:
+  if not found:
+    return ''
+  tables = ''.join(
+    f'<h3>{html.escape(title)}</h3>{scrolled_table(rows)}'
+    for title, rows in found.more.items()
+    if rows
+  )
+  return (
+    f'{scrolled_table(found.results)}'
+    f'<ul class="runs">{_legend(found.arms)}</ul>'
+    f'<div class="charts">{_charts_html(found.charts)}</div>{tables}'
+  )
+
+
+def _traces_links(page: str | Path, records: Mapping[str, str | Path]) -> str:
+  """Links to the pages that experiments.traces wrote beside records."""
+  links = ''
+  for name, folder in records.items():
+    if (traces := Path(folder) / 'traces.html').exists():
+      place = quote(os.path.relpath(traces, Path(page).parent))
+      links += f'<a href="./{place}">{html.escape(name)}</a> '
+  return f'<p>Completions, token by token: {links}</p>' * bool(links)
 
 
 def _charts_html(charts: Sequence[Chart]) -> str:

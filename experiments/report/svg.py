@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from .charts import COLOURS, STYLE, Chart, Points, draw
 
-_WIDTH, _HEIGHT = 400, 228  # pixels
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 16, 36
+_WIDTH, _HEIGHT = 400, 232  # pixels
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 16, 40
 _ROWS = 12  # series that a readout has at most
 _NAME = 28  # characters of a name there
 
@@ -31,7 +31,7 @@ def svg(chart: Chart, points: int = 240, readouts: int = 40) -> str:
   left, bottom = _LEFT / _WIDTH, _BOTTOM / _HEIGHT
   size = 1 - left - _RIGHT / _WIDTH, 1 - bottom - _TOP / _HEIGHT
   text = io.StringIO()
-  with rc_context(STYLE | {'svg.hashsalt': chart.name}):
+  with rc_context(STYLE | {'svg.hashsalt': ascii(chart.name)}):
     ax = figure.add_axes((left, bottom, *size))
     draw(ax, chart, points)
     figure.savefig(text, format='svg')

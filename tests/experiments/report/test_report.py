@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -10,7 +11,9 @@ from matplotlib.image import imread
 
 from experiments.report import __main__ as report
 from experiments.report.charts import COLOURS, Chart, Points
+from experiments.report.curves import training_curves
 from experiments.report.page import curves_png, html_report, summary_table
+from experiments.report.run_folders import seed_groups
 from experiments.report.smoothing import (
   downsample,
   identical_curves,
@@ -84,7 +87,7 @@ def test_the_page_opens_with_what_was_run_and_how_it_went(page):
   places = [page.index(part) for part in order]
   assert places == sorted(places)
   assert '<td class="number">1200</td><td class="number">0.6667</td>' in page
-  assert '<td>–</td>' in page  # what a row does not have
+  assert '<td class="number">–</td>' in page  # what a row does not have
 
 
 def test_every_metric_that_changes_has_a_chart(page):
@@ -233,3 +236,49 @@ def test_a_chart_of_hardly_anything(values):
   assert 'nan' not in drawn
   assert '&lt;a&gt;' in drawn
   ET.fromstring(drawn)
+
+
+def test_runs_that_differ_in_the_seed_are_one_line_in_a_band(runs, tmp_path):
+  for seed, name in enumerate(runs):
+    about = {'config': {'max_steps': 30, 'seed': seed}}
+    (runs[name] / 'config.json').write_text(json.dumps(about))
+  found = seed_groups({f'a, seed={i}': x for i, x in enumerate(runs.values())})
+  assert found == {'a (2 seeds)': ['a, seed=0', 'a, seed=1']}
+  metrics = {
+    'x': [{'step': 0, 'loss': 1.0}, {'step': 1, 'loss': None}],
+    'y': [{'step': 0, 'loss': 4.0}, {'step': 2, 'loss': 2.0}],
+  }
+  points = training_curves(metrics, {'xy': ['x', 'y']}).first[0].series['xy']
+  np.testing.assert_allclose(points.x, [0, 1, 2])
+  np.testing.assert_allclose(points.y, [2.5, np.nan, 2])
+  # The standard error of 1 and 4: sqrt(4.5 / 2).
+  np.testing.assert_allclose(points.high, [4.0, np.nan, np.nan])
+
+
+def test_evaluations_are_marks_on_the_curve_of_their_metric():
+  rows = [{'step': i, 'rewards/gsm8k/mean': i / 9} for i in range(9)]
+  rows += [{'step': 4, 'eval/gsm8k': 0.5}]
+  curves = training_curves({'a': rows}, {'a': ['a']})
+  (only,) = curves.more
+  assert only.marks['a'].y.tolist() == [0.5]
+  assert 'diamonds: evaluations' in only.note
+
+
+def test_forty_runs_are_a_page_below_2_mb(tmp_path):
+  rng, runs = np.random.default_rng(0), {}
+  for i in range(40):
+    runs[f'{i} {HOSTILE} {"long " * 20}'] = run = tmp_path / str(i)
+    run.mkdir()
+    rows = [
+      {'step': step} | {f'm{j}': float(rng.normal()) for j in range(8)}
+      for step in range(60)
+    ]
+    text = {'prompt': 'x' * 9999, 'tokens': ['a'] * 999, 'latent': [0.1] * 999}
+    files = {'metrics': rows, 'completions': [{'step': 0} | text] * 4}
+    for name, some in files.items():
+      lines = ''.join(f'{json.dumps(row)}\n' for row in some)
+      (run / f'{name}.jsonl').write_text(lines)
+  path = tmp_path / 'page.html'
+  html_report(path, title='', intro='', table=[], runs=runs)
+  assert 300_000 < path.stat().st_size < 2_000_000
+  assert not Tags(path.read_text()).stack
