@@ -12,6 +12,7 @@ last, ungraded completions are left out: n counts the graded ones. A figure is
 the mean over the problems with at least k of these.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from math import comb
 from typing import Any
@@ -45,6 +46,14 @@ def per_problem(rows: Iterable[Row], field: str) -> dict[int, list]:
   return found
 
 
+def mean_grades(
+  grades: Float[np.ndarray, 'u samples'],
+) -> Float[np.ndarray, 'u']:
+  """pass@1 of each problem, NaN where no completion is graded."""
+  with np.errstate(invalid='ignore'):
+    return np.nansum(grades, 1) / (~np.isnan(grades)).sum(1)
+
+
 def pass_at_k(
   grades: Float[np.ndarray, 'u samples'], k: int
 ) -> Float[np.ndarray, 'u']:
@@ -69,35 +78,45 @@ def maj_at_k(
       votes.setdefault(answer and answer.strip(), []).append(grade)
   n = sum(map(len, votes.values()))
   votes.pop(None, None)
-  won = np.zeros(n + 1)  # over the subsets of each size, the sum of the grades
-  for level in range(1, 1 + max(map(len, votes.values()), default=0)):
-    won += _won_with(level, [*votes.values()], n)
-  sizes = [comb(n, k) for k in range(1, n + 1)]
-  return np.append(won[1:] / sizes, np.full(len(grades) - n, np.nan))
+  counts = sorted((len(x), sum(x) / len(x)) for x in votes.values())
+  rest = np.full(len(grades) - n, np.nan)
+  return np.append(_majority(tuple(counts), n), rest)
+
+
+@functools.lru_cache(4096)  # problems often have the same votes
+def _majority(
+  votes: tuple[tuple[int, float], ...], n: int
+) -> Float[np.ndarray, 'n']:
+  """maj@1 to maj@n of n completions, `votes` being the number of completions
+  and the grade of each answer."""
+  levels = range(1, 1 + max((count for count, _ in votes), default=0))
+  won = sum((_won_with(level, votes, n) for level in levels), np.zeros(n + 1))
+  return won[1:] / [comb(n, k) for k in range(1, n + 1)]
 
 
 def _won_with(
-  level: int, votes: Sequence[list[float]], n: int
+  level: int, votes: Sequence[tuple[int, float]], n: int
 ) -> Float[np.ndarray, 'sizes']:
   """Over all subsets of each size 0 to n whose winners have `level` votes, the
   sum of the mean grade of the winners."""
-  able = [grades for grades in votes if len(grades) >= level]
-  others = n - sum(map(len, able))  # whose number in a subset is free
+  able = [(count, grade) for count, grade in votes if count >= level]
+  others = n - sum(count for count, _ in able)  # any of which may be drawn
   # Of the subsets by number of winners and size, one answer after the other:
   # their number, and the sum over them of the winners' grades.
   state = np.zeros((2, len(able) + 1, n + 1))
   state[0, 0, : others + 1] = [comb(others, x) for x in range(others + 1)]
-  for grades in able:
-    count = len(grades)
+  for count, grade in able:
     wins = comb(count, level) * state[:, :-1, :-level]
-    wins[1] += np.mean(grades) * wins[0]
-    state = np.sum(
-      [comb(count, x) * _shifted(state, x) for x in range(level)], axis=0
-    )
+    wins[1] += grade * wins[0]
+    state = state @ _added(count, level, n)
     state[:, 1:, level:] += wins
   winners = np.arange(1, len(able) + 1)[:, None]
   return (state[1, 1:] / winners).sum(0)
 
 
-def _shifted(x, by):
-  return np.pad(x, ((0, 0), (0, 0), (by, 0)))[..., : x.shape[-1]]
+@functools.cache
+def _added(count: int, level: int, n: int) -> Float[np.ndarray, 'sizes sizes']:
+  """[i, j]: the number of ways from a subset of size i to one of size j by
+  fewer than `level` of `count` completions."""
+  ways = [comb(count, x) * np.eye(n + 1, k=x) for x in range(level)]
+  return np.sum(ways, axis=0)

@@ -132,8 +132,9 @@ def _resampled_means(values, resamples, seed):
   distinct, counts = np.unique(values, return_counts=True)
   if len(distinct) < _FEW:  # as grades are: their counts are multinomial
     return rng.multinomial(u, counts / u, resamples) @ distinct / u
-  draws = (rng.integers(u, size=u) for _ in range(resamples))
-  return np.array([values[draw].mean() for draw in draws])
+  rows = -(-(10**6) // u)  # of a draw, which bounds its memory
+  draws = (rng.integers(u, size=(rows, u)) for _ in range(0, resamples, rows))
+  return np.concatenate([values[draw].mean(1) for draw in draws])[:resamples]
 
 
 def _percentiles(means, confidence):

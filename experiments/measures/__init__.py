@@ -1,0 +1,1 @@
+"""Tables of an evaluation, from its record alone: no model and no jax."""

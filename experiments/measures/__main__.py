@@ -1,0 +1,112 @@
+"""Prints the tables of the papers from the record of an evaluation.
+
+    python -m experiments.measures --record runs/eval --table=hyrea
+
+A record is the --workdir of `experiments.evaluate`; neither the model nor an
+accelerator is needed. The tables are HyRea's (accuracy, tokens, switches per
+data set), Soft Tokens' (greedy and sampled pass@1, pass@k, accuracy and NLL of
+given answers), LRT's (pass@1 and pass@4 per budget, cost), HRPO's (accuracy,
+hidden ratio, language mixing), the controls, and paired tests of each arm
+against the --baseline. Accuracies and shares are 0 to 1, intervals are of 95 %.
+Completions that could not be graded are left out and counted beside; arms that
+lack a column are named.
+
+With --out=FOLDER it also writes FOLDER/tables.md, and of each table NAME.csv
+and NAME.tex, for LaTeX with booktabs.
+"""
+
+from ..fields.accepted import Folder
+from ..training import cli
+
+
+def _parser() -> cli.Parser:
+  parser = cli.Parser('measures', __doc__)
+  parser.add_argument(
+    '--record',
+    required=True,
+    nargs='+',
+    action='extend',
+    type=cli.value(Folder),
+    help='folders of evaluations; their arms are compared',
+  )
+  parser.add_argument(
+    '--table',
+    default='all',
+    choices=('all', 'hyrea', 'soft_tokens', 'lrt', 'hrpo', 'controls'),
+    help='table to print',
+  )
+  parser.add_argument(
+    '--baseline',
+    help='arm that others are tested against; by default base, or the first',
+  )
+  parser.add_argument(
+    '--out', type=cli.value(Folder), help='folder to write the tables to'
+  )
+  return parser
+
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  _parser().parse_args()
+
+from pathlib import Path
+
+from ..report.tables import markdown_table, write_atomic
+from .formats import csv_text, latex_table, printable
+from .results import read
+from .tables import Table, lacking, tables
+
+TITLES = {
+  'results': 'Results',
+  'hyrea': 'HyRea: accuracy, tokens and switches',
+  'soft_tokens': 'Soft Tokens: greedy and sampled accuracy',
+  'pass_at_k': 'pass@k and maj@k',
+  'out_of_domain': 'Given answers, against the baseline',
+  'lrt': 'LRT: accuracy by token budget, and cost',
+  'hrpo': 'HRPO: accuracy, hidden ratio and language mixing',
+  'controls': 'Controls of the latents',
+  'paired_tests': 'Paired tests against the baseline',
+  'spans': 'Spans of latents and entropy',
+}
+# Of the results, those that are printed; the files have all.
+_COLUMNS = ('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy',
+            'low', 'high', 'tokens', 'switches', 'hidden_ratio')  # fmt: skip
+
+
+@cli.report_errors()
+def main() -> None:
+  """The command; see the top of this file."""
+  flags = _parser().parse_args()
+  found = tables(read(flags.record), flags.table, flags.baseline)
+  text = '\n'.join(
+    _section(TITLES[name], _shown(name, table))
+    for name, table in found.items()
+    if name in TITLES
+  )
+  print(text, end='')
+  if flags.out:
+    folder = Path(flags.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / 'tables.md', text)
+    for name, table in found.items():
+      if table:
+        write_atomic(folder / f'{name}.csv', csv_text(table))
+        write_atomic(folder / f'{name}.tex', latex_table(_shown(name, table)))
+    print(f'\nwrote {folder}/tables.md, and the tables as CSV and LaTeX')
+
+
+def _shown(name: str, table: Table) -> Table:
+  if name != 'results':
+    return table
+  return [{column: row[column] for column in _COLUMNS} for row in table]
+
+
+def _section(title: str, table: Table) -> str:
+  if not table:
+    return f'## {title}\n\nThe record has no rows for this table.\n'
+  notes = [note['x'] for note in printable([{'x': x} for x in lacking(table)])]
+  parts = f'## {title}', markdown_table(printable(table)), '\n'.join(notes)
+  return '\n\n'.join(filter(None, parts)) + '\n'
+
+
+if __name__ == '__main__':
+  main()

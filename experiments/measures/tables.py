@@ -1,0 +1,68 @@
+"""All tables of a record, by name."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import comparisons, curves, papers
+from .results import ARM, Record, results
+
+Table = list[dict[str, Any]]
+
+# Of each table of the command line, the tables that it prints.
+GROUPS = {
+  'hyrea': ('hyrea', 'spans', 'controls', 'paired_tests'),
+  'soft_tokens': (
+    'soft_tokens',
+    'pass_at_k',
+    'out_of_domain',
+    'controls',
+    'paired_tests',
+  ),
+  'lrt': ('lrt', 'controls', 'paired_tests'),
+  'hrpo': ('hrpo', 'controls', 'paired_tests'),
+  'controls': ('controls',),
+}
+
+
+def tables(
+  record: Record, which: str = 'all', baseline: str | None = None
+) -> dict[str, Table]:
+  """Name -> rows, of a group of GROUPS or of `all`. A table is empty where the
+  record has no rows for it."""
+  comparisons.baseline_of(
+    [row['arm'] for rows in (record.samples, record.given) for row in rows],
+    baseline,
+  )
+  found = results(record)
+  make: dict[str, Callable[[], Table]] = {
+    'results': lambda: found,
+    'hyrea': lambda: papers.hyrea(found),
+    'soft_tokens': lambda: papers.soft_tokens(found),
+    'pass_at_k': lambda: curves.pass_at_k_curves(record.samples),
+    'out_of_domain': lambda: comparisons.out_of_domain(record.given, baseline),
+    'lrt': lambda: papers.lrt(found),
+    'hrpo': lambda: papers.hrpo(found),
+    'controls': lambda: comparisons.controls(record.samples),
+    'paired_tests': lambda: comparisons.paired_tests(record.samples, baseline),
+    'spans': lambda: curves.spans(record.samples),
+    'entropy': lambda: curves.entropy_curves(record.samples),
+  }
+  return {name: make[name]() for name in GROUPS.get(which, make)}
+
+
+def lacking(table: Sequence[dict[str, Any]]) -> list[str]:
+  """Sentences that name the arms that lack a column, and those columns."""
+  columns: dict[tuple[str, ...], list[str]] = {}
+  for name in dict.fromkeys(name for row in table for name in row):
+    arms = [row['arm'] for row in table if is_unknown(row.get(name))]
+    if arms and name not in ARM:
+      columns.setdefault(tuple(dict.fromkeys(arms)), []).append(name)
+  return [
+    f'Not known for {", ".join(arms)}: {", ".join(names)}.'
+    for arms, names in columns.items()
+  ]
+
+
+def is_unknown(value: Any) -> bool:
+  """Whether a cell has no value: None or NaN."""
+  return value is None or value != value
