@@ -155,7 +155,7 @@ class StepClock:
     self._open: str | None = None
     self._compiled = compiled = [0]
 
-    def count(event: str, seconds: float, **_: Any) -> None:
+    def count(event: str, duration_secs: float, **_: Any) -> None:
       compiled[0] += event == _COMPILED
 
     monitoring.register_event_duration_secs_listener(count)

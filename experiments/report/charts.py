@@ -77,8 +77,8 @@ def draw(ax: Axes, chart: Chart, most: int = 240) -> None:
       _draw_series(ax, chart, index, points, most)
     if name in chart.marks:
       x, y, *_ = chart.marks[name]
-      style = {'color': series_colour(index), 'markeredgecolor': 'none'}
-      ax.plot(x, y, 'D', markersize=5, clip_on=False, **style)
+      ax.plot(x, y, 'D', color=series_colour(index), clip_on=False,
+              markersize=5, markeredgewidth=0)  # fmt: skip
   if chart.front:
     front = {'color': _QUIET, 'linewidth': 1, 'zorder': 1.5}
     ax.plot(chart.front.x, chart.front.y, ':', clip_on=False, **front)

@@ -180,10 +180,10 @@ def _span_starts(rows: Sequence[Sample]) -> Points:
 def _latent_entropy(rows: Sequence[Sample]) -> Points:
   """The mean entropy of the latents in each stretch of the thinking."""
   values = [
-    (i, row['entropy'][i])
+    (i, entropy)
     for row in rows
-    for i in range(row['thinking_tokens'])
-    if row['latent'][i] and row['entropy'][i] is not None
+    for i, entropy in enumerate(row['entropy'][: row['thinking_tokens']])
+    if row['latent'][i] and entropy is not None
   ]
   longest = max((i for i, _ in values), default=0)
   return _binned(values, longest // _MARKS + 1, _MARKS)

@@ -94,7 +94,7 @@ def _readouts(ax: Axes, chart: Chart, most: int) -> Iterator[str]:
       distance = np.abs(xy[:, 0] - (start + end) / 2)
       distance = np.where(np.isfinite(xy[:, 1]), distance, np.inf)
       if distance.min(initial=np.inf) <= max((end - start) / 2, 2):
-        i = distance.argmin()
+        i = int(distance.argmin())
         rows.append((index, f'{name[:_NAME]} {_value(points, i)}', *xy[i],
                      points.x[i]))  # fmt: skip
     if rows:
@@ -121,10 +121,8 @@ def _value(points: Points, i: int) -> str:
 def _readout(chart: Chart, rows: list[tuple]) -> str:
   """A rule, a dot on each line, and a box with the numbers."""
   x, at = rows[0][2], rows[0][4]
-  if chart.categories:
-    texts = [chart.categories[round(at)]]
-  else:
-    texts = [f'{chart.x} {at:.6g}'.strip()]
+  names = dict(enumerate(chart.categories))
+  texts = [names.get(round(at), f'{chart.x} {at:.6g}')]
   shown = rows[:_ROWS]
   dots = ''.join(
     f'<circle class="c{i % 8}" cx="{cx:.1f}" cy="{cy:.1f}" r="3"/>'
@@ -132,7 +130,11 @@ def _readout(chart: Chart, rows: list[tuple]) -> str:
   )
   texts += [text for _, text, *_ in shown]
   texts += [f'and {len(rows) - _ROWS} more'] * (len(rows) > _ROWS)
-  classes = ['', *(f' class="c{i % 8}"' for i, *_ in shown), '']
+  classes: list[str] = [
+    '',
+    *(f' class="c{i % 8}"' for i, *_ in shown),
+    '',
+  ]
   width, height = 6.4 * max(map(len, texts)) + 12, 14 * len(texts) + 8
   left = x - width - 8 if x > _WIDTH / 2 else x + 8
   left = min(max(left, 0), max(_WIDTH - width, 0))

@@ -1,8 +1,6 @@
 """Reads the rows that runs wrote, and formats tables."""
 
-import csv
 import html
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
@@ -97,15 +95,6 @@ def markdown_table(table: Sequence[dict]) -> str:
   lines = [names, ['---'] * len(names)]
   lines += [[show(line.get(name, '–')) for name in names] for line in table]
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def csv_text(table: Sequence[dict]) -> str:
-  """The table as CSV; None is empty."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, column_names(table), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(table)
-  return text.getvalue()
 
 
 def html_table(rows: Sequence[dict]) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..measures.formats import csv_text
 from ..report.page import curves_png, html_report
 from ..report.run_folders import LABELS
 from ..report.tables import (
-  csv_text,
   markdown_table,
   read_rows,
   write_atomic,
