@@ -16,10 +16,13 @@ import math
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
+
+from jax import monitoring
 
 from hybrid_latent.extras import missing
 
@@ -31,6 +34,7 @@ except ModuleNotFoundError as error:
 
 _ON_THE_BAR = ('loss', 'reward', 'kl', 'hidden_ratio', 'time/step')
 _UPLOAD_EVERY_S = 60.0
+_COMPILED = '/jax/core/compile/backend_compile_duration'  # an event of jax
 
 
 class Telemetry:
@@ -138,12 +142,20 @@ class StepClock:
         trajectory = jax.block_until_ready(sample(...))
 
   jax dispatches asynchronously: the time of a section that does not wait for
-  its result is counted in the next section that does.
+  its result is counted in the next section that does. It also counts the
+  programs that jax compiles.
   """
 
   def __init__(self):
     self._parts: dict[str, int] = {}  # ns, integers so that the sum is exact
     self._open: str | None = None
+    self._compiled = compiled = [0]
+
+    def count(event: str, duration_secs: float, **_: Any) -> None:
+      compiled[0] += event == _COMPILED
+
+    monitoring.register_event_duration_secs_listener(count)
+    weakref.finalize(self, monitoring.unregister_event_duration_listener, count)
     self._start = time.perf_counter_ns()
 
   @contextlib.contextmanager
@@ -164,10 +176,12 @@ class StepClock:
       self._open = None
 
   def metrics(self) -> dict[str, float]:
-    """{'time/<part>', ..., 'time/idle', 'time/step'} in seconds; then resets.
+    """{'time/<part>', ..., 'time/idle', 'time/step'} in seconds, and
+    'compilations'; then resets.
 
     `idle` is the time outside all sections. A part of an earlier step that did
-    not run in this one is 0.
+    not run in this one is 0. `compilations` are the programs that were compiled
+    or read from the compilation cache.
     """
     self._refuse_open('clock.metrics()')
     now = time.perf_counter_ns()
@@ -175,7 +189,9 @@ class StepClock:
     parts = {**self._parts, 'idle': step - sum(self._parts.values())}
     self._parts = dict.fromkeys(self._parts, 0)
     parts['step'] = step
-    return {f'time/{name}': ns * 1e-9 for name, ns in parts.items()}
+    compilations, self._compiled[0] = self._compiled[0], 0
+    times = {f'time/{name}': ns * 1e-9 for name, ns in parts.items()}
+    return times | {'compilations': compilations}
 
   def _refuse_open(self, call: str) -> None:
     if self._open is not None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import fsspec
+import jax
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -130,7 +131,8 @@ def test_the_parts_of_a_step_sum_to_it():
     time.sleep(0.02)
   time.sleep(0.01)
   times = clock.metrics()
-  step = times.pop('time/step')
+  step, compilations = times.pop('time/step'), times.pop('compilations')
+  assert compilations == 0
   assert set(times) == {'time/decode', 'time/update', 'time/idle'}
   assert sum(times.values()) == pytest.approx(step, abs=1e-12)
   assert times['time/decode'] >= 0.04 and times['time/idle'] >= 0.01
@@ -144,6 +146,16 @@ def test_a_step_starts_where_the_last_one_ended():
   times = clock.metrics()
   assert times['time/decode'] == 0
   assert times['time/step'] == times['time/idle'] < 0.01
+
+
+def test_the_clock_counts_what_a_step_compiles():
+  double, clock = jax.jit(lambda x: 2 * x), StepClock()
+  counts = []
+  for size in (3, 3, 4):
+    with clock('update'):
+      double(np.ones(size)).block_until_ready()
+    counts.append(clock.metrics()['compilations'])
+  assert counts == [1, 0, 1]
 
 
 def test_a_section_that_raises_is_counted_and_closed():

@@ -1,10 +1,13 @@
-"""Writes one page of runs: settings, curves, step times and completions.
+"""Writes one page of runs and evaluations: results, settings, curves, step
+times and completions.
 
     python -m experiments.report --runs runs/grpo runs/hrpo --out=report.html
 
-A run is the --workdir of a trainer. The folder of a sweep means its cells, any
-other folder the runs in it, and a pattern such as 'runs/seed=*' what it
-matches. Commas separate runs, except in a name that exists with them.
+A run is the --workdir of a trainer or of experiments.evaluate. The folder of a
+sweep means its cells, any other folder the runs in it, and a pattern such as
+'runs/seed=*' what it matches. Commas separate runs, except in a name that
+exists with them. Runs that differ in the seed alone are one line of a chart,
+their mean.
 
 The page is one file without scripts: it can be mailed, archived and opened from
 disk. Model outputs are untrusted: they are escaped, and the page's content
@@ -30,6 +33,12 @@ def _parser() -> cli.Parser:
     '--out', default='report.html', type=out, help='HTML file to write'
   )
   parser.add_argument(
+    '--figures',
+    type=out,
+    help='folder for PNG, SVG and CSV files of the charts, and for CSV and '
+    'LaTeX of the tables',
+  )
+  parser.add_argument(
     '--title', default='Training report', help='heading of the page'
   )
   return parser
@@ -40,11 +49,12 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 from pathlib import Path
 
+from .evaluations import is_evaluation
 from .page import html_report, summary_table
 from .run_folders import find_runs
 from .tables import read_rows
 
-_INTRO = 'The table has means over the last tenth of each run.'
+_INTRO = 'The first table has means over the last tenth of each run.'
 
 
 @cli.report_errors()
@@ -52,7 +62,11 @@ def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
   runs = find_runs(flags.runs)
-  empty = [name for name in runs if not read_rows(runs[name], 'metrics')]
+  empty = [
+    name
+    for name, run in runs.items()
+    if not is_evaluation(run) and not read_rows(run, 'metrics')
+  ]
   runs = {name: run for name, run in runs.items() if name not in empty}
   notes = [f'Without a step, and left out: {", ".join(empty)}.'] * bool(empty)
   if not runs:
@@ -63,6 +77,7 @@ def main() -> None:
     intro='\n\n'.join([_INTRO, *notes]),
     table=summary_table(runs),
     runs=runs,
+    figures=flags.figures,
   )
   print(
     *(f'{len(runs)} run{"s"[: len(runs) != 1]}: {", ".join(runs)}', *notes),

@@ -1,49 +1,28 @@
-"""The page of a report: what was run, curves, step times, completions."""
+"""The page of a report: results, what was run, curves, step times, samples."""
 
 import html
-import io
-import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from .charts import Chart, css_classes
 from .completions_html import completions_html, latent_scale_html
-from .run_folders import (
-  config_differences,
-  config_fields,
-  progress,
-  run_command,
-  run_info,
-)
+from .curves import CURVES, training_curves
+from .evaluations import Evaluations, evaluations, is_evaluation
+from .figures import write_figures, write_picture, write_tables
+from .origin import origin_html
+from .run_folders import config_fields, progress, run_info, seed_groups
 from .step_times import step_times_html
-from .svg_charts import (
-  DASHES,
-  Series,
-  css_classes,
-  dash_index,
-  downsample,
-  identical_curves,
-  line_chart,
-  smooth,
-  smoothing_width,
-)
-from .tables import Run, html_table, read_rows, write_atomic
+from .svg import svg
+from .tables import Run, read_rows, scrolled_table, write_atomic
 
-# The first curves of a page: metric, title, unit or meaning. A metric that no
-# run has is left out; all others follow under "More metrics".
-_CURVES = (
-  ('eval/accuracy', 'Accuracy', 'share of test problems'),
-  ('reward', 'Reward', 'mean over completions'),
-  ('reward/mean', 'Reward', 'mean over completions'),
-  ('hidden_ratio', 'Latent share', 'of what the model reads, 0 to 1'),
-  ('completions/mean_length', 'Completion length', 'tokens'),
-  ('entropy', 'Entropy', 'nats per token'),
-  ('kl', 'KL to the reference', 'nats per token'),
-  ('loss', 'Loss', 'what the optimizer minimizes'),
-)
+# What the charts of a section may have in all, so that a page of forty runs
+# stays below 2 MB: points of their lines, and values to read.
+_POINTS, _READOUTS = 40_000, 4_000
 
 
 def html_report(
@@ -51,8 +30,9 @@ def html_report(
   *,
   title: str,
   intro: str,
-  table: list[dict],
+  table: Sequence[dict],
   runs: Mapping[str, str | Path],
+  figures: str | Path | None = None,
 ) -> None:
   """Writes the page.
 
@@ -62,60 +42,43 @@ def html_report(
     intro: what was run; a blank line starts a paragraph.
     table: the results, one dict per row; floats are shown with four digits.
     runs: name on the page -> working directory of the run.
+    figures: the folder for the files of charts (PNG, SVG, CSV) and tables
+      (CSV, LaTeX).
   """
   metrics = _metrics(runs)
+  groups = seed_groups({name: runs[name] for name in metrics})
+  curves = training_curves(metrics, groups)
+  records = {name: x for name, x in runs.items() if is_evaluation(x)}
+  found = evaluations(records) if records else None
   samples = {name: read_rows(run, 'completions') for name, run in runs.items()}
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
     intro=''.join(f'<p>{html.escape(p)}</p>' for p in intro.split('\n\n')),
-    table=html_table(table),
-    origin=_origin(runs),
-    legend=_legend(list(runs)),
-    curves=_charts(metrics, _CURVES),
-    more=_charts(metrics, _others(metrics)),
+    table=scrolled_table(table),
+    evaluations=_evaluations_html(found) + _traces_links(path, records),
+    origin=origin_html(runs),
+    legend=_legend(groups),
+    curves=_charts_html(curves.first),
+    more=_charts_html(curves.more),
+    constant=_constant(curves.constant),
     times=step_times_html(metrics),
     scale=latent_scale_html() if any(samples.values()) else '',
-    completions=''.join(completions_html(*run) for run in samples.items()),
+    completions=completions_html(samples),
   )
   write_atomic(path, page)
+  if figures:
+    write_figures(figures, [*(found.charts if found else []), *curves.first])
+    tables = {'results': found.results} | found.more if found else {}
+    write_tables(figures, {'runs': table} | tables)
 
 
 def curves_png(path: str | Path, runs: Mapping[str, str | Path]) -> None:
   """Writes the first curves of the page as a picture, for a README."""
   metrics = _metrics(runs)
-  shown = [c for c in _CURVES if _series(metrics, c[0])][:6]
-  across = min(3, max(len(shown), 1))
-  rows = max(math.ceil(len(shown) / across), 1)
-  figure = Figure(figsize=(4 * across, 2.7 * rows), layout='constrained')
-  axes = figure.subplots(rows, across, squeeze=False).ravel()
-  for ax in axes:
-    ax.set_visible(False)
-  styles = {
-    name: {
-      'color': f'C{i % 8}',
-      'linestyle': DASHES[dash_index(i)],
-      'zorder': 2 + dash_index(i),
-    }
-    for i, name in enumerate(metrics)
-  }
-  for ax, (metric, heading, unit) in zip(axes, shown, strict=False):
-    ax.set_visible(True)
-    ax.set_title(f'{heading} ({unit})', fontsize=8, loc='left')
-    ax.spines[['top', 'right']].set_visible(False)
-    ax.grid(axis='y', alpha=0.25)
-    ax.tick_params(labelsize=8)
-    for name, (steps, values) in _series(metrics, metric).items():
-      ax.plot(steps, values, **styles[name], alpha=0.25, linewidth=0.8)
-      ax.plot(steps, smooth(values), **styles[name], label=name)
-  if shown:
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-      handles, labels, loc='outside lower center', ncols=4, frameon=False
-    )
-  picture = io.BytesIO()
-  figure.savefig(picture, format='png', dpi=150)
-  write_atomic(path, picture.getvalue())
+  groups = seed_groups({name: runs[name] for name in metrics})
+  curves = training_curves(metrics, groups)
+  write_picture(path, curves.first[:6])
 
 
 def summary_table(runs: Mapping[str, str | Path]) -> list[dict]:
@@ -132,7 +95,7 @@ def summary_table(runs: Mapping[str, str | Path]) -> list[dict]:
     rewards = [f.split('.')[1] for f in fields if f.startswith('rewards.')]
     evaluated = [f'eval/{reward}' for reward in rewards]
     begin = min(0.9 * steps, steps - 1)
-    for metric in dict.fromkeys([*evaluated, *(curve[0] for curve in _CURVES)]):
+    for metric in dict.fromkeys([*evaluated, *(curve[0] for curve in CURVES)]):
       last = [r.get(metric) for r in rows if r['step'] >= begin]
       if values := [value for value in last if value is not None]:
         table[-1][metric] = float(np.mean(values))
@@ -140,94 +103,67 @@ def summary_table(runs: Mapping[str, str | Path]) -> list[dict]:
 
 
 def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
-  """The rows of each run; none of a run that ended before its first step."""
-  return {
-    name: read_rows(run, 'metrics', needed=not run_info(str(run)))
+  """The rows of each run that trained; none of a run that ended before its
+  first step."""
+  found = {
+    name: read_rows(
+      run,
+      'metrics',
+      needed=not (run_info(str(run)) or is_evaluation(run)),
+    )
     for name, run in runs.items()
+  }
+  return {
+    name: rows
+    for name, rows in found.items()
+    if rows or not is_evaluation(runs[name])
   }
 
 
-def _series(metrics: Mapping[str, Run], metric: str) -> dict[str, Series]:
-  """Run -> its curve of one metric; {} where no run has a number."""
-  series = {}
-  for name, rows in metrics.items():
-    points = [(r['step'], r[metric]) for r in rows if metric in r]
-    steps, values = np.array(points, float).reshape(-1, 2).T  # None: NaN
-    # A run without this metric keeps its index, which is its colour.
-    series[name] = downsample(steps, values)
-  found = any(np.isfinite(values).any() for _, values in series.values())
-  return series if found else {}
-
-
-def _others(metrics: Mapping[str, Run]) -> list[tuple[str, str, str]]:
-  """All other metrics except the times, with their names as titles."""
-  names = {n for rows in metrics.values() for r in rows for n in r}
-  names -= {'step', *(metric for metric, *_ in _CURVES)}
-  return [(n, n, '') for n in sorted(names) if not n.startswith('time/')]
-
-
-def _charts(metrics, curves) -> str:
-  return ''.join(
-    f'<figure><figcaption><b>{html.escape(heading)}</b> '
-    f'{html.escape(unit)}{_remarks(series)}</figcaption>'
-    f'{line_chart(series, heading)}</figure>'
-    for metric, heading, unit in curves
-    if (series := _series(metrics, metric))
+def _evaluations_html(found: Evaluations | None) -> str:
+  if not found:
+    return ''
+  tables = ''.join(
+    f'<h3>{html.escape(title)}</h3>{scrolled_table(rows)}'
+    for title, rows in found.more.items()
+    if rows
+  )
+  return (
+    f'{scrolled_table(found.results)}'
+    f'<ul class="runs">{_legend(found.arms)}</ul>'
+    f'<div class="charts">{_charts_html(found.charts)}</div>{tables}'
   )
 
 
-def _remarks(series: Mapping[str, Series]) -> str:
-  """Which lines coincide, and how they are smoothed."""
-  remarks = [f'the same line: {", ".join(x)}' for x in identical_curves(series)]
-  if steps := smoothing_width(series):
-    remarks.append(f'smoothed, σ = {steps}')
-  return ''.join(f' · {html.escape(x)}' for x in remarks)
+def _traces_links(page: str | Path, records: Mapping[str, str | Path]) -> str:
+  """Links to the pages that experiments.traces wrote beside records."""
+  links = ''
+  for name, folder in records.items():
+    if (traces := Path(folder) / 'traces.html').exists():
+      place = quote(os.path.relpath(traces, Path(page).parent))
+      links += f'<a href="./{place}">{html.escape(name)}</a> '
+  return f'<p>Completions, token by token: {links}</p>' * bool(links)
 
 
-def _origin(runs: Mapping[str, str | Path]) -> str:
-  """The command and revision of each run, the fields in which the configs
-  differ, and all fields."""
-  infos = {name: run_info(str(run)) for name, run in runs.items()}
-  fields = {name: config_fields(str(run)) for name, run in runs.items()}
-  table = [
-    {
-      'run': name,
-      'state': progress(str(run)),
-      'seed': fields[name].get('seed'),
-      'revision': infos[name].get('revision', '')[:12],
-      'command': run_command(str(run)),
-    }
-    for name, run in runs.items()
-    if infos[name]
-  ]
-  parts = [_scrolled(table)]
-  if len(table) > 1:
-    rows = [
-      {'field': field, **dict(zip(runs, values, strict=True))}
-      for field, values in config_differences(fields).items()
-    ]
-    title = 'Where the configs differ' if rows else 'The configs are the same'
-    of_some = [row for row in rows if '–' in row.values()]
-    of_all = [row for row in rows if row not in of_some]
-    parts += [f'<h3>{title}</h3>', _scrolled(of_all)]
-    parts += [
-      '<details><summary>Fields that not all of them have</summary>'
-      f'{_scrolled(of_some)}</details>' * bool(of_some)
-    ]
-  for name, own in fields.items():
-    lines = '\n'.join(f'{field} = {x}' for field, x in own.items())
-    parts.append(
-      f'<details><summary>All of {html.escape(name)}</summary>'
-      f'<pre>{html.escape(lines)}</pre></details>' * bool(own)
-    )
-  return ''.join(parts) * bool(table)
+def _charts_html(charts: Sequence[Chart]) -> str:
+  lines = sum(len(chart.series) for chart in charts) or 1
+  points = min(max(_POINTS // lines, 12), 240)
+  readouts = min(max(_READOUTS // lines, 3), 40)
+  return ''.join(
+    f'<figure><figcaption><b>{html.escape(chart.title)}</b> '
+    f'{html.escape(chart.note)}</figcaption>'
+    f'{svg(chart, points, readouts)}</figure>'
+    for chart in charts
+  )
 
 
-def _scrolled(rows: list[dict]) -> str:
-  return f'<div class="scroll"><table>{html_table(rows)}</table></div>'
+def _constant(metrics: Mapping[str, float]) -> str:
+  texts = ', '.join(f'{name} = {x:.4g}' for name, x in metrics.items())
+  note = f'<p class="note">The same in all steps: {html.escape(texts)}</p>'
+  return note * bool(texts)
 
 
-def _legend(names: list[str]) -> str:
+def _legend(names: Iterable[str]) -> str:
   return ''.join(
     f'<li class="{css_classes(index)}">{html.escape(name)}</li>'
     for index, name in enumerate(names)

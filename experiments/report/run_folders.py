@@ -2,6 +2,7 @@
 progress of each."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -24,7 +25,8 @@ _FIELDS = {  # of config.json: type, and what is accepted
   'path': (list, 'a list of texts'),
 }
 LABELS = 'labels.json'  # of a sweep: folder of a cell -> its label
-_FILES = 'metrics.jsonl', 'config.json', 'log.txt'  # a run has one of them
+# A run or an evaluation has one of them.
+_FILES = 'metrics.jsonl', 'config.json', 'log.txt', 'samples.jsonl'
 
 
 def find_runs(names: Iterable[str]) -> dict[str, str]:
@@ -128,6 +130,33 @@ def config_differences(
     for f in fields
   }
   return {f: x for f, x in column_names.items() if len(set(x)) > 1}
+
+
+def seed_groups(runs: Mapping[str, Any]) -> dict[str, list[str]]:
+  """Series -> its runs: those whose configs differ in the seed alone are one
+  series, whose label is theirs without the seed."""
+  seeds, groups = {}, {}
+  for name, run in runs.items():
+    fields = config_fields(str(run))
+    seeds[name] = fields.pop('seed', None)
+    known = seeds[name] is not None
+    key = json.dumps(fields, sort_keys=True) if known else name
+    groups.setdefault(key, []).append(name)
+  series: dict[str, list[str]] = {}
+  for names in groups.values():
+    if len({seeds[name] for name in names}) < len(names) or len(names) == 1:
+      series |= {name: [name] for name in names}
+    else:
+      label = f'{_without_seed(names[0], seeds[names[0]])} ({len(names)} seeds)'
+      taken = label in series or label in runs
+      series[names[0] if taken else label.strip()] = names
+  return series
+
+
+def _without_seed(name: str, seed: Any) -> str:
+  """'hrpo' of 'hrpo, seed=1' and of 'hrpo-1'."""
+  seed = rf'(^|[\s,_-]+)(seed[=_-]?)?{re.escape(str(seed))}(?![^\s,_-])'
+  return re.sub(seed, '', name).strip(' ,_-')
 
 
 def _listed(name: str) -> list[str]:

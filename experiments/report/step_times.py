@@ -7,12 +7,10 @@ import numpy as np
 
 from .tables import Run
 
-_SLOW = 3.0  # a step of this many first quartiles compiles
-
 
 def step_times_html(metrics: Mapping[str, Run]) -> str:
   """One bar per run, as long as its median step, split into the parts of a
-  step. Steps that compile, after a start or a resume, are left out."""
+  step. Steps that compile are left out."""
   timed = {
     name: [row for row in rows if row.get('time/step')]
     for name, rows in metrics.items()
@@ -30,15 +28,17 @@ def step_times_html(metrics: Mapping[str, Run]) -> str:
 
 
 def _without_compiling(rows: Run) -> list[dict[str, float]]:
-  """The seconds per part of the steps that compile nothing."""
-  timed = [
+  """The seconds per part of the steps that compiled nothing: for the runs of
+  older versions, which did not count that, of all but the first."""
+  first = rows[0]['step'] if len(rows) > 1 else None
+  compiled = [row.get('compilations', row['step'] == first) for row in rows]
+  if all(compiled):
+    compiled = [0] * len(rows)
+  return [
     {k[5:]: row[k] or 0.0 for k in row if k.startswith('time/')}
-    for row in rows[len(rows) > 1 :]
+    for row, programs in zip(rows, compiled, strict=True)
+    if not programs
   ]
-  if not timed:
-    return []
-  limit = _SLOW * np.quantile([row['step'] for row in timed], 0.25)
-  return [row for row in timed if row['step'] <= limit]
 
 
 def _median(rows) -> float:

@@ -98,31 +98,38 @@ def markdown_table(table: Sequence[dict]) -> str:
 
 
 def html_table(rows: Sequence[dict]) -> str:
-  """The head and body of an HTML table; floats get four digits."""
+  """The head and body of an HTML table; floats get four digits. Columns of
+  numbers are aligned right."""
   names = column_names(rows)
-  head = ''.join(
-    f'<th{_number(rows[0].get(name))}>{html.escape(str(name))}</th>'
+  align = {
+    name: ' class="number"'
     for name in names
+    if any(isinstance(row.get(name), Real) for row in rows)
+  }
+  line = lambda tag, cells: ''.join(
+    f'<{tag}{align.get(name, "")}>{html.escape(text)}</{tag}>'
+    for name, text in zip(names, cells, strict=True)
   )
   body = ''.join(
-    f'<tr>{"".join(_cell(row.get(name)) for name in names)}</tr>'
+    f'<tr>{line("td", [_text(row.get(name)) for name in names])}</tr>'
     for row in rows
   )
+  head = line('th', map(str, names))
   return f'<thead><tr>{head}</tr></thead><tbody>{body}</tbody>' if rows else ''
 
 
-def _cell(value) -> str:
+def scrolled_table(rows: Sequence[dict]) -> str:
+  """The HTML table in a box that scrolls; '' without rows."""
+  inside = f'<div class="scroll"><table>{html_table(rows)}</table></div>'
+  return inside * bool(rows)
+
+
+def _text(value) -> str:
+  """A dash for a cell without a value."""
   text = str(value)
   if isinstance(value, Real) and not isinstance(value, Integral):
     text = f'{value:.4g}'
-  if value is None or text == 'nan':
-    text = '–'
-  return f'<td{_number(value)}>{html.escape(text)}</td>'
-
-
-def _number(value) -> str:
-  """The class of a cell; numbers are aligned right."""
-  return ' class="number"' if isinstance(value, Real) else ''
+  return '–' if value is None or text == 'nan' else text
 
 
 def column_names(table: Sequence[dict]) -> list[str]:

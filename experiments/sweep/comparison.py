@@ -1,17 +1,15 @@
 """Compares the cells of a sweep: a table, curves, a page."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..measures.formats import csv_text
 from ..report.page import curves_png, html_report
 from ..report.run_folders import LABELS
 from ..report.tables import (
-  column_names,
   markdown_table,
   read_rows,
   write_atomic,
@@ -43,7 +41,7 @@ def write_comparison(cells: Sequence[Cell], workdir: Path) -> str:
   fields = dict.fromkeys(field for cell in cells for field in cell.values)
   labels = {cell.folder.name: cell.label for cell in cells}
   write_atomic(workdir / LABELS, json.dumps(labels, indent=2))
-  write_atomic(workdir / 'table.csv', _as_csv(table))
+  write_atomic(workdir / 'table.csv', csv_text(table))
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
@@ -98,11 +96,3 @@ def summary_row(cell: Cell) -> dict:
   if line['state'] == 'failed' and (last := log_end(cell, 1)):
     line['error'] = last[0]
   return line
-
-
-def _as_csv(table: Sequence[dict]) -> str:
-  text = io.StringIO()
-  writer = csv.DictWriter(text, column_names(table), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(table)
-  return text.getvalue()

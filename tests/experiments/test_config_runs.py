@@ -105,6 +105,8 @@ def tiny(config, max_steps=1):
   )
   config.data.kwargs = dict(count=16, steps=(1, 2), largest=20)
   del config.data.path
+  if 'max_length' in config:
+    config.max_length = min(config.max_length, 128)
   config.rollout.update(
     max_prompt_length=64, max_completion_length=48, cache_stages=1
   )

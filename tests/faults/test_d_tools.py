@@ -148,6 +148,7 @@ def runs(tmp_path_factory):
       rows.append(
         {'step': step, 'loss': 0.0, 'reward': reward}
         | {'time/step': seconds, 'time/decode': seconds}
+        | {'compilations': int(seconds > 30)}
       )
     sample = {'step': 0, 'prompt': text, 'completion': text, 'answer': text}
     sample |= {'reward': None, 'tokens': ['a', text], 'latent': [0.07, 0.17]}

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -9,15 +10,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from experiments.report import __main__ as report
+from experiments.report.charts import COLOURS, Chart, Points
+from experiments.report.curves import training_curves
 from experiments.report.page import curves_png, html_report, summary_table
-from experiments.report.step_times import step_times_html
-from experiments.report.svg_charts import (
+from experiments.report.run_folders import seed_groups
+from experiments.report.smoothing import (
   downsample,
   identical_curves,
-  line_chart,
   smooth,
   smoothing_width,
 )
+from experiments.report.step_times import step_times_html
+from experiments.report.svg import svg
 from hybrid_latent.telemetry import Telemetry
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&\'"\n'
@@ -83,14 +87,15 @@ def test_the_page_opens_with_what_was_run_and_how_it_went(page):
   places = [page.index(part) for part in order]
   assert places == sorted(places)
   assert '<td class="number">1200</td><td class="number">0.6667</td>' in page
-  assert '<td>–</td>' in page  # what a row does not have
+  assert '<td class="number">–</td>' in page  # what a row does not have
 
 
-def test_every_metric_has_a_chart_and_unknown_ones_come_last(page):
+def test_every_metric_that_changes_has_a_chart(page):
   titles = re.findall('<figcaption><b>(.*?)</b>', page)
-  assert titles == ['Accuracy', 'Reward', 'Latent share', 'grad_norm']
-  for svg in re.findall('<svg.*?</svg>', page, re.DOTALL):
-    ET.fromstring(svg)
+  assert titles == ['Accuracy', 'Reward', 'Latent share']
+  assert '>The same in all steps: grad_norm = 2</p>' in page
+  for drawn in re.findall('<svg.*?</svg>', page, re.DOTALL):
+    ET.fromstring(drawn)
 
 
 def test_tokens_are_shaded_on_the_same_scale_on_every_page(page):
@@ -111,12 +116,21 @@ def test_a_bar_shows_where_a_step_spends_its_time(page):
 
 
 def test_steps_that_compile_are_no_part_of_the_step_time():
-  row = lambda step, seconds: {'step': step, 'time/step': seconds,
-                               'time/decode': seconds}  # fmt: skip
-  resumed = [row(i, 40.0 if i % 5 == 0 else 3.4) for i in range(20)]
-  bar = step_times_html({'a': resumed, 'b': [row(0, 7.0)], 'c': []})
-  assert '3.4 s per step, the median of 16; 4 that compiled left out' in bar
+  row = lambda step, seconds, programs: {
+    'step': step,
+    'time/step': seconds,
+    'time/decode': seconds,
+    'compilations': programs,
+  }
+  # A slow step that compiles nothing counts.
+  resumed = [row(i, 3.4 + i % 2, int(i % 5 == 0)) for i in range(20)]
+  old = [{'step': i, 'time/step': 9.0 - i} for i in range(4)]
+  bar = step_times_html(
+    {'a': resumed, 'b': [row(0, 7.0, 3)], 'c': [], 'd': old}
+  )
+  assert '3.9 s per step, the median of 16; 4 that compiled left out' in bar
   assert '7 s per step, the median of 1<' in bar and '>c<' not in bar
+  assert '7 s per step, the median of 3; 1 that compiled left out' in bar
 
 
 def test_outcome_is_the_last_tenth(runs):
@@ -133,7 +147,7 @@ def test_outcome_is_the_last_tenth(runs):
 def test_the_picture_has_a_line_for_every_run(runs, tmp_path):
   curves_png(tmp_path / 'curves.png', runs)
   pixels = imread(tmp_path / 'curves.png')[..., :3]
-  for colour in ('C0', 'C1'):
+  for colour in [*COLOURS][:2]:
     assert (np.abs(pixels - to_rgb(colour)).max(-1) < 0.02).sum() > 200
 
 
@@ -169,35 +183,102 @@ def test_smoothing_neither_shifts_nor_invents():
 
 
 def test_a_long_curve_keeps_its_mean_and_its_last_step():
-  steps, values = downsample(np.arange(2400.0), np.arange(2400.0))
+  steps, values = downsample(np.arange(2400.0), np.arange(2400.0), 240)
   assert len(steps) == 240 and steps[-1] == 2399
   assert values.mean() == 1199.5
 
 
+def chart(values, steps=None, **fields):
+  steps = np.arange(len(values)) if steps is None else steps
+  points = Points(np.array(steps, float), np.array(values, float))
+  return Chart('x', 'X', '', {'<a>': points}, **fields)
+
+
 @pytest.mark.parametrize(
-  'values', [[1.0000001, 1.0000009], [1e6 + 0.1, 1e6 + 0.9], [1e-7, 9e-7]]
+  'values',
+  [
+    [1.0000001, 1.0000009],
+    [0.6912, 0.6913],
+    [1e6 + 0.1, 1e6 + 0.9],
+    [1e-7, 9e-7],
+    [-1e30, 1e30],
+    [1e300, float('nan'), -1e300],
+  ],
 )
-def test_ticks_have_labels_of_their_own(values):
-  svg = line_chart({'a': (np.arange(2.0), np.array(values))}, 'x')
-  labels = re.findall('text-anchor="end">(.*?)<', svg)
-  assert len(set(labels)) == len(labels) >= 4
-  assert max(map(len, labels)) < 6
+@pytest.mark.parametrize('along', ['x', 'y'])
+def test_ticks_have_labels_of_their_own(values, along):
+  if along == 'y':
+    drawn = svg(chart(values))
+  else:
+    drawn = svg(chart(np.ones(len(values)), values, kind='dots', x='tokens'))
+  anchor = 'middle' if along == 'x' else 'end'
+  labels = re.findall(f'text-anchor:{anchor};[^>]*>(.*?)<', drawn)
+  labels = [
+    x for x in labels if x != 'tokens' and not x.startswith(('1e', '+'))
+  ]
+  assert len(set(labels)) == len(labels) >= 3
+  assert max(map(len, labels)) < 8
 
 
 def test_lines_that_coincide_are_named():
   steps, up = np.arange(30.0), np.linspace(0, 1, 30)
-  series = {'a': (steps, up), 'b': (steps, up * 2), 'c': (steps, up.copy())}
+  series = {'a': Points(steps, up), 'b': Points(steps, up * 2)}
+  series['c'] = Points(steps, up.copy())
   assert identical_curves(series) == [['a', 'c']]
   assert smoothing_width(series) == '1 steps'
-  assert smoothing_width({'a': (steps[:5], up[:5])}) == ''
-  dashes = re.findall(r'<g class="c\d (d\d)">', line_chart(series, 'x'))
-  assert dashes == ['d0', 'd1', 'd2']
+  assert smoothing_width({'a': Points(steps[:5], up[:5])}) == ''
 
 
 @pytest.mark.parametrize('values', [[0.0], [3.0, 3.0], [float('nan'), 1e9]])
 def test_a_chart_of_hardly_anything(values):
-  steps = np.arange(len(values), dtype=float)
-  svg = line_chart({'<a>': (steps, np.array(values))}, 'x')
-  assert svg.count('r="2.2"') == np.isfinite(values).sum()
-  assert 'nan' not in svg
-  ET.fromstring(svg)
+  drawn = svg(chart(values))
+  assert drawn.count('<use ') == np.isfinite(values).sum()
+  assert 'nan' not in drawn
+  assert '&lt;a&gt;' in drawn
+  ET.fromstring(drawn)
+
+
+def test_runs_that_differ_in_the_seed_are_one_line_in_a_band(runs, tmp_path):
+  for seed, name in enumerate(runs):
+    about = {'config': {'max_steps': 30, 'seed': seed}}
+    (runs[name] / 'config.json').write_text(json.dumps(about))
+  found = seed_groups({f'a, seed={i}': x for i, x in enumerate(runs.values())})
+  assert found == {'a (2 seeds)': ['a, seed=0', 'a, seed=1']}
+  metrics = {
+    'x': [{'step': 0, 'loss': 1.0}, {'step': 1, 'loss': None}],
+    'y': [{'step': 0, 'loss': 4.0}, {'step': 2, 'loss': 2.0}],
+  }
+  points = training_curves(metrics, {'xy': ['x', 'y']}).first[0].series['xy']
+  np.testing.assert_allclose(points.x, [0, 1, 2])
+  np.testing.assert_allclose(points.y, [2.5, np.nan, 2])
+  # The standard error of 1 and 4: sqrt(4.5 / 2).
+  np.testing.assert_allclose(points.high, [4.0, np.nan, np.nan])
+
+
+def test_evaluations_are_marks_on_the_curve_of_their_metric():
+  rows = [{'step': i, 'rewards/gsm8k/mean': i / 9} for i in range(9)]
+  rows += [{'step': 4, 'eval/gsm8k': 0.5}]
+  curves = training_curves({'a': rows}, {'a': ['a']})
+  (only,) = curves.more
+  assert only.marks['a'].y.tolist() == [0.5]
+  assert 'diamonds: evaluations' in only.note
+
+
+def test_forty_runs_are_a_page_below_2_mb(tmp_path):
+  rng, runs = np.random.default_rng(0), {}
+  for i in range(40):
+    runs[f'{i} {HOSTILE} {"long " * 20}'] = run = tmp_path / str(i)
+    run.mkdir()
+    rows = [
+      {'step': step} | {f'm{j}': float(rng.normal()) for j in range(8)}
+      for step in range(60)
+    ]
+    text = {'prompt': 'x' * 9999, 'tokens': ['a'] * 999, 'latent': [0.1] * 999}
+    files = {'metrics': rows, 'completions': [{'step': 0} | text] * 4}
+    for name, some in files.items():
+      lines = ''.join(f'{json.dumps(row)}\n' for row in some)
+      (run / f'{name}.jsonl').write_text(lines)
+  path = tmp_path / 'page.html'
+  html_report(path, title='', intro='', table=[], runs=runs)
+  assert 300_000 < path.stat().st_size < 2_000_000
+  assert not Tags(path.read_text()).stack

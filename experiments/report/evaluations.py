@@ -1,0 +1,105 @@
+"""Evaluations: the tables and charts of their records."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ..measures.results import CONTROLS, Record, read
+from ..measures.tables import Table, is_unknown, tables
+from .charts import Chart
+from .evaluation_charts import evaluation_charts
+
+# The tables below the main one.
+_MORE = {
+  'out_of_domain': 'Given answers',
+  'controls': 'Controls of the latents',
+  'paired_tests': 'Paired tests against the baseline',
+  'spans': 'Spans of latents',
+}
+# Where the names of columns differ from those of the results.
+_HEADINGS = {
+  'hidden_ratio': 'hidden ratio',
+  'other_problem': 'other problem',
+  'bootstrap_p': 'p, paired',
+  'seconds_per_question': 's per question',
+}
+
+
+_FILES = 'samples.jsonl', 'given.jsonl'
+
+
+class Evaluations(NamedTuple):
+  """What a page shows of one or more records."""
+
+  arms: list[str]  # without those of controls: the series of the charts
+  results: Table  # a row per arm and data set
+  more: dict[str, Table]  # by title
+  charts: list[Chart]
+
+
+def is_evaluation(folder: str | Path) -> bool:
+  """Whether a folder has a record."""
+  return any((Path(folder) / file).exists() for file in _FILES)
+
+
+def evaluations(folders: Mapping[str, str | Path]) -> Evaluations:
+  """The tables and charts of records. Where two have an arm of the same name,
+  the names of arms begin with those of their folders.
+
+  Args:
+    folders: name on the page -> the --workdir of an evaluation.
+  """
+  record = _joined({name: read([str(x)]) for name, x in folders.items()})
+  found = tables(record)
+  controls = {row['arm'] for row in record.samples if row['control']}
+  names = dict.fromkeys(row['arm'] for row in record.samples)
+  arms = [arm for arm in names if arm not in controls]
+  more = {
+    title: [row for row in found[name] if row['arm'] not in controls]
+    for name, title in _MORE.items()
+  }
+  charts = evaluation_charts(record.samples, found, arms)
+  return Evaluations(arms, _main_table(found), more, charts)
+
+
+def _joined(records: Mapping[str, Record]) -> Record:
+  """The rows of several records, with different names of arms."""
+  arms = [
+    {row['arm'] for rows in record for row in rows}
+    for record in records.values()
+  ]
+  clash = sum(map(len, arms)) > len(set().union(*arms))
+  prefix = {name: f'{name}/' if clash else '' for name in records}
+  return Record(
+    *(
+      [
+        row | {'arm': prefix[name] + row['arm']}
+        for name, record in records.items()
+        for row in getattr(record, kind)
+      ]
+      for kind in Record._fields
+    )
+  )
+
+
+def _main_table(found: Mapping[str, Table]) -> Table:
+  """The results, without those of controls, with the paired tests as a column,
+  and without columns that no arm has."""
+  cell = lambda row: (row['arm'], row['dataset'])
+  tests = {cell(row): row for row in found['paired_tests']}
+  rows = [
+    tests.get(cell(row), {})
+    | row
+    | {'95 % interval': f'{row["low"]:.3g} to {row["high"]:.3g}'}
+    for row in found['results']
+    if not row['control']
+  ]
+  powers = [2**i for i in range(1, 20)]
+  names = (
+    *('arm', 'dataset', 'problems', 'accuracy', '95 % interval'),
+    *(f'{name}@{k}' for name in ('pass', 'maj') for k in powers),
+    *('tokens', 'switches', 'hidden_ratio', *CONTROLS, 'bootstrap_p'),
+    *('truncated', 'ungraded', 'seconds_per_question'),
+  )
+  shown = [n for n in names if not all(is_unknown(r.get(n)) for r in rows)]
+  return [{_HEADINGS.get(n, n): row.get(n) for n in shown} for row in rows]
