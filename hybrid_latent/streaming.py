@@ -1,6 +1,6 @@
 """Completions as they are written: the columns of a rollout, step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 
 import jax
@@ -31,7 +31,7 @@ def stream(
   group: int = 1,
   every: int = 1,
   slots: int | None = None,
-) -> Iterator[Trajectory]:
+) -> Generator[Trajectory, None, None]:
   """Yields the trajectory of `rollout` in pieces of `every` positions, in numpy
   on this host, until the last row ends; `terminated` and `steps` are of now.
   Joined along t they are that trajectory, but for the rounding of another
