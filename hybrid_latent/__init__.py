@@ -25,14 +25,15 @@ _MODULES = {
   'StoppingRule': 'hybrid_latent.types',
   'Trajectory': 'hybrid_latent.types',
   # Sampling and scoring.
-  'decode': 'hybrid_latent.rollout',
+  'decode': 'hybrid_latent.decoding',
   'left_padded': 'hybrid_latent.ops.padding',
-  'prefill': 'hybrid_latent.rollout',
+  'prefill': 'hybrid_latent.decoding',
   'pretrained': 'hybrid_latent.formats.pretrained',
   'rescore': 'hybrid_latent.rescoring',
   'rollout': 'hybrid_latent.rollout',
   'sampling': 'hybrid_latent.ops.sampling',
   'stopping_rule': 'hybrid_latent.ops.thinking',
+  'stream': 'hybrid_latent.streaming',
   # Feedbacks, each before the function that makes its parameters.
   'discrete': 'hybrid_latent.feedback.discrete',
   'gated': 'hybrid_latent.feedback.gated',
@@ -60,6 +61,8 @@ __all__ = [*_MODULES, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAl
 
 if TYPE_CHECKING:
   from hybrid_latent import latents as latents
+  from hybrid_latent.decoding import decode as decode
+  from hybrid_latent.decoding import prefill as prefill
   from hybrid_latent.feedback.discrete import discrete as discrete
   from hybrid_latent.feedback.gated import gate as gate
   from hybrid_latent.feedback.gated import gated as gated
@@ -93,9 +96,8 @@ if TYPE_CHECKING:
   from hybrid_latent.ops.thinking import stopping_rule as stopping_rule
   from hybrid_latent.policy import Policy as Policy
   from hybrid_latent.rescoring import rescore as rescore
-  from hybrid_latent.rollout import decode as decode
-  from hybrid_latent.rollout import prefill as prefill
   from hybrid_latent.rollout import rollout as rollout
+  from hybrid_latent.streaming import stream as stream
   from hybrid_latent.types import Feedback as Feedback
   from hybrid_latent.types import FeedbackOutput as FeedbackOutput
   from hybrid_latent.types import LanguageModel as LanguageModel

@@ -24,7 +24,10 @@ LAYERS = (
     *('checkpoint', 'integrity', 'telemetry', 'trackers'),
   ),
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
-  ('rollout', 'rescoring', 'latents', 'optim'),
+  (
+    *('decoding', 'rollout', 'streaming'),
+    *('rescoring', 'latents', 'optim'),
+  ),
   ('experiments',),
 )
 # Mathematics that papers share and that carries no paper's name.
@@ -43,7 +46,7 @@ SHAPED = tuple(
   f'hybrid_latent.{part}'
   for part in (
     *('ops', 'models', 'feedback', 'objectives'),
-    *('rollout', 'rescoring', 'latents'),
+    *('decoding', 'rollout', 'streaming', 'rescoring', 'latents'),
   )
 )
 SHAPE = r"\w+\[(Array|np\.ndarray), '[^']*'\]"

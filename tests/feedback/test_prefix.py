@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hybrid_latent.decoding import prefill
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.families import family
@@ -17,7 +18,6 @@ from hybrid_latent.ops.prefix import prompt_mode
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import rescore
-from hybrid_latent.rollout import prefill
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Mode, Prompt, Trajectory
 from tests import tiny

@@ -1,0 +1,298 @@
+"""One prefill per prompt, then one loop over the tokens: whole (`decode`), or
+in pieces, so that a host sees each token as it is written (`begin`, `advance`,
+`finish`; streaming.py)."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.logprobs import token_scores
+from hybrid_latent.ops.prefix import prompt_mode, with_prefix
+from hybrid_latent.ops.sampling import draw, filtered_logits
+from hybrid_latent.ops.thinking import (
+  ThinkingState,
+  apply_limits,
+  forced_token,
+  has_room,
+  init_state,
+  update,
+)
+from hybrid_latent.policy import check_inputs, check_settings, checked_forward
+from hybrid_latent.types import (
+  Feedback,
+  LanguageModel,
+  Mode,
+  Prompt,
+  PyTree,
+  Sampling,
+  StepOut,
+  StoppingRule,
+  Trajectory,
+)
+
+
+class Prefilled(NamedTuple):
+  """The prompts, and the feedback's prefix, in the cache."""
+
+  cache: PyTree  # a filled slot for each position of `mask`
+  hidden: Float[Array, 'u d']  # at the last position that is not padding
+  mask: Bool[Array, 'u s']  # False on the padding
+  thinks: Bool[Array, 'u']  # the completion begins with the thinking
+
+
+def prefill(
+  model: LanguageModel, prompt: Prompt, feedback: Feedback
+) -> Prefilled:
+  """One forward pass over the prompts, and one over the prefix of a feedback
+  that has one; every row must hold at least one token."""
+  check_inputs(model, feedback, prompt)
+  u, p = prompt.tokens.shape
+  mask, mode = prompt.mask, prompt_mode(feedback, prompt)
+  x, empty = model.embed(prompt.tokens), model.init_cache(u, p)
+  states, cache = checked_forward(model, x, empty, mask)
+  hidden = states[:, -1]  # prompts are left padded
+  if feedback.prefix:
+    x = feedback.prefix(model, states, mask)
+    mask = with_prefix(mask, mode == Mode.LATENT, x.shape[1])
+    cache = _grown(model, cache, *mask.shape)
+    after, cache = model.forward(
+      x, cache, positions(mask)[:, p:], causal_mask(mask)[:, p:]
+    )
+    # A row without a prefix has it masked and starts from its prompt's state.
+    hidden = jnp.where(mask[:, -1:], after[:, -1], hidden)
+  return Prefilled(cache, hidden, mask, mode == Mode.CHAIN_OF_THOUGHT)
+
+
+def decode(
+  model: LanguageModel,
+  feedback: Feedback,
+  prompt: Prompt,
+  prefilled: Prefilled,
+  key: Key[Array, ''],
+  *,
+  sampling: Sampling,
+  stop: StoppingRule,
+  max_steps: int,
+  group: int = 1,
+  cache_stages: int = 1,
+) -> Trajectory:
+  """The second half of `rollout`, for callers that time or reuse the first."""
+  check_settings(sampling, stop, cache_stages=cache_stages)
+  p, first = prefilled.mask.shape[1], -(-max_steps // cache_stages)
+  settings = {'sampling': sampling, 'stop': stop, 'group': group}
+  settings |= {'max_steps': max_steps, 'slots': p + first}
+  state = begin(model, feedback, prompt, prefilled, key, **settings)
+  for stage in range(1, cache_stages + 1):
+    until = -(-max_steps * stage // cache_stages)
+    state = _with_room(model, state, p + until)
+    state = advance(model, feedback, state, until)
+  return finish(state)
+
+
+class DecodeState(NamedTuple):
+  """The carry of the decoding loop."""
+
+  step: Int[Array, '']  # tokens written so far
+  slot: Int[Array, '']  # of the cache, of the next input
+  position: Int[Array, 'b']  # of the next input; padding does not count
+  keys: Key[Array, 'b']  # seeds of the rows
+  hidden: Float[Array, 'b d']  # state whose logits give the next token
+  cache: PyTree
+  cache_mask: Bool[Array, 'b s']  # filled slots of the cache, without padding
+  thinking: ThinkingState
+  terminated: Bool[Array, 'b']  # a stop token was written
+  feedback: PyTree  # the feedback's own state
+  columns: dict[str, PyTree]  # the trajectory's [b t ...] fields, up to `step`
+  sampling: Sampling
+  stop: StoppingRule
+
+
+def begin(
+  model: LanguageModel,
+  feedback: Feedback,
+  prompt: Prompt,
+  prefilled: Prefilled,
+  key: Key[Array, ''],
+  *,
+  sampling: Sampling,
+  stop: StoppingRule,
+  max_steps: int,
+  group: int = 1,
+  slots: int | None = None,
+) -> DecodeState:
+  """The state before the first token, with a cache of `slots`, by default as
+  many as `max_steps` tokens need."""
+  check_settings(sampling, stop, max_steps=max_steps, group=group)
+  rows = lambda x: jnp.repeat(x, group, axis=0)
+  mask = rows(prefilled.mask)
+  b, p = mask.shape
+  state = DecodeState(
+    step=jnp.int32(0),
+    slot=jnp.int32(p),
+    position=mask.sum(-1, dtype=jnp.int32),
+    keys=_row_keys(key, prompt.ids, group),
+    hidden=rows(prefilled.hidden),
+    cache=prefilled.cache,
+    cache_mask=mask,
+    thinking=init_state(rows(prefilled.thinks)),
+    terminated=jnp.zeros(b, bool),
+    feedback=feedback.init(b),
+    columns={},
+    sampling=sampling,
+    stop=stop,
+  )
+  # The record's shapes are the feedback's: only tracing one step gives them.
+  column, *_ = jax.eval_shape(partial(_write_token, model, feedback), state)
+  state = state._replace(columns=_empty_columns(column, max_steps, stop.pad_id))
+  return _with_room(model, state, p + max_steps if slots is None else slots)
+
+
+def advance(
+  model: LanguageModel,
+  feedback: Feedback,
+  state: DecodeState,
+  until: int | Int[Array, ''],
+) -> DecodeState:
+  """The state with `until` columns, fewer where all rows have ended. With it
+  traced, one program decodes in pieces, with the results of `decode`."""
+
+  def unfinished(state: DecodeState) -> Bool[Array, '']:
+    return (state.step < until) & jnp.any(is_active(state))
+
+  def step(state: DecodeState) -> DecodeState:
+    column, output, changes = _write_token(model, feedback, state)
+    cache_mask = state.cache_mask.at[:, state.slot].set(True)
+    # Slots follow the padded prompt, positions count real tokens only.
+    hidden, cache = model.forward(
+      output.next_input[:, None],
+      state.cache,
+      state.position[:, None],
+      cache_mask[:, None],
+    )
+    return state._replace(
+      step=state.step + 1,
+      slot=state.slot + 1,
+      position=state.position + 1,
+      hidden=hidden[:, 0],
+      cache=cache,
+      cache_mask=cache_mask,
+      feedback=output.state,
+      columns=_with_column(state.columns, column, state.step),
+      **changes,
+    )
+
+  return jax.lax.while_loop(unfinished, step, state)
+
+
+def is_active(state: DecodeState) -> Bool[Array, 'b']:
+  """The rows that get a token at `state.step`."""
+  room = has_room(state.stop, state.thinking, state.step)
+  return ~state.terminated & room & (state.step < state.stop.max_tokens)
+
+
+def finish(state: DecodeState) -> Trajectory:
+  """The completions, as far as they are written."""
+  end = {'terminated': state.terminated, 'steps': state.step}
+  return Trajectory(**state.columns, **end)
+
+
+def _write_token(model, feedback, state):
+  """One column of the trajectory, the model's next input, and fields of the
+  next state."""
+  sampling, stop = state.sampling, state.stop
+  # Keys by position, not by splitting: no row depends on how long others run.
+  keys = jax.vmap(partial(jax.random.fold_in, data=state.step))(state.keys)
+  draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+  logits = model.unembed(state.hidden)
+  filtered = filtered_logits(logits, sampling)
+  thinking = apply_limits(stop, state.thinking, state.step)
+  in_thinking = state.step < thinking.end
+  greedy = sampling.greedy | (sampling.greedy_answer & ~in_thinking)
+  out = StepOut(
+    token=draw(draw_keys, filtered, greedy),
+    logits=logits,
+    filtered=filtered,
+    temperature=sampling.temperature,
+    greedy=greedy,
+    hidden=state.hidden,
+    thinking_continues=in_thinking,
+    in_thinking=in_thinking,
+  )
+  token, chosen = feedback.select_token(model, state.feedback, out)
+  # Forced tokens override the sampled one and the feedback's choice.
+  forced = forced_token(stop, thinking, state.step)
+  token = jnp.where(forced < 0, token, forced)
+  thinking, stopped = update(stop, thinking, state.step, token)
+  active = is_active(state)  # from before it: a stop token is kept
+  thinking_continues = active & (state.step + 1 < thinking.end)
+  out = out._replace(
+    token=token,
+    thinking_continues=thinking_continues,
+    in_thinking=active & in_thinking,
+  )
+  output = feedback.step(model, state.feedback, feed_keys, out)
+
+  def score(token_logits):
+    of_token = token_scores(token_logits, token).log_probs
+    score = feedback.log_prob(model, logits, output.record, of_token)
+    return jnp.where(active, score, 0)  # ended rows continue on padding
+
+  column = {
+    'tokens': jnp.where(active, token, stop.pad_id),
+    'mask': active,
+    'policy_mask': active & chosen & (forced < 0),
+    'log_probs': score(logits / sampling.score_temperature),
+    'behavior_log_probs': score(filtered),
+    'thinking_mask': thinking_continues,
+    'latent_share': jnp.where(active, output.latent_share, 0),
+    'record': output.record,
+  }
+  terminated = state.terminated | (stopped & active)
+  return column, output, {'thinking': thinking, 'terminated': terminated}
+
+
+def _row_keys(key, ids, group) -> Key[Array, 'b']:
+  """A key per completion, from its prompt's id and its index in the group."""
+  fold = jax.vmap(jax.random.fold_in, (None, 0))
+  keys = jax.vmap(fold, (0, None))(fold(key, ids), jnp.arange(group))
+  return keys.reshape(-1)
+
+
+def _empty_columns(column, max_steps, pad):
+  """Buffers [b max_steps ...] for columns like this one."""
+  shape = lambda x: (x.shape[0], max_steps, *x.shape[1:])
+  columns = jax.tree.map(lambda x: jnp.zeros(shape(x), x.dtype), column)
+  columns['tokens'] += pad
+  return columns
+
+
+def _with_column(columns, column, step):
+  """The buffers with this column at position `step`."""
+  # Not a scan's stacked outputs: a while loop has none, and this is in place.
+  write = partial(jax.lax.dynamic_update_index_in_dim, index=step, axis=1)
+  return jax.tree.map(write, columns, column)
+
+
+def _with_room(model, state, slots):
+  """The state with a cache of `slots` per row."""
+  b, filled = state.cache_mask.shape
+  return state._replace(
+    cache=_grown(model, state.cache, b, slots),
+    cache_mask=jnp.pad(state.cache_mask, ((0, 0), (0, slots - filled))),
+  )
+
+
+def _grown(model, cache, batch, slots):
+  """A cache of this size: prompts repeated per group, new slots empty."""
+
+  def place(new, old):
+    if old.ndim == 0:  # the number of filled slots
+      return old
+    old = jnp.repeat(old, new.shape[0] // old.shape[0], axis=0)
+    return jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim)
+
+  return jax.tree.map(place, model.init_cache(batch, slots), cache)
