@@ -77,11 +77,16 @@ def test_wandb_continues_the_run_offline(tmp_path, monkeypatch):
   wandb = pytest.importorskip('wandb', reason='the extra wandb')
   monkeypatch.setenv('WANDB_MODE', 'offline')
   runs = written_and_resumed(tmp_path / 'sweep' / 'seed0', 'wandb')
-  found = [
-    wandb.proto.wandb_internal_pb2.Record.FromString(data)
-    for path in sorted(runs.glob('wandb/offline-run-*/*.wandb'))
-    for data in records(path.read_bytes())
-  ]
+  parsed = wandb.proto.wandb_internal_pb2.Record.FromString
+  ended, deadline = [], time.monotonic() + 20
+  # wandb's own process may write the file after the run.
+  while len(ended) < 2 and time.monotonic() < deadline:
+    found = [
+      parsed(data)
+      for path in sorted(runs.glob('wandb/offline-run-*/*.wandb'))
+      for data in records(path.read_bytes())
+    ]
+    ended = [r for r in found if r.WhichOneof('record_type') == 'exit']
   run_id = (runs / 'run_id').read_text()
   named = [r.run for r in found if r.WhichOneof('record_type') == 'run']
   assert {(r.run_id, r.display_name, r.run_group) for r in named} == {
