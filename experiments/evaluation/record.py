@@ -91,7 +91,9 @@ class Times(TypedDict):
   tokens_per_second: float
   peak_memory_bytes: int | None
   too_long: NotRequired[int]  # prompts that were left out
-  cosine: NotRequired[float | None]  # of prefixes, see latent_similarity.py
+  # Of a reasoner: per prompt, and of two prompts (latent_similarity.py).
+  latents: NotRequired[int]
+  cosine: NotRequired[float | None]
 
 
 def read_record(folder: str | epath.Path) -> list[Sample]:

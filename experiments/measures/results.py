@@ -33,6 +33,12 @@ ARM = ('arm', 'dataset', 'model', 'feedback', 'mode', 'control', 'budget',
        'sampling')  # fmt: skip
 CONTROLS = 'other_problem', 'pause', 'dropped'
 
+# Of the results, those that are printed.
+SUMMARY = (
+  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
+  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
+)
+
 Accuracies = dict[int, float]  # of problems, by their index
 
 
@@ -126,11 +132,20 @@ def results(record: Record) -> list[dict[str, Any]]:
       for name in 'pass', 'maj':
         found[f'{name}@{point["k"]}'] = point[f'{name}@k']
     found |= cost(times[cell]) if cell in times else {}
-    for name in 'latents', 'cosine':  # of a reasoner's latents
+    for name in 'latents', 'cosine', 'too_long':  # of a reasoner, of prompts
       if values := [row[name] for row in times.get(cell, ()) if name in row]:
         found[name] = values[0]
     table.append(found)
   return table
+
+
+def summary(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+  """The columns of SUMMARY of the results of arms without control."""
+  return [
+    {column: row.get(column) for column in SUMMARY}
+    for row in table
+    if not row['control']
+  ]
 
 
 def accuracies(rows: Sequence[Sample]) -> Accuracies:
