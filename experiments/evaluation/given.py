@@ -102,11 +102,10 @@ def given_answers(dataset: str, row: dict) -> GivenAnswers:
 
 
 def tokenized(tokenizer: Any, context: str, continuation: str) -> Pair:
-  """The ids of both texts encoded as one, split behind as many as the context,
-  which is not blank, has alone without the white space at its end."""
-  whole = tokenizer(context + continuation)['input_ids']
-  count = len(tokenizer(context.rstrip())['input_ids'])
-  return Pair(whole[:count], whole[count:])
+  """The ids of the context, which is not blank, without white space at its end;
+  and of both texts encoded as one, those after as many."""
+  ids = tokenizer(context.rstrip())['input_ids']
+  return Pair(ids, tokenizer(context + continuation)['input_ids'][len(ids) :])
 
 
 def pair_scorer(
