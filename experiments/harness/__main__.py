@@ -16,6 +16,8 @@ Writes WORKDIR/results.json, and per task samples_TASK.jsonl with the prompt,
 the completion and the score of each problem.
 """
 
+# pyright: reportMissingImports=false
+
 from ..fields.accepted import Folder
 from ..training import cli
 

@@ -5,6 +5,8 @@ Continuations that are given are scored in one forward pass, as tokens: after
 the latents of a feedback with a prefix, and without latents for any other.
 """
 
+# pyright: reportMissingImports=false
+
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -211,13 +213,13 @@ class LatentLM(TemplateLM):
   ) -> tuple[Float[np.ndarray, 'b'], Bool[np.ndarray, 'b']]:
     contexts, continuations = zip(*pairs, strict=True)
     pad = self.actor.pad_id
-    prompt = padded_rows(contexts, _width(contexts), pad)
+    ids = np.arange(len(pairs), dtype=np.int32)
+    prompt: Any = *padded_rows(contexts, _width(contexts), pad), ids
     # Padded on the left, then turned round.
     reverse = [ids[::-1] for ids in continuations]
     tokens, mask = padded_rows(reverse, _width(continuations), pad)
-    ids: Any = np.arange(len(pairs), dtype=np.int32)
-    arrays = Prompt(*prompt, ids), tokens[:, ::-1], mask[:, ::-1]
-    arrays = sharding.from_host(arrays, self.mesh)
+    turned: Any = [x[:, ::-1] for x in (tokens, mask)]
+    arrays = sharding.from_host((Prompt(*prompt), *turned), self.mesh)
     with jax.set_mesh(self.mesh):
       return sharding.to_host(self._score(self.actor.policy, *arrays))
 
