@@ -18,7 +18,7 @@ from hybrid_latent.measures.accuracy import (
 from hybrid_latent.measures.cost import cost
 from hybrid_latent.measures.scripts import other_script_share
 from hybrid_latent.measures.tokens import token_counts
-from hybrid_latent.measures.uncertainty import bootstrap_interval, interval
+from hybrid_latent.measures.uncertainty import interval
 from hybrid_latent.metrics import evaluation_metrics
 
 from ..evaluation.record import (
@@ -166,11 +166,14 @@ def pass_at_k_of(
   points = []
   for k in (2**i for i in range(grades.shape[1].bit_length())):
     found = interval(pass_at_k(grades, k))
-    votes = bootstrap_interval(majority[:, k - 1])
+    votes = majority[known.sum(1) >= k, k - 1]
     points.append(
       {
         **{'k': k, 'pass@k': found.mean, 'low': found.low, 'high': found.high},
-        **{'maj@k': votes.mean, 'problems': found.problems},
+        **{
+          'maj@k': float(votes.mean()) if votes.size else None,
+          'problems': found.problems,
+        },
       }
     )
   return points

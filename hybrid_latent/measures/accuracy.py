@@ -5,7 +5,6 @@
           al., arXiv 2107.03374)
   maj@k   the most frequent answer of k completions is correct (self-consistency
           of Wang et al., arXiv 2203.11171; maj1@k of Minerva, arXiv 2206.14858)
-  of_all  the mean grade with 0 for each ungraded completion
 
 A grade is 1, 0, or NaN where a completion could not be graded. n counts the
 graded ones; a figure is the mean over the problems with at least k of these.
