@@ -99,7 +99,12 @@ class Times(TypedDict):
 def read_record(folder: str | epath.Path) -> list[Sample]:
   """The rows of FOLDER/samples.jsonl. FileNotFoundError where it is missing,
   ValueError with file, line and field for a row that is none."""
-  return [*_rows(folder, 'samples', Sample)]
+  return [*stream_record(folder)]
+
+
+def stream_record(folder: str | epath.Path) -> Iterator[Sample]:
+  """`read_record`, row by row."""
+  return _rows(folder, 'samples', Sample)
 
 
 def read_given(folder: str | epath.Path) -> list[Given]:
