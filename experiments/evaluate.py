@@ -72,7 +72,6 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = cli.parse(_parser(), completed=_options_of_runs)
 
 import itertools
-import json
 from contextlib import ExitStack
 
 import jax
@@ -88,9 +87,10 @@ from . import PACKAGE
 from .evaluation.arms import arms_of
 from .evaluation.cell import Cell, Program, cell_of, sample_cell
 from .evaluation.datasets import datasets_of
-from .evaluation.record import read_record, read_times, record_line
-from .evaluation.table import columns_that_differ, table_rows
+from .evaluation.record import record_line
 from .fields.check import check
+from .measures.formats import printable
+from .measures.results import read, results, summary
 from .report.tables import markdown_table
 from .training.actor import rollout_mesh
 from .training.cli import Config
@@ -177,9 +177,10 @@ def write_record(folder: epath.Path, cells: Sequence[Cell]) -> list[dict]:
   write_lines(folder / 'times.jsonl', (record_line(x.times()) for x in cells))
   if jax.process_index():
     return []
-  table = table_rows(read_record(folder), read_times(folder))
-  shown = markdown_table(columns_that_differ(table))
-  write_lines(folder / 'table.jsonl', (f'{json.dumps(row)}\n' for row in table))
+  table = results(read([f'{folder}']))
+  lines = map(record_line, table)
+  write_lines(folder / 'table.jsonl', lines)
+  shown = markdown_table(printable(summary(table)))
   write_lines(folder / 'table.md', [shown + '\n'])
   print_once(
     f'{shown}\nwrote {folder}/samples.jsonl, times.jsonl, table.md and '

@@ -42,8 +42,8 @@ def stream(
   cache. With models.transformer.Transformer, pass `unstack(model)`.
 
   Args:
-    slots: of the cache, prompt and prefix included. A number that holds them
-      and `max_steps` for prompts of every length decodes all with one program.
+    slots: of the cache, for prompt and completion. A number that holds prompts
+      of every length and their completions decodes all with one program.
   """
   sizes = {'max_steps': max_steps, 'group': group, 'slots': slots}
   state = _begin(model, feedback, prompt, key, sampling, stop, **sizes)
@@ -63,10 +63,12 @@ def stream(
 
 
 @partial(jax.jit, static_argnames=('feedback', 'max_steps', 'group', 'slots'))
-def _begin(model, feedback, prompt, key, sampling, stop, **sizes):
+def _begin(model, feedback, prompt, key, sampling, stop, slots, **sizes):
   prefilled = prefill(model, prompt, feedback)
-  settings = {'sampling': sampling, 'stop': stop}
-  state = begin(model, feedback, prompt, prefilled, key, **settings, **sizes)
+  if slots is not None:  # a prefix has slots of its own
+    slots += prefilled.mask.shape[1] - prompt.mask.shape[1]
+  settings = {'sampling': sampling, 'stop': stop, 'slots': slots} | sizes
+  state = begin(model, feedback, prompt, prefilled, key, **settings)
   # Copied, as the state is donated, and the caller's arrays are not.
   return jax.tree.map(jnp.copy, state)
 

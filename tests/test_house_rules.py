@@ -26,7 +26,7 @@ LAYERS = (
   ('feedback', 'objectives', 'rewards', 'curricula', 'data'),
   (
     *('decoding', 'rollout', 'streaming'),
-    *('rescoring', 'latents', 'optim'),
+    *('rescoring', 'continuations', 'latents', 'optim'),
   ),
   ('experiments',),
 )
@@ -46,7 +46,8 @@ SHAPED = tuple(
   f'hybrid_latent.{part}'
   for part in (
     *('ops', 'models', 'feedback', 'objectives'),
-    *('decoding', 'rollout', 'streaming', 'rescoring', 'latents'),
+    *('decoding', 'rollout', 'streaming'),
+    *('rescoring', 'continuations', 'latents'),
   )
 )
 SHAPE = r"\w+\[(Array|np\.ndarray), '[^']*'\]"

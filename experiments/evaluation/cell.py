@@ -91,7 +91,7 @@ class Cell(NamedTuple):
     }
     peaks = [x for h in headers if (x := h['peak_memory_bytes']) is not None]
     seconds = sums['seconds']
-    once = {k: x for k, x in headers[0].items() if k in ('too_long', 'cosine')}
+    once = 'too_long', 'latents', 'cosine'
     return {
       **{'arm': self.arm.name, 'dataset': self.dataset.name},
       **{'prompts': sums['prompts'], 'completions': sums['prompts'] * samples},
@@ -99,7 +99,7 @@ class Cell(NamedTuple):
       'seconds_per_question': seconds / sums['prompts'],
       'tokens_per_second': sums['tokens'] / seconds,
       'peak_memory_bytes': max(peaks, default=None),
-      **once,
+      **{name: x for name, x in headers[0].items() if name in once},
     }
 
   def _shards(self) -> Iterator[Iterator[str]]:

@@ -1,9 +1,10 @@
 """The data sets of an evaluation: rows, rewards and parser of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
+from hybrid_latent.data.benchmark_rows import benchmark_rows
+from hybrid_latent.data.benchmarks import BENCHMARKS
 from hybrid_latent.data.digest import digest
 from hybrid_latent.rewards import answers
 
@@ -18,7 +19,7 @@ class Dataset(NamedTuple):
   rows: Sequence[dict]
   rewards: Mapping[str, Mapping]  # as config.rewards
   parse: Callable[[str], str | None]
-  instruction: str  # at the end of a question whose prompt has none
+  instruction: str = ''  # at the end of a question whose prompt has none
 
   @property
   def digest(self) -> str:
@@ -27,20 +28,54 @@ class Dataset(NamedTuple):
 
 
 def datasets_of(config: Config) -> list[Dataset]:
-  """The data sets of `config.evaluate`, each with its first
-  config.eval.num_prompts rows."""
-  data, count = config.data, config.eval.num_prompts
+  """The data sets of config.evaluate.datasets, or that of config.data, each
+  with its first config.eval.num_prompts rows. ValueError or FileNotFoundError
+  for one that cannot be read."""
+  if config.evaluate.datasets:
+    return benchmarks_of(config, 'datasets')
+  data = config.data
+  task = data.kwargs.get('task')
   rows = problems_of(data)(split=data.test_split)
-  name = data.kwargs.get('task') or data.function.partition(':')[0]
-  rewards: Any = config.rewards.to_dict()
-  first = [rows[i] for i in range(min(count, len(rows)))]
-  return [Dataset(name, first, rewards, partial(answers.parse), '')]
+  known = BENCHMARKS.get(task)
+  return [
+    Dataset(
+      task or data.function.partition(':')[0],
+      _first(rows, config),
+      config.rewards.to_dict(),
+      known.format.parse if known else answers.parse,
+    )
+  ]
+
+
+def benchmarks_of(config: Config, field: str) -> list[Dataset]:
+  """The benchmarks of a field of config.evaluate, each NAME or NAME=PATH."""
+  found: dict[str, Dataset] = {}
+  for text in config.evaluate[field]:
+    name, _, path = text.partition('=')
+    try:
+      if name in found:
+        raise ValueError('write each benchmark once')
+      rows = benchmark_rows(name, path or config.evaluate.data_dir)
+    except (ValueError, FileNotFoundError) as error:
+      what = f'config.evaluate.{field}, {text!r}: {error}'
+      raise type(error)(what) from error
+    form = BENCHMARKS[name].format
+    rewards = {'accuracy': dict(form.reward)}
+    first = _first(rows, config)
+    found[name] = Dataset(name, first, rewards, form.parse, form.instruction)
+  return [*found.values()]
 
 
 def with_instruction(dataset: Dataset, data: Config) -> list[dict]:
   """The rows, with the instruction at the end of each question unless the
   prompt of the config has one of its own."""
-  if data.system_prompt or data.prompt_template:
+  if data.system_prompt or data.prompt_template or not dataset.instruction:
     return [*dataset.rows]
-  end = f'\n{dataset.instruction}' if dataset.instruction else ''
-  return [row | {'question': row['question'] + end} for row in dataset.rows]
+  return [
+    row | {'question': f'{row["question"]}\n{dataset.instruction}'}
+    for row in dataset.rows
+  ]
+
+
+def _first(rows: Sequence[dict], config: Config) -> list[dict[str, Any]]:
+  return [rows[i] for i in range(min(config.eval.num_prompts, len(rows)))]

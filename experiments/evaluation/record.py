@@ -91,13 +91,20 @@ class Times(TypedDict):
   tokens_per_second: float
   peak_memory_bytes: int | None
   too_long: NotRequired[int]  # prompts that were left out
-  cosine: NotRequired[float | None]  # of prefixes, see latent_similarity.py
+  # Of a reasoner: per prompt, and of two prompts (latent_similarity.py).
+  latents: NotRequired[int]
+  cosine: NotRequired[float | None]
 
 
 def read_record(folder: str | epath.Path) -> list[Sample]:
   """The rows of FOLDER/samples.jsonl. FileNotFoundError where it is missing,
   ValueError with file, line and field for a row that is none."""
-  return [*_rows(folder, 'samples', Sample)]
+  return [*stream_record(folder)]
+
+
+def stream_record(folder: str | epath.Path) -> Iterator[Sample]:
+  """`read_record`, row by row."""
+  return _rows(folder, 'samples', Sample)
 
 
 def read_given(folder: str | epath.Path) -> list[Given]:

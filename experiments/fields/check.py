@@ -81,22 +81,22 @@ def check_trackers(config: Config) -> None:
 def _check_complete(config: Config, command: str) -> None:
   """ValueError for a field of this kind of config that is missing. For a tool
   whole parts may be missing."""
-  for name, _ in missing_fields(config, command in TRAINERS):
-    raise ValueError(
-      f'config.{name} is missing: begin with {PACKAGE}.configs.'
-      f'{kind_of(config)}.defaults(source) in get_config, and change what '
-      'differs'
-    )
+  for name, _ in missing_fields(config):
+    if command in TRAINERS or name.partition('.')[0] in config:
+      raise ValueError(
+        f'config.{name} is missing: begin with {PACKAGE}.configs.'
+        f'{kind_of(config)}.defaults(source) in get_config, and change what '
+        'differs'
+      )
 
 
-def missing_fields(config: Config, parts: bool) -> Iterator[tuple[str, Any]]:
+def missing_fields(config: Config) -> Iterator[tuple[str, Any]]:
   """The fields that this kind of config has and `config` lacks, with their
-  defaults; with `parts` also those of parts that it lacks."""
+  defaults."""
   for name, default in leaves(load_config(kind_of(config))):
     part, _, last = name.rpartition('.')
     fields = at(config, part) if part else config
     free = part == 'eval.sampling' or name in OF_FILES or name not in FIELDS
-    free |= not parts and name.partition('.')[0] not in config
     if not free and last not in (fields if fields is not None else ()):
       yield name, default
 

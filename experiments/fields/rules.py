@@ -124,6 +124,8 @@ RULES: dict[str, tuple[MadeFor | Rule, ...]] = {
   'evaluate': (MadeFor('evaluate', ('evaluate',)), *EVALUATED),
   'step_entropy': (MadeFor('step_entropy', ('entropy',)),),
   'serve': (MadeFor('serve', ('rollout',)), *GENERATED),
+  'harness': (MadeFor('harness', ('rollout',)), *GENERATED),
+  'chat': (MadeFor('chat', ('rollout',)), *SAMPLED),
   'studies.cot_ablation': (
     MadeFor('studies.cot_ablation', ('rollout',)),
     *SAMPLED,

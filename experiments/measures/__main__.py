@@ -52,7 +52,7 @@ from pathlib import Path
 
 from ..report.tables import markdown_table, write_atomic
 from .formats import csv_text, latex_table, printable
-from .results import CONTROLS, read
+from .results import read, summary
 from .tables import Table, lacking, tables
 
 TITLES = {
@@ -67,11 +67,6 @@ TITLES = {
   'paired_tests': 'Paired tests against the baseline',
   'spans': 'Spans of latents and entropy',
 }
-# Of the results, those that are printed; the files have all.
-_COLUMNS = (
-  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
-  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
-)
 
 
 @cli.report_errors()
@@ -95,13 +90,7 @@ def main() -> None:
 
 
 def _shown(name: str, table: Table) -> Table:
-  if name != 'results':
-    return table
-  return [
-    {column: row.get(column) for column in _COLUMNS}
-    for row in table
-    if not row['control']
-  ]
+  return summary(table) if name == 'results' else table
 
 
 def _section(name: str, table: Table) -> str:

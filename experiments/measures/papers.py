@@ -31,8 +31,8 @@ def lrt(results: Rows) -> list[dict[str, Any]]:
   similarity of the latents of two problems."""
   named = [row | {'pass@1': row['accuracy']} for row in results]
   means = (
-    *('tokens', 'seconds_per_question', 'tokens_per_second'),
-    *('peak_memory_bytes', 'latents'),
+    *('tokens', 'latents', 'seconds_per_question', 'tokens_per_second'),
+    'peak_memory_bytes',
   )
   columns = 'pass@1', 'pass@4', 'cosine', 'ungraded'
   return by_dataset(

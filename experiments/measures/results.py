@@ -18,7 +18,8 @@ from hybrid_latent.measures.accuracy import (
 from hybrid_latent.measures.cost import cost
 from hybrid_latent.measures.scripts import other_script_share
 from hybrid_latent.measures.tokens import token_counts
-from hybrid_latent.measures.uncertainty import bootstrap_interval, interval
+from hybrid_latent.measures.uncertainty import interval
+from hybrid_latent.metrics import evaluation_metrics
 
 from ..evaluation.record import (
   Given,
@@ -32,6 +33,12 @@ from ..evaluation.record import (
 ARM = ('arm', 'dataset', 'model', 'feedback', 'mode', 'control', 'budget',
        'sampling')  # fmt: skip
 CONTROLS = 'other_problem', 'pause', 'dropped'
+
+# Of the results, those that are printed.
+SUMMARY = (
+  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
+  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
+)
 
 Accuracies = dict[int, float]  # of problems, by their index
 
@@ -81,7 +88,7 @@ def with_controls(
   """The rows of each arm that has controls, and those of each control, per data
   set."""
   own = lambda row: tuple(
-    row[name] for name in ('model', 'feedback', 'mode', 'budget', 'dataset')
+    row[name] for name in ARM if name not in ('arm', 'control')
   )
   found = [*cells(samples).values()]
   controlled = {(own(rows[0]), rows[0]['control']): rows for rows in found}
@@ -97,10 +104,12 @@ def with_controls(
 def results(record: Record) -> list[dict[str, Any]]:
   """A row per arm and data set. Shares are 0 to 1; `accuracy` is pass@1, over
   the graded completions, with its 95 % interval `low` to `high`; `ungraded`
-  counts completions; `of_all` has those as wrong. An arm also has the accuracy
-  of each of its controls (`with_controls`). Costs are absent without a row of
-  times.jsonl; memory is None where the device reports none."""
-  times, table = cells(record.times), []
+  counts completions and `too_long` the problems that were left out, both of
+  which `of_all` has as wrong. An arm also has the accuracy of each of its
+  controls (`with_controls`). Costs, and the `cosine` of the `latents` before
+  the completions, are absent without a row of times.jsonl."""
+  times = {(row['arm'], row['dataset']): row for row in record.times}
+  table = []
   beside = {
     (rows[0]['arm'], rows[0]['dataset']): {
       name: mean(accuracies(others)) for name, others in controls.items()
@@ -108,16 +117,19 @@ def results(record: Record) -> list[dict[str, Any]]:
     for rows, controls in with_controls(record.samples)
   }
   for cell, rows in cells(record.samples).items():
+    own: dict[str, Any] = {**times.get(cell, {})}
+    too_long = own.get('too_long', 0)
     grades = np.array([*grades_of(rows).values()])
     share, low, high, _ = interval(mean_grades(grades))
-    known = ~np.isnan(grades)
+    counts = evaluation_metrics(grades, too_long)
     found = {name: rows[0][name] for name in ARM}
     found |= {
       'problems': len(grades),
       'samples': grades.shape[1],
       **{'accuracy': share, 'low': low, 'high': high},
-      'ungraded': int((~known).sum()),
-      'of_all': float(np.nansum(grades) / grades.size),
+      'ungraded': counts['ungraded'],
+      'too_long': too_long,
+      'of_all': counts['of_all'],
       **beside.get(cell, {}),
       **token_counts(rows),
       'other_script': other_script_share(rows),
@@ -125,12 +137,19 @@ def results(record: Record) -> list[dict[str, Any]]:
     for point in pass_at_k_of(rows, grades):
       for name in 'pass', 'maj':
         found[f'{name}@{point["k"]}'] = point[f'{name}@k']
-    found |= cost(times[cell]) if cell in times else {}
-    for name in 'latents', 'cosine':  # of a reasoner's latents
-      if values := [row[name] for row in times.get(cell, ()) if name in row]:
-        found[name] = values[0]
+    found['latents'] = rows[0].get('prefix_latents', 0)
+    found |= cost([own]) | {'cosine': own.get('cosine')} if own else {}
     table.append(found)
   return table
+
+
+def summary(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+  """The columns of SUMMARY of the results of arms without control."""
+  return [
+    {column: row.get(column) for column in SUMMARY}
+    for row in table
+    if not row['control']
+  ]
 
 
 def accuracies(rows: Sequence[Sample]) -> Accuracies:
@@ -162,11 +181,14 @@ def pass_at_k_of(
   points = []
   for k in (2**i for i in range(grades.shape[1].bit_length())):
     found = interval(pass_at_k(grades, k))
-    votes = bootstrap_interval(majority[:, k - 1])
+    votes = majority[known.sum(1) >= k, k - 1]
     points.append(
       {
         **{'k': k, 'pass@k': found.mean, 'low': found.low, 'high': found.high},
-        **{'maj@k': votes.mean, 'problems': found.problems},
+        **{
+          'maj@k': float(votes.mean()) if votes.size else None,
+          'problems': found.problems,
+        },
       }
     )
   return points

@@ -2,7 +2,8 @@
 
 The index has what is listed, filtered, sorted and searched. A trace has the
 rest, with lists per token; it is JSON, compressed and in base64, which a page
-decodes when it shows the sample. Numbers per token have three digits.
+decodes when it shows the sample. Numbers per token have three digits, shares of
+near tokens four decimals.
 """
 
 import base64
@@ -69,7 +70,7 @@ def encode(records: Mapping[str, Iterable[Sample]]) -> Encoded:
       for name, value in listed.items():
         samples.setdefault(name, []).append(value)
       text = json.dumps(_trace(row, texts), separators=(',', ':'))
-      packed = zlib.compress(text.encode(), 9)
+      packed = zlib.compress(text.encode())
       traces.append(base64.b64encode(packed).decode())
   index = {
     'arms': arms.values,
@@ -106,7 +107,7 @@ def _trace(row: Sample, texts: _Table) -> dict[str, Any]:
   latent is [token, share, token, share, ...]."""
 
   def near(pairs: Iterable[tuple[str, float]]) -> list[float]:
-    return [x for text, p in pairs for x in (texts.place(text), _digits(p))]
+    return [x for text, p in pairs for x in (texts.place(text), round(p, 4))]
 
   return {
     **{name: row[name] for name in _PER_SAMPLE},

@@ -38,12 +38,12 @@ document.addEventListener('keydown', (event) => {
   }
   if (target.matches('input, select')) return;
   const box = target.closest('.trace');
-  if (box && key === 'Enter') {
+  const byRow = target === document.body || target.closest('#list');
+  if (target === box && key === 'Enter') {
     box.querySelector('.cursor.chip')?.click();
-  } else if (box && key in STEPS) {
+  } else if (box && Object.hasOwn(STEPS, key)) {
     walk(box, STEPS[key]);
-  } else if (target.closest('#list') && /^Arrow(Up|Down)$/.test(key) ||
-             target === document.body && /^Arrow(Up|Down)$/.test(key)) {
+  } else if (byRow && /^Arrow(Up|Down)$/.test(key)) {
     move(key === 'ArrowDown' ? 1 : -1, false);
   } else if (Object.hasOwn(KEYS, key)) {
     KEYS[key]();
@@ -60,7 +60,7 @@ byId('facets').append(...Object.entries(FACETS)
   }))), element('label', {}, element('select', {
   'id': 'sort', 'aria-label': 'Order',
 }, ...Object.entries(ORDERS).map(([name, [label]]) =>
-  element('option', {'value': name}, `by ${label}`)))));
+  element('option', {'value': name}, `order: ${label}`)))));
 
 byId('facets').addEventListener('change', ({target}) =>
   change({[target.id]: target.value}));
@@ -95,16 +95,20 @@ columns.addEventListener('pointerover', ({target}) => showTip(target));
 columns.addEventListener('pointerleave', hideTip);
 columns.addEventListener('focusin', ({target}) => showTip(target));
 columns.addEventListener('focusout', hideTip);
-columns.addEventListener('click', (event) => {
-  const svg = event.target.closest('svg');
+columns.addEventListener('click', ({target, clientX}) => {
+  const node = target.closest('.trace [data-t]');
+  if (node) setCursor(node);
+  const svg = target.closest('svg');
   if (!svg) return;
   const {left, width} = svg.getBoundingClientRect();
   const box = svg.closest('article').querySelector('.trace');
-  const t = (event.clientX - left) / width * TRACE.get(box).ids.length;
-  seenTokens(box).findLast((node) => node.dataset.t <= t)
+  const t = (clientX - left) / width * TRACE.get(box).ids.length;
+  seenTokens(box).findLast((token) => token.dataset.t <= t)
     ?.scrollIntoView({block: 'center'});
 });
-byId('reader').addEventListener('scroll', hideTip, {passive: true});
+for (const scroll of ['wheel', 'touchmove']) {
+  byId('reader').addEventListener(scroll, hideTip, {passive: true});
+}
 
 byId('scale').append('latent share', ...[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1].map(
   (share) => element('span.token', {

@@ -49,12 +49,13 @@ function drawFilters(counts) {
   const total = [...counts.grade.values()].reduce((a, b) => a + b, 0);
   const grades = ['right', 'wrong', 'partly', 'ungraded'].filter((grade) =>
     grade !== 'partly' || VALUES.grade.includes(grade));
-  byId('grades').replaceChildren(...['', ...grades].map((grade) => element(
-    `button.${grade || 'all'}`, {
+  const button = (grade) => element(
+    'button', {
       'type': 'button', 'data-grade': grade,
       'aria-pressed': String(state.grade === grade),
     }, grade ? `${GRADES[grade]} ${grade} ` : 'all ',
-    element('b', {}, count(grade ? counts.grade.get(grade) ?? 0 : total)))));
+    element('b', {}, count(grade ? counts.grade.get(grade) ?? 0 : total)));
+  redraw(byId('grades'), '[aria-pressed=true]', ...['', ...grades].map(button));
   for (const [name, [label]] of Object.entries(FACETS)) {
     if (name !== 'grade') drawFacet(name, label, counts[name]);
   }
@@ -72,9 +73,9 @@ function drawFacet(name, label, counts) {
   const choice = byId(name);
   choice.parentElement.hidden = values.size < 2;
   choice.replaceChildren(
-    element('option', {'value': ''}, `any ${label}`),
+    element('option', {'value': ''}, `${label}: any`),
     ...[...values].map((value) => element('option', {'value': value},
-      `${visible(value)} (${count(counts.get(value) ?? 0)})`)));
+      `${label}: ${visible(value)} (${count(counts.get(value) ?? 0)})`)));
   choice.value = state[name];
 }
 
@@ -116,7 +117,8 @@ function drawQuestion() {
     'type': 'button', 'data-number': sample.number,
     'aria-current': sample === current && 'true',
   }, gradeMark(sample), ...text);
-  byId('question').replaceChildren(
+  redraw(
+    byId('question'), '[aria-current]',
     element('p.where', {}, isolated(question.dataset), ' ',
       element('b', {}, String(question.prompt))),
     element('blockquote', {'dir': 'auto'}, visible(question.question)),
@@ -176,13 +178,16 @@ function seenTokens(box) {
  * 'last'. */
 function walk(box, to) {
   const nodes = seenTokens(box);
-  const old = box.querySelector('.cursor');
   const place = {first: 0, last: nodes.length - 1}[to] ??
-    Math.min(Math.max(nodes.indexOf(old) + to, 0), nodes.length - 1);
-  old?.classList.remove('cursor');
-  const node = nodes[place];
+    nodes.indexOf(box.querySelector('.cursor')) + to;
+  const node = nodes[Math.min(Math.max(place, 0), nodes.length - 1)];
   if (!node) return;
-  node.classList.add('cursor');
+  setCursor(node);
   node.scrollIntoView({block: 'nearest'});
   showTip(node, true);
+}
+
+function setCursor(node) {
+  node.closest('.trace').querySelector('.cursor')?.classList.remove('cursor');
+  node.classList.add('cursor');
 }

@@ -49,6 +49,14 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** Replaces what is in a box; the focus, if it was there, is then on the child
+ * that the selector finds. */
+function redraw(box, selector, ...children) {
+  const focused = box.contains(document.activeElement);
+  box.replaceChildren(...children);
+  if (focused) box.querySelector(selector)?.focus();
+}
+
 /** Text of a record within a line of ours: its direction stays its own. */
 const isolated = (text) => element('bdi', {}, visible(String(text)));
 
@@ -60,6 +68,7 @@ function number(value) {
 
 const COUNT = new Intl.NumberFormat('en');
 const count = (value) => COUNT.format(value);
-const percent = (share) => (share === null ? '–' : `${number(100 * share)} %`);
+const percent = (share) =>
+  (share === null ? '–' : `${number(100 * share)}\u00a0%`);
 const plural = (value, noun) =>
   `${count(value)} ${noun}${value === 1 ? '' : 's'}`;

@@ -1,6 +1,7 @@
 /** A sample as a column: what it scored, and its trace token by token. */
 
 const TRACE = new WeakMap(); // element of a trace -> its trace
+const POINTS = 300; // of a drawing along a trace
 const MAX_ENTROPY = 4; // nats: the end of the scale of the underlines
 
 /** The column of a sample. */
@@ -66,15 +67,15 @@ function figures(sample, trace) {
 /** A drawing of the latent share (area) and the entropy (line) along the
  * trace; a click goes to the token. */
 function alongTrace(trace) {
-  const length = trace.ids.length;
+  const shares = means(trace.latent_share);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', `0 0 ${Math.max(length, 1)} 1`);
+  svg.setAttribute('viewBox', `0 0 ${Math.max(shares.length, 1)} 1`);
   svg.setAttribute('preserveAspectRatio', 'none');
   svg.setAttribute('aria-hidden', 'true');
-  const area = trace.latent_share.map((share, t) =>
-    `V${1 - Math.sqrt(share ?? 0)}H${t + 1}`).join('');
-  const line = trace.entropy.map((entropy, t) =>
-    `${t ? 'L' : 'M'}${t + 0.5} ${1 - heatOf(entropy)}`).join('');
+  const area = shares.map((share, i) =>
+    `V${1 - Math.sqrt(share)}H${i + 1}`).join('');
+  const line = means(trace.entropy).map((entropy, i) =>
+    `${i ? 'L' : 'M'}${i + 0.5} ${1 - heatOf(entropy)}`).join('');
   for (const [name, path] of [['area', `M0 1${area}V1Z`], ['line', line]]) {
     const drawn = document.createElementNS(svg.namespaceURI, 'path');
     drawn.setAttribute('class', name);
@@ -82,6 +83,17 @@ function alongTrace(trace) {
     svg.append(drawn);
   }
   return svg;
+}
+
+/** The means of at most POINTS stretches of a list. */
+function means(values) {
+  const size = Math.max(values.length / POINTS, 1);
+  const found = [];
+  for (let end = size; end <= values.length + 1e-6; end += size) {
+    const part = values.slice(Math.round(end - size), Math.round(end));
+    found.push(part.reduce((sum, x) => sum + (x ?? 0), 0) / part.length);
+  }
+  return found;
 }
 
 /** Square root of the entropy on a fixed scale, 0 to 1. */

@@ -24,23 +24,13 @@ from ..fields.renamed import renamed_config
 from ..fields.table import field_of
 from .cli import Config
 
-# Fields that the version of a run may not have had.
-ADDED = {'trackers': ('tensorboard',)}
-
 
 def get_config(argument: str) -> Config:
-  """The config of a run's config.json, with the defaults of fields that are
-  newer than it. ValueError where it is none, FileNotFoundError where it is
-  missing."""
+  """The config of a run's config.json. ValueError where it is none,
+  FileNotFoundError where it is missing."""
   try:
     about = json.loads(Path(argument).read_text('utf-8'))
-    config = from_fields(about['config'])
-    with config.unlocked():
-      for name, default in missing_fields(config, parts=False):
-        part, _, last = name.rpartition('.')
-        if at(config, part) is not None:
-          at(config, part)[last] = default
-    return relocated(config, about)
+    return relocated(from_fields(about['config']), about)
   except IsADirectoryError as error:
     raise ValueError(
       f'{argument} is a folder: write the config.json in it'
@@ -67,7 +57,13 @@ def from_fields(fields: dict) -> Config:
       return {name: frozen(x) for name, x in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
-  return ConfigDict(ADDED | frozen(renamed_config(fields))).lock()
+  config = ConfigDict(frozen(renamed_config(fields)))
+  for name, default in [*missing_fields(config)]:
+    part, _, last = name.rpartition('.')
+    fields = at(config, part) if part else config
+    if fields is not None:  # else the run had no use for the whole part
+      fields[last] = default
+  return config.lock()
 
 
 def relocated(config: Config, about: Mapping[str, Any]) -> Config:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import takewhile
 from operator import eq
@@ -31,12 +31,22 @@ def check_byte_level(tokenizer: Tokenizer) -> None:
 
 
 def chat_ids(
-  tokenizer, system: str, user: str, prefill: str = '', **switches: Any
+  tokenizer,
+  system: str,
+  user: str,
+  prefill: str = '',
+  *,
+  history: Iterable[tuple[str, str]] = (),
+  **switches: Any,
 ) -> list[int]:
   """The token ids of a prompt in the model's chat template, up to the start of
-  the answer; `switches` are variables of the template. ValueError for a missing
-  template, and for one that cannot render these messages."""
-  messages = [{'role': 'user', 'content': user}]
+  the answer, after a `history` of questions and answers; `switches` are
+  variables of the template. ValueError for a missing template, and for one that
+  cannot render these messages."""
+  messages = [{'role': role, 'content': text} for exchange in history
+              for role, text in zip(('user', 'assistant'), exchange,
+                                    strict=True)]  # fmt: skip
+  messages.append({'role': 'user', 'content': user})
   if system:
     messages.insert(0, {'role': 'system', 'content': system})
   name = f'{tokenizer.name_or_path or "the tokenizer"}: chat template'

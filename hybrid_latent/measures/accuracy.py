@@ -5,11 +5,10 @@
           al., arXiv 2107.03374)
   maj@k   the most frequent answer of k completions is correct (self-consistency
           of Wang et al., arXiv 2203.11171; maj1@k of Minerva, arXiv 2206.14858)
-  of all  the mean grade with 0 for each ungraded completion
 
-A grade is 1, 0, or NaN where a completion could not be graded. Except for the
-last, ungraded completions are left out: n counts the graded ones. A figure is
-the mean over the problems with at least k of these.
+A grade is 1, 0, or NaN where a completion could not be graded. n counts the
+graded ones; a figure is the mean over the problems with at least k of these.
+`hybrid_latent.metrics` has the figures that trainers log.
 """
 
 import functools

@@ -5,6 +5,7 @@ of the chain of thought. A token's entropy is that of the distribution that it
 is sampled from, before it, at temperature 1.
 """
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,13 +46,15 @@ def entropy_around_spans(
     name: [] for name in ('before', 'inside', 'after', 'elsewhere')
   }
   for row in rows:
-    spans, latent = spans_of(row), row['latent']
-    words = [i for i, x in enumerate(latent) if not x and i not in row['marks']]
+    spans, marks = spans_of(row), {*row['marks']}
+    words = [i for i, x in enumerate(row['latent']) if not x and i not in marks]
     where = dict.fromkeys(words, 'elsewhere')
     for _, end in spans:
-      where |= dict.fromkeys([i for i in words if i >= end][:width], 'after')
+      first = bisect(words, end - 1)
+      where |= dict.fromkeys(words[first : first + width], 'after')
     for start, end in spans:
-      where |= dict.fromkeys([i for i in words if i < start][-width:], 'before')
+      last = bisect(words, start)
+      where |= dict.fromkeys(words[max(last - width, 0) : last], 'before')
       where |= dict.fromkeys(range(start, end), 'inside')
     for i, name in where.items():
       if row['entropy'][i] is not None:

@@ -4,9 +4,9 @@ HRPO (arXiv 2505.18454) observes that hybrid thinking mixes languages, and gives
 examples; this is our measure of it.
 """
 
+import functools
 import unicodedata
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,17 +28,11 @@ def other_script_share(rows: Iterable[Mapping[str, Any]]) -> float:
   return float(np.mean(found)) if found else np.nan
 
 
-def scripts_of(text: str) -> set[str]:
+@functools.lru_cache(2**18)  # tokens repeat
+def scripts_of(text: str) -> frozenset[str]:
   """The scripts of the letters of a text, such as LATIN, CYRILLIC, CJK: the
   first word of the Unicode names of their compatible letters, so that 𝑥 and ｘ
   are Latin. Greek is left out: it is the script of mathematics."""
-  return {_script(char) for char in unicodedata.normalize('NFKC', text)} - {
-    '',
-    'GREEK',
-  }
-
-
-@cache
-def _script(char: str) -> str:
-  letter = unicodedata.category(char).startswith('L')
-  return unicodedata.name(char, '').split(' ')[0] if letter else ''
+  letters = filter(str.isalpha, unicodedata.normalize('NFKC', text))
+  names = {unicodedata.name(char, '').split(' ')[0] for char in letters}
+  return frozenset(names - {'', 'GREEK'})

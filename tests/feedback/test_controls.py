@@ -142,33 +142,39 @@ def test_the_gate_mixes_in_the_distribution_of_the_prompt_before():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['gated', 'soft', 'soft-thinking', 'hidden',
-                                  'projected', 'switching', 'switching-soft',
-                                  'prefix'])  # fmt: skip
+@pytest.mark.parametrize('name', ['gated', 'soft-thinking', 'switching-soft'])
 def test_latents_of_the_same_problem_change_nothing(name):
   """Three times the same prompt, with the same random numbers."""
   feedback = FEEDBACKS[name]
   prompt = tiny.prompts([6] * 3, ids=[4] * 3)
   _, plain = rolled(feedback, feedback, prompt)
   _, out = rolled(feedback, other_problem(feedback, GROUP, SHAPE), prompt)
-  assert out.latent_share.any() or name == 'prefix'
+  assert out.latent_share.any()
   for field in ('tokens', 'policy_mask', 'latent_share'):
     np.testing.assert_array_equal(getattr(out, field), getattr(plain, field))
   close(out.log_probs, plain.log_probs)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', FEEDBACKS)
-@pytest.mark.parametrize('control', [pause, dropped, 'other_problem'])
+@pytest.mark.parametrize(
+  ('name', 'control'),
+  [
+    ('soft', other_problem),
+    ('projected', other_problem),
+    ('switching-soft', other_problem),
+    ('prefix', other_problem),
+    ('prefix', pause),
+    ('switching', pause),
+    ('switching', dropped),
+  ],
+)
 def test_rescoring_returns_the_log_probs(name, control):
   feedback = FEEDBACKS[name]
-  if control == 'other_problem':
-    controlled = other_problem(feedback, GROUP, SHAPE)
-  else:
-    controlled = control(feedback)
+  sizes = (GROUP, SHAPE) if control is other_problem else ()
+  controlled = control(feedback, *sizes)
   actor, out = rolled(feedback, controlled)
   again = tiny.scores(actor, controlled, PROMPT, out)
-  np.testing.assert_allclose(again.log_probs, out.log_probs, rtol=0, atol=1e-4)
+  close(again.log_probs, out.log_probs)
   assert out.mask.all()
 
 

@@ -80,10 +80,11 @@ def test_the_table_of_hyrea():
 
 
 def test_results_have_every_measure_that_is_a_number():
-  (found,) = results(Record(BASE, [], [times('base', peak_memory_bytes=7)]))
+  cost = times('base', peak_memory_bytes=7, too_long=1)
+  (found,) = results(Record(BASE, [], [cost]))
   expected = {
     **{'arm': 'base', 'control': '', 'problems': 4, 'samples': 2},
-    **{'accuracy': 0.375, 'ungraded': 1, 'of_all': 3 / 8},
+    **{'accuracy': 0.375, 'ungraded': 1, 'of_all': 3 / 10},
     **{'pass@1': 0.375, 'pass@2': 2 / 3, 'maj@2': 0.5, 'tokens': 4},
     **{'hidden_ratio': 0, 'truncated': 0, 'other_script': 0},
     **{'seconds_per_question': 4, 'tokens_per_second': 5},

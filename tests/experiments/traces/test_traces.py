@@ -85,7 +85,7 @@ def test_the_page_has_the_record():
       texts, shares = zip(*(zip(*x, strict=True) if x else ((), ())
                             for x in pairs), strict=True)  # fmt: skip
       assert texts[0] == texts[1]
-      np.testing.assert_allclose(*shares, rtol=5.1e-3)
+      np.testing.assert_allclose(*shares, atol=5.1e-5)
     row.pop('prefix_latents', None)
     assert {name: found[name] for name in row} == row
 
@@ -143,13 +143,20 @@ def test_scripts_make_no_markup_of_text_and_no_request():
 
 
 def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
-  rows = record(2)
-  lines = ''.join(map(record_line, rows))
+  lines = ''.join(map(record_line, record(4, samples=3)))
   (tmp_path / 'samples.jsonl').write_text(lines)
-  monkeypatch.setattr(sys, 'argv', ['traces', f'--record={tmp_path}'])
-  traces.main()
-  assert '10 samples' in capsys.readouterr().out
-  assert len(decoded((tmp_path / 'traces.html').read_text())) == 10
+  few = '--num_prompts=1', '--num_samples=2'
+  for words, count in ((), 60), (few, 20):
+    argv = ['traces', f'--record={tmp_path}', *words]
+    monkeypatch.setattr(sys, 'argv', argv)
+    traces.main()
+    path = tmp_path / 'traces.html'
+    assert path.as_uri() in capsys.readouterr().out
+    rows = decoded(path.read_text())
+    assert len(rows) == count
+  assert {(r['dataset'], r['prompt'], r['sample']) for r in rows} == {
+    *(('gsm8k', 0, 0), ('gsm8k', 0, 1), ('svamp', 1, 0), ('svamp', 1, 1))
+  }
 
 
 @pytest.mark.parametrize('lines', [None, ''])

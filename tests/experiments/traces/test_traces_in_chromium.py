@@ -65,7 +65,7 @@ def test_it_filters_sorts_and_counts(browser, url):
   assert texts(browser, '#count') == [f'{len(both)} of 60 samples']
   options = texts(browser, '#only_arm option')
   for arm in 'base', 'hrpo':
-    assert f'{arm} ({sum(row["arm"] == arm for row in both)})' in options
+    assert f'arm: {arm} ({sum(row["arm"] == arm for row in both)})' in options
   wrong = [r for r in ROWS if r['correct'] == 0.0 and r['dataset'] == 'svamp']
   assert texts(browser, '#grades [data-grade=wrong] b') == [str(len(wrong))]
   browser.run("change({grade: '', only_dataset: '', sort: '-mean_entropy'})")
@@ -150,3 +150,16 @@ def test_only_rows_in_view_exist_and_nothing_overflows(width, url, tmp_path):
     assert page.run("byId('list').clientHeight > 100")
     assert page.run("byId('reader').clientHeight > 100") == (width == 1280)
     assert page.messages == []
+
+
+def test_every_control_has_a_name(browser, url):
+  read(browser, f'{url}{OF_ONE_QUESTION}&with=*')
+  named = 'button', 'combobox', 'searchbox', 'listbox', 'option', 'image'
+  nodes = browser.send('Accessibility.getFullAXTree')['nodes']
+  found = [
+    (node['role']['value'], node.get('name', {}).get('value', '').strip())
+    for node in nodes
+    if not node['ignored'] and node['role']['value'] in named
+  ]
+  assert {*named} <= {role for role, _ in found}
+  assert [role for role, name in found if not name] == []
