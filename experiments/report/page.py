@@ -64,7 +64,7 @@ def html_report(
       f'<p>{html.escape(part)}</p>' for part in intro.split('\n\n') if part
     ),
     table=scrolled_table(table),
-    evaluations=_evaluations_html(found) + _traces_links(path, records),
+    evaluations=_evaluations_html(found, _traces_links(path, records)),
     origin=origin_html(runs),
     legend=_legend(groups),
     curves=_charts_html(curves.first),
@@ -128,7 +128,7 @@ def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
   }
 
 
-def _evaluations_html(found: Evaluations | None) -> str:
+def _evaluations_html(found: Evaluations | None, links: str) -> str:
   if not found:
     return ''
   tables = ''.join(
@@ -137,7 +137,7 @@ def _evaluations_html(found: Evaluations | None) -> str:
     if rows
   )
   return (
-    f'{scrolled_table(found.results)}'
+    f'{scrolled_table(found.results)}{links}'
     f'<ul class="runs">{_legend(found.arms)}</ul>'
     f'<div class="charts">{_charts_html(found.charts)}</div>{tables}'
   )
