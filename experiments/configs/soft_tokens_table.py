@@ -1,4 +1,4 @@
-r"""Soft Tokens' tables: six inference modes with pass@k on three benchmarks, and
+r"""Soft Tokens' tables: pass@k in six inference modes on three benchmarks, and
 the given answers of three others.
 
     python -m experiments.evaluate --workdir=runs/soft_tokens_table \

@@ -77,5 +77,5 @@ def with_instruction(dataset: Dataset, data: Config) -> list[dict]:
   ]
 
 
-def _first(rows: Sequence[dict], config: Config) -> list[dict[str, Any]]:
+def _first(rows: Any, config: Config) -> list[dict[str, Any]]:
   return [rows[i] for i in range(min(config.eval.num_prompts, len(rows)))]
