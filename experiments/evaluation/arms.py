@@ -48,6 +48,14 @@ class Arm(NamedTuple):
     """Completions per prompt; greedy ones would be equal."""
     return 1 if self.greedy else self.config.eval.num_generations
 
+  @property
+  def prompts_per_batch(self) -> int:
+    """As many completions as a training step has, which fit into memory; at
+    least two prompts, which a control mixes. Of all hosts."""
+    rollout, hosts = self.config.rollout, jax.process_count()
+    rows = rollout.prompts_per_step // hosts * rollout.num_generations
+    return max(rows // self.samples, 2) * hosts
+
   def controlled(self, policy: Policy) -> Feedback:
     """Its feedback, for the policy that it samples from."""
     feedback = feedback_of(self.config.feedback)
@@ -101,15 +109,15 @@ def without_latents(arm: Arm) -> Arm:
 
 def named_sources(field: str, evaluate: Config) -> Iterator[tuple[str, str]]:
   """(name, source) of each NAME=SOURCE of a field of config.evaluate."""
-  names = {'base'}
+  names = ['base']
   for text in evaluate[field]:
     name, _, source = text.partition('=')
-    if not name or not source or name in names:
+    if name in names:
       raise ValueError(
-        f'config.evaluate.{field} has {text!r}: write NAME=FOLDER, with a name '
-        f'that is not one of {sorted(names)}'
+        f'config.evaluate.{field} has {text!r}: write a name that is not one '
+        f'of {names}'
       )
-    names.add(name)
+    names.append(name)
     yield name, source
 
 

@@ -12,8 +12,14 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from .arms import Arm
+from ..training.dataset_sampling import OTHER_FIELDS
+from ..training.resumable_shards import config_fields
+from .arms import PROMPT, Arm
 from .datasets import Dataset
+
+# The fields in which the configs of arms differ.
+_OF_ARM = ('feedback.', 'rollout.', 'eval.sampling.',
+           *(f'data.{name}.' for name in PROMPT))  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -78,8 +84,21 @@ class Cell(NamedTuple):
 
 
 def cell_of(arm: Arm, dataset: Dataset, workdir: epath.Path) -> Cell:
-  """The cell, in a folder that is named after what it depends on."""
-  identity = arm._replace(config=None, run=None, name=''), dataset.digest
+  """The cell, in a folder that is named after what its rows depend on beside
+  the settings that all arms share."""
+  same = (
+    *OTHER_FIELDS,
+    *(('rollout.max_completion_length',) * bool(arm.budget)),
+  )
+  settings = {
+    name: value
+    for name, value in config_fields(arm.config).items()
+    if f'{name}.'.startswith(_OF_ARM) and not f'{name}.'.startswith(same)
+  }
+  identity = (
+    *(arm.source, arm.mode, arm.control, arm.budget, arm.prompts_per_batch),
+    *(sorted(settings.items()), dataset.digest),
+  )
   digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
   name = re.sub(r'[^\w.+-]+', '_', f'{arm.name}-{dataset.name}')[:80]
   return Cell(arm, dataset, workdir / 'parts' / f'{name}-{digest}')

@@ -21,7 +21,6 @@ from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.types import Feedback, Prompt, StoppingRule
 
 from ..training.actor import Actor
-from ..training.cli import Config
 from ..training.latent_similarity import latent_metrics
 from ..training.prompts import prompt_ids
 from ..training.resumable_shards import existing, print_once, write_lines
@@ -52,7 +51,7 @@ def sample_cell(
   called before each batch."""
   arm, actor = cell.arm, program.actor
   config = arm.config.copy_and_resolve_references()
-  batches, width = _batches(config, cell.dataset, arm.samples, actor)
+  batches, width = _batches(arm, cell.dataset, actor)
   config.rollout.max_prompt_length = width
   sampler = Sampler(
     *(config.rollout, config.data, program.mesh, actor),
@@ -115,29 +114,29 @@ def sample_cell(
 
 
 def _batches(
-  config: Config, dataset: Dataset, samples: int, actor: Actor
+  arm: Arm, dataset: Dataset, actor: Actor
 ) -> tuple[list[dict], int]:
   """The batches of this host, without the padding that all rows of all hosts
   have, and the prompt length that is left. ValueError where each prompt is too
   long."""
-  rollout, hosts = config.rollout, jax.process_count()
+  config, hosts = arm.config, jax.process_count()
+  length = config.rollout.max_prompt_length
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   rows = with_instruction(dataset, config.data)
-  # As many completions per batch as a training step, which fit into memory; no
-  # more prompts than there are, so that none is its own donor in a control.
-  size = rollout.prompts_per_step // hosts * rollout.num_generations // samples
+  if not (fitting := sum(len(encode(row)) <= length for row in rows)):
+    check_lengths(rows, encode, length)
+  # No more prompts than there are: none is its own donor in a control.
+  size = min(arm.prompts_per_batch, fitting) // hosts
   batches = [
     *eval_batches(
       rows,
       encode,
-      batch=max(min(size, -(-len(rows) // hosts)), 1),
-      length=rollout.max_prompt_length,
+      batch=max(size, 1),
+      length=length,
       pad=actor.pad_id,
       shard=(jax.process_index(), hosts),
     )
   ]
-  if not batches:
-    check_lengths(rows, encode, rollout.max_prompt_length)
   longest = max(batch['mask'].sum(-1).max() for batch in batches)
   width = int(sharding.over_hosts(np.max, longest))
   cut = lambda batch: {name: batch[name][:, -width:]

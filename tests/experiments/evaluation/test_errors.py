@@ -67,12 +67,12 @@ WRONG = [
   ),
   (
     {'evaluate.reasoners': ('a=b', 'a=c')},
-    "config.evaluate.reasoners has 'a=c': write NAME=FOLDER, with a name that "
-    "is not one of ['base', 'a']",
+    "config.evaluate.reasoners has 'a=c': write a name that is not one "
+    "of ['base', 'a']",
   ),
   (
     {'evaluate.models': ('folder',)},
-    "config.evaluate.models has 'folder': write NAME=FOLDER",
+    "config.evaluate.models is ('folder',): write a tuple of values, each NAME",
   ),
   (
     {'feedback.function': 'discrete:discrete', 'eval.num_generations': 1},
