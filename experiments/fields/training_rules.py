@@ -5,6 +5,7 @@ import math
 from .overrides import at
 from .rule import (
   Rule,
+  eval_dataset_names,
   eval_metrics,
   is_ours,
   one_fill_axis,
@@ -25,9 +26,15 @@ TRAINED = (
   ),
   one_fill_axis('mesh'),
   Rule(
-    ('checkpoint.best', 'rewards', 'eval.num_generations'),
+    ('checkpoint.best', 'rewards', 'eval.num_generations', 'eval.datasets'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
-    "'eval/' and the name of a reward, such as 'eval/accuracy', or ''",
+    "'eval/' and the name of a reward, such as 'eval/accuracy', or of a "
+    "benchmark of eval.datasets, such as 'eval/math500/accuracy', or ''",
+  ),
+  Rule(
+    ('eval.datasets',),
+    lambda c, _: len({*eval_dataset_names(c)}) < len(c.eval.datasets),
+    'each benchmark once',
   ),
   Rule(
     ('checkpoint.best', 'eval.num_prompts'),
