@@ -5,7 +5,6 @@ import math
 from .overrides import at
 from .rule import (
   Rule,
-  eval_dataset_names,
   eval_metrics,
   is_ours,
   one_fill_axis,
@@ -30,11 +29,6 @@ TRAINED = (
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
     "'eval/' and the name of a reward, such as 'eval/accuracy', or of a "
     "benchmark of eval.datasets, such as 'eval/math500/accuracy', or ''",
-  ),
-  Rule(
-    ('eval.datasets',),
-    lambda c, _: len({*eval_dataset_names(c)}) < len(c.eval.datasets),
-    'each benchmark once',
   ),
   Rule(
     ('checkpoint.best', 'eval.num_prompts'),

@@ -41,8 +41,7 @@ class Setup(NamedTuple):
   keys: Keys
   actor: Actor
   encode: Encode  # (row) -> token ids of its prompt
-  # Rewards and batches of this host of what is evaluated, by data set; that of
-  # config.data is '', whose rewards are those of the run.
+  # By data set, '' for config.data: its rewards, and its batches of this host.
   eval_sets: dict[str, tuple[Mapping, list[dict]]]
 
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
@@ -77,11 +76,8 @@ class Setup(NamedTuple):
     config, stop = self.config.eval, self.actor.stop
     params = eval_sampling(self.config.rollout, config)
     # The limit of thinking may differ from that of training.
-    stop = stop._replace(
-      max_thinking_tokens=jnp.int32(
-        config.max_thinking_tokens or stop.max_thinking_tokens
-      )
-    )
+    limit = config.max_thinking_tokens or stop.max_thinking_tokens
+    stop = stop._replace(max_thinking_tokens=jnp.int32(limit))
 
     def evaluate(weights: Policy, step: int) -> dict[str, float]:
       key = jax.random.fold_in(self.keys.evaluation, step)
@@ -111,8 +107,8 @@ def set_up(config: Config, trainer: str) -> Setup:
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   how = config.rollout, config.eval, encode, actor.pad_id
   eval_sets = {
-    name: (found.rewards, eval_batches_of(found.rows, *how))
-    for name, found in eval_datasets(config).items()
+    name: (rewards, eval_batches_of(rows, *how))
+    for name, (rewards, rows) in eval_datasets(config).items()
   }
   return Setup(config, mesh, keys, actor, encode, eval_sets)
 

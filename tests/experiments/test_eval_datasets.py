@@ -46,15 +46,15 @@ def test_a_data_set_is_evaluated_beside_that_of_the_run(config, tmp_path):
 
 
 def test_rows_have_the_instruction_of_the_benchmark(config):
-  (_, own), (name, other) = eval_datasets(config).items()
-  assert name == 'gsm8k' and len(own.rows) == len(other.rows) == 3
-  assert own.rows[0]['question'] == other.rows[0]['question']
-  assert own.rows[0]['answer'] == other.rows[0]['answer']
-  assert other.rewards['accuracy']['kwargs'] == {'kind': 'number'}
+  (_, (_, own)), (name, (rewards, rows)) = eval_datasets(config).items()
+  assert name == 'gsm8k' and len(own) == len(rows) == 3
+  assert own[0]['question'] == rows[0]['question']
+  assert own[0]['answer'] == rows[0]['answer']
+  assert rewards['accuracy']['kwargs'] == {'kind': 'number'}
   config.data.update(prompt_template='', system_prompt='')
-  asked = eval_datasets(config)['gsm8k'].rows[0]['question']
-  assert asked == (
-    f'{own.rows[0]["question"]}\nPlease reason step by step, and put your '
+  _, rows = eval_datasets(config)['gsm8k']
+  assert rows[0]['question'] == (
+    f'{own[0]["question"]}\nPlease reason step by step, and put your '
     r'final answer within \boxed{}.'
   )
   config.eval.num_prompts = 0
@@ -81,10 +81,12 @@ def test_the_best_checkpoint_may_be_that_of_a_data_set(config):
   config.checkpoint.best = 'eval/math500/accuracy'
   with pytest.raises(ValueError, match=r"such as 'eval/math500/accuracy'"):
     check(config, 'grpo')
-  config.checkpoint.best = ''
+
+
+def test_a_benchmark_is_evaluated_once(config):
   config.eval.datasets *= 2
-  with pytest.raises(ValueError, match='each benchmark once'):
-    check(config, 'grpo')
+  with pytest.raises(ValueError, match='write each benchmark once'):
+    check_data(config)
 
 
 def test_training_rows_alone_are_evaluated_on_others(config, tmp_path, caplog):

@@ -144,7 +144,7 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
   mesh = sharding.mesh(**config.mesh)
   actor = decoding_actor(config, mesh)
   tests = eval_batches_of(
-    eval_datasets(config)[''].rows,
+    eval_datasets(config)[''][1],
     *(config.rollout, config.eval),
     ways_tiny.encoders(config, actor.tokenizer)[row['mode']],
     0,
