@@ -188,15 +188,14 @@ def pair_scorer(
 
   def score_batch(pairs):
     contexts, continuations = zip(*pairs, strict=True)
-    tokens, mask = padded_rows(contexts, _width(contexts), pad)
-    ids: Any = np.arange(len(pairs), dtype=np.int32)
-    modes = None if mode is None else np.full(len(pairs), mode, np.int32)
+    ids = np.arange(len(pairs), dtype=np.int32)
+    modes = None if mode is None else np.full_like(ids, mode)
+    arrays: Any = *padded_rows(contexts, _width(contexts), pad), ids, modes
     # Padded on the left, then turned round.
     turned = [ids[::-1] for ids in continuations]
     given = [x[:, ::-1] for x in padded_rows(turned, _width(turned), pad)]
-    prompt: Any = Prompt(tokens, mask, ids, modes)
     with jax.set_mesh(mesh):
-      found = program(policy, *jax.tree.map(place, (prompt, *given)))
+      found = program(policy, *jax.tree.map(place, (Prompt(*arrays), *given)))
     return zip(continuations, *map(np.asarray, found), strict=True)
 
   def score(pairs):
