@@ -204,8 +204,9 @@ class LatentLM(TemplateLM):
       rows = order[start : start + size]
       some = [pairs[i] for i in rows]
       some += some[:1] * (size - len(some))
-      for i, *score in zip(rows, *self._scores(some), strict=False):
-        scores[i] = float(score[0]), bool(score[1])
+      found = zip(rows, *self._scores(some), strict=False)
+      for i, log_prob, greedy in found:
+        scores[i] = float(log_prob), bool(greedy)
     return scores
 
   def _scores(
