@@ -60,8 +60,10 @@ def lacking(table: Sequence[dict[str, Any]]) -> list[str]:
     arms = [row['arm'] for row in table if is_unknown(row.get(name))]
     if arms and name not in (*ARM, *CONTROLS):
       columns.setdefault(tuple(dict.fromkeys(arms)), []).append(name)
+  every = tuple(dict.fromkeys(row['arm'] for row in table))
   return [
-    f'Not known for {", ".join(arms)}: {", ".join(names)}.'
+    f'Not known for {"any arm" if arms == every else ", ".join(arms)}: '
+    f'{", ".join(names)}.'
     for arms, names in columns.items()
   ]
 

@@ -179,7 +179,8 @@ def test_arms_are_tested_on_the_problems_that_they_share():
   assert found['bootstrap_p'] == pytest.approx(1, abs=0.1)
   assert found['ungraded'] == 1
   assert lacking([found, alone]) == [
-    'Not known for b: difference, low, high, bootstrap_p, mcnemar_p, t_test_p.'
+    'Not known for any arm: difference, low, high, bootstrap_p, mcnemar_p, '
+    't_test_p.'
   ]
   (base, *_) = comparisons.paired_tests([*rows, *BASE])
   assert base['baseline'] == 'base'
@@ -238,7 +239,7 @@ def test_a_command_prints_the_tables_without_jax(folder, tmp_path):
   )
   assert done.returncode == 0, done.stderr
   assert '| hyrea | 0.8333 | 6 | 2 | 2 |' in done.stdout
-  assert 'Not known for hyrea: mcnemar_p' in done.stdout
+  assert 'Not known for any arm: mcnemar_p' in done.stdout
   assert '## Controls of the latents\n\nThe record has no rows' in done.stdout
   files = {path.name for path in (tmp_path / 'out').iterdir()}
   names = 'hyrea', 'spans', 'paired_tests'
