@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_latent.measures.given import given_answers
+from hybrid_latent.measures.given import GivenAnswers, given_answers
 from hybrid_latent.measures.uncertainty import (
   Difference,
   bootstrap_interval,
@@ -98,13 +98,9 @@ def out_of_domain(
     }
     before = found.get((baseline, dataset))
     if arm != baseline and before is not None:
-      for name, after, values in (
-        ('accuracy', answers.correct, before.correct),
-        ('nll', answers.nll, before.nll),
-      ):
+      for name, field in (('accuracy', 'correct'), ('nll', 'nll')):
         difference, *_ = compared(
-          dict(zip(answers.prompts.tolist(), after.tolist(), strict=True)),
-          dict(zip(before.prompts.tolist(), values.tolist(), strict=True)),
+          *(_by_problem(x, field) for x in (answers, before))
         )
         line |= {
           f'{name}_difference': difference.mean,
@@ -122,6 +118,11 @@ def compared(a: Accuracies, b: Accuracies) -> tuple[Difference, float, float]:
   shared = [problem for problem in a if problem in b]
   x, y = (np.array([values[i] for i in shared], float) for values in (a, b))
   return paired_bootstrap(x, y), mcnemar(x, y), paired_t_test(x, y)
+
+
+def _by_problem(answers: GivenAnswers, field: str) -> Accuracies:
+  values = getattr(answers, field).tolist()
+  return dict(zip(answers.prompts.tolist(), values, strict=True))
 
 
 def default_baseline(arms: Sequence[str]) -> str:
