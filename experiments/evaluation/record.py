@@ -95,6 +95,7 @@ class Times(TypedDict):
   # Of a reasoner: per prompt, and of two prompts (latent_similarity.py).
   latents: NotRequired[int]
   cosine: NotRequired[float | None]
+  latent_direction: NotRequired[list[float]]  # see measures/latents.py
 
 
 def read_record(folder: str | epath.Path) -> list[Sample]:

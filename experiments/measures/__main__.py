@@ -63,6 +63,7 @@ TITLES = {
   'pass_at_k': 'pass@k and maj@k',
   'out_of_domain': 'Given answers, against the baseline',
   'lrt': 'LRT: accuracy by token budget, and cost',
+  'cosines': 'Cosine similarity of the latents of two problems',
   'hrpo': 'HRPO: accuracy, hidden ratio and language mixing',
   'controls': 'Controls of the latents',
   'paired_tests': 'Paired tests against the baseline',

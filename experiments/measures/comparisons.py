@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid_latent.measures.given import GivenAnswers, given_answers
+from hybrid_latent.measures.latents import cosine_between
 from hybrid_latent.measures.uncertainty import (
   Difference,
   bootstrap_interval,
@@ -16,7 +17,7 @@ from hybrid_latent.measures.uncertainty import (
   paired_t_test,
 )
 
-from ..evaluation.record import Given, Sample
+from ..evaluation.record import Given, Sample, Times
 from .results import Accuracies, accuracies, cells, mean, with_controls
 
 
@@ -110,6 +111,29 @@ def out_of_domain(
         }
     table.append(line)
   return table
+
+
+def cosines(times: Sequence[Times]) -> list[dict[str, Any]]:
+  """LRT (ICLR 2026): the mean cosine similarity of the mean latents of two
+  problems, of an arm with a prefix of latents on a data set, within it and to
+  the others."""
+  directions = {
+    (row['arm'], row['dataset']): row['latent_direction']
+    for row in times
+    if 'latent_direction' in row
+  }
+  within = {(row['arm'], row['dataset']): row.get('cosine') for row in times}
+  return [
+    {'arm': arm, 'dataset': dataset}
+    | {
+      f'cosine to {other}': within[arm, dataset]
+      if other == dataset
+      else cosine_between(direction, directions[arm, other])
+      for name, other in directions
+      if name == arm
+    }
+    for (arm, dataset), direction in directions.items()
+  ]
 
 
 def compared(a: Accuracies, b: Accuracies) -> tuple[Difference, float, float]:

@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 from experiments.evaluation.record import record_line
 from experiments.measures import __main__ as command
@@ -196,6 +198,29 @@ def test_given_answers_before_and_after():
   assert after['accuracy_difference'] == 0
   assert after['nll_difference'] == pytest.approx((-1.5 + 1) / 2)
   assert 'nll_difference' not in before
+
+
+def test_cosines_within_and_between_data_sets():
+  latents = {
+    'gsm8k': np.array([[1.0, 2, 0], [0, 3, 1], [2, 0, 1]]),
+    'math': np.array([[0.0, 0, 2], [-1, 1, 1]]),
+  }
+  rows = [times('base')]
+  for name, x in latents.items():
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    direction = unit.mean(0).tolist()
+    rows.append(times('lrt', name, cosine=0.5, latent_direction=direction))
+  between = 1 - cdist(*latents.values(), 'cosine').mean()
+  assert comparisons.cosines(rows) == [
+    {
+      **{'arm': 'lrt', 'dataset': 'gsm8k', 'cosine to gsm8k': 0.5},
+      'cosine to math': pytest.approx(between),
+    },
+    {
+      **{'arm': 'lrt', 'dataset': 'math', 'cosine to math': 0.5},
+      'cosine to gsm8k': pytest.approx(between),
+    },
+  ]
 
 
 def test_names_are_inert_in_every_format():
