@@ -64,7 +64,7 @@ class Cell(NamedTuple):
     }
     peaks = [x for h in headers if (x := h['peak_memory_bytes']) is not None]
     seconds = sums['seconds']
-    once = 'too_long', 'latents', 'cosine'
+    once = 'too_long', 'latents', 'cosine', 'latent_direction'
     return {
       **{'arm': self.arm.name, 'dataset': self.dataset.name},
       **{'prompts': sums['prompts'], 'completions': sums['prompts'] * samples},
