@@ -38,9 +38,7 @@ def _parser() -> cli.Parser:
     help='folder for PNG, SVG and CSV files of the charts, and for CSV and '
     'LaTeX of the tables',
   )
-  parser.add_argument(
-    '--title', default='Training report', help='heading of the page'
-  )
+  parser.add_argument('--title', default='Report', help='heading of the page')
   return parser
 
 
@@ -49,9 +47,8 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 from pathlib import Path
 
-from .evaluations import is_evaluation
 from .page import html_report, summary_table
-from .run_folders import find_runs
+from .run_folders import find_runs, is_evaluation
 from .tables import read_rows
 
 _INTRO = 'The first table has means over the last tenth of each run.'
@@ -71,11 +68,12 @@ def main() -> None:
   notes = [f'Without a step, and left out: {", ".join(empty)}.'] * bool(empty)
   if not runs:
     raise ValueError(f'--runs: {notes[0]} Write runs that have one')
+  table = summary_table(runs)
   html_report(
     flags.out,
     title=flags.title,
-    intro='\n\n'.join([_INTRO, *notes]),
-    table=summary_table(runs),
+    intro='\n\n'.join([_INTRO * bool(table), *notes]),
+    table=table,
     runs=runs,
     figures=flags.figures,
   )

@@ -122,6 +122,9 @@ def _set_limits(ax: Axes, chart: Chart) -> None:
   # A scale that would start near zero starts at zero.
   low = 0.0 if 0 < low < high / 2 else low
   ticks = MaxNLocator(4).tick_values(*_padded(low, high))
+  # No tick for what is hardly beyond the one before.
+  near = 0.02 * (ticks[-1] - ticks[0])
+  ticks = ticks[int(ticks[1] - low < near and len(ticks) > 3) :]
   ax.set_yticks(ticks)
   ax.set_ylim(ticks[0], ticks[-1])
   if chart.categories:

@@ -1,7 +1,7 @@
 """The charts of evaluations, per data set: accuracy, controls, and what lies
 along the completions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,15 +157,13 @@ def _controls(samples: Sequence[Sample]) -> dict[str, Points]:
 def _latent_share(rows: Sequence[Sample]) -> Points:
   """The mean latent share by relative position; nothing without latents."""
   values = [
-    (i / len(inputs), share)
+    ((_BINS * i // len(inputs) + 0.5) / _BINS, share)
     for row in rows
     for inputs in [row['latent_share'][:-1]]  # the last token is no input
     for i, share in enumerate(inputs)
     if share is not None
   ]
-  if not any(share for _, share in values):
-    return _NOTHING
-  return _binned(values, 1 / _BINS, _BINS)
+  return _means(values) if any(share for _, share in values) else _NOTHING
 
 
 def _span_starts(rows: Sequence[Sample]) -> Points:
@@ -178,24 +176,24 @@ def _span_starts(rows: Sequence[Sample]) -> Points:
 
 
 def _latent_entropy(rows: Sequence[Sample]) -> Points:
-  """The mean entropy of the latents in each stretch of the thinking."""
+  """The mean entropy of the latents at about `_MARKS` places of the
+  thinking."""
+  width = max((row['thinking_tokens'] for row in rows), default=0)
+  every = max(width // _MARKS, 1)
   values = [
     (i, entropy)
     for row in rows
-    for i, entropy in enumerate(row['entropy'][: row['thinking_tokens']])
-    if row['latent'][i] and entropy is not None
+    for i in range(0, row['thinking_tokens'], every)
+    if row['latent'][i] and (entropy := row['entropy'][i]) is not None
   ]
-  longest = max((i for i, _ in values), default=0)
-  return _binned(values, longest // _MARKS + 1, _MARKS)
+  return _means(values)
 
 
-def _binned(
-  values: Sequence[tuple[float, float]], width: float, bins: int
-) -> Points:
-  """The mean value in each of `bins` stretches of this width."""
-  place, value = np.array(values, float).reshape(-1, 2).T
-  index = (place / width + 1e-9).astype(int)  # 0.15 / 0.05 is below 3
-  count = np.bincount(index, minlength=bins)
-  total, found = np.bincount(index, value, bins), count > 0
-  middles = (np.arange(len(count)) + 0.5) * width
-  return Points(middles[found], total[found] / count[found])
+def _means(values: Iterable[tuple[float, float]]) -> Points:
+  """The mean value at each place."""
+  found: dict[float, list[float]] = {}
+  for place, value in values:
+    found.setdefault(place, []).append(value)
+  places = sorted(found)
+  means = [np.mean(found[place]) for place in places]
+  return Points(np.array(places, float), np.array(means, float))

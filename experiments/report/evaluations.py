@@ -25,9 +25,6 @@ _HEADINGS = {
 }
 
 
-_FILES = 'samples.jsonl', 'given.jsonl'
-
-
 class Evaluations(NamedTuple):
   """What a page shows of one or more records."""
 
@@ -35,11 +32,6 @@ class Evaluations(NamedTuple):
   results: Table  # a row per arm and data set
   more: dict[str, Table]  # by title
   charts: list[Chart]
-
-
-def is_evaluation(folder: str | Path) -> bool:
-  """Whether a folder has a record."""
-  return any((Path(folder) / file).exists() for file in _FILES)
 
 
 def evaluations(folders: Mapping[str, str | Path]) -> Evaluations:
@@ -94,10 +86,13 @@ def _main_table(found: Mapping[str, Table]) -> Table:
     for row in found['results']
     if not row['control']
   ]
-  powers = [2**i for i in range(1, 20)]
+  # The largest k; the others are in the chart.
+  most = 2 ** (
+    max((row['samples'] for row in rows), default=1).bit_length() - 1
+  )
+  best = [f'pass@{most}', f'maj@{most}'] if most > 1 else []
   names = (
-    *('arm', 'dataset', 'problems', 'accuracy', '95 % interval'),
-    *(f'{name}@{k}' for name in ('pass', 'maj') for k in powers),
+    *('arm', 'dataset', 'problems', 'accuracy', '95 % interval', *best),
     *('tokens', 'switches', 'hidden_ratio', *CONTROLS, 'bootstrap_p'),
     *('truncated', 'ungraded', 'seconds_per_question'),
   )

@@ -26,7 +26,7 @@ from .tables import write_atomic
 
 _DPI = 150
 _FILE = 100  # characters of the name of a file
-_NAME = 40  # characters of a name in a legend
+_NAME = 60  # characters of a name or a title
 _COLUMNS = 'series', 'kind', 'x', 'y', 'low', 'high'
 
 
@@ -66,9 +66,15 @@ def _figure(charts: Sequence[Chart]) -> Figure:
   """One figure, with the legend of all series below the charts."""
   across = min(3, max(len(charts), 1))
   rows = max(math.ceil(len(charts) / across), 1)
-  names = list({name: None for chart in charts for name in chart.series})
+  names = list(charts[0].series) if charts else []
+  # A name keeps its colour where others have no points.
+  places = [
+    i
+    for i, name in enumerate(names)
+    if any(np.isfinite(chart.series[name].y).any() for chart in charts)
+  ]
   columns = 2 if across == 1 else 4
-  below = 0.2 * math.ceil(len(names) / columns)
+  below = 0.2 * math.ceil(len(places) / columns)
   width = 5.4 if across == 1 else 4 * across
   with rc_context(STYLE):
     figure = Figure(figsize=(width, 2.9 * rows + below), layout='constrained')
@@ -76,16 +82,21 @@ def _figure(charts: Sequence[Chart]) -> Figure:
     for ax in axes[len(charts) :]:
       ax.set_visible(False)
     for ax, chart in zip(axes, charts, strict=False):
-      ax.set_title(_printable(chart.title), loc='left', fontsize=10)
+      title = f'{chart.title} ({chart.note.split(" · ")[0]})'
+      ax.set_title(_printable(title), loc='left', fontsize=10)
       draw(ax, chart)
-    handles = [
-      Line2D([], [], color=series_colour(i), linestyle=DASHES[dash_index(i)])
-      for i in range(len(names))
-    ]
-    labels = [_printable(name) for name in names]
+    handles = [_legend_handle(i, charts[0].kind) for i in places]
+    labels = [_printable(names[i]) for i in places]
     if len(labels) > 1:
       figure.legend(handles, labels, loc='outside lower left', ncols=columns)
   return figure
+
+
+def _legend_handle(index: int, kind: str) -> Line2D:
+  if kind == 'dots':
+    return Line2D([], [], color=series_colour(index), marker='o', linestyle='')
+  dash = DASHES[dash_index(index)]
+  return Line2D([], [], color=series_colour(index), linestyle=dash)
 
 
 def _picture(figure: Figure, kind: str) -> bytes:

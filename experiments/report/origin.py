@@ -16,7 +16,8 @@ from .tables import scrolled_table
 
 def origin_html(runs: Mapping[str, str | Path]) -> str:
   """The command and revision of each run, the fields in which the configs
-  differ, and those that are the same in all."""
+  differ, and those that are the same in all. Those of evaluations are compared
+  where there is no training."""
   infos = {name: run_info(str(run)) for name, run in runs.items()}
   known = {name: str(run) for name, run in runs.items() if infos[name]}
   fields = {name: config_fields(run) for name, run in known.items()}
@@ -32,25 +33,28 @@ def origin_html(runs: Mapping[str, str | Path]) -> str:
     }
     for name, run in known.items()
   ]
+  trained = {name: x for name, x in fields.items() if progress(known[name])}
+  fields = trained or fields
   parts, differences = [scrolled_table(table)], config_differences(fields)
-  if len(table) > 1:
+  if len(fields) > 1:
     of_all = {f: x for f, x in differences.items() if '–' not in x}
     of_some = {f: x for f, x in differences.items() if '–' in x}
     same = 'The configs are the same'
     parts += [f'<h3>{"Where the configs differ" if differences else same}</h3>']
-    parts += [scrolled_table(_rows(list(known), of_all))]
+    parts += [scrolled_table(_rows(list(fields), of_all))]
     parts += [
       '<details><summary>Fields that not all of them have</summary>'
-      f'{scrolled_table(_rows(list(known), of_some))}</details>'
+      f'{scrolled_table(_rows(list(fields), of_some))}</details>'
     ] * bool(of_some)
   shared = '\n'.join(
     f'{field} = {value}'
     for field, value in next(iter(fields.values())).items()
     if field not in differences
   )
-  of = 'that are the same in all configs' if len(table) > 1 else 'of the config'
+  several = 'Fields that are the same in all configs'
+  title = several if len(fields) > 1 else 'Fields of the config'
   parts += [
-    f'<details><summary>Fields {of}</summary>'
+    f'<details><summary>{title}</summary>'
     f'<pre>{html.escape(shared)}</pre></details>' * bool(shared)
   ]
   return ''.join(parts)

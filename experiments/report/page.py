@@ -12,10 +12,16 @@ import numpy as np
 from .charts import Chart, css_classes
 from .completions_html import completions_html, latent_scale_html
 from .curves import CURVES, training_curves
-from .evaluations import Evaluations, evaluations, is_evaluation
+from .evaluations import Evaluations, evaluations
 from .figures import write_figures, write_picture, write_tables
 from .origin import origin_html
-from .run_folders import config_fields, progress, run_info, seed_groups
+from .run_folders import (
+  config_fields,
+  is_evaluation,
+  progress,
+  run_info,
+  seed_groups,
+)
 from .step_times import step_times_html
 from .svg import svg
 from .tables import Run, read_rows, scrolled_table, write_atomic
@@ -54,9 +60,11 @@ def html_report(
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
-    intro=''.join(f'<p>{html.escape(p)}</p>' for p in intro.split('\n\n')),
+    intro=''.join(
+      f'<p>{html.escape(part)}</p>' for part in intro.split('\n\n') if part
+    ),
     table=scrolled_table(table),
-    evaluations=_evaluations_html(found) + _traces_links(path, records),
+    evaluations=_evaluations_html(found, _traces_links(path, records)),
     origin=origin_html(runs),
     legend=_legend(groups),
     curves=_charts_html(curves.first),
@@ -120,7 +128,7 @@ def _metrics(runs: Mapping[str, str | Path]) -> dict[str, Run]:
   }
 
 
-def _evaluations_html(found: Evaluations | None) -> str:
+def _evaluations_html(found: Evaluations | None, links: str) -> str:
   if not found:
     return ''
   tables = ''.join(
@@ -129,7 +137,7 @@ def _evaluations_html(found: Evaluations | None) -> str:
     if rows
   )
   return (
-    f'{scrolled_table(found.results)}'
+    f'{scrolled_table(found.results)}{links}'
     f'<ul class="runs">{_legend(found.arms)}</ul>'
     f'<div class="charts">{_charts_html(found.charts)}</div>{tables}'
   )

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from functools import cache
 from glob import has_magic
+from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
@@ -25,8 +26,9 @@ _FIELDS = {  # of config.json: type, and what is accepted
   'path': (list, 'a list of texts'),
 }
 LABELS = 'labels.json'  # of a sweep: folder of a cell -> its label
-# A run or an evaluation has one of them.
-_FILES = 'metrics.jsonl', 'config.json', 'log.txt', 'samples.jsonl'
+RECORD = 'samples.jsonl', 'given.jsonl'  # an evaluation has one of them
+# And a run one of these.
+_FILES = 'metrics.jsonl', 'config.json', 'log.txt', *RECORD
 
 
 def find_runs(names: Iterable[str]) -> dict[str, str]:
@@ -58,6 +60,11 @@ def _short(folder: str) -> str:
     return str(found.get(path.name, path.name))
   except (AttributeError, ValueError):  # damaged by a crash
     return path.name
+
+
+def is_evaluation(folder: str | PathLike) -> bool:
+  """Whether a folder has the record of an evaluation."""
+  return any((epath.Path(folder) / file).exists() for file in RECORD)
 
 
 def run_info(run: str) -> dict[str, Any]:
@@ -112,9 +119,11 @@ def module_of(script: str) -> str:
 
 
 def progress(run: str) -> str | None:
-  """The steps that are done; None where its config has no number of steps."""
+  """The steps that are done; None for an evaluation, and where its config has
+  no number of steps."""
   steps = [row['step'] for row in read_rows(run, 'metrics') if 'loss' in row]
-  if (total := config_fields(run).get('max_steps')) is None:
+  total = config_fields(run).get('max_steps')
+  if total is None or (is_evaluation(run) and not steps):
     return None
   done = max(steps, default=-1) + 1
   return 'finished' if done >= total else f'{done} of {total} steps'

@@ -138,13 +138,13 @@ def runs(tmp_path_factory):
   ended before its first step."""
   root = tmp_path_factory.mktemp('sweep')
   text = '<script>alert(1)</script>'
-  for seed, name in enumerate(('r_min=0.9,seed=0', 'b', 'c d')):
+  for index, name in enumerate(('r_min=0.9,seed=0', 'b', 'c d')):
     run = root / 'cells' / name
     run.mkdir(parents=True)
     rows = []
     for step in range(40):
       seconds = 37.3 if step in (0, 20) else 3.4
-      reward = 1.0000001 + step * 1e-9 if seed else 1.0
+      reward = 1.0000001 + step * 1e-9 if index else 1.0
       rows.append(
         {'step': step, 'loss': 0.0, 'reward': reward}
         | {'time/step': seconds, 'time/decode': seconds}
@@ -153,7 +153,7 @@ def runs(tmp_path_factory):
     sample = {'step': 0, 'prompt': text, 'completion': text, 'answer': text}
     sample |= {'reward': None, 'tokens': ['a', text], 'latent': [0.07, 0.17]}
     about = {
-      'config': {'max_steps': 40, 'seed': seed, 'data': {'path': 'my data'}},
+      'config': {'max_steps': 40, 'beta': index, 'data': {'path': 'my data'}},
       'command': ['/x/experiments/grpo.py', '--config.data.path=my data'],
       'revision': 'cb1ec9e0123456789',
     }
@@ -208,8 +208,8 @@ def page(runs, tmp_path_factory):
     ('two runs with the same curve', r'the same line: (.*?) ·', 'b, c d'),
     (
       'a config that differs',
-      '<td>seed</td>(.*?)</tr>',
-      '<td>1</td><td>2</td><td>0</td>',
+      r'<tr><td>(?:b|c d|r_min=0.9,seed=0)</td><td>(\d)</td></tr>',
+      ['1', '2', '0'],
     ),
     (
       'the command of a run',
@@ -263,6 +263,6 @@ def test_a_short_run_has_the_figures_of_a_long_one(tmp_path, now):
 
 def test_ticks_differ(page, now):
   chart = page.split('<b>Reward</b>')[1].split('</svg>')[0]
-  labels = re.findall('text-anchor="end">(.*?)<', chart)
+  labels = re.findall('text-anchor:end;[^>]*>(.*?)<', chart)
   now('report: five ticks with one number', 'a flat curve', labels)
   assert len(labels) == len(set(labels)) > 3
