@@ -41,7 +41,8 @@ def _parser() -> cli.Parser:
     '--context',
     type=cli.value(PositiveInt),
     default=1024,
-    help='tokens of prompt and answer together (default: 1024)',
+    help='tokens of prompt and answer together (default: 1024), at most the '
+    'positions of the model',
   )
   return parser
 
@@ -270,9 +271,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   model = ChatModel(config, run, flags.context)
   plain = not sys.stdout.isatty() or os.environ.get('NO_COLOR')
   terminal = Terminal(
+    model,
     sys.stdout,
     sys.stdout if sys.stdin.isatty() else sys.stderr,
-    model.bytes_of,
     colour=not plain,
   )
   sampling = config.rollout.sampling
@@ -282,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       mode=model.modes[0],
       system=config.data.system_prompt,
       temperature=0.0 if sampling.greedy else sampling.temperature,
-      max_tokens=min(config.rollout.max_completion_length, flags.context // 2),
+      max_tokens=min(config.rollout.max_completion_length, model.context // 2),
       seed=config.seed,
     ),
     terminal,

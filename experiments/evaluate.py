@@ -58,7 +58,8 @@ def _parser() -> cli.Parser:
   return parser
 
 
-def _options_of_runs(flags: argparse.Namespace) -> Sequence[str]:
+def options_of(flags: argparse.Namespace) -> Sequence[str]:
+  """The options that --runs stands for."""
   if flags.runs:
     from .evaluation.run_options import options_of_runs  # takes a second
 
@@ -69,7 +70,7 @@ def _options_of_runs(flags: argparse.Namespace) -> Sequence[str]:
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  OPTIONS = cli.parse(_parser(), completed=_options_of_runs)
+  OPTIONS = cli.parse(_parser(), completed=options_of)
 
 import itertools
 from contextlib import ExitStack
@@ -78,21 +79,24 @@ import jax
 import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
 from hybrid_latent import cluster, sharding
 from hybrid_latent.feedback.observed import observed
 from hybrid_latent.rewards.grader import Grader
 
 from . import PACKAGE
-from .evaluation.arms import arms_of
-from .evaluation.cell import Cell, Program, cell_of, sample_cell
-from .evaluation.datasets import datasets_of
+from .evaluation.arms import Arm, arms_of, without_latents
+from .evaluation.cell import Cell, cell_of
+from .evaluation.datasets import benchmarks_of, datasets_of
+from .evaluation.given import score_cell
 from .evaluation.record import record_line
+from .evaluation.sampling import Program, sample_cell
 from .fields.check import check
 from .measures.formats import printable
 from .measures.results import read, results, summary
 from .report.tables import markdown_table
-from .training.actor import rollout_mesh
+from .training.actor import Actor, rollout_mesh
 from .training.cli import Config
 from .training.dataset_sampling import decoding_actor, sampling_fields
 from .training.resumable_shards import (
@@ -110,13 +114,20 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   record_job = validate(config, folder)
   arms, datasets = arms_of(config), datasets_of(config)
   cells = [cell_of(arm, x, folder) for arm in arms for x in datasets]
-  missing = missing_cells(cells)
+  models = {arm.model: without_latents(arm) for arm in reversed(arms)}
+  given = benchmarks_of(config, 'given')
+  scored = [
+    cell_of(arm, x, folder) for arm in reversed(models.values()) for x in given
+  ]
+  missing, unscored = missing_cells(cells), missing_cells(scored)
 
-  def check_preemption():
+  def begin_batch():
+    record_job()
     if cluster.preemption_requested(next(turns)):
-      raise cluster.Preempted(len(cells) - len(missing), workdir)
+      done = len(cells) + len(scored) - len(missing) - len(unscored)
+      raise cluster.Preempted(done, workdir)
 
-  record_job()
+  of_model = lambda cell: (cell.arm.model, cell.arm.feedback)
   with ExitStack() as stack:
     graders = {
       name: stack.enter_context(Grader(rewards, **config.grader))
@@ -124,10 +135,12 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
         cell.dataset.name: cell.dataset.rewards for cell in missing
       }.items()
     }
-    of_model = lambda cell: (cell.arm.model, cell.arm.feedback)
     for _, some in itertools.groupby(missing, of_model):
-      sample_model([*some], graders, check_preemption)
-  return write_record(folder, cells)
+      sample_model([*some], graders, begin_batch)
+  for _, some in itertools.groupby(unscored, of_model):
+    score_model([*some], begin_batch)
+  record_job()
+  return write_record(folder, cells, scored)
 
 
 def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
@@ -151,29 +164,45 @@ def missing_cells(cells: Sequence[Cell]) -> list[Cell]:
 def sample_model(
   cells: Sequence[Cell],
   graders: Mapping[str, Grader],
-  check_preemption: Callable[[], None],
+  begin_batch: Callable[[], None],
 ) -> None:
   """Samples the cells of a model with one feedback: it is loaded once for all
   of their modes, controls, budgets and data sets."""
-  config, run = cells[0].arm.config, cells[0].arm.run
-  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
-  actor = decoding_actor(config, mesh, run)
+  actor, mesh = loaded(cells[0].arm)
   of_program = lambda cell: (cell.arm.mode, cell.arm.control)
   for _, group in itertools.groupby(cells, of_program):
     same = [*group]
     arm = same[0].arm
-    feedback = observed(arm.controlled(actor.policy.table.shape))
+    feedback = observed(arm.controlled(actor.policy))
     functions = prefill_and_decode(arm.config.rollout, feedback)
     program = Program(actor, mesh, feedback, *functions)
     for cell in same:
       grader = graders[cell.dataset.name]
-      sample_cell(cell, program, grader, check_preemption)
+      sample_cell(cell, program, grader, begin_batch)
 
 
-def write_record(folder: epath.Path, cells: Sequence[Cell]) -> list[dict]:
+def score_model(cells: Sequence[Cell], begin_batch: Callable[[], None]) -> None:
+  """Scores the given answers of the cells of a model."""
+  actor, mesh = loaded(cells[0].arm)
+  for cell in cells:
+    score_cell(cell, actor, mesh, begin_batch)
+
+
+def loaded(arm: Arm) -> tuple[Actor, Mesh]:
+  """The model of an arm, on the mesh of sampling."""
+  config = arm.config
+  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
+  return decoding_actor(config, mesh, arm.run), mesh
+
+
+def write_record(
+  folder: epath.Path, cells: Sequence[Cell], scored: Sequence[Cell]
+) -> list[dict]:
   """Writes the files of complete cells. Returns the rows of the table."""
-  lines = (line for cell in cells for line in cell.lines())
-  write_lines(folder / 'samples.jsonl', lines)
+  files = {'samples': cells} | ({'given': scored} if scored else {})
+  for name, some in files.items():
+    lines = (line for cell in some for line in cell.lines())
+    write_lines(folder / f'{name}.jsonl', lines)
   write_lines(folder / 'times.jsonl', (record_line(x.times()) for x in cells))
   if jax.process_index():
     return []

@@ -39,7 +39,7 @@ import shlex
 from hybrid_latent import sharding
 
 from . import PACKAGE
-from .fields.data_check import has_test_rows
+from .fields.eval_datasets import has_test_rows
 from .report.run_folders import run_info
 from .report.tables import read_rows
 from .training.actor import export_model, load_actor

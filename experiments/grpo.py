@@ -173,7 +173,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     sampler = setup.sampler(run, grader)
     max_batches = config.rollout.dynamic_sampling_max_batches
     rollouts = Rollouts(setup, loop, run, frozen, sampler, max_batches)
-    evaluate = rollouts.evaluate if setup.eval_batches else None
+    evaluate = rollouts.evaluate if setup.eval_sets else None
     for step in loop.steps():
       # ------ dispatch this step's prefill, then wait for the last update
       if not folder:

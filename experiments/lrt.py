@@ -184,7 +184,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
     del trainable, state  # an update donates them
     sampler = setup.sampler(run, grader)
     rollouts = Rollouts(setup, loop, run, frozen, sampler)
-    evaluate = rollouts.evaluate if setup.eval_batches else None
+    evaluate = rollouts.evaluate if setup.eval_sets else None
     for step in loop.steps():
       # ------ dispatch this step's inputs, then wait for the last update
       given = sft_batch() if supervised and not loop.last else None

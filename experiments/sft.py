@@ -218,7 +218,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
         if config.stages.reset_optimizer:
           trainable, _ = loop.state
           loop.state = trainable, run.init_optimizer(trainable)
-      if not loop.ready(evaluate if setup.eval_batches else None, begins):
+      if not loop.ready(evaluate if setup.eval_sets else None, begins):
         continue
       # ------ update
       texts, stage = texts or read_batch(), stage_of(step)

@@ -150,6 +150,7 @@ def defaults(source: str) -> ConfigDict:
     num_generations=1,
     max_thinking_tokens=0,
     sampling=dict(greedy=True),
+    datasets=(),
   )
   config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
   config.num_logged_completions = 8

@@ -57,13 +57,21 @@ class ChatModel:
   Args:
     config: of its feedback, prompts and sampling.
     run: the run and its step, if any.
-    context: tokens of prompt and answer together.
+    context: tokens of prompt and answer together; at most the positions that
+      the model has.
   """
 
   def __init__(self, config: Config, run: TrainedRun | None, context: int):
-    self._config, self.context = config, context
+    self._config = config.copy_and_resolve_references()
     self._mesh = sharding.mesh(**config.mesh)
-    self._actor = decoding_actor(config, self._mesh, run)
+    # The lengths are those of each question, not of training.
+    shortest = config.rollout.answer_reserve + 1
+    self._config.rollout.update(
+      max_prompt_length=1, max_completion_length=shortest
+    )
+    self._actor = decoding_actor(self._config, self._mesh, run)
+    model: Any = self._actor.policy.model
+    self.context = min(context, model.config.max_positions)
     self._feedback = feedback_of(config.feedback)
     self._bytes = token_bytes(self._actor.tokenizer)
     self._compiled = set()
@@ -146,6 +154,15 @@ class ChatModel:
     special token."""
     # The vocabulary of a model may be padded beyond its tokenizer's.
     return self._bytes[token] if token < len(self._bytes) else b''
+
+  def name_of(self, token: int) -> str:
+    """A token as one word: without the space before it, a special token by its
+    name, bytes that are no character as escapes."""
+    word = self.bytes_of(token)
+    if not word:
+      return str(self._actor.tokenizer.convert_ids_to_tokens(token))
+    text = word.decode(errors='backslashreplace')
+    return text.strip(' ') or repr(text)
 
   def text(self, tokens: Sequence[int]) -> str:
     """The text of tokens."""

@@ -7,10 +7,9 @@ complete are held.
 
 import codecs
 import unicodedata
-from collections.abc import Callable
 from typing import TextIO
 
-from .chat_model import Step
+from .chat_model import NUM_NEAR, ChatModel, Step
 
 _RESET, _DIM = '\x1b[0m', '\x1b[2m'
 # Colours of a 256-colour terminal, from the smallest latent share to 1.
@@ -37,6 +36,7 @@ class Terminal:
   """Writes steps of answers, and notices.
 
   Args:
+    model: whose tokens they are.
     out: of answers.
     notices: of all else.
     colour: whether `out` is a terminal with colours.
@@ -44,30 +44,27 @@ class Terminal:
   """
 
   def __init__(
-    self,
-    out: TextIO,
-    notices: TextIO,
-    decode: Callable[[int], bytes],
-    colour: bool,
+    self, model: ChatModel, out: TextIO, notices: TextIO, colour: bool
   ):
     self._out, self._notices, self._colour = out, notices, colour
-    self._decode, self.num_near = decode, 5
+    self._model, self.num_near = model, NUM_NEAR
     self._utf8 = codecs.getincrementaldecoder('utf-8')('replace')
 
   def write_step(self, step: Step) -> None:
     """Writes a token, and what a latent is near, the shares in brackets."""
     share, word = step.latent_share, b''
     if step.token is not None:
-      word = self._decode(step.token)
+      word = self._model.bytes_of(step.token)
       self._write(self._utf8.decode(word), self._colour_of(share))
     near = [
-      (text, weight)
-      for text, weight in step.near[: self.num_near]
+      (token, weight)
+      for token, weight in step.near[: self.num_near]
       if weight >= _LEAST
     ]
     alone = near and near[0][0] == step.token and near[0][1] >= _ALONE
     if share and near and not (word and alone):
-      texts = (f'{self._name(x)} {weight:.2f}' for x, weight in near)
+      name = lambda token: printable(self._model.name_of(token), keep='')
+      texts = (f'{name(x)} {weight:.2f}' for x, weight in near)
       self._write(f'[{", ".join(texts)}]', _DIM + self._colour_of(share))
 
   def end_answer(self) -> None:
@@ -76,18 +73,13 @@ class Terminal:
     self._utf8.reset()
     self._write('\n', '')
 
-  def notice(self, text: str, end: str = '\n') -> None:
+  def notice(self, text: str) -> None:
     """Writes a line that is no answer."""
     text = printable(text)
     if self._colour and self._notices is self._out:
       text = f'{_DIM}{text}{_RESET}'
-    self._notices.write(text + end)
+    self._notices.write(f'{text}\n')
     self._notices.flush()
-
-  def _name(self, token: int) -> str:
-    """A token as one word: without the space before it, white space escaped."""
-    text = self._decode(token).decode(errors='replace')
-    return printable(text.strip(' ') or repr(text), keep='')
 
   def _colour_of(self, share: float) -> str:
     if not share:

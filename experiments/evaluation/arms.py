@@ -8,6 +8,7 @@ from etils import epath
 
 from hybrid_latent.feedback import controls
 from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.policy import Policy
 from hybrid_latent.types import Feedback
 
 from ..fields.check import check
@@ -47,11 +48,20 @@ class Arm(NamedTuple):
     """Completions per prompt; greedy ones would be equal."""
     return 1 if self.greedy else self.config.eval.num_generations
 
-  def controlled(self, table_shape: tuple[int, int]) -> Feedback:
-    """Its feedback; `table_shape` is that of the model's embedding."""
+  @property
+  def prompts_per_batch(self) -> int:
+    """As many completions as a training step has, which fit into memory; at
+    least two prompts, which a control mixes. Of all hosts."""
+    rollout, hosts = self.config.rollout, jax.process_count()
+    rows = rollout.prompts_per_step // hosts * rollout.num_generations
+    return max(rows // self.samples, 2) * hosts
+
+  def controlled(self, policy: Policy) -> Feedback:
+    """Its feedback, for the policy that it samples from."""
     feedback = feedback_of(self.config.feedback)
     if self.control == 'other_problem':
-      return controls.other_problem(feedback, self.samples, table_shape)
+      v, d = policy.table.shape
+      return controls.other_problem(feedback, self.samples, (v, d))
     return (
       getattr(controls, self.control)(feedback) if self.control else feedback
     )
@@ -61,7 +71,8 @@ def arms_of(config: Config) -> list[Arm]:
   """The arms of `config.evaluate`; those that share a loaded model are
   adjacent, and among them those that share a program. ValueError for a field
   that cannot be, and where there is none."""
-  evaluate, arms = config.evaluate, []
+  evaluate = config.evaluate
+  arms: list[Arm] = []
   named = [(n, s, False) for n, s in named_sources('models', evaluate)]
   named += [(n, s, True) for n, s in named_sources('reasoners', evaluate)]
   if evaluate.base:
@@ -89,17 +100,24 @@ def arms_of(config: Config) -> list[Arm]:
   return arms
 
 
+def without_latents(arm: Arm) -> Arm:
+  """The arm of the given answers of a model."""
+  return arm._replace(
+    name=arm.model, feedback='discrete', mode='', control='', budget=None
+  )
+
+
 def named_sources(field: str, evaluate: Config) -> Iterator[tuple[str, str]]:
   """(name, source) of each NAME=SOURCE of a field of config.evaluate."""
-  names = {'base'}
+  names = ['base']
   for text in evaluate[field]:
     name, _, source = text.partition('=')
-    if not name or not source or name in names:
+    if name in names:
       raise ValueError(
-        f'config.evaluate.{field} has {text!r}: write NAME=FOLDER, with a name '
-        f'that is not one of {sorted(names)}'
+        f'config.evaluate.{field} has {text!r}: write a name that is not one '
+        f'of {names}'
       )
-    names.add(name)
+    names.append(name)
     yield name, source
 
 

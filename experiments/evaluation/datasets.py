@@ -47,17 +47,20 @@ def datasets_of(config: Config) -> list[Dataset]:
   ]
 
 
-def benchmarks_of(config: Config, field: str) -> list[Dataset]:
-  """The benchmarks of a field of config.evaluate, each NAME or NAME=PATH."""
+def benchmarks_of(
+  config: Config, field: str, part: str = 'evaluate'
+) -> list[Dataset]:
+  """The benchmarks of a field of a part of the config, each NAME or
+  NAME=PATH."""
   found: dict[str, Dataset] = {}
-  for text in config.evaluate[field]:
+  for text in config[part][field]:
     name, _, path = text.partition('=')
     try:
       if name in found:
         raise ValueError('write each benchmark once')
-      rows = benchmark_rows(name, path or config.evaluate.data_dir)
+      rows = benchmark_rows(name, path or config[part].get('data_dir', ''))
     except (ValueError, FileNotFoundError) as error:
-      what = f'config.evaluate.{field}, {text!r}: {error}'
+      what = f'config.{part}.{field}, {text!r}: {error}'
       raise type(error)(what) from error
     form = BENCHMARKS[name].format
     rewards = {'accuracy': dict(form.reward)}
@@ -77,5 +80,5 @@ def with_instruction(dataset: Dataset, data: Config) -> list[dict]:
   ]
 
 
-def _first(rows: Sequence[dict], config: Config) -> list[dict[str, Any]]:
+def _first(rows: Any, config: Config) -> list[dict[str, Any]]:
   return [rows[i] for i in range(min(config.eval.num_prompts, len(rows)))]

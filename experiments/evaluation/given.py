@@ -17,9 +17,22 @@ from jaxtyping import Bool, Float
 
 from hybrid_latent import sharding
 from hybrid_latent.continuations import score_continuations
+from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.ops.padding import padded_rows
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import Feedback, Mode, Prompt
+
+from ..training.actor import Actor
+from ..training.resumable_shards import (
+  existing,
+  print_once,
+  shard_ranges,
+  write_lines,
+)
+from .cell import Cell
+from .record import record_line
+
+PROBLEMS = 64  # per shard
 
 
 class Pair(NamedTuple):
@@ -37,6 +50,40 @@ class PairScores(NamedTuple):
 
 
 Scorer = Callable[[Sequence[Pair]], list[PairScores]]
+
+
+def score_cell(
+  cell: Cell, actor: Actor, mesh: Mesh, begin_batch: Callable[[], None]
+) -> None:
+  """Writes the shards of the cell that are missing, scored without latents;
+  `begin_batch` is called before each."""
+  arm, dataset = cell.arm, cell.dataset
+  config, rows = arm.config, dataset.rows
+  # As many rows as a forward pass of a training step.
+  batch = config.rollout.prompts_per_step * config.rollout.num_generations
+  batch = max(batch // config.gradient_accumulation_steps, 1)
+  score = pair_scorer(
+    *(actor.policy, discrete(), mesh),
+    batch=batch,
+    pad=actor.pad_id,
+    logits_chunk=config.rollout.logits_chunk,
+  )
+  shards = shard_ranges(len(rows), PROBLEMS)
+  exist = existing([cell.shard(i) for i in range(len(shards))])
+  for number, problems in enumerate(shards):
+    if exist[number]:
+      continue
+    begin_batch()
+    found = given_rows(
+      *(arm.name, dataset.name, [rows[i] for i in problems]),
+      *(actor.tokenizer, score, problems.start),
+    )
+    lines = map(record_line, [{'shards': len(shards)}, *found])
+    write_lines(cell.shard(number), lines)
+    print_once(
+      f'{arm.name} on given answers of {dataset.name}: {problems.stop} of '
+      f'{len(rows)}'
+    )
 
 
 def given_rows(
@@ -141,15 +188,14 @@ def pair_scorer(
 
   def score_batch(pairs):
     contexts, continuations = zip(*pairs, strict=True)
-    tokens, mask = padded_rows(contexts, _width(contexts), pad)
-    ids: Any = np.arange(len(pairs), dtype=np.int32)
-    modes = None if mode is None else np.full(len(pairs), mode, np.int32)
+    ids = np.arange(len(pairs), dtype=np.int32)
+    modes = None if mode is None else np.full_like(ids, mode)
+    arrays: Any = *padded_rows(contexts, _width(contexts), pad), ids, modes
     # Padded on the left, then turned round.
     turned = [ids[::-1] for ids in continuations]
     given = [x[:, ::-1] for x in padded_rows(turned, _width(turned), pad)]
-    prompt: Any = Prompt(tokens, mask, ids, modes)
     with jax.set_mesh(mesh):
-      found = program(policy, *jax.tree.map(place, (prompt, *given)))
+      found = program(policy, *jax.tree.map(place, (Prompt(*arrays), *given)))
     return zip(continuations, *map(np.asarray, found), strict=True)
 
   def score(pairs):

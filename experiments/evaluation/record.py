@@ -13,6 +13,7 @@ import json
 import math
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import UnionType
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -94,6 +95,7 @@ class Times(TypedDict):
   # Of a reasoner: per prompt, and of two prompts (latent_similarity.py).
   latents: NotRequired[int]
   cosine: NotRequired[float | None]
+  latent_direction: NotRequired[list[float]]  # see measures/latents.py
 
 
 def read_record(folder: str | epath.Path) -> list[Sample]:
@@ -214,6 +216,8 @@ def _check(kind: Any) -> _Check:
     return ' or '.join(map(json.dumps, parts)), parts.__contains__
   if origin in (list, dict):
     item, fits = _check(parts[-1])
+    if origin is list and (types := _scalar_types(parts[0])):
+      return f'a list of {item}', partial(_are_scalars, types)
     word, items = ('a list', iter) if origin is list else ('an object', _values)
     return (
       f'{word} of {item}',
@@ -232,11 +236,29 @@ def _check(kind: Any) -> _Check:
   if origin is UnionType:
     texts, checks = zip(*map(_check, parts), strict=True)
     return ' or '.join(texts), lambda value: any(fits(value) for fits in checks)
-  types = (int, float) if kind is float else (kind,)
-  numeric = kind in (int, float)
-  return _WORDS[
-    kind
-  ], lambda value: type(value) in types and (not numeric or abs(value) < 2**63)
+  types = _scalar_types(kind)
+  return _WORDS[kind], lambda value: _are_scalars(types, [value])
+
+
+def _scalar_types(kind: Any) -> set[type]:
+  """Those of the values with this annotation; none where some have parts."""
+  kinds = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
+  if not {*kinds} <= _WORDS.keys():
+    return set()
+  return {*kinds, int} if float in kinds else {*kinds}
+
+
+def _are_scalars(types: set[type], values: Any) -> bool:
+  """Whether it is a list of such values, and its numbers fit into 64 bits; in
+  one pass each, as rows have long lists."""
+  return (
+    isinstance(values, list)
+    and {*map(type, values)} <= types
+    and (
+      not types & {int, float}
+      or max(map(abs, filter(None, values)), default=0) < 2**63
+    )
+  )
 
 
 def _values(value: Any) -> Any:

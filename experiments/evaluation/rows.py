@@ -107,11 +107,11 @@ def record_rows(batch: SampledBatch, form: RowFormat) -> list[dict[str, Any]]:
 
 
 def forced_tokens(
-  out: Trajectory, stop: StoppingRule, thinks: bool, marks: Sequence[int] = ()
+  out: Any, stop: StoppingRule, thinks: bool, marks: Sequence[int] = ()
 ) -> tuple[Bool[np.ndarray, 'b t'], Bool[np.ndarray, 'b']]:
   """The tokens that the stopping rule has forced, and the rows where it did so
   because of a limit: not only after a thinking that ended naturally, or after
-  none."""
+  none. `out` is a Trajectory of numpy arrays."""
   # Not those that a feedback forces: within the thinking, and in spans.
   of_spans = (out.latent_share > 0) | np.isin(out.tokens, marks)
   end = out.thinking_mask.sum(-1, keepdims=True)

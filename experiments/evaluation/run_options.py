@@ -29,7 +29,8 @@ def options_of_runs(flags: argparse.Namespace) -> Sequence[str]:
   if not flags.config:
     flags.config = f'saved:{_with_rewards(runs.values())}/config.json'
     # An evaluation's own, whatever the run was started with.
-    defaults = rl.defaults('').evaluate.to_dict()
+    config: Any = rl.defaults('')
+    defaults = config.evaluate.to_dict()
     fields = defaults | fields | {'base': False, 'as_trained': True}
   return [f'--config.evaluate.{name}={x!r}' for name, x in fields.items()]
 

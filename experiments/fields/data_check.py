@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from .eval_datasets import eval_datasets
 from .named import Config, named, problems_of
 from .reward_check import check_columns, warn_of_marks
 
@@ -28,7 +29,14 @@ def check_data(config: Config) -> None:
       warn_of_marks(config, rows[0])
   if not config.eval.num_prompts:
     return
-  if not trains_on_all(config):
+  found = eval_datasets(config)
+  if not found:
+    _log.warning(
+      'no evaluation: %s has training rows alone; write data.test_split=FILE '
+      'to evaluate, or eval.num_prompts=0',
+      data.path,
+    )
+  if '' in found:
     rows = problems_of(data)(split=data.test_split)
     check_columns(config, rows[0])
     if _is_one_file(config):
@@ -38,12 +46,6 @@ def check_data(config: Config) -> None:
         len(rows),
         data.path,
       )
-    return
-  _log.warning(
-    'no evaluation: %s has training rows alone; write data.test_split=FILE to '
-    'evaluate, or eval.num_prompts=0',
-    data.path,
-  )
 
 
 def _check_solutions(rows: Sequence[dict]) -> None:
@@ -67,20 +69,3 @@ def _is_one_file(config: Config) -> bool:
     and Path(data.path).stem != data.test_split
     and alone(data.path, data.test_split)
   )
-
-
-def trains_on_all(config: Config) -> bool:
-  """Whether `data.path` has training rows alone, so that nothing is evaluated.
-  False for runs that need an evaluation."""
-  data = config.data
-  if not config.max_steps or config.checkpoint.best or not data.get('path'):
-    return False
-  return not has_test_rows(data)
-
-
-def has_test_rows(data: Config) -> bool:
-  """Whether `data` has rows for evaluations, by its files and its task."""
-  if data.function != 'jsonl:problems':
-    return True
-  has_test = named('jsonl:has_test', 'hybrid_latent.data')
-  return has_test(data.kwargs.task, data.path, data.test_split)

@@ -169,6 +169,10 @@ GENERATION = {
   'eval.num_prompts': Field(
     NonNegativeInt, 'Test prompts per evaluation; 0: no evaluation.'
   ),
+  'eval.datasets': Field(
+    tuple[Text, ...],
+    'Benchmarks that are evaluated too, each NAME or NAME=PATH.',
+  ),
   'eval.every': Field(PositiveInt, 'Steps between evaluations.'),
   'eval.num_generations': Field(
     PositiveInt, 'Completions per test prompt; more than one give pass@k.'

@@ -87,9 +87,21 @@ def trains(c: Config, name: str) -> bool:
 
 def eval_metrics(c: Config) -> set[str]:
   """The evaluation metrics that can select the best checkpoint."""
+  rewards = [*c.rewards]
+  rewards += [f'{name}/accuracy' for name in eval_dataset_names(c)]
+  lengths = [
+    f'{name}{x}'
+    for name in ['', *(f'{name}/' for name in eval_dataset_names(c))]
+    for x in EVAL_METRICS
+  ]
   powers = [2**i for i in range(c.eval.num_generations.bit_length())]
-  pass_at = {f'{name}/pass@{k}' for name in c.rewards for k in powers}
-  return {f'eval/{x}' for x in {*c.rewards, *EVAL_METRICS, *pass_at}}
+  pass_at = [f'{name}/pass@{k}' for name in rewards for k in powers]
+  return {f'eval/{x}' for x in (*rewards, *lengths, *pass_at)}
+
+
+def eval_dataset_names(c: Config) -> list[str]:
+  """The names in `eval.datasets`."""
+  return [text.partition('=')[0] for text in c.eval.datasets]
 
 
 def weightless(c: Config) -> bool:

@@ -25,9 +25,10 @@ TRAINED = (
   ),
   one_fill_axis('mesh'),
   Rule(
-    ('checkpoint.best', 'rewards', 'eval.num_generations'),
+    ('checkpoint.best', 'rewards', 'eval.num_generations', 'eval.datasets'),
     lambda c, _: c.checkpoint.best and c.checkpoint.best not in eval_metrics(c),
-    "'eval/' and the name of a reward, such as 'eval/accuracy', or ''",
+    "'eval/' and the name of a reward, such as 'eval/accuracy', or of a "
+    "benchmark of eval.datasets, such as 'eval/math500/accuracy', or ''",
   ),
   Rule(
     ('checkpoint.best', 'eval.num_prompts'),

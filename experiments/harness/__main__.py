@@ -9,8 +9,10 @@ r"""Evaluates a model on tasks of EleutherAI's lm-evaluation-harness.
 The model is config.model with the feedback of the config; `experiments.export`
 writes that of a run. Prompts, stop texts and metrics are those of the tasks,
 which the harness loads from the Hugging Face hub or from files that a YAML file
-in --include_path names. Texts are decoded with latents; given continuations are
-scored as tokens, after the latents of a reasoner if there is one.
+in --include_path names. Texts are decoded with latents, prompts and completions
+within config.rollout.max_prompt_length and max_completion_length; given
+continuations are scored as tokens, after the latents of a reasoner if there is
+one.
 
 Writes WORKDIR/results.json, and per task samples_TASK.jsonl with the prompt,
 the completion and the score of each problem.

@@ -8,27 +8,21 @@ the latents of a feedback with a prefix, and without latents for any other.
 # pyright: reportMissingImports=false
 
 import json
+import logging
 from collections.abc import Sequence
-from functools import partial
 from operator import itemgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import eval_batches
 from hybrid_latent.extras import missing
-from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.ops.logprobs import over_chunks, token_scores
-from hybrid_latent.ops.padding import padded_rows
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.policy import Policy
-from hybrid_latent.rescoring import hidden_states
-from hybrid_latent.types import Feedback, Prompt, Sampling, Trajectory
+from hybrid_latent.types import Sampling
 
+from ..evaluation.given import Pair, pair_scorer
 from ..training.actor import feedback_of, rollout_mesh
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
@@ -46,15 +40,15 @@ try:
 except ModuleNotFoundError as error:
   raise missing('harness', error.name) from error
 
+_log = logging.getLogger(__name__)
+
 
 class LatentLM(TemplateLM):
   """The model of a config.
 
-  A text of a request is a whole prompt: config.data has no part in it. Prompts
-  have at most config.rollout.max_prompt_length tokens, the last ones, and
-  completions at most config.rollout.max_completion_length; a batch has
-  config.rollout.prompts_per_step * num_generations rows. Sampling is that of
-  the task: greedy, or with its temperature, top_p and top_k.
+  A text of a request is a whole prompt: config.data has no part in it. A batch
+  has config.rollout.prompts_per_step * num_generations rows. Sampling is that
+  of the task: greedy, or with its temperature, top_p, top_k and min_p.
   """
 
   def __init__(self, config: Config):
@@ -64,6 +58,7 @@ class LatentLM(TemplateLM):
     self.actor = decoding_actor(config, self.mesh)
     self.tokenizer: Any = self.actor.tokenizer
     feedback = feedback_of(config.feedback)
+    self.batch = rollout.prompts_per_step * rollout.num_generations
     no_grader: Any = None
     self._sampler = Sampler(
       rollout,
@@ -73,8 +68,14 @@ class LatentLM(TemplateLM):
       *prefill_and_decode(rollout, feedback),
       no_grader,
     )
-    scored = feedback if feedback.prefix else discrete()
-    self._score = jax.jit(partial(continuation_scores, feedback=scored))
+    self._score = pair_scorer(
+      self.actor.policy,
+      feedback,
+      self.mesh,
+      batch=self.batch,
+      pad=self.actor.pad_id,
+      logits_chunk=rollout.logits_chunk,
+    )
 
   @property
   def eot_token_id(self) -> int:
@@ -94,7 +95,7 @@ class LatentLM(TemplateLM):
 
   @property
   def max_length(self) -> int:
-    """Tokens of a text that is scored."""
+    """Tokens of a window of `loglikelihood_rolling`."""
     rollout = self.config.rollout
     return rollout.max_prompt_length + rollout.max_completion_length
 
@@ -140,16 +141,29 @@ class LatentLM(TemplateLM):
   def _completions(self, prompts: Sequence[str], settings: dict) -> list[str]:
     rollout, key = self.config.rollout, jax.random.key(self.config.seed)
     wanted: Any = normalize_gen_kwargs(settings, rollout.max_completion_length)
-    length = min(wanted['max_gen_toks'], rollout.max_completion_length)
+    rows = [{'ids': self.tok_encode(text)} for text in prompts]
+    longest = max(len(row['ids']) for row in rows)
+    if longest > rollout.max_prompt_length:
+      raise ValueError(
+        f'config.rollout.max_prompt_length is {rollout.max_prompt_length}, and '
+        f'a prompt of the task has {longest} tokens: write {longest}, or fewer '
+        'examples as --num_fewshot'
+      )
+    length = wanted['max_gen_toks']
+    if length > rollout.max_completion_length:
+      length = rollout.max_completion_length
+      _log.warning(
+        'completions end after config.rollout.max_completion_length=%d tokens, '
+        'and the task asks for %d',
+        *(length, wanted['max_gen_toks']),
+      )
     stop = self.actor.stop._replace(max_tokens=jnp.int32(length))
-    longest = rollout.max_prompt_length
-    rows = [{'ids': self.tok_encode(text)[-longest:]} for text in prompts]
     texts = []
     for batch in eval_batches(
       rows,
       itemgetter('ids'),
-      batch=self._batch_size(len(rows)),
-      length=longest,
+      batch=self.batch,
+      length=rollout.max_prompt_length,
       pad=self.actor.pad_id,
     ):
       prompt, ready = self._sampler.prefill(self.actor.policy, batch)
@@ -167,7 +181,8 @@ class LatentLM(TemplateLM):
   def loglikelihood_rolling(
     self, requests: list[Instance], disable_tqdm: bool = False
   ) -> list[float]:
-    """The log-prob of each whole text, in windows of `max_length` tokens."""
+    """The log-prob of each whole text, in windows of at most `max_length`
+    tokens."""
     windows, owners = [], []
     for i, request in enumerate(requests):
       for window in utils.get_rolling_token_windows(
@@ -191,79 +206,11 @@ class LatentLM(TemplateLM):
     **_,
   ) -> list[tuple[float, bool]]:
     """(log-prob, whether greedy decoding gives it) of each continuation."""
-    longest = self.max_length + 1  # the last token is no input
-    pairs = [
-      (context[min(len(next_ids) - longest, -1) :], next_ids)
-      for _, context, next_ids in requests
+    pairs = [Pair(*ids) for _, *ids in requests]
+    return [
+      (float(scores.log_probs.sum()), bool(scores.is_argmax.all()))
+      for scores in self._score(pairs)
     ]
-    # Rows of one batch are padded to the longest.
-    order = sorted(range(len(pairs)), key=lambda i: sum(map(len, pairs[i])))
-    scores: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
-    size = self._batch_size(len(pairs))
-    for start in range(0, len(order), size):
-      rows = order[start : start + size]
-      some = [pairs[i] for i in rows]
-      some += some[:1] * (size - len(some))
-      for i, *score in zip(rows, *self._scores(some), strict=False):
-        scores[i] = float(score[0]), bool(score[1])
-    return scores
-
-  def _scores(
-    self, pairs: Sequence[tuple[list[int], list[int]]]
-  ) -> tuple[Float[np.ndarray, 'b'], Bool[np.ndarray, 'b']]:
-    contexts, continuations = zip(*pairs, strict=True)
-    pad = self.actor.pad_id
-    ids = np.arange(len(pairs), dtype=np.int32)
-    prompt: Any = *padded_rows(contexts, _width(contexts), pad), ids
-    # Padded on the left, then turned round.
-    reverse = [ids[::-1] for ids in continuations]
-    tokens, mask = padded_rows(reverse, _width(continuations), pad)
-    turned: Any = [x[:, ::-1] for x in (tokens, mask)]
-    arrays = sharding.from_host((Prompt(*prompt), *turned), self.mesh)
-    with jax.set_mesh(self.mesh):
-      return sharding.to_host(self._score(self.actor.policy, *arrays))
-
-  def _batch_size(self, rows: int) -> int:
-    """Rows of a batch: a power of two for fewer, for few programs."""
-    rollout = self.config.rollout
-    most = rollout.prompts_per_step * rollout.num_generations
-    return min(most, 1 << (rows - 1).bit_length())
-
-
-def continuation_scores(
-  policy: Policy,
-  prompt: Prompt,
-  tokens: Int[Array, 'b t'],
-  mask: Bool[Array, 'b t'],
-  *,
-  feedback: Feedback,
-) -> tuple[Float[Array, 'b'], Bool[Array, 'b']]:
-  """The log-prob of each row of `tokens` after its prompt, nats, and whether
-  each of its tokens is the likeliest one."""
-  zero = jnp.zeros(tokens.shape)
-  trajectory = Trajectory(
-    tokens=tokens,
-    mask=mask,
-    policy_mask=mask,
-    log_probs=zero,
-    behavior_log_probs=zero,
-    thinking_mask=jnp.zeros_like(mask),
-    latent_share=zero,
-    record=(),
-    terminated=mask[:, -1],
-    steps=jnp.int32(tokens.shape[1]),
-  )
-
-  def scores(part):
-    hidden, tokens = part
-    logits = policy.unembed(hidden)
-    likeliest = logits.argmax(-1) == tokens
-    return token_scores(logits, tokens).log_probs, likeliest
-
-  hidden = hidden_states(policy, feedback, prompt, trajectory)
-  log_probs, likeliest = over_chunks(scores, (hidden, tokens), 128)
-  total = jnp.where(mask, log_probs, 0).sum(-1)
-  return total, (likeliest | ~mask).all(-1)
 
 
 def _sampling(settings: dict) -> Sampling:
@@ -271,8 +218,3 @@ def _sampling(settings: dict) -> Sampling:
     return sampling(greedy=True)
   names = ('temperature', 'top_k', 'top_p', 'min_p')
   return sampling(**{x: settings[x] for x in names if x in settings})
-
-
-def _width(rows: Sequence[Sequence[int]]) -> int:
-  """The longest of the rows, as a power of two."""
-  return 1 << (max(map(len, rows)) - 1).bit_length()

@@ -12,7 +12,8 @@ Completions that could not be graded are left out and counted beside; arms that
 lack a column are named.
 
 With --out=FOLDER it also writes FOLDER/tables.md, and of each table NAME.csv
-and NAME.tex, for LaTeX with booktabs.
+and NAME.tex, for LaTeX with booktabs; `all` adds entropy.csv, the mean entropy
+at each index of the thinking.
 """
 
 from ..fields.accepted import Folder
@@ -62,6 +63,7 @@ TITLES = {
   'pass_at_k': 'pass@k and maj@k',
   'out_of_domain': 'Given answers, against the baseline',
   'lrt': 'LRT: accuracy by token budget, and cost',
+  'cosines': 'Cosine similarity of the latents of two problems',
   'hrpo': 'HRPO: accuracy, hidden ratio and language mixing',
   'controls': 'Controls of the latents',
   'paired_tests': 'Paired tests against the baseline',
@@ -85,6 +87,7 @@ def main() -> None:
     for name, table in found.items():
       if table:
         write_atomic(folder / f'{name}.csv', csv_text(table))
+      if table and name in TITLES:
         write_atomic(folder / f'{name}.tex', latex_table(_shown(name, table)))
     print(f'\nwrote {folder}/tables.md, and the tables as CSV and LaTeX')
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_latent.measures.given import given_answers
+from hybrid_latent.measures.given import GivenAnswers, given_answers
+from hybrid_latent.measures.latents import cosine_between
 from hybrid_latent.measures.uncertainty import (
   Difference,
   bootstrap_interval,
@@ -16,7 +17,7 @@ from hybrid_latent.measures.uncertainty import (
   paired_t_test,
 )
 
-from ..evaluation.record import Given, Sample
+from ..evaluation.record import Given, Sample, Times
 from .results import Accuracies, accuracies, cells, mean, with_controls
 
 
@@ -98,13 +99,9 @@ def out_of_domain(
     }
     before = found.get((baseline, dataset))
     if arm != baseline and before is not None:
-      for name, after, values in (
-        ('accuracy', answers.correct, before.correct),
-        ('nll', answers.nll, before.nll),
-      ):
+      for name, field in (('accuracy', 'correct'), ('nll', 'nll')):
         difference, *_ = compared(
-          dict(zip(answers.prompts.tolist(), after.tolist(), strict=True)),
-          dict(zip(before.prompts.tolist(), values.tolist(), strict=True)),
+          *(_by_problem(x, field) for x in (answers, before))
         )
         line |= {
           f'{name}_difference': difference.mean,
@@ -116,12 +113,40 @@ def out_of_domain(
   return table
 
 
+def cosines(times: Sequence[Times]) -> list[dict[str, Any]]:
+  """LRT (ICLR 2026): the mean cosine similarity of the mean latents of two
+  problems, of an arm with a prefix of latents on a data set, within it and to
+  the others."""
+  directions = {
+    (row['arm'], row['dataset']): row['latent_direction']
+    for row in times
+    if 'latent_direction' in row
+  }
+  within = {(row['arm'], row['dataset']): row.get('cosine') for row in times}
+  return [
+    {'arm': arm, 'dataset': dataset}
+    | {
+      f'cosine to {other}': within[arm, dataset]
+      if other == dataset
+      else cosine_between(direction, directions[arm, other])
+      for name, other in directions
+      if name == arm
+    }
+    for (arm, dataset), direction in directions.items()
+  ]
+
+
 def compared(a: Accuracies, b: Accuracies) -> tuple[Difference, float, float]:
   """a - b over the problems of both by paired bootstrap, and the p-values of
   McNemar's test and of the paired t-test."""
   shared = [problem for problem in a if problem in b]
   x, y = (np.array([values[i] for i in shared], float) for values in (a, b))
   return paired_bootstrap(x, y), mcnemar(x, y), paired_t_test(x, y)
+
+
+def _by_problem(answers: GivenAnswers, field: str) -> Accuracies:
+  values = getattr(answers, field).tolist()
+  return dict(zip(answers.prompts.tolist(), values, strict=True))
 
 
 def default_baseline(arms: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ GROUPS = {
     'controls',
     'paired_tests',
   ),
-  'lrt': ('lrt', 'controls', 'paired_tests'),
+  'lrt': ('lrt', 'cosines', 'controls', 'paired_tests'),
   'hrpo': ('hrpo', 'controls', 'paired_tests'),
   'controls': ('controls',),
 }
@@ -44,6 +44,7 @@ def tables(
     'pass_at_k': lambda: curves.pass_at_k_curves(record.samples),
     'out_of_domain': lambda: comparisons.out_of_domain(record.given, baseline),
     'lrt': lambda: papers.lrt(found),
+    'cosines': lambda: comparisons.cosines(record.times),
     'hrpo': lambda: papers.hrpo(found),
     'controls': lambda: comparisons.controls(record.samples),
     'paired_tests': lambda: comparisons.paired_tests(record.samples, baseline),
@@ -60,8 +61,10 @@ def lacking(table: Sequence[dict[str, Any]]) -> list[str]:
     arms = [row['arm'] for row in table if is_unknown(row.get(name))]
     if arms and name not in (*ARM, *CONTROLS):
       columns.setdefault(tuple(dict.fromkeys(arms)), []).append(name)
+  every = tuple(dict.fromkeys(row['arm'] for row in table))
   return [
-    f'Not known for {", ".join(arms)}: {", ".join(names)}.'
+    f'Not known for {"any arm" if arms == every else ", ".join(arms)}: '
+    f'{", ".join(names)}.'
     for arms, names in columns.items()
   ]
 

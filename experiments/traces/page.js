@@ -149,7 +149,7 @@ function showTip(target, speak = false) {
     element('b.text', {}, isolated(text)),
     ...facts.map(([name, value]) => element('span', {}, `${name} `,
       element('b', {}, isolated(value)))),
-    ...near && node.matches('.token') ? [nearElement(near)] : []);
+    ...near.length && node.matches('.token') ? [nearElement(near)] : []);
   tip.hidden = false;
   const {left, top, bottom} = node.getClientRects()[0];
   const {width, height} = tip.getBoundingClientRect();
@@ -158,7 +158,7 @@ function showTip(target, speak = false) {
   tip.style.top = `${below ? bottom + 6 : top - height - 6}px`;
   if (!speak) return;
   const words = facts.map((fact) => fact.join(' '));
-  for (const [word, share] of near ?? []) {
+  for (const [word, share] of near) {
     words.push(`near ${shortText(word)} ${percent(share)}`);
   }
   byId('live').textContent = [text, ...words].join('; ');

@@ -15,13 +15,13 @@ function columnElement(sample, trace) {
 }
 
 /** Which model, feedback and limits an arm has. */
-function settings({model, feedback, mode, control, budget, sampling}) {
+function settings({arm, model, feedback, mode, control, budget, sampling}) {
   const words = [
     model, feedback, mode.replaceAll('_', ' '),
     sampling === 'sample' ? 'sampled' : sampling,
     budget === null ? '' : `${count(budget)} tokens at most`,
     control && `control: ${control.replaceAll('_', ' ')}`,
-  ].filter(Boolean);
+  ].filter((word) => word && word !== arm);
   return words.flatMap((word, i) => [i ? ' · ' : '', isolated(word)]);
 }
 
@@ -54,7 +54,7 @@ function figures(sample, trace) {
     sample.latents && plural(sample.latents, 'latent'),
     trace.switches && plural(trace.switches, 'switch').replace('hs', 'hes'),
     sample.latents && `latent share ${percent(sample.mean_latent_share)}`,
-    `entropy ${number(sample.mean_entropy)}`,
+    `mean entropy ${number(sample.mean_entropy)} nats`,
   ].filter(Boolean).map((text) => element('span', {}, text));
   if (trace.forced_tokens) {
     parts.push(element(
@@ -199,14 +199,14 @@ function chipElements(trace, begin, end) {
 /** The nearest token of each latent, in a line. */
 function nearest(near) {
   const firsts = near.slice(0, 8).map((pairs) =>
-    (pairs?.length ? shortText(pairs[0][0].trim(), 14) : '·'));
+    (pairs.length ? shortText(pairs[0][0].trim(), 14) : '·'));
   const more = near.length > firsts.length ? ' …' : '';
   return element('bdi', {}, firsts.join(' · ') + more);
 }
 
 /** The tokens that a latent is near, with their shares. */
 function nearElement(near) {
-  if (!near?.length) return element('span.none', {}, 'near: not recorded');
+  if (!near.length) return element('span.none', {}, 'near: not recorded');
   return element('span.near', {'role': 'list'}, ...near.map(([text, share]) =>
     element('span', {'role': 'listitem', '--share': share ?? 0},
       element('bdi', {}, shortText(text)), ' ',
@@ -239,5 +239,5 @@ function spanFacts(trace, list) {
     trace.near[t].slice(0, 3).map(([text, share]) =>
       `${shortText(text.trim(), 12)} ${percent(share)}`).join(', ')]);
   if (places.length > facts.length) facts.push(['…', '']);
-  return {text: plural(places.length, 'latent'), facts, near: null};
+  return {text: plural(places.length, 'latent'), facts, near: []};
 }

@@ -6,6 +6,7 @@ MATH-500. At 1 the latents do not depend on the prompt.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,10 @@ from hybrid_latent.policy import Policy
 
 def latent_metrics(
   policy: Policy, batches: Sequence[dict], mesh: Mesh
-) -> dict[str, float]:
-  """The number of latents per prompt, and the cosine similarity of their
-  means."""
+) -> dict[str, Any]:
+  """The number of latents per prompt, the cosine similarity of their means, and
+  the mean of these at length 1, from which that to other data sets follows
+  (`measures.latents`)."""
   mean, means = jax.jit(mean_latents), []
   for batch in batches:
     arrays = sharding.from_host((batch['tokens'], batch['mask']), mesh)
@@ -32,7 +34,11 @@ def latent_metrics(
     tuple(np.concatenate(arrays) for arrays in zip(*means, strict=True))
   )
   count = policy.feedback.reasoner.r.shape[0]
-  return {'latents': count, 'cosine': mean_cosine(x[valid])}
+  x = x[valid] / np.linalg.norm(x[valid], axis=1, keepdims=True)
+  return {
+    **{'latents': count, 'cosine': mean_cosine(x)},
+    'latent_direction': x.mean(0).tolist(),
+  }
 
 
 def mean_latents(

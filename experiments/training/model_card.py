@@ -9,7 +9,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from .. import PACKAGE
-from ..fields.data_check import has_test_rows
+from ..fields.eval_datasets import has_test_rows
 from .cli import Config
 
 _CARD = """\

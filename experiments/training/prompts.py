@@ -1,12 +1,13 @@
 """Makes prompts of the rows of a data set, and batches of them."""
 
+from collections.abc import Sequence
+
 import jax
 
 from hybrid_latent.data.prompts import Encode, check_lengths, eval_batches
 from hybrid_latent.formats.tokenizer import answer_opening, chat_ids
 from hybrid_latent.types import Mode
 
-from ..fields.named import problems_of
 from .cli import Config
 
 
@@ -49,14 +50,14 @@ def mode_of(name: str) -> Mode | None:
 
 
 def eval_batches_of(
-  data: Config, rollout: Config, evaluation: Config, encode: Encode, pad: int
+  rows: Sequence[dict],
+  rollout: Config,
+  evaluation: Config,
+  encode: Encode,
+  pad: int,
 ) -> list[dict]:
-  """The evaluation batches of this host; none for 0 prompts. ValueError where
-  the data has no row, or no prompt that is short enough."""
-  if not evaluation.num_prompts:
-    return []
-  rows = problems_of(data)(split=data.test_split)
-  rows = [rows[i] for i in range(min(evaluation.num_prompts, len(rows)))]
+  """The evaluation batches of this host. ValueError where there is no row, or
+  no prompt that is short enough."""
   hosts = jax.process_count()
   # As many completions per batch as a training step, which fit into memory.
   each = (

@@ -1,8 +1,9 @@
 """Samples and grades completions of prompts, in training and evaluation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -96,6 +97,12 @@ class Sampler:
     self._answer_prefix = answer_prefix(actor.tokenizer, data, closing)
     self._checked = not grader
 
+  def with_grader(self, grader: Grader) -> Self:
+    """The same sampler with another grader."""
+    other = copy(self)
+    other.grader, other._checked = grader, False
+    return other
+
   def prefill(self, weights, batch) -> tuple[Prompt, Prefilled]:
     """Dispatches the prefill of a batch's prompts. RewardError, the first time,
     where a reward cannot be called with the columns of the data."""
@@ -173,11 +180,12 @@ class Sampler:
     sampling_params: Sampling,
     samples: int = 1,
     stop: StoppingRule | None = None,
+    prefix: str = 'eval/',
   ) -> dict[str, float]:
     """Lengths and grades of `samples` completions per test prompt that is not
     too long: see `metrics.evaluation_metrics`, whose `mean` is eval/<reward>;
     eval/judged and eval/ungraded count the completions with and without a total
-    reward."""
+    reward. `prefix` replaces eval/."""
     parts, too_long = [], 0
     for batch in batches:
       too_long = batch['too_long']
@@ -202,7 +210,7 @@ class Sampler:
       result[name] = of_one.pop('mean')
       result |= {f'{name}/{key}': value for key, value in of_one.items()}
     result |= {name: lengths[name] for name in EVAL_METRICS}
-    return {f'eval/{name}': value for name, value in result.items()}
+    return {f'{prefix}{name}': value for name, value in result.items()}
 
   def _bucket(self, longest: int, limit: int) -> int:
     """The smallest of limit, limit / 2, limit / 4, ... (as many as the config

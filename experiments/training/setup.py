@@ -1,6 +1,6 @@
 """The start of a trainer: config check, keys, model and prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 
 from ..fields.check import check, check_trackers
-from ..fields.data_check import check_data, trains_on_all
+from ..fields.data_check import check_data
+from ..fields.eval_datasets import eval_datasets
 from ..fields.model import warn_of_untrained
 from .actor import Actor, load_actor, rollout_mesh
 from .cli import Config
@@ -40,7 +41,8 @@ class Setup(NamedTuple):
   keys: Keys
   actor: Actor
   encode: Encode  # (row) -> token ids of its prompt
-  eval_batches: list[dict]  # of this host; empty where nothing is evaluated
+  # By data set, '' for config.data: its rewards, and its batches of this host.
+  eval_sets: dict[str, tuple[Mapping, list[dict]]]
 
   def prompt_batches(self, rows: Sequence[dict]) -> Any:
     """Endless batches of this host; all hosts together have
@@ -74,18 +76,21 @@ class Setup(NamedTuple):
     config, stop = self.config.eval, self.actor.stop
     params = eval_sampling(self.config.rollout, config)
     # The limit of thinking may differ from that of training.
-    stop = stop._replace(
-      max_thinking_tokens=jnp.int32(
-        config.max_thinking_tokens or stop.max_thinking_tokens
-      )
-    )
+    limit = config.max_thinking_tokens or stop.max_thinking_tokens
+    stop = stop._replace(max_thinking_tokens=jnp.int32(limit))
 
     def evaluate(weights: Policy, step: int) -> dict[str, float]:
       key = jax.random.fold_in(self.keys.evaluation, step)
-      batches = self.eval_batches
-      return sampler.evaluate(
-        weights, batches, key, params, config.num_generations, stop
-      )
+      how = key, params, config.num_generations, stop
+      result = {}
+      for name, (rewards, batches) in self.eval_sets.items():
+        if not name:
+          result |= sampler.evaluate(weights, batches, *how)
+          continue
+        with Grader(rewards, **self.config.grader) as grader:
+          other = sampler.with_grader(grader)
+          result |= other.evaluate(weights, batches, *how, f'eval/{name}/')
+      return result
 
     return evaluate
 
@@ -100,13 +105,12 @@ def set_up(config: Config, trainer: str) -> Setup:
   actor = load_actor(config, mesh, keys.init)
   warn_of_untrained(config, actor.policy.feedback)
   encode = partial(prompt_ids, actor.tokenizer, config.data)
-  setup = Setup(config, mesh, keys, actor, encode, [])
-  if trains_on_all(config):
-    return setup
-  parts = config.data, config.rollout, config.eval
-  return setup._replace(
-    eval_batches=eval_batches_of(*parts, encode, actor.pad_id)
-  )
+  how = config.rollout, config.eval, encode, actor.pad_id
+  eval_sets = {
+    name: (rewards, eval_batches_of(rows, *how))
+    for name, (rewards, rows) in eval_datasets(config).items()
+  }
+  return Setup(config, mesh, keys, actor, encode, eval_sets)
 
 
 def run_keys(seed: int, trainer: str = 'grpo') -> Keys:

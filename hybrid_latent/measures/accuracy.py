@@ -34,13 +34,14 @@ def per_problem(rows: Iterable[Row], field: str) -> dict[int, list]:
   """The field's values of each problem, by its index, in the order of the
   samples. ValueError where problems differ in their number of samples."""
   found: dict[int, list] = {}
-  for row in sorted(rows, key=lambda row: (row['prompt'], row['sample'])):
+  rows = sorted(rows, key=lambda row: (row['prompt'], row['sample']))
+  for row in rows:
     found.setdefault(row['prompt'], []).append(row[field])
   counts = sorted({*map(len, found.values())})
   if len(counts) > 1:
     raise ValueError(
-      f'the problems have {counts} completions: accepted is one number for all '
-      'of an arm and a data set: evaluate again'
+      f'arm {rows[0]["arm"]!r} on {rows[0]["dataset"]!r} has problems with '
+      f'{counts} completions: accepted is one number: evaluate again'
     )
   return found
 
@@ -90,7 +91,7 @@ def _majority(
   and the grade of each answer."""
   levels = range(1, 1 + max((count for count, _ in votes), default=0))
   won = sum((_won_with(level, votes, n) for level in levels), np.zeros(n + 1))
-  return won[1:] / [comb(n, k) for k in range(1, n + 1)]
+  return won[1:] / np.array([comb(n, k) for k in range(1, n + 1)], float)
 
 
 def _won_with(
@@ -105,7 +106,7 @@ def _won_with(
   state = np.zeros((2, len(able) + 1, n + 1))
   state[0, 0, : others + 1] = [comb(others, x) for x in range(others + 1)]
   for count, grade in able:
-    wins = comb(count, level) * state[:, :-1, :-level]
+    wins = float(comb(count, level)) * state[:, :-1, :-level]
     wins[1] += grade * wins[0]
     state = state @ _added(count, level, n)
     state[:, 1:, level:] += wins
@@ -113,9 +114,9 @@ def _won_with(
   return (state[1, 1:] / winners).sum(0)
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _added(count: int, level: int, n: int) -> Float[np.ndarray, 'sizes sizes']:
   """[i, j]: the number of ways from a subset of size i to one of size j by
   fewer than `level` of `count` completions."""
-  ways = [comb(count, x) * np.eye(n + 1, k=x) for x in range(level)]
+  ways = [float(comb(count, x)) * np.eye(n + 1, k=x) for x in range(level)]
   return np.sum(ways, axis=0)

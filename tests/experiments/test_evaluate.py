@@ -11,6 +11,7 @@ import pytest
 
 from experiments import evaluate
 from experiments.evaluation.record import read_record
+from experiments.fields.eval_datasets import eval_datasets
 from experiments.fields.named import problems_of
 from experiments.training.actor import feedback_of
 from experiments.training.dataset_sampling import decoding_actor
@@ -143,7 +144,8 @@ def test_a_line_is_what_a_trainer_would_say(place, run, config):
   mesh = sharding.mesh(**config.mesh)
   actor = decoding_actor(config, mesh)
   tests = eval_batches_of(
-    *(config.data, config.rollout, config.eval),
+    eval_datasets(config)[''][1],
+    *(config.rollout, config.eval),
     ways_tiny.encoders(config, actor.tokenizer)[row['mode']],
     0,
   )

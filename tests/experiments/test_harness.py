@@ -3,6 +3,7 @@ model of the same weights, and latents where the config has them."""
 
 import json
 from operator import itemgetter
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 from experiments.training import cli
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.prompts import eval_batches
+from hybrid_latent.formats.tokenizer import chat_ids
 from hybrid_latent.ops.sampling import sampling
 from tests.experiments import rl_tiny, ways_tiny
 from tests.experiments.runs import quick_compiler
@@ -100,6 +102,27 @@ def test_numbers_of_the_harness_s_own_model(folder, model_folder, tmp_path):
     for metric, value in theirs['results'][name].items():
       if isinstance(value, float):
         assert results[name][metric] == pytest.approx(value, rel=1e-4), metric
+
+
+@pytest.mark.slow
+def test_limits_and_the_chat_template(model_folder, caplog):
+  config = rl_tiny.get_config(f'{model_folder},soft')
+  model = LatentLM(config)
+  history = [{'role': 'user', 'content': '1+1?'}]
+  prompt = model.apply_chat_template(history)
+  ids = chat_ids(model.tokenizer, '', '1+1?', '', enable_thinking=True)
+  assert model.tok_encode(prompt) == ids
+  request = lambda text, **settings: SimpleNamespace(args=(text, settings))
+  with quick_compiler():
+    model.generate_until([request(prompt, until=[], max_gen_toks=9)])
+  assert (
+    'max_completion_length=8 tokens, and the task asks for 9'
+    in (caplog.messages[-1])
+  )
+  with pytest.raises(
+    ValueError, match=r'max_prompt_length is \d+.*--num_fewshot'
+  ):
+    model.generate_until([request('1+' * 999, until=[])])
 
 
 @pytest.mark.slow

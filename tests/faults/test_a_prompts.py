@@ -127,14 +127,9 @@ def test_an_evaluation_of_no_prompt_is_refused(now):
 def evaluating(prompt_length):
   """Eight problems, whose prompts have 10 to 17 tokens."""
   config = rl.get_config('model').unlock()
-  config.data.function, config.data.kwargs = (
-    'arithmetic:problems',
-    dict(count=8),
-  )
-  del config.data.path
-  config.eval.num_prompts = 8
   config.rollout.max_prompt_length = prompt_length
-  return config.data, config.rollout, config.eval
+  rows = arithmetic.problems('test', count=8)
+  return [*rows], config.rollout, config.eval
 
 
 ROWS = [row['question'] for row in arithmetic.problems('test', count=8)]

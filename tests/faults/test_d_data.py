@@ -16,7 +16,8 @@ from experiments.configs import (
   sft,
   soft_tokens_gsm8k,
 )
-from experiments.fields.data_check import check_data, trains_on_all
+from experiments.fields.data_check import check_data
+from experiments.fields.eval_datasets import trains_on_all
 from experiments.fields.named import problems_of
 from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.data import arithmetic

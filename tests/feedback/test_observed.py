@@ -15,6 +15,11 @@ from tests import tiny
 from tests.tiny import CONFIG, FEEDBACKS, LATENTS, STOPS
 
 V = CONFIG.vocab
+# Of XLA, which the tests otherwise change.
+DEFAULT = {
+  'xla_backend_optimization_level': 3,
+  'xla_cpu_use_fusion_emitters': True,
+}
 close = lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
 
 
@@ -103,7 +108,7 @@ def test_a_rollout_is_the_same_to_the_bit(name):
   feedback = FEEDBACKS[name]
   actor = tiny.policy(0, feedback)
 
-  @partial(jax.jit, static_argnums=0)
+  @partial(jax.jit, static_argnums=0, compiler_options=DEFAULT)
   def sampled(feedback):
     prompt = tiny.asked(tiny.prompts(), feedback)
     return rollout(

@@ -1,60 +1,14 @@
 """Tables of small records, whose numbers are counted by hand."""
 
-import csv
-import json
-import subprocess
-import sys
-
+import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 
-from experiments.evaluation.record import record_line
-from experiments.measures import __main__ as command
 from experiments.measures import comparisons, papers
-from experiments.measures.formats import csv_text, latex_table, printable
-from experiments.measures.results import Record, read, results
-from experiments.measures.tables import lacking, tables
-from tests.measures.rows import row
-
-
-def arm(name, grades, dataset='gsm8k', trace='....', **fields):
-  """The rows of an arm: per problem a text with a grade per sample."""
-  grade = {'1': 1.0, '0': 0.0, '?': None}
-  fields = {'model': name, 'thinking_tokens': 2} | fields
-  return [
-    row(
-      trace,
-      arm=name,
-      dataset=dataset,
-      prompt=prompt,
-      sample=sample,
-      correct=grade[x],
-      parsed=None if x == '?' else x,
-      **fields,
-    )
-    for prompt, text in enumerate(grades)
-    for sample, x in enumerate(text)
-  ]
-
-
-def times(name, dataset='gsm8k', **fields):
-  found = dict(arm=name, dataset=dataset, prompts=4, completions=8, tokens=80)
-  costs = dict(seconds=16.0, seconds_per_question=4.0, tokens_per_second=5.0)
-  return {**found, **costs, 'peak_memory_bytes': None, **fields}
-
-
-def given(name, *log_probs):
-  return [
-    {
-      **{'arm': name, 'dataset': 'arc', 'prompt': i, 'question': 'Why?'},
-      **{'choices': ['a', 'b'], 'answer': 0, 'log_probs': [[x], [-1.0]]},
-    }
-    for i, x in enumerate(log_probs)
-  ]
-
-
-BASE = arm('base', ['11', '10', '0?', '00'])
-HYREA = arm('hyrea', ['11', '11', '10', '??'], trace='.<LL>.<L>.')
+from experiments.measures.results import Record, results
+from experiments.measures.tables import lacking
+from tests.experiments.measures.arms import BASE, HYREA, arm, given, times
 
 
 def test_the_table_of_hyrea():
@@ -179,7 +133,8 @@ def test_arms_are_tested_on_the_problems_that_they_share():
   assert found['bootstrap_p'] == pytest.approx(1, abs=0.1)
   assert found['ungraded'] == 1
   assert lacking([found, alone]) == [
-    'Not known for b: difference, low, high, bootstrap_p, mcnemar_p, t_test_p.'
+    'Not known for any arm: difference, low, high, bootstrap_p, mcnemar_p, '
+    't_test_p.'
   ]
   (base, *_) = comparisons.paired_tests([*rows, *BASE])
   assert base['baseline'] == 'base'
@@ -197,81 +152,24 @@ def test_given_answers_before_and_after():
   assert 'nll_difference' not in before
 
 
-def test_names_are_inert_in_every_format():
-  hostile = 'a|b\x1b[31m\n&%_\\{'
-  table = [{'arm': hostile, 'x': 0.123456}, {'arm': 'b', 'x': None, 'y': None}]
-  assert printable(table) == [
-    {'arm': 'a¦b�[31m�&%_\\{', 'x': 0.123456},
-    {'arm': 'b', 'x': '–'},
+def test_cosines_within_and_between_data_sets():
+  latents = {
+    'gsm8k': np.array([[1.0, 2, 0], [0, 3, 1], [2, 0, 1]]),
+    'math': np.array([[0.0, 0, 2], [-1, 1, 1]]),
+  }
+  rows = [times('base')]
+  for name, x in latents.items():
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    direction = unit.mean(0).tolist()
+    rows.append(times('lrt', name, cosine=0.5, latent_direction=direction))
+  between = 1 - cdist(*latents.values(), 'cosine').mean()
+  assert comparisons.cosines(rows) == [
+    {
+      **{'arm': 'lrt', 'dataset': 'gsm8k', 'cosine to gsm8k': 0.5},
+      'cosine to math': pytest.approx(between),
+    },
+    {
+      **{'arm': 'lrt', 'dataset': 'math', 'cosine to math': 0.5},
+      'cosine to gsm8k': pytest.approx(between),
+    },
   ]
-  assert latex_table(table) == (
-    '\\begin{tabular}{lr}\n\\toprule\narm & x \\\\\n\\midrule\n'
-    'a¦b�[31m�\\&\\%\\_\\textbackslash{}\\{ & 0.1235 \\\\\nb & -- \\\\\n'
-    '\\bottomrule\n\\end{tabular}\n'
-  )
-  (first, second) = csv.DictReader(csv_text(table).splitlines(keepends=True))
-  assert first == {'arm': hostile, 'x': '0.123456', 'y': ''}
-  assert second['x'] == ''
-
-
-@pytest.fixture
-def folder(tmp_path):
-  write(tmp_path / 'eval', [*BASE, *HYREA])
-  return tmp_path / 'eval'
-
-
-def write(folder, samples, answers=()):
-  folder.mkdir()
-  for name, rows in (('samples', samples), ('given', answers)):
-    text = ''.join(map(record_line, rows))
-    (folder / f'{name}.jsonl').write_text(text) if rows else None
-
-
-def test_a_command_prints_the_tables_without_jax(folder, tmp_path):
-  flags = '--record', str(folder), '--table=hyrea', f'--out={tmp_path}/out'
-  code = (
-    'import sys\nfrom experiments.measures import __main__\n'
-    '__main__.main()\nassert "jax" not in sys.modules'
-  )
-  done = subprocess.run(
-    [sys.executable, '-c', code, *flags], capture_output=True, text=True
-  )
-  assert done.returncode == 0, done.stderr
-  assert '| hyrea | 0.8333 | 6 | 2 | 2 |' in done.stdout
-  assert 'Not known for hyrea: mcnemar_p' in done.stdout
-  assert '## Controls of the latents\n\nThe record has no rows' in done.stdout
-  files = {path.name for path in (tmp_path / 'out').iterdir()}
-  names = 'hyrea', 'spans', 'paired_tests'
-  assert files == {
-    'tables.md', *(f'{n}.{x}' for n in names for x in ('csv', 'tex'))
-  }  # fmt: skip
-  assert (tmp_path / 'out/tables.md').read_text() in done.stdout
-
-
-def test_all_tables_of_all_records(folder, tmp_path, capsys, monkeypatch):
-  write(tmp_path / 'given', [], given('base', -1.0, -2.0))
-  flags = ['--record', str(folder), str(tmp_path / 'given')]
-  monkeypatch.setattr(sys, 'argv', ['measures', *flags])
-  command.main()
-  printed = capsys.readouterr().out
-  assert all(f'## {title}\n' in printed for title in command.TITLES.values())
-  json.dumps(tables(read(flags[1:])))  # numbers of Python alone
-
-
-@pytest.mark.parametrize(
-  ('flags', 'message'),
-  [
-    (['{0}', '--baseline=x'], "--baseline='x' is no arm without control: wri"),
-    (['{0}/none'], 'none/samples.jsonl does not exist: write the --workdir'),
-    (['{0}', '{0}/../more'], "arm 'base' on 'gsm8k' is in "),
-  ],
-)
-def test_a_record_that_cannot_be(
-  flags, message, folder, tmp_path, monkeypatch, capsys
-):
-  write(tmp_path / 'more', BASE)
-  flags = ['--record', *(flag.format(folder) for flag in flags)]
-  monkeypatch.setattr(sys, 'argv', ['measures', *flags])
-  with pytest.raises(SystemExit, match='2'):
-    command.main()
-  assert message in capsys.readouterr().err

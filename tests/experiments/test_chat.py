@@ -1,0 +1,254 @@
+"""Conversations with a random model, through a terminal and through a pipe."""
+
+import io
+import os
+import pty
+import re
+import signal
+import sys
+import threading
+
+import pytest
+
+from experiments import chat
+from experiments.chat import Chat, summary
+from experiments.conversation.chat_model import ChatModel, Options, Step
+from experiments.conversation.terminal import Terminal, printable
+from tests.experiments import rl_tiny
+from tests.experiments.runs import quick_compiler
+
+OPTIONS = Options('latents', '', 0.9, 24, 7)
+CONTEXT = 128
+COUNTS = re.compile(r'(\d+) tokens, (\d+) latents, (\d+) switches')
+
+
+@pytest.fixture(scope='module')
+def config(model_folder):
+  config = rl_tiny.get_config(f'{model_folder},hrpo')
+  config.mesh.update(data=-1, fsdp=1, tensor=1)
+  config.feedback.init_kwargs.update(r_min=0.5, r_max=0.6)
+  return config
+
+
+@pytest.fixture(scope='module')
+def model(config):
+  return ChatModel(config, None, CONTEXT)
+
+
+@pytest.fixture
+def spoken(model):
+  """A conversation, and what it has written."""
+  out = io.StringIO()
+  return Chat(model, OPTIONS, Terminal(model, out, out, colour=False)), out
+
+
+def said(spoken, *lines):
+  conversation, out = spoken
+  out.seek(0)
+  out.truncate()
+  with quick_compiler():
+    for line in lines:
+      assert conversation.handle(line)
+  return out.getvalue()
+
+
+def counts(text):
+  return [tuple(map(int, x)) for x in COUNTS.findall(text)]
+
+
+def test_words_latents_and_none(spoken):
+  _, latents, switches = counts(said(spoken, '2 + 3?'))[0]
+  assert latents and switches
+  text = said(spoken, '/words 2 + 3?', '/none 2 + 3?', '2 + 3?')
+  assert [bool(latents) for _, latents, _ in counts(text)] == [0, 0, 1]
+  assert counts(said(spoken, '/words', '2 + 3?'))[0][1:] == (0, 0)
+
+
+def test_latents_are_shown_with_what_they_are_near(spoken):
+  text = said(spoken, '2 + 3?')
+  lists = re.findall(r'\[((?:[^\s\[\]]+ 0\.\d\d(?:, )?)+)\]', text)
+  assert lists and max(x.count(', ') for x in lists) == 4
+  for shares in (re.findall(r' (0\.\d\d)', x) for x in lists):
+    assert shares == sorted(shares, reverse=True)
+  assert not re.search(r'\[\S+ 0\.', said(spoken, '/near 0', '/again'))
+
+
+def test_a_seed_repeats_a_conversation_and_again_does_not(spoken):
+  first = said(spoken, '2 + 3?').split('\n')[-3]
+  assert said(spoken, '/again').split('\n')[-3] != first
+  assert said(spoken, '/reset', '/seed 7', '2 + 3?').split('\n')[-3] == first
+
+
+def test_a_conversation_is_in_the_prompt_until_it_does_not_fit(model):
+  history = [('2 + 3?', '5'), ('And + 1?', '6')]
+  ids, dropped = model.prompt(history, 'And + 2?', OPTIONS)
+  decode = model._actor.tokenizer.decode
+  system = OPTIONS._replace(system='Add.')
+  assert not dropped and decode(ids) == (
+    '<|user|>2 + 3?<|assistant|>5<|end|><|user|>And + 1?<|assistant|>6<|end|>'
+    '<|user|>And + 2?<|assistant|>'
+  )
+  assert decode(model.prompt([], 'Hi?', system)[0]) == (
+    '<|system|>Add.<|user|>Hi?<|assistant|>'
+  )
+  long = [('1 ' * 30, '2')] * 2
+  ids, dropped = model.prompt([*long, *history], 'And + 2?', OPTIONS)
+  assert dropped == 1 and len(ids) <= CONTEXT - OPTIONS.max_tokens
+  with pytest.raises(ValueError, match=r'104 fit: write a shorter'):
+    model.prompt(history, '1 ' * 60, OPTIONS)
+
+
+def test_what_is_left_out_is_said(spoken):
+  text = said(spoken, '1 ' * 40, '/tokens 4', '1 ' * 40)
+  assert 'the 1 oldest exchanges no longer fit' in text
+  assert len(spoken[0].history) == 1
+
+
+@pytest.mark.parametrize(
+  ('line', 'error'),
+  [
+    ('/what', '/what: /help lists'),
+    ('/again', 'no question yet'),
+    ('/tokens 0', 'a number from 1 to 64'),
+    ('/temperature -1', 'a number from 0'),
+    ('/temperature nan', 'a number from 0'),
+    ('/seed x', 'a number from 0 to 2147483647'),
+    ('/near 9', 'a number from 0 to 5'),
+  ],
+)
+def test_an_error_of_a_command(spoken, line, error):
+  with pytest.raises(ValueError, match=error):
+    spoken[0].handle(line)
+
+
+class Interrupting(io.StringIO):
+  """Text after the third piece of which Ctrl-C is pressed."""
+
+  def write(self, text):
+    if self.tell() < 9 <= self.tell() + len(text):
+      signal.raise_signal(signal.SIGINT)
+    return super().write(text)
+
+
+def test_control_c_stops_an_answer(model):
+  out, notices = Interrupting(), io.StringIO()
+  conversation = Chat(model, OPTIONS, Terminal(model, out, notices, False))
+  before = signal.getsignal(signal.SIGINT)
+  with quick_compiler():
+    conversation.handle('2 + 3?')
+    conversation.handle('/again')
+  (stopped, *_), (whole, *_) = counts(notices.getvalue())
+  assert stopped < whole
+  assert signal.getsignal(signal.SIGINT) is before
+
+
+def in_terminal(monkeypatch, argv, lines):
+  """The exit code and the screen of the command in a terminal."""
+  screen, terminal = pty.openpty()
+  os.write(screen, (''.join(f'{line}\n' for line in lines) + '\x04').encode())
+  seen = []
+
+  def read():
+    while data := os.read(screen, 1024):
+      seen.append(data)
+      if b'\x00end' in data:
+        return
+
+  reader = threading.Thread(target=read, daemon=True)
+  reader.start()
+  with open(terminal, 'w', closefd=False) as out, open(terminal) as given:
+    monkeypatch.setattr(sys, 'stdin', given)
+    monkeypatch.setattr(sys, 'stdout', out)
+    with quick_compiler():
+      code = chat.main(argv)
+    out.write('\x00end')
+    out.flush()
+    reader.join(10)
+  os.close(screen)
+  return code, b''.join(seen).decode()
+
+
+def command(config, tmp_path):
+  path = tmp_path / 'one.json'
+  path.write_text(f'{{"config": {config.to_json()}}}')
+  return [f'--config=saved:{path}', f'--context={CONTEXT}']
+
+
+def test_a_terminal(config, tmp_path, monkeypatch):
+  monkeypatch.delenv('NO_COLOR', raising=False)
+  argv = command(config, tmp_path)
+  code, screen = in_terminal(monkeypatch, argv, ['2 + 3?', '/foo', '/help'])
+  assert code == 0
+  assert '/foo: /help lists' in screen and '/quit' in screen
+  assert counts(screen) and re.search(r'\x1b\[38;5;\d+m', screen)
+  monkeypatch.setenv('NO_COLOR', '1')
+  code, plain = in_terminal(monkeypatch, argv, ['2 + 3?', '/quit'])
+  assert code == 0 and counts(plain) == counts(screen) and '\x1b' not in plain
+
+
+def test_a_pipe(config, model_folder, tmp_path, monkeypatch, capsys):
+  argv = command(config, tmp_path)
+  monkeypatch.setattr(sys, 'stdin', io.StringIO('2 + 3?\n\n/words 1 + 1?'))
+  with quick_compiler():
+    assert chat.main(argv) == 0
+  captured = capsys.readouterr()
+  assert len(counts(captured.err)) == 2 and not counts(captured.out)
+  assert '\x1b' not in captured.out
+  monkeypatch.setattr(sys, 'stdin', io.StringIO('/latents\n/temperature 0\n'))
+  assert chat.main([f'--model={model_folder}']) == 1
+  assert 'has no latents: write a --config' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('argv', [[], ['--model=a', '--workdir=b']])
+def test_one_model(argv, capsys):
+  with pytest.raises(SystemExit):
+    chat.main(argv)
+  assert 'write one of --model, --config' in capsys.readouterr().err
+
+
+class Vocabulary:
+  """Tokens that are pieces of one text."""
+
+  def __init__(self, *tokens):
+    self.tokens = tokens
+
+  def bytes_of(self, token):
+    return self.tokens[token]
+
+  def name_of(self, token):
+    return self.tokens[token].decode(errors='replace')
+
+
+def test_no_character_is_written_in_parts():
+  out = io.StringIO()
+  word = '5 \N{EURO SIGN}'.encode()
+  vocabulary = Vocabulary(word[:3], word[3:4], word[4:])
+  terminal = Terminal(vocabulary, out, out, False)
+  seen = []
+  for token in range(3):
+    terminal.write_step(Step(token, 0.0, ()))
+    seen.append(out.getvalue())
+  assert seen == ['5 ', '5 ', '5 \N{EURO SIGN}']
+  terminal.write_step(Step(0, 0.0, ()))
+  terminal.end_answer()
+  assert out.getvalue()[3:] == '5 \N{REPLACEMENT CHARACTER}\n'
+
+
+def test_no_text_moves_the_cursor_or_hides():
+  """Neither of the answer nor of what a latent is near."""
+  hostile = '\x1b[2J\x1b]0;a\x07\r\x08\x9b1m\u202eabc\u200b\u2028\x00'
+  plain = r'\x1b[2J\x1b]0;a\x07\r\x08\x9b1m\u202eabc\u200b\u2028\x00'
+  assert printable(hostile) == plain
+  assert printable('a\tb\nc\u00a0d \u00e9\u4e2d') == 'a\tb\nc d \u00e9\u4e2d'
+  out = io.StringIO()
+  terminal = Terminal(Vocabulary(hostile.encode(), b'\n'), out, out, False)
+  terminal.write_step(Step(0, 1.0, ((0, 0.5), (1, 0.25), (1, 0.001))))
+  assert out.getvalue() == f'{plain}[{plain} 0.50, \\n 0.25]'
+
+
+def test_a_summary_counts_runs_of_inputs():
+  """The last token is no input."""
+  shares = [0.0, 0.5, 1.0, 0.0, 0.1, 0.0, 0.3]
+  assert summary(7, shares, 2.0) == (
+    '7 tokens, 3 latents, 2 switches, 2.0 s, 3.5 tokens/s'
+  )
