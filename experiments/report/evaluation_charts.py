@@ -109,6 +109,7 @@ def _token_charts(
     'Entropy along the thinking',
     'nats' + ' · diamonds: of latents' * latent,
     _per_arm(found['entropy'], 'position', 'entropy'),
+    kind='line',
     x='token',
     marks=marks,
   )

@@ -73,6 +73,13 @@ def test_arms_of_the_same_name_are_told_apart_by_their_folders(folder):
   assert {row['dataset'] for row in found.more['Given answers']} == {'arc'}
 
 
+def test_a_record_without_rows_has_a_page(tmp_path):
+  (tmp_path / 'samples.jsonl').write_text('')
+  path = tmp_path / 'page.html'
+  html_report(path, title='', intro='', table=[], runs={'a': tmp_path})
+  assert '<figure>' not in path.read_text()
+
+
 def test_text_of_a_record_is_only_text(tmp_path):
   run = tmp_path / '<b>run'
   write_record(run, text=TEXTS, datasets=(TEXTS, 'b'), problems=2, samples=2)

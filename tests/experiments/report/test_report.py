@@ -90,6 +90,11 @@ def test_the_page_opens_with_what_was_run_and_how_it_went(page):
   assert '<td class="number">–</td>' in page  # what a row does not have
 
 
+def test_the_colours_of_charts_are_the_light_ones_of_the_page(page):
+  for colour, variable in COLOURS.items():
+    assert f'{variable[4:-1]}: light-dark({colour},' in page
+
+
 def test_every_metric_that_changes_has_a_chart(page):
   titles = re.findall('<figcaption><b>(.*?)</b>', page)
   assert titles == ['Accuracy', 'Reward', 'Latent share']
