@@ -14,7 +14,7 @@ from .chat_model import NUM_NEAR, ChatModel, Step
 _RESET, _DIM = '\x1b[0m', '\x1b[2m'
 # Colours of a 256-colour terminal, from the smallest latent share to 1.
 _RAMP = 110, 104, 141, 177, 213
-_LEAST = 0.01  # smallest share that is written
+_LEAST = 0.01  # smallest share that is written, unless it is the largest
 _ALONE = 0.99  # share of a word that is near nothing else
 
 
@@ -58,8 +58,8 @@ class Terminal:
       self._write(self._utf8.decode(word), self._colour_of(share))
     near = [
       (token, weight)
-      for token, weight in step.near[: self.num_near]
-      if weight >= _LEAST
+      for i, (token, weight) in enumerate(step.near[: self.num_near])
+      if not i or weight >= _LEAST
     ]
     alone = near and near[0][0] == step.token and near[0][1] >= _ALONE
     if share and near and not (word and alone):

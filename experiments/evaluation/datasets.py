@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hybrid_latent.data.answer_formats import parser
 from hybrid_latent.data.benchmark_rows import benchmark_rows
 from hybrid_latent.data.benchmarks import BENCHMARKS
 from hybrid_latent.data.digest import digest
-from hybrid_latent.rewards import answers
 
 from ..fields.named import problems_of
 from ..training.cli import Config
@@ -36,13 +36,14 @@ def datasets_of(config: Config) -> list[Dataset]:
   data = config.data
   task = data.kwargs.get('task')
   rows = problems_of(data)(split=data.test_split)
-  known = BENCHMARKS.get(task)
+  rewards: Any = config.rewards.to_dict()
+  graded = rewards.get('accuracy') or next(iter(rewards.values()))
   return [
     Dataset(
       task or data.function.partition(':')[0],
       _first(rows, config),
-      config.rewards.to_dict(),
-      known.format.parse if known else answers.parse,
+      rewards,
+      parser(graded),
     )
   ]
 

@@ -1,9 +1,10 @@
 """The results of a record: one row per arm and data set, with every measure of
 hybrid_latent/measures that is a number."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -26,8 +27,8 @@ from ..evaluation.record import (
   Sample,
   Times,
   read_given,
-  read_record,
   read_times,
+  stream_record,
 )
 
 ARM = ('arm', 'dataset', 'model', 'feedback', 'mode', 'control', 'budget',
@@ -40,6 +41,7 @@ SUMMARY = (
   *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
 )
 
+UNREAD = 'ids', 'log_prob', 'near', 'prefix_near'
 Accuracies = dict[int, float]  # of problems, by their index
 
 
@@ -52,13 +54,16 @@ class Record(NamedTuple):
 
 
 def read(folders: Sequence[str]) -> Record:
-  """The records of folders together. FileNotFoundError where one has none,
-  ValueError where two have the same arm on the same data set."""
+  """The records of folders together, samples without the fields of UNREAD.
+  FileNotFoundError where a folder has none, ValueError where two have the same
+  arm on the same data set."""
   record, owners = Record([], [], []), {}
   for folder in folders:
     has = lambda name: (Path(folder) / f'{name}.jsonl').exists()  # noqa: B023
     found = Record(
-      [] if has('given') and not has('samples') else read_record(folder),
+      []
+      if has('given') and not has('samples')
+      else [*map(_compact, stream_record(folder))],
       read_given(folder) if has('given') else [],
       read_times(folder) if has('times') else [],
     )
@@ -72,6 +77,14 @@ def read(folders: Sequence[str]) -> Record:
           )
       getattr(record, kind).extend(rows)
   return record
+
+
+def _compact(row: Any) -> Sample:
+  """The row in less memory: the table of a paper has 10^8 tokens."""
+  kept = {name: x for name, x in row.items() if name not in UNREAD}
+  kept['tokens'] = [*map(sys.intern, row['tokens'])]
+  kept['latent_share'] = [0.0 if x == 0 else x for x in row['latent_share']]
+  return cast(Sample, kept)
 
 
 def cells(rows: Iterable[Any]) -> dict[tuple[str, str], list[Any]]:

@@ -17,8 +17,8 @@ def _task(
   user: Callable[[dict], str] = fields.question,
   **columns: str,
 ) -> Task:
-  fields = {'question': question, 'answer': answer, **columns}
-  return Task({}, fields, user=user, answer=read)
+  columns = {'question': question, 'answer': answer, **columns}
+  return Task({}, columns, user=user, answer=read)
 
 
 def _with_choices(

@@ -39,6 +39,7 @@ _LABEL = re.compile(
   r'(?: ?[)\]}:*.]++(?!\w)|\W*\Z)',
   re.IGNORECASE,
 )
+_MOST_CHARACTERS = 1_000
 _REFUSED = re.compile(r'\bnot (?:option |choice )?\W*[A-J]\b')
 # An answer with a match is a formula, of which its last number is only a part.
 _FORMULA = re.compile(
@@ -106,15 +107,12 @@ def parse(text: str, kind: Judge = 'math') -> str | None:
   Numbers have one spelling, so that equal answers of several completions count
   as one: '1,000' is '1000', '.50' and \frac{1}{2} are '0.5', 2/6 is '1/3'. A
   formula of 'math' is as it is written, without \text{} or dollars around it.
+  A text of more than 1,000 characters is none.
   """
-  if kind == 'math':
-    answer = _formula(text)
-    value = whole_number(answer)
-    return (answer or None) if value is None else _numeral(value)
-  answer = read_answer(text, kind)
-  if kind == 'number' and answer:
-    return _numeral(Fraction(answer))
-  return answer or None
+  answer = _formula(text) if kind == 'math' else read_answer(text, kind)
+  value = whole_number(answer) if kind in ('math', 'number') else None
+  answer = answer if value is None else _numeral(value)
+  return answer if 0 < len(answer) <= _MOST_CHARACTERS else None
 
 
 def read_answer(text: str, kind: str = 'number') -> str:
@@ -176,11 +174,12 @@ def _formula(text: str) -> str:
   text = same_boxes(text)
   if BOX in text:
     return unwrapped(boxed(text, BOX)).strip()
-  stated = math.stated_answer(text)
-  if stated or not (span := last_span(text)):
-    value = None if stated else last_number(text)
-    return stated if value is None else _numeral(value)
-  return unwrapped(span).strip()
+  if stated := math.stated_answer(text):
+    return stated
+  if span := last_span(text):
+    return unwrapped(span).strip()
+  value = last_number(text)
+  return '' if value is None else f'{value}'
 
 
 def _numeral(value: Fraction) -> str:

@@ -1,5 +1,6 @@
 import pytest
 
+from experiments.benchmarks.hostile_texts import REPEATED, SMALL, repeated
 from hybrid_latent.rewards import answers
 
 
@@ -86,3 +87,12 @@ def test_the_answer_is_read_in_one_spelling(kind, text, expected):
   assert answers.parse(text, kind) == expected
   if expected:
     assert answers.correct([text], answer=[expected], kind=kind) == [1]
+
+
+@pytest.mark.parametrize('kind', ['number', 'letter', 'latex', 'math'])
+def test_an_answer_of_hostile_text_is_a_text_or_none(kind):
+  texts = [*SMALL.values(), *(repeated(x, 1000) for x in REPEATED.values())]
+  for text in texts:
+    for whole in (text, rf'\boxed{{{text}}}', f'#### {text}'):
+      answer = answers.parse(whole, kind)
+      assert answer is None or 0 < len(answer) <= 1000
