@@ -79,7 +79,7 @@ def _main_table(found: Mapping[str, Table]) -> Table:
   and without columns that no arm has."""
   cell = lambda row: (row['arm'], row['dataset'])
   tests = {cell(row): row for row in found['paired_tests']}
-  rows = [
+  rows: Table = [
     tests.get(cell(row), {})
     | row
     | {'95 % interval': f'{row["low"]:.3g} to {row["high"]:.3g}'}
