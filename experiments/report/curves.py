@@ -1,7 +1,7 @@
 """The charts of training: one per metric, over the steps of the runs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +10,10 @@ from .charts import Chart, Points
 from .smoothing import identical_curves, smoothing_width
 from .tables import Run
 
-# The first charts of a page: metric, title, unit or meaning. A metric that no
-# run has is left out; all others follow under "More metrics".
-CURVES = (
-  ('eval/accuracy', 'Accuracy', 'share of test problems'),
+_Curve = tuple[str, str, str]  # metric, title, unit or meaning
+
+_ACCURACY = 'eval/accuracy', 'Accuracy', 'share of test problems'
+_CURVES = (
   ('reward', 'Reward', 'mean over completions'),
   ('reward/mean', 'Reward', 'mean over completions'),
   ('hidden_ratio', 'Latent share', 'of what the model reads, 0 to 1'),
@@ -47,7 +47,8 @@ def training_curves(
     x for run in metrics.values() for r in run for x in r.items()
   ):
     values.setdefault(name, set()).add(value)
-  shown = {'step', *(curve[0] for curve in CURVES), *map(_evaluated, values)}
+  first = first_curves(values)
+  shown = {'step', *(curve[0] for curve in first), *map(_evaluated, values)}
   others = [
     name
     for name in sorted(values.keys() - shown)
@@ -66,7 +67,18 @@ def training_curves(
     if (chart := _chart(metrics, groups, *curve)) is not None
   ]
   more = [(name, name, '') for name in others if name not in constant]
-  return Curves(charts(CURVES), charts(more), constant)
+  return Curves(charts(first), charts(more), constant)
+
+
+def first_curves(metrics: Iterable[str]) -> list[_Curve]:
+  """The first charts of a page, of which runs may have some; all other
+  `metrics` follow under "More metrics"."""
+  accuracies = [
+    (name, f'Accuracy on {benchmark[1]}', 'share of test problems')
+    for name in sorted({*metrics})
+    if (benchmark := re.fullmatch('eval/([^/]+)/accuracy', name))
+  ]
+  return [_ACCURACY, *accuracies, *_CURVES]
 
 
 def _chart(metrics, groups, metric, title, note) -> Chart | None:

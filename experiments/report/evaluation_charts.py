@@ -41,7 +41,7 @@ def evaluation_charts(
       series = {arm: chart.series.get(arm, _NOTHING) for arm in arms}
       chart = chart._replace(series=series)
       if len(datasets) > 1:
-        name, title = f'{dataset}_{chart.name}', f'{dataset}: {chart.title}'
+        name, title = f'{chart.name}_{dataset}', f'{dataset}: {chart.title}'
         chart = chart._replace(name=name, title=title)
       if any(np.isfinite(points.y).any() for points in series.values()):
         charts.append(chart)

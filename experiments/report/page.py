@@ -11,7 +11,7 @@ import numpy as np
 
 from .charts import Chart, css_classes
 from .completions_html import completions_html, latent_scale_html
-from .curves import CURVES, training_curves
+from .curves import first_curves, training_curves
 from .evaluations import Evaluations, evaluations
 from .figures import write_figures, write_picture, write_tables
 from .origin import origin_html
@@ -103,7 +103,8 @@ def summary_table(runs: Mapping[str, str | Path]) -> list[dict]:
     rewards = [f.split('.')[1] for f in fields if f.startswith('rewards.')]
     evaluated = [f'eval/{reward}' for reward in rewards]
     begin = min(0.9 * steps, steps - 1)
-    for metric in dict.fromkeys([*evaluated, *(curve[0] for curve in CURVES)]):
+    curves = first_curves(metric for row in rows for metric in row)
+    for metric in dict.fromkeys([*evaluated, *(curve[0] for curve in curves)]):
       last = [r.get(metric) for r in rows if r['step'] >= begin]
       if values := [value for value in last if value is not None]:
         table[-1][metric] = float(np.mean(values))

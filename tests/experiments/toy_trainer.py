@@ -107,5 +107,5 @@ def train(
 def metrics(workdir) -> list[dict]:
   """Of its steps, without what measures time."""
   rows = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-  timed = 'time/', 'tokens_per_second'
+  timed = 'time/', 'tokens_per_second', 'compilations'
   return [{k: x for k, x in r.items() if not k.startswith(timed)} for r in rows]

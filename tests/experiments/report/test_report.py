@@ -262,11 +262,12 @@ def test_runs_that_differ_in_the_seed_are_one_line_in_a_band(runs, tmp_path):
 
 def test_evaluations_are_marks_on_the_curve_of_their_metric():
   rows = [{'step': i, 'rewards/gsm8k/mean': i / 9} for i in range(9)]
-  rows += [{'step': 4, 'eval/gsm8k': 0.5}]
+  rows += [{'step': 4, 'eval/gsm8k': 0.5, 'eval/svamp/accuracy': 0.25}]
   curves = training_curves({'a': rows}, {'a': ['a']})
   (only,) = curves.more
   assert only.marks['a'].y.tolist() == [0.5]
   assert 'diamonds: evaluations' in only.note
+  assert [chart.title for chart in curves.first] == ['Accuracy on svamp']
 
 
 def test_forty_runs_are_a_page_below_2_mb(tmp_path):
