@@ -11,8 +11,8 @@ PYTEST := -m pytest -n auto --maxprocesses=4 --dist=loadfile
 
 # What takes arrays, and is quick without a trainer.
 SHAPED := $(addprefix tests/,kernels ops objectives feedback models curricula) \
-  $(patsubst %,tests/test_%.py,latents metrics optim rescoring rollout sharding \
-  sharded_results finite_step foreign_model typechecker)
+  $(patsubst %,tests/test_%.py,continuations latents metrics optim rescoring \
+  rollout sharding sharded_results finite_step foreign_model typechecker)
 
 SECTION ?= a
 

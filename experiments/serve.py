@@ -1,8 +1,9 @@
-r"""Answers questions from a file, each in the mode that it names.
+r"""Answers questions from a file, each in the mode that it names, or over HTTP.
 
     python -m experiments.serve --requests=FILE.jsonl --out=FILE.jsonl \
         --config=lrt:MODEL,rl \
         --config.feedback.init_kwargs.source=runs/lrt_rl/reasoner
+    python -m experiments.serve --port=8000 --config=hrpo_gsm8k:MODEL
 
 A request is a line {"question": ..., "mode": ...}. In the mode
 `chain_of_thought` the model writes a chain of thought before its answer; in
@@ -18,30 +19,56 @@ at all: question, mode, reasoning (the text before the delimiter
 config.rollout.end_of_thinking), response and tokens, the number of decoded
 tokens. Sampling is that of an evaluation (config.eval.sampling), by config.seed
 and the number of the line.
+
+With --port it answers requests in the shape of OpenAI's API until it is ended,
+which docs/serving.md describes.
 """
 
-from functools import partial
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from .fields.accepted import Folder
+from hybrid_latent.ranges import PositiveInt, Range
+
+from .fields.accepted import Folder, Text
 from .training import cli
 
 
 def _parser() -> cli.Parser:
   parser = cli.config_parser('serve', __doc__, workdir=False)
-  add = partial(parser.add_argument, required=True, type=cli.value(Folder))
-  add('--requests', help='FILE.jsonl to read')
-  add('--out', help='FILE.jsonl to write')
+
+  def add(name: str, annotation: Any, about: str, default: Any = None) -> None:
+    kind = cli.value(annotation)
+    parser.add_argument(name, type=kind, help=about, default=default)
+
+  add('--requests', Folder, 'FILE.jsonl to read')
+  add('--out', Folder, 'FILE.jsonl to write')
+  add('--port', Annotated[int, Range(ge=0, lt=2**16)], 'of HTTP; 0: a free one')
+  add('--host', Text, 'address to listen on', '127.0.0.1')
+  add('--queue', PositiveInt, 'completions that may wait', 64)
   return parser
 
 
+def _parsed(argv: Sequence[str] | None = None) -> cli.Options:
+  parser = _parser()
+  options = cli.parse(parser, argv)
+  flags = options.flags
+  files = flags.requests, flags.out
+  if any(files) != all(files) or all(files) == (flags.port is not None):
+    parser.error(
+      f'--requests={flags.requests}, --out={flags.out}, --port={flags.port}: '
+      'write --requests=FILE.jsonl and --out=FILE.jsonl, or --port=8000'
+    )
+  return options
+
+
 if __name__ == '__main__':  # before the imports: --help takes a second
-  cli.parse(_parser())
+  _parsed()
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -49,88 +76,23 @@ from absl import logging
 from etils import epath
 
 from hybrid_latent import sharding
-from hybrid_latent.data.prompts import Encode, eval_batches
+from hybrid_latent.data.prompts import eval_batches
 from hybrid_latent.formats.parsed import parsed_json
 
-from .training.actor import Actor, feedback_of, rollout_mesh
-from .training.cli import Config
+from .serving.http_server import serve
+from .serving.loading import Server, encoders, is_unicode, load_server
 from .training.compilation_cache import keep_compiled
-from .training.dataset_sampling import (
-  check_delimiter,
-  decoding_actor,
-  split_thinking,
-)
-from .training.prompts import mode_of, prompt_ids
+from .training.dataset_sampling import split_thinking
+from .training.prompts import mode_of
 from .training.resumable_shards import write_lines
-from .training.sampler import Sampler, eval_sampling, prefill_and_decode
+from .training.sampler import eval_sampling
 
+__all__ = ['Server', 'encoders', 'load_server']
 FIELDS = 'question', 'mode'
 
 
 class RequestError(ValueError):
   """A request that cannot be answered."""
-
-
-class Server(NamedTuple):
-  """A loaded model; its compiled programs serve all calls of `answers`."""
-
-  config: Config
-  actor: Actor
-  sampler: Sampler
-  encoders: dict[str, Encode]  # mode -> row to prompt ids
-  default_mode: str  # of a request without one
-
-
-def load_server(config: Config) -> Server:
-  """Loads config.model, and the reasoner of config.feedback if it has one."""
-  mode_of(config.rollout.mode)
-  feedback = feedback_of(config.feedback)
-  if feedback.prefix and not config.feedback.init_kwargs.get('source'):
-    raise ValueError(
-      "config.feedback.init_kwargs.source is '': write the folder of a "
-      'reasoner, which experiments.lrt writes to WORKDIR/reasoner'
-    )
-  mesh = rollout_mesh(config.rollout, sharding.mesh(**config.mesh))
-  actor = decoding_actor(config, mesh)
-  check_delimiter(config.rollout.end_of_thinking, actor.stop, actor.tokenizer)
-  no_grader: Any = None
-  functions = prefill_and_decode(config.rollout, feedback)
-  return Server(
-    config,
-    actor,
-    Sampler(config.rollout, config.data, mesh, actor, *functions, no_grader),
-    encoders(
-      config.data,
-      config.rollout.forced_text.no_thinking,
-      actor.tokenizer,
-      latents=feedback.prefix is not None,
-    ),
-    config.rollout.mode
-    or ('latent' if feedback.prefix else 'chain_of_thought'),
-  )
-
-
-def encoders(
-  data: Config, no_thinking: str, tokenizer: Any, *, latents: bool
-) -> dict[str, Encode]:
-  """Mode -> what encodes a prompt, for the modes that a request may name.
-
-  Args:
-    data: config.data; its prompts end where the thinking begins.
-    no_thinking: the text that closes the thinking in a prompt of the mode
-      `no_thinking`; without one there is no such mode.
-    tokenizer: the model's.
-    latents: whether the model reads latents, in the mode `latent`.
-  """
-  prompts = {'chain_of_thought': data}
-  if latents:
-    prompts['latent'] = data
-  if no_thinking:
-    prompts['no_thinking'] = data.copy_and_resolve_references()
-    prompts['no_thinking'].prefill += no_thinking
-  return {
-    mode: partial(prompt_ids, tokenizer, x) for mode, x in prompts.items()
-  }
 
 
 def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
@@ -143,7 +105,7 @@ def answers(server: Server, requests: Sequence[Mapping]) -> list[dict]:
   ]
   if not rows:
     return []
-  config, actor, sampler, *_ = server
+  config, actor, sampler = server.config, server.actor, server.sampler
   rollout, found = config.rollout, []
   sampling_params = eval_sampling(rollout, config.eval)
   key = jax.random.key(config.seed)
@@ -183,7 +145,7 @@ def validate_request(server: Server, line: int, request: Mapping) -> dict:
   question, mode = request['question'], request.get('mode', server.default_mode)
   if not isinstance(question, str) or not question.strip():
     raise error(f'question = {question!r:.80}', 'a text that is not empty')
-  if not _is_unicode(question):
+  if not is_unicode(question):
     raise error(f'question = {question!r:.80}', 'text without surrogates')
   if mode not in [*server.encoders]:
     raise error(
@@ -199,11 +161,6 @@ def validate_request(server: Server, line: int, request: Mapping) -> dict:
       f'one of at most config.rollout.max_prompt_length={max_length}',
     )
   return {'question': question, 'mode': mode, 'ids': ids}
-
-
-def _is_unicode(text: str) -> bool:
-  """JSON can escape halves of surrogate pairs, which no tokenizer accepts."""
-  return not any('\ud800' <= character <= '\udfff' for character in text)
 
 
 def answer_fields(
@@ -246,9 +203,12 @@ def read_requests(path: Path) -> list[Any]:
 @cli.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; see the top of this file."""
-  config, flags = cli.parse(_parser(), argv)
+  config, flags = _parsed(argv)
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
+  if flags.port is not None:
+    serve(load_server(config), flags.host, flags.port, flags.queue)
+    return
   requests = read_requests(Path(flags.requests))
   try:
     found = answers(load_server(config), requests)

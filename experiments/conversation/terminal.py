@@ -65,7 +65,7 @@ class Terminal:
     if share and near and not (word and alone):
       name = lambda token: printable(self._model.name_of(token), keep='')
       texts = (f'{name(x)} {weight:.2f}' for x, weight in near)
-      self._write(f'[{", ".join(texts)}]', _DIM + self._colour_of(share))
+      self._write(f'[{" | ".join(texts)}]', _DIM + self._colour_of(share))
 
   def end_answer(self) -> None:
     """Writes what is held, and ends the line."""

@@ -87,13 +87,9 @@ def trains(c: Config, name: str) -> bool:
 
 def eval_metrics(c: Config) -> set[str]:
   """The evaluation metrics that can select the best checkpoint."""
-  rewards = [*c.rewards]
-  rewards += [f'{name}/accuracy' for name in eval_dataset_names(c)]
-  lengths = [
-    f'{name}{x}'
-    for name in ['', *(f'{name}/' for name in eval_dataset_names(c))]
-    for x in EVAL_METRICS
-  ]
+  sets = [f'{name}/' for name in eval_dataset_names(c)]
+  rewards = [*c.rewards, *(f'{name}accuracy' for name in sets)]
+  lengths = [f'{name}{x}' for name in ('', *sets) for x in EVAL_METRICS]
   powers = [2**i for i in range(c.eval.num_generations.bit_length())]
   pass_at = [f'{name}/pass@{k}' for name in rewards for k in powers]
   return {f'eval/{x}' for x in (*rewards, *lengths, *pass_at)}

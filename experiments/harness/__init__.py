@@ -1,1 +1,1 @@
-"""Tasks of EleutherAI's lm-evaluation-harness, by our sampler."""
+"""Tasks of EleutherAI's lm-evaluation-harness, by our rollout."""

@@ -1,6 +1,6 @@
 """A model with its feedback as the harness's `LM`.
 
-Texts are decoded by our sampler, with the latents of the config's feedback.
+Texts are decoded by our rollout, with the latents of the config's feedback.
 Continuations that are given are scored in one forward pass, as tokens: after
 the latents of a feedback with a prefix, and without latents for any other.
 """
@@ -9,24 +9,27 @@ the latents of a feedback with a prefix, and without latents for any other.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from operator import itemgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hybrid_latent import sharding
 from hybrid_latent.data.prompts import eval_batches
 from hybrid_latent.extras import missing
 from hybrid_latent.ops.sampling import sampling
-from hybrid_latent.types import Sampling
+from hybrid_latent.streaming import stream
+from hybrid_latent.types import Prompt, Sampling, Trajectory
 
 from ..evaluation.given import Pair, pair_scorer
 from ..training.actor import feedback_of, rollout_mesh
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
-from ..training.sampler import Sampler, prefill_and_decode
 
 try:
   from lm_eval import utils
@@ -40,6 +43,7 @@ try:
 except ModuleNotFoundError as error:
   raise missing('harness', error.name) from error
 
+_STEPS = 16  # of decoding, before each look for a stop text
 _log = logging.getLogger(__name__)
 
 
@@ -57,20 +61,11 @@ class LatentLM(TemplateLM):
     self.mesh = rollout_mesh(rollout, sharding.mesh(**config.mesh))
     self.actor = decoding_actor(config, self.mesh)
     self.tokenizer: Any = self.actor.tokenizer
-    feedback = feedback_of(config.feedback)
+    self.feedback = feedback_of(config.feedback)
     self.batch = rollout.prompts_per_step * rollout.num_generations
-    no_grader: Any = None
-    self._sampler = Sampler(
-      rollout,
-      config.data,
-      self.mesh,
-      self.actor,
-      *prefill_and_decode(rollout, feedback),
-      no_grader,
-    )
     self._score = pair_scorer(
       self.actor.policy,
-      feedback,
+      self.feedback,
       self.mesh,
       batch=self.batch,
       pad=self.actor.pad_id,
@@ -166,17 +161,43 @@ class LatentLM(TemplateLM):
       length=rollout.max_prompt_length,
       pad=self.actor.pad_id,
     ):
-      prompt, ready = self._sampler.prefill(self.actor.policy, batch)
-      out = self._sampler.sample(
-        self.actor.policy, prompt, ready, key, _sampling(wanted), 1, stop
+      # Few widths, so that few programs are compiled.
+      width = 1 << (int(batch['mask'].sum(-1).max()) - 1).bit_length()
+      tokens, mask = (batch[name][:, -width:] for name in ('tokens', 'mask'))
+      prompt = sharding.from_host(Prompt(tokens, mask, batch['ids']), self.mesh)
+      with jax.set_mesh(self.mesh), closing(stream(
+        self.actor.policy,
+        self.feedback,
+        prompt,
+        key,
+        sampling=_sampling(wanted),
+        stop=stop,
+        max_steps=rollout.max_completion_length,
+        every=_STEPS,
+      )) as pieces:  # fmt: skip
+        texts += self._until(wanted['until'], pieces)
+    return texts[: len(rows)]
+
+  def _until(
+    self, stops: Sequence[str], pieces: Iterable[Trajectory]
+  ) -> list[str]:
+    """The texts up to the first of `stops`. Decoding ends when each has one, or
+    has ended."""
+    ids: dict[int, list[int]] = defaultdict(list)
+    texts: list[str] = []
+    for piece in pieces:
+      for i, (tokens, mask) in enumerate(
+        zip(piece.tokens, piece.mask, strict=True)
+      ):
+        ids[i] += np.asarray(tokens)[mask].tolist()
+      whole = self.tokenizer.batch_decode(
+        [*ids.values()], skip_special_tokens=True
       )
-      tokens, mask = sharding.to_host((out.tokens, out.mask))
-      ids = [row[keep].tolist() for row, keep in zip(tokens, mask, strict=True)]
-      texts += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return [
-      postprocess_generated_text(text, wanted['until'], None)
-      for text in texts[: len(rows)]
-    ]
+      texts = [postprocess_generated_text(text, stops, None) for text in whole]
+      cut = np.array([*map(len, texts)]) < [*map(len, whole)]
+      if np.all(cut | piece.terminated):
+        break
+    return texts
 
   def loglikelihood_rolling(
     self, requests: list[Instance], disable_tqdm: bool = False

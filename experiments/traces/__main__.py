@@ -1,6 +1,6 @@
 """Writes one page on which a person reads the samples of evaluations.
 
-    python -m experiments.traces --record=runs/evaluation
+    python -m experiments.traces --record=runs/eval
     python -m experiments.traces --record runs/a runs/b --out=traces.html
 
 A record is the --workdir of experiments.evaluate. Tokens are shaded by the

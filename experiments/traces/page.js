@@ -133,9 +133,9 @@ function drawQuestion() {
   byId('with').replaceChildren(
     element('option', {'value': ''}, 'no other arm'),
     ...others.map((arm) => element('option', {'value': arm}, visible(arm))),
-    ...others.length > 1
-      ? [element('option', {'value': '*'}, 'all arms')] : []);
+    ...others.length ? [element('option', {'value': '*'}, 'all arms')] : []);
   byId('with').value = state.with;
+  if (!byId('with').value) byId('with').value = ''; // an arm that is not here
 }
 
 /** Shows what is known of a token or span beside it; `speak`: also to screen

@@ -55,11 +55,12 @@ async function traceOf(sample) {
   return trace;
 }
 
-/** [token, share, token, share, ...] as [[text, share], ...]. */
+/** [token, share, token, share, ...] as [[text, share], ...], without the
+ * tokens that a mixture of fewer has not. */
 function pairsOf(flat) {
   const pairs = [];
   for (let i = 0; flat && i < flat.length; i += 2) {
-    pairs.push([INDEX.texts[flat[i]], flat[i + 1]]);
+    if (flat[i + 1] > 0) pairs.push([INDEX.texts[flat[i]], flat[i + 1]]);
   }
   return pairs;
 }

@@ -196,10 +196,13 @@ function chipElements(trace, begin, end) {
   return [chip, panel];
 }
 
+/** A token without the space that most begin with. */
+const wordOf = (text) => shortText(text.trim() || text, 14);
+
 /** The nearest token of each latent, in a line. */
 function nearest(near) {
   const firsts = near.slice(0, 8).map((pairs) =>
-    (pairs.length ? shortText(pairs[0][0].trim(), 14) : '·'));
+    (pairs.length ? wordOf(pairs[0][0]) : '·'));
   const more = near.length > firsts.length ? ' …' : '';
   return element('bdi', {}, firsts.join(' · ') + more);
 }
@@ -237,7 +240,7 @@ function spanFacts(trace, list) {
   const facts = places.slice(0, 8).map((t) => [
     String(trace.first_position + t),
     trace.near[t].slice(0, 3).map(([text, share]) =>
-      `${shortText(text.trim(), 12)} ${percent(share)}`).join(', ')]);
+      `${wordOf(text)} ${percent(share)}`).join(', ')]);
   if (places.length > facts.length) facts.push(['…', '']);
   return {text: plural(places.length, 'latent'), facts, near: []};
 }

@@ -1,8 +1,10 @@
 """The rows of a benchmark, from a file, tensorflow-datasets or the hub.
 
-rows = benchmark_rows('math500', '../data')  # ../data/math500/test.jsonl
-rows = benchmark_rows('math500', '../data/math500')
-rows = benchmark_rows('math500')  # HuggingFaceH4/MATH-500
+    benchmark_rows('math500', '../data')  # ../data/math500/test.jsonl
+    benchmark_rows('math500', '../data/math500')
+    benchmark_rows('math500')  # HuggingFaceH4/MATH-500
+
+All give the same fields, whatever the columns are called there.
 """
 
 from pathlib import Path

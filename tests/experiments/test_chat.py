@@ -5,8 +5,10 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.experiments.runs import quick_compiler
 
 OPTIONS = Options('latents', '', 0.9, 24, 7)
 CONTEXT = 128
+ROOT = Path(__file__).parents[2]
 COUNTS = re.compile(r'(\d+) tokens, (\d+) latents, (\d+) switches')
 
 
@@ -66,8 +69,8 @@ def test_words_latents_and_none(spoken):
 
 def test_latents_are_shown_with_what_they_are_near(spoken):
   text = said(spoken, '2 + 3?')
-  lists = re.findall(r'\[((?:[^\s\[\]]+ 0\.\d\d(?:, )?)+)\]', text)
-  assert lists and max(x.count(', ') for x in lists) == 4
+  lists = re.findall(r'\[((?:[^\s\[\]]+ 0\.\d\d(?: \| )?)+)\]', text)
+  assert lists and max(x.count(' | ') for x in lists) == 4
   for shares in (re.findall(r' (0\.\d\d)', x) for x in lists):
     assert shares == sorted(shares, reverse=True)
   assert not re.search(r'\[\S+ 0\.', said(spoken, '/near 0', '/again'))
@@ -186,6 +189,39 @@ def test_a_terminal(config, tmp_path, monkeypatch):
   assert code == 0 and counts(plain) == counts(screen) and '\x1b' not in plain
 
 
+@pytest.mark.slow
+def test_control_c_ends_the_program_the_second_time(config, tmp_path):
+  """In a process of its own, with readline."""
+  screen, terminal = pty.openpty()
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'experiments.chat', *command(config, tmp_path)],
+    stdin=terminal,
+    stdout=terminal,
+    stderr=terminal,
+    cwd=ROOT,
+    env=os.environ | {'NO_COLOR': '1', 'PYTHONPATH': str(ROOT)},
+  )
+
+  screened = bytearray()
+
+  def read_until(text):
+    while text not in screened:
+      screened.extend(os.read(screen, 1024))
+    del screened[: screened.index(text) + len(text)]
+
+  read_until(b'> ')
+  os.write(screen, b'2 + 3?\n')
+  read_until(b'tokens/s')
+  read_until(b'> ')
+  process.send_signal(signal.SIGINT)
+  read_until(b'Ctrl-C once more ends the program')
+  read_until(b'> ')
+  process.send_signal(signal.SIGINT)
+  assert process.wait(60) == 130
+  os.close(terminal)
+  os.close(screen)
+
+
 def test_a_pipe(config, model_folder, tmp_path, monkeypatch, capsys):
   argv = command(config, tmp_path)
   monkeypatch.setattr(sys, 'stdin', io.StringIO('2 + 3?\n\n/words 1 + 1?'))
@@ -243,7 +279,7 @@ def test_no_text_moves_the_cursor_or_hides():
   out = io.StringIO()
   terminal = Terminal(Vocabulary(hostile.encode(), b'\n'), out, out, False)
   terminal.write_step(Step(0, 1.0, ((0, 0.5), (1, 0.25), (1, 0.001))))
-  assert out.getvalue() == f'{plain}[{plain} 0.50, \\n 0.25]'
+  assert out.getvalue() == f'{plain}[{plain} 0.50 | \\n 0.25]'
 
 
 def test_a_summary_counts_runs_of_inputs():

@@ -2,6 +2,7 @@
 model of the same weights, and latents where the config has them."""
 
 import json
+from functools import partial
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from experiments.training import cli
+from hybrid_latent import sharding
 from hybrid_latent.data import arithmetic
 from hybrid_latent.data.prompts import eval_batches
 from hybrid_latent.formats.tokenizer import chat_ids
 from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.rollout import rollout
+from hybrid_latent.types import Prompt
 from tests.experiments import rl_tiny, ways_tiny
 from tests.experiments.runs import quick_compiler
 
@@ -78,11 +82,14 @@ def evaluated(config, folder, workdir):
 
 
 @pytest.mark.slow  # loads both models
-def test_numbers_of_the_harness_s_own_model(folder, model_folder, tmp_path):
+def test_numbers_of_the_harness_s_own_model(
+  folder, model_folder, tmp_path, monkeypatch
+):
   from lm_eval import simple_evaluate
   from lm_eval.models.huggingface import HFLM
   from lm_eval.tasks import TaskManager
 
+  monkeypatch.setattr('experiments.harness.language_model._STEPS', 2)
   config = rl_tiny.get_config(f'{model_folder},grpo')
   results, responses = evaluated(config, folder, tmp_path)
   theirs: Any = simple_evaluate(
@@ -132,7 +139,6 @@ def test_scores_after_latents_are_those_of_the_rollout(model_folder, tmp_path):
     tmp_path / 'reasoner', model_folder, 1
   )
   model = LatentLM(config)
-  policy, stop = model.actor.policy, model.actor.stop
   rows = [
     {'ids': model.tok_encode(problem['question'])}
     for problem in arithmetic.problems('test', count=3)
@@ -141,16 +147,16 @@ def test_scores_after_latents_are_those_of_the_rollout(model_folder, tmp_path):
     rows, itemgetter('ids'), batch=4, length=64, pad=model.actor.pad_id
   )
   with quick_compiler():
-    prompt, ready = model._sampler.prefill(policy, batch)
-    out = model._sampler.sample(
-      policy,
-      prompt,
-      ready,
-      jax.random.key(0),
-      sampling(greedy=True),
-      1,
-      stop._replace(max_tokens=jnp.int32(6)),
-    )
+    arrays = Prompt(*(batch[name] for name in ('tokens', 'mask', 'ids')))
+    settings = dict(feedback=model.feedback, max_steps=6)
+    with jax.set_mesh(model.mesh):
+      out = jax.jit(partial(rollout, **settings))(
+        model.actor.policy,
+        prompt=sharding.from_host(arrays, model.mesh),
+        key=jax.random.key(0),
+        sampling=sampling(greedy=True),
+        stop=model.actor.stop._replace(max_tokens=jnp.int32(6)),
+      )
     requests = [
       (None, row['ids'], out.tokens[i][out.mask[i]].tolist())
       for i, row in enumerate(rows)

@@ -75,6 +75,8 @@ LISTED = (  # command, what is wrong, what is said of it
   ),
   ('studies.cot_ablation', ['--shares=2'], 'a number >= 0 and <= 1'),
   ('serve', ['--config=rl:MODEL'], '--requests'),
+  ('chat', [], 'no model: write one of --model'),
+  ('chat', ['--model=x', '--context=0'], 'an integer >= 1'),
   ('export', ['--workdir=x'], '--to'),
   ('convert', ['--to=x'], '--from'),
   ('convert', ['--from=x', '--to=y', '--dtype=int8'], 'invalid choice'),

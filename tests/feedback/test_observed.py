@@ -109,7 +109,7 @@ def test_a_rollout_is_the_same_to_the_bit(name):
   actor = tiny.policy(0, feedback)
 
   @partial(jax.jit, static_argnums=0, compiler_options=DEFAULT)
-  def sampled(feedback):
+  def sampled(feedback, actor):
     prompt = tiny.asked(tiny.prompts(), feedback)
     return rollout(
       actor,
@@ -122,6 +122,6 @@ def test_a_rollout_is_the_same_to_the_bit(name):
       group=tiny.GROUP,
     )
 
-  plain, seen = sampled(feedback), sampled(observed(feedback))
+  plain, seen = sampled(feedback, actor), sampled(observed(feedback), actor)
   seen = seen._replace(record=seen.record.inner)
   jax.tree.map(np.testing.assert_array_equal, plain, seen)
