@@ -206,13 +206,13 @@ def summary(tokens: int, shares: Sequence[float], seconds: float) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[list[bool]]:
-  """A list that has an entry once Ctrl-C was pressed; a second time it raises
-  KeyboardInterrupt."""
+  """A list that has an entry once Ctrl-C was pressed; a second time it ends the
+  program."""
   stopped: list[bool] = []
 
   def stop(number, frame):
     if stopped:
-      raise KeyboardInterrupt
+      sys.exit(130)
     stopped.append(True)
 
   before = signal.signal(signal.SIGINT, stop)

@@ -40,7 +40,6 @@ class Terminal:
     out: of answers.
     notices: of all else.
     colour: whether `out` is a terminal with colours.
-    decode: the bytes of a token.
   """
 
   def __init__(

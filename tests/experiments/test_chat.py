@@ -145,6 +145,13 @@ def test_control_c_stops_an_answer(model):
   assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_control_c_twice_in_an_answer_ends_the_program():
+  with pytest.raises(SystemExit, match='130'), chat.interruptible() as stopped:
+    signal.raise_signal(signal.SIGINT)
+    assert stopped
+    signal.raise_signal(signal.SIGINT)
+
+
 def in_terminal(monkeypatch, argv, lines):
   """The exit code and the screen of the command in a terminal."""
   screen, terminal = pty.openpty()
