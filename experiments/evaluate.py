@@ -73,6 +73,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   OPTIONS = cli.parse(_parser(), completed=options_of)
 
 import itertools
+import json
 from contextlib import ExitStack
 
 import jax
@@ -206,8 +207,12 @@ def write_record(
   write_lines(folder / 'times.jsonl', (record_line(x.times()) for x in cells))
   if jax.process_index():
     return []
-  table = results(read([f'{folder}']))
-  lines = map(record_line, table)
+  # Without what is not known: NaN, which JSON lacks.
+  table = [
+    {name: x for name, x in row.items() if x == x}
+    for row in results(read([f'{folder}']))
+  ]
+  lines = (f'{json.dumps(row)}\n' for row in table)
   write_lines(folder / 'table.jsonl', lines)
   shown = markdown_table(printable(summary(table)))
   write_lines(folder / 'table.md', [shown + '\n'])

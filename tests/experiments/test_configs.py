@@ -57,6 +57,9 @@ OTHERS = {
     *('FOLDER,words', 'FOLDER,sft,OTHER', 'FOLDER,rl,OTHER'),
     *(f'FOLDER,{method}' for method in lrt_arithmetic.SHORTER),
   ],
+  'hyrea_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
+  'soft_tokens_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
+  'lrt_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]

@@ -24,7 +24,7 @@ from hybrid_latent.rewards.grader import Grader
 from tests.experiments import rl_tiny, ways_tiny
 from tests.experiments.runs import COMPILED, lines, quick_compiler
 
-TIMED = 'seconds', 'tokens_per_second'
+TIMED = 'seconds_per_question', 'tokens_per_second'
 PROMPTS, SAMPLES, LATENTS = 6, 2, 3
 
 
@@ -89,31 +89,35 @@ def timeless(table) -> list[dict]:
 def test_a_line_for_each_subject_mode_and_budget(run, config):
   workdir, table, _ = run
   assert lines(workdir / 'table.jsonl') == table
+  own = [row for row in table if not row['control']]
   asked = [
     ('base', 'chain_of_thought'),
     ('base', 'no_thinking'),
     ('sft+rl', 'latent'),
   ]
-  assert [(row['model'], row['mode'], row['budget']) for row in table] == [
+  assert [(row['model'], row['mode'], row['budget']) for row in own] == [
     (*some, budget) for some in asked for budget in (10, 20)
   ]
-  for row in table:
-    assert row['prompts'] == PROMPTS
+  for row in own:
+    assert (row['problems'], row['samples']) == (PROMPTS, SAMPLES)
     assert 1 <= row['tokens'] <= row['budget']
-    latent = LATENTS if row['mode'] == 'latent' else 0
-    assert ('pause' in row) == bool(latent)
-    assert row['latents'] == latent
-    assert row['tokens_with_latents'] == row['tokens'] + latent
-    assert ('cosine' in row) == (row['mode'] == 'latent')
+    latent = row['mode'] == 'latent'
+    assert row.get('latents', 0) == (LATENTS if latent else 0)
+    assert (row.get('cosine') is not None) == ('pause' in row) == latent
     assert row['accuracy'] <= row[f'pass@{SAMPLES}'] <= 1
-    assert row['seconds'] > 0
-    speed = row['tokens'] / row['seconds']
-    assert row['tokens_per_second'] == pytest.approx(speed)
+    assert row['seconds_per_question'] > 0
+  controls = [row for row in table if row['control']]
+  assert [row['arm'] for row in controls] == [
+    f'sft+rl/latent/{budget}/pause' for budget in (10, 20)
+  ]
+  assert [row['accuracy'] for row in controls] == [
+    row['pause'] for row in own if row['model'] == 'sft+rl'
+  ]
   accuracies = {row['accuracy'] for row in table}
   assert len(accuracies) > 1 and max(accuracies) < 1
   shown = (workdir / 'table.md').read_text().splitlines()
-  assert len(shown) == 2 + len(table)
-  columns = '| model | feedback | mode | budget | prompts | accuracy |'
+  assert len(shown) == 2 + len(own)
+  columns = '| arm | dataset | problems | samples | ungraded | accuracy |'
   assert shown[0].startswith(columns)
 
 
@@ -122,6 +126,43 @@ def test_one_program_serves_all_budgets(run):
   for name in 'prefill', 'decode':
     # Each way, and the control.
     assert sum(name in x for x in compiled) == 4, compiled
+
+
+def test_each_token_has_what_the_model_gives_it(run, config):
+  """In one pass over prompt and completion, without a cache."""
+  actor = decoding_actor(
+    changed(config, feedback__init_kwargs__source=reasoner(config)),
+    sharding.mesh(**config.mesh),
+  )
+  encode = ways_tiny.encoders(config, actor.tokenizer)
+  data = problems_of(config.data)(split='test')
+
+  @jax.jit
+  def scores(model, ids):
+    at = jnp.arange(ids.size)[None]
+    causal = jnp.tril(jnp.ones((1, ids.size, ids.size), bool))
+    hidden, _ = model.forward(model.embed(ids[None]), None, at, causal)
+    return jax.nn.log_softmax(model.unembed(hidden[0]))
+
+  found = [row for row in rows(run[0]) if row['prompt'] == 4]
+  assert len({row['arm'] for row in found}) == 8
+  for row in found:
+    prompt = encode[row['mode']](data[4])
+    latents = row.get('prefix_latents', 0)
+    assert latents == (LATENTS if row['mode'] == 'latent' else 0)
+    assert row['first_position'] == len(prompt) + latents + bool(latents)
+    assert row['near'] == [None] * row['num_tokens'] and not any(row['latent'])
+    assert ''.join(row['tokens']) in row['completion']
+    if latents:
+      assert all(len(near) == 5 for near in row['prefix_near'])
+      continue
+    ids = jnp.array([*prompt, *row['ids'], *[0] * 99])[:99]
+    first, end = len(prompt) - 1, len(prompt) - 1 + row['num_tokens']
+    log_probs = scores(actor.policy, ids)[first:end]
+    expected = log_probs[jnp.arange(len(row['ids'])), jnp.array(row['ids'])]
+    np.testing.assert_allclose(row['log_prob'], expected, atol=1e-4)
+    entropy = -(jnp.exp(log_probs) * log_probs).sum(-1)
+    np.testing.assert_allclose(row['entropy'], entropy, atol=1e-4)
 
 
 @pytest.mark.parametrize(  # a line of each way
