@@ -23,9 +23,7 @@ COMMON = {
   'min_p': Field(_Floor, 'a number >= 0 and < 1'),
   'n': Field(PositiveInt, 'an integer >= 1'),
   'seed': Field(_Seed, 'an integer of 64 bits'),
-  'stop': Field(
-    Text | tuple[Text, ...], 'a text, or a list of texts, none of them empty'
-  ),
+  'stop': Field(str | tuple[str, ...], 'a text, or a list of texts'),
   'stream': Field(bool, _TRUE),
   'stream_options': Field(dict, '{"include_usage": true or false}'),
   'mode': Field(Text, 'the name of a mode'),
@@ -58,7 +56,7 @@ NEUTRAL: dict[str, tuple] = {
   'response_format': ({'type': 'text'},),
   'skip_special_tokens': (True,),
 }
-_IGNORED = 'user', 'metadata', 'store'  # and not accepted: looked at by nobody
+_IGNORED = 'user', 'metadata', 'store'  # any value: they change no answer
 
 
 def checked(body: Any, fields: Mapping[str, Field]) -> dict[str, Any]:

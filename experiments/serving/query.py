@@ -194,8 +194,9 @@ def _query(
     raise invalid('n', count, accepted)
   stop = fields.get('stop', ())
   stop = (stop,) if isinstance(stop, str) else stop
-  if len(stop) > _MAX_STOPS:
-    raise invalid('stop', stop, f'at most {_MAX_STOPS} texts')
+  if len(stop) > _MAX_STOPS or '' in stop:
+    accepted = f'at most {_MAX_STOPS} texts, none of them empty'
+    raise invalid('stop', stop, accepted)
   logprobs, scored = fields.get('logprobs'), bool(fields.get('echo'))
   draws, seed = _sampling(server, fields), fields.get('seed')
   rows = [

@@ -7,7 +7,6 @@ depends on its prompt, parameters and seed, not on the rows beside it.
 """
 
 import logging
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -184,7 +183,8 @@ class Worker:
     """The prompts on the mesh, and repeated ones up to the size of a program:
     1, 4, 16, ... rows, of the prompt lengths of config.rollout."""
     rollout, pad_id = self._server.config.rollout, self._server.actor.pad_id
-    count = min(4 ** math.ceil(math.log(len(rows), 4)), self._size)
+    exponent = -(-(len(rows) - 1).bit_length() // 2)  # of the next power of 4
+    count = min(4**exponent, self._size)
     rows = [*rows, *rows[:1] * (count - len(rows))]
     longest = max(len(row.prompt) for row in rows)
     limit = rollout.max_prompt_length

@@ -73,9 +73,9 @@ def test_a_model_that_is_not_there(http):
   assert status == 404 and found['error']['code'] == 'model_not_found'
 
 
-def test_a_null_is_as_no_field(http):
-  body = PROMPT | {'stop': None, 'max_tokens': 1, 'user': 'me'}
-  assert request(http.server_port, TEXT, body)[0] == 200
+def test_a_null_is_as_no_field_and_a_newline_is_a_stop(http):
+  body = PROMPT | {'seed': None, 'max_tokens': 1, 'user': 'me'}
+  assert request(http.server_port, TEXT, body | {'stop': '\n'})[0] == 200
 
 
 PATHS = [
