@@ -56,10 +56,12 @@ def prefill_and_decode(
   return jax.jit(partial(prefill, feedback=feedback)), decode_fn
 
 
-def eval_sampling(rollout: Config, evaluation: Config) -> Sampling:
+def eval_sampling(
+  rollout: Config, evaluation: Config, **changes: Any
+) -> Sampling:
   """The sampling of evaluations: that of rollouts, as `config.eval.sampling`
-  changes it."""
-  return sampling(**{**rollout.sampling, **evaluation.sampling})
+  and then `changes` change it."""
+  return sampling(**{**rollout.sampling, **evaluation.sampling, **changes})
 
 
 def merged_for_decoding(policy: Policy) -> Policy:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,20 @@ def test_latents_are_shown_with_what_they_are_near(spoken):
   assert not re.search(r'\[\S+ 0\.', said(spoken, '/near 0', '/again'))
 
 
+def test_greedy_has_the_mixtures_of_an_evaluation(config, model, monkeypatch):
+  options, shares = OPTIONS._replace(temperature=0.0), []
+  prompt, _ = model.prompt([], '2 + 3?', options)
+  changed = config.copy_and_resolve_references()
+  for temperature in 1.0, 2.0:
+    changed.eval.sampling = {'temperature': temperature}
+    monkeypatch.setattr(model, '_config', changed)
+    with closing(model.answer(prompt, options, 0)) as steps, quick_compiler():
+      step = next(x for x in steps if len(x.near) > 1)
+    shares.append([share for _, share in step.near[:2]])
+  cold, warm = ((a / b) for a, b in shares)
+  assert cold > 1 and cold == pytest.approx(warm**2, rel=1e-3)
+
+
 def test_a_seed_repeats_a_conversation_and_again_does_not(spoken):
   first = said(spoken, '2 + 3?').split('\n')[-3]
   assert said(spoken, '/again').split('\n')[-3] != first
@@ -115,6 +130,8 @@ def test_what_is_left_out_is_said(spoken):
     ('/tokens 0', 'a number from 1 to 64'),
     ('/temperature -1', 'a number from 0'),
     ('/temperature nan', 'a number from 0'),
+    ('/temperature inf', 'a number from 0 to 100'),
+    ('/again please', '/again please: write /again, and nothing after it'),
     ('/seed x', 'a number from 0 to 2147483647'),
     ('/near 9', 'a number from 0 to 5'),
   ],
@@ -237,6 +254,13 @@ def test_a_pipe(config, model_folder, tmp_path, monkeypatch, capsys):
   captured = capsys.readouterr()
   assert len(counts(captured.err)) == 2 and not counts(captured.out)
   assert '\x1b' not in captured.out
+  piped = io.TextIOWrapper(io.BytesIO(b'caf\xe9\n/seed 3\n/words 1 + 1?\n'))
+  monkeypatch.setattr(sys, 'stdin', piped)
+  with quick_compiler():
+    assert chat.main(argv) == 1
+  notes = capsys.readouterr().err
+  assert "error: line 1 is 'caf\\udce9': write it in UTF-8" in notes
+  assert 'seed: 3' in notes and len(counts(notes)) == 1
   monkeypatch.setattr(sys, 'stdin', io.StringIO('/latents\n/temperature 0\n'))
   assert chat.main([f'--model={model_folder}']) == 1
   assert 'has no latents: write a --config' in capsys.readouterr().err
