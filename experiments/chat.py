@@ -72,7 +72,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from io import TextIOWrapper
-from itertools import count
 from time import perf_counter
 
 from absl import logging
@@ -217,13 +216,15 @@ def interruptible() -> Iterator[list[bool]]:
 def converse(chat: Chat, terminal: Terminal) -> int:
   """Reads lines to the end of the input. Returns the exit code."""
   is_interactive, code, warned = sys.stdin.isatty(), 0, False
+  number = 0
   if isinstance(sys.stdin, TextIOWrapper):  # a bad byte is to spoil one line
     sys.stdin.reconfigure(errors='surrogateescape')
   if is_interactive:
     with suppress(ImportError):
       import readline  # noqa: F401 - edits the lines of input()
     terminal.notice('/help lists the commands')
-  for number in count(1):
+  while True:
+    number += 1
     try:
       line = input('> ' if is_interactive else '')
       warned = False

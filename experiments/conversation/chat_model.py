@@ -22,11 +22,11 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.streaming import stream
 from hybrid_latent.types import Feedback, Mode, Prompt, StoppingRule
 
+from ..fields.sampling_rules import eval_sampling
 from ..training.actor import feedback_of
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
 from ..training.prompts import prompt_ids
-from ..training.sampler import eval_sampling
 from ..training.trained_run import TrainedRun
 
 _SHORTEST = 64  # tokens of the smallest prefill
@@ -201,11 +201,10 @@ class ChatModel:
     return min(width, self.context - options.max_tokens)
 
   def _sampling(self, temperature: float):
-    rollout, evaluation = self._config.rollout, self._config.eval
     if not temperature:  # mixtures keep the temperature of an evaluation
-      return eval_sampling(rollout, evaluation, greedy=True)
+      return sampling(**{**eval_sampling(self._config), 'greedy': True})
     sampled = {'temperature': temperature, 'greedy': False}
-    return sampling(**{**rollout.sampling, **sampled})
+    return sampling(**{**self._config.rollout.sampling, **sampled})
 
   def _stop(self, max_tokens: int) -> StoppingRule:
     rollout = self._config.rollout

@@ -27,10 +27,10 @@ from hybrid_latent.streaming import stream
 from hybrid_latent.types import Prompt, Sampling, Trajectory
 
 from ..evaluation.given import Pair, pair_scorer
+from ..fields.sampling_rules import eval_sampling
 from ..training.actor import feedback_of, rollout_mesh
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
-from ..training.sampler import eval_sampling
 
 try:
   from lm_eval import utils
@@ -236,6 +236,6 @@ class LatentLM(TemplateLM):
 
   def _sampling(self, settings: dict) -> Sampling:
     if not settings['do_sample']:
-      return eval_sampling(self.config.rollout, self.config.eval, greedy=True)
+      return sampling(**{**eval_sampling(self.config), 'greedy': True})
     names = ('temperature', 'top_k', 'top_p', 'min_p')
     return sampling(**{x: settings[x] for x in names if x in settings})

@@ -56,12 +56,10 @@ def prefill_and_decode(
   return jax.jit(partial(prefill, feedback=feedback)), decode_fn
 
 
-def eval_sampling(
-  rollout: Config, evaluation: Config, **changes: Any
-) -> Sampling:
+def eval_sampling(rollout: Config, evaluation: Config) -> Sampling:
   """The sampling of evaluations: that of rollouts, as `config.eval.sampling`
-  and then `changes` change it."""
-  return sampling(**{**rollout.sampling, **evaluation.sampling, **changes})
+  changes it."""
+  return sampling(**{**rollout.sampling, **evaluation.sampling})
 
 
 def merged_for_decoding(policy: Policy) -> Policy:

@@ -38,10 +38,10 @@ def texts(http, **fields):
 def test_greedy_keeps_the_temperature_that_mixtures_have(server):
   fields = {'prompt': '1 +', 'temperature': 0}
   row = completion_query(server, 'tiny', 64, fields).rows[0]
-  rollout, evaluation = server.config.rollout, server.config.eval
-  expected = eval_sampling(rollout, evaluation, greedy=True)
-  assert sampling(**dict(row.sampling)) == expected
-  assert expected.temperature == 1.5
+  config = server.config
+  expected = eval_sampling(config.rollout, config.eval)
+  assert expected.temperature == 1.5 and not expected.greedy
+  assert sampling(**dict(row.sampling)) == expected._replace(greedy=True)
 
 
 def test_greedy_answers_are_those_of_the_file(server, http):
