@@ -187,6 +187,8 @@ def answer_fields(
 
 def read_requests(path: Path) -> list[Any]:
   """The requests of a file. RequestError for a line that is not JSON."""
+  if not path.exists():
+    raise FileNotFoundError(f'{path} does not exist: write a file of requests')
   found = []
   for number, line in enumerate(path.read_bytes().splitlines(), 1):
     try:

@@ -199,6 +199,8 @@ def test_a_request_that_is_no_utf8(tmp_path):
   path.write_bytes(b'{"question": "Why?"}\n{"question": "\xff"}\n')
   with pytest.raises(RequestError, match=r'line 2: .*in UTF-8'):
     serve.read_requests(path)
+  with pytest.raises(FileNotFoundError, match='write a file of requests'):
+    serve.read_requests(tmp_path / 'absent.jsonl')
 
 
 def test_a_reasoner_has_to_be_named(config):
@@ -228,12 +230,16 @@ def test_the_command_writes_all_answers_or_none(
   given = []  # configs; what they would make is there
   monkeypatch.setattr(serve, 'load_server', lambda x: given.append(x) or server)
   rows = [json.dumps(request) + '\n' for request in requests(*MODES)]
-  path.write_text(''.join([*rows, '{"question": "Why?", "mode": "loud"}\n']))
-  with pytest.raises(SystemExit) as end:
-    serve.main()
-  assert end.value.code == 2
-  assert f"{path}, line 8: mode = 'loud': accepted" in capsys.readouterr().err
-  assert not out.parent.exists()
+  for bad, words in (
+    ('{"question": "Why?", "mode": "loud"}', "mode = 'loud': accepted"),
+    ('{"question"', 'b\'{"question"\': accepted is a JSON object'),
+  ):
+    path.write_text(''.join([*rows, f'{bad}\n']))
+    with pytest.raises(SystemExit) as end:
+      serve.main()
+    assert end.value.code == 2
+    assert f'{path}, line 8: {words}' in capsys.readouterr().err
+    assert not out.parent.exists()
   path.write_text(''.join(rows))
   serve.main()
   assert [x.to_json() for x in given] == [config.to_json()] * 2
