@@ -45,16 +45,16 @@ def soft_tokens(results: Rows) -> list[dict[str, Any]]:
   n samples per data set, a row per model and inference mode. The greedy and the
   sampled arm of a mode share their name but for the word greedy or sample."""
   merged: dict[tuple[str, str], dict[str, Any]] = {}
-  top = f'pass@{max((row["samples"] for row in results), default=1)}'
+  most = max((row['samples'] for row in results), default=1)
+  top = [f'pass@{most}'] * (most > 1)
   for row in results:
     name = re.sub(r'[\s_/-]+(greedy|sample)(?![a-z])', '', row['arm'])
     found = {f'{row["sampling"]} pass@1': row['accuracy']}
-    if top in row:
-      found[top] = row[top]
+    found |= {name: row[name] for name in top if name in row}
     cell = merged.setdefault((name, row['dataset']), row | {'ungraded': 0})
     ungraded = cell['ungraded'] + row['ungraded']
     cell |= {'arm': name, **found, 'ungraded': ungraded}
-  columns = 'greedy pass@1', 'sample pass@1', top, 'ungraded'
+  columns = 'greedy pass@1', 'sample pass@1', *top, 'ungraded'
   return by_dataset([*merged.values()], *columns)
 
 

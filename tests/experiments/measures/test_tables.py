@@ -67,6 +67,13 @@ def test_the_table_of_soft_tokens_joins_greedy_and_sampled_arms():
   ]
 
 
+def test_the_table_of_soft_tokens_of_greedy_arms_has_no_other_pass():
+  rows = arm('soft', ['1', '0'], sampling='greedy')
+  (found,) = papers.soft_tokens(results(Record(rows, [], [])))
+  assert found['gsm8k greedy pass@1'] == 0.5
+  assert 'gsm8k pass@1' not in found
+
+
 def test_the_table_of_lrt_has_budgets_cost_and_averages():
   rows = [
     *arm('a/512', ['1111', '0000'], budget=512),
