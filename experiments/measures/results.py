@@ -63,7 +63,7 @@ def by_name(folders: Iterable[str]) -> dict[str, str]:
   return {path.name if short else str(path): x for path, x in found.items()}
 
 
-def read(folders: Mapping[str, str | Path]) -> Record:
+def read(folders: Mapping[str, str]) -> Record:
   """The records of folders together, by name, samples without the fields of
   UNREAD. Where an arm on a data set is in two, all arms and models begin with
   the names of their records. FileNotFoundError where a folder has none,
@@ -89,7 +89,7 @@ def read(folders: Mapping[str, str | Path]) -> Record:
   return record
 
 
-def _read(folder: str | Path) -> Record:
+def _read(folder: str) -> Record:
   has = lambda name: (Path(folder) / f'{name}.jsonl').exists()
   return Record(
     []

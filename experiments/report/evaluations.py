@@ -41,7 +41,7 @@ def evaluations(folders: Mapping[str, str | Path]) -> Evaluations:
   Args:
     folders: name on the page -> the --workdir of an evaluation.
   """
-  record = read(folders)
+  record = read({name: str(folder) for name, folder in folders.items()})
   found = tables(record)
   controls = {row['arm'] for row in record.samples if row['control']}
   names = dict.fromkeys(row['arm'] for row in record.samples)
