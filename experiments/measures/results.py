@@ -101,8 +101,15 @@ def _read(folder: str) -> Record:
 
 
 def _check_arms(samples: Iterable[Sample]) -> None:
-  """ValueError where an arm on a data set is two."""
+  """ValueError where an arm on a data set is two, or has a sample twice."""
   for (arm, dataset), rows in cells(samples).items():
+    counts = Counter((row['prompt'], row['sample']) for row in rows)
+    (((prompt, sample), count),) = counts.most_common(1)
+    if count > 1:
+      raise ValueError(
+        f'arm {arm!r} on {dataset!r} has sample {sample} of prompt {prompt} '
+        f'{count} times: accepted is once: evaluate again'
+      )
     for name in ARM:
       if len(values := {row[name] for row in rows}) > 1:
         raise ValueError(

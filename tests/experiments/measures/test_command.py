@@ -98,6 +98,7 @@ def test_arms_of_two_records_begin_with_their_names(folder, tmp_path):
     (['{0}', '{0}/../more'], "prompt 0 of 'gsm8k' is 'How many?' for arm 'eva"),
     (['{0}/../none'], 'none have no rows: write an evaluation with at least'),
     (['{0}', '--out={0}/samples.jsonl'], 'samples.jsonl is no folder: write'),
+    (['{0}/../twice'], "on 'gsm8k' has sample 0 of prompt 0 2 times: accepted"),
     (['{0}/../two'], "arm 'base' on 'gsm8k' has models ['base', 'other']: acc"),
   ],
 )
@@ -106,6 +107,7 @@ def test_a_record_that_cannot_be(
 ):
   other = [BASE[0] | {'model': 'other'}, *BASE[1:]]
   write(tmp_path / 'two', other)
+  write(tmp_path / 'twice', BASE * 2)
   write(tmp_path / 'more', arm('base', '1', question='Why?'))
   write(tmp_path / 'none', [])
   (tmp_path / 'none/samples.jsonl').write_text('')
