@@ -24,6 +24,7 @@ With --port it answers requests in the shape of OpenAI's API until it is ended,
 which docs/serving.md describes.
 """
 
+import argparse
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -48,21 +49,19 @@ def _parser() -> cli.Parser:
   return parser
 
 
-def _parsed(argv: Sequence[str] | None = None) -> cli.Options:
-  parser = _parser()
-  options = cli.parse(parser, argv)
-  flags = options.flags
+def _check(flags: argparse.Namespace) -> Sequence[str]:
+  """ValueError unless either a file or a port is to be answered."""
   files = flags.requests, flags.out
   if any(files) != all(files) or all(files) == (flags.port is not None):
-    parser.error(
+    raise ValueError(
       f'--requests={flags.requests}, --out={flags.out}, --port={flags.port}: '
       'write --requests=FILE.jsonl and --out=FILE.jsonl, or --port=8000'
     )
-  return options
+  return ()
 
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  _parsed()
+  cli.parse(_parser(), completed=_check)
 
 import json
 from collections.abc import Mapping
@@ -203,7 +202,7 @@ def read_requests(path: Path) -> list[Any]:
 @cli.report_errors()
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; see the top of this file."""
-  config, flags = _parsed(argv)
+  config, flags = cli.parse(_parser(), argv, _check)
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
   if flags.port is not None:

@@ -123,8 +123,9 @@ def parse(
   Args:
     parser: of all options.
     argv: the words of the command line; None: those of the process.
-    completed: sets a `--config` that is not required, and returns the options
-      of config fields that precede those of the command line.
+    completed: checks the other options, sets a `--config` that is not required,
+      and returns the options of config fields that precede those of the command
+      line.
   """
   argv = sys.argv[1:] if argv is None else argv
   with report_errors():
