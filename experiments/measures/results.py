@@ -38,8 +38,9 @@ CONTROLS = 'other_problem', 'pause', 'dropped'
 
 # Of the results, those that are printed.
 SUMMARY = (
-  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
-  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
+  *('arm', 'dataset', 'problems', 'too_long', 'samples', 'ungraded'),
+  *('accuracy', 'low', 'high', *CONTROLS),
+  *('tokens', 'switches', 'hidden_ratio'),
 )
 
 UNREAD = 'ids', 'log_prob', 'near', 'prefix_near'
@@ -208,12 +209,20 @@ def results(record: Record) -> list[dict[str, Any]]:
 
 
 def summary(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-  """The columns of SUMMARY of the results of arms without control."""
+  """The columns of SUMMARY of the results of arms without control; `too_long`
+  where a problem was."""
+  none = {'too_long'} - {*counts(table)}
   return [
-    {column: row.get(column) for column in SUMMARY}
+    {column: row.get(column) for column in SUMMARY if column not in none}
     for row in table
     if not row['control']
   ]
+
+
+def counts(table: Iterable[dict[str, Any]]) -> list[str]:
+  """Of results, the columns that count what their accuracies leave out:
+  `ungraded` completions, and problems that were `too_long` where one was."""
+  return ['ungraded'] + ['too_long'] * any(row['too_long'] for row in table)
 
 
 def accuracies(rows: Sequence[Sample]) -> Accuracies:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..measures.results import CONTROLS, read
+from ..measures.results import CONTROLS, counts, read
 from ..measures.tables import Table, is_unknown, tables
 from .charts import Chart
 from .evaluation_charts import evaluation_charts
@@ -20,6 +20,7 @@ _MORE = {
 _HEADINGS = {
   'hidden_ratio': 'hidden ratio',
   'other_problem': 'other problem',
+  'too_long': 'too long',
   'bootstrap_p': 'p, paired',
   'seconds_per_question': 's per question',
 }
@@ -74,7 +75,7 @@ def _main_table(found: Mapping[str, Table]) -> Table:
   names = (
     *('arm', 'dataset', 'problems', 'accuracy', '95 % interval', *best),
     *('tokens', 'switches', 'hidden_ratio', *CONTROLS, 'bootstrap_p'),
-    *('truncated', 'ungraded', 'seconds_per_question'),
+    *('truncated', *counts(rows), 'seconds_per_question'),
   )
   shown = [n for n in names if not all(is_unknown(r.get(n)) for r in rows)]
   return [{_HEADINGS.get(n, n): row.get(n) for n in shown} for row in rows]

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from experiments.measures import comparisons, papers
-from experiments.measures.results import Record, results
+from experiments.measures.results import Record, results, summary
 from experiments.measures.tables import lacking
 from tests.experiments.measures.arms import BASE, HYREA, arm, given, times
 
@@ -46,6 +46,8 @@ def test_results_have_every_measure_that_is_a_number():
   }
   assert {name: found[name] for name in expected} == pytest.approx(expected)
   assert found['low'] < 0.375 < found['high']
+  assert summary([found])[0]['too_long'] == 1
+  assert 'too_long' not in summary(results(Record(BASE, [], [])))[0]
 
 
 def test_the_table_of_soft_tokens_joins_greedy_and_sampled_arms():
@@ -81,7 +83,14 @@ def test_the_table_of_lrt_has_budgets_cost_and_averages():
   ]
   cost = [
     times('a/512', cosine=0.25),
-    times('a/512', 'math', prompts=12, seconds_per_question=2.0, cosine=0.75),
+    times(
+      'a/512',
+      'math',
+      too_long=3,
+      prompts=12,
+      seconds_per_question=2.0,
+      cosine=0.75,
+    ),
   ]
   (found,) = papers.lrt(results(Record(rows, [], cost)))
   assert found['budget'] == 512
@@ -90,6 +99,7 @@ def test_the_table_of_lrt_has_budgets_cost_and_averages():
   assert found['average cosine'] == 0.5
   assert found['seconds_per_question'] == 3
   assert found['peak_memory_bytes'] is None
+  assert (found['gsm8k too_long'], found['math too_long']) == (0, 3)
 
 
 def test_the_table_of_hrpo():
