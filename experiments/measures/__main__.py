@@ -39,7 +39,8 @@ def _parser() -> cli.Parser:
   )
   parser.add_argument(
     '--baseline',
-    help='arm that others are tested against; by default base, or the first',
+    help='arm that others are tested against; by default base, or the first '
+    'of each dataset',
   )
   parser.add_argument(
     '--out', type=cli.value(Folder), help='folder to write the tables to'
@@ -50,9 +51,7 @@ def _parser() -> cli.Parser:
 if __name__ == '__main__':  # before the imports: --help takes a second
   _parser().parse_args()
 
-from pathlib import Path
-
-from ..report.tables import markdown_table, write_atomic
+from ..report.tables import markdown_table, output_folder, write_atomic
 from .formats import csv_text, latex_table, printable
 from .results import by_name, read, summary
 from .tables import Table, lacking, tables
@@ -83,19 +82,12 @@ def main() -> None:
       'with at least one'
     )
   found = tables(record, flags.table, flags.baseline)
-  if flags.out:
-    try:
-      Path(flags.out).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-      raise ValueError(
-        f'--out: {error.filename} is no folder: write another'
-      ) from None
+  folder = output_folder(flags.out, '--out') if flags.out else None
   text = '\n'.join(
     _section(name, table) for name, table in found.items() if name in TITLES
   )
   print(text, end='')
-  if flags.out:
-    folder = Path(flags.out)
+  if folder:
     write_atomic(folder / 'tables.md', text)
     for name, table in found.items():
       if table:

@@ -140,7 +140,9 @@ def test_arms_are_tested_on_the_problems_that_they_share():
     *arm('b', '0' * 10 + '1' * 30 + '0' * 15 + '?'),
     *arm('b', '11', 'math'),
   ]
-  found, alone = comparisons.paired_tests(rows)
+  (found,) = comparisons.paired_tests(rows)  # of math, b is the baseline
+  again, alone = comparisons.paired_tests(rows, 'a')
+  assert again == found
   x, y = [0] * 10 + [1] * 30 + [0] * 15, [1] * 30 + [0] * 25
   assert found['baseline'] == 'a'
   assert found['problems'] == 55

@@ -159,6 +159,19 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
   }
 
 
+def test_a_page_is_not_written_over_a_folder(tmp_path, monkeypatch, capsys):
+  (tmp_path / 'samples.jsonl').write_text('')
+  for out, message in (
+    (tmp_path, 'is a folder: write the name of a file'),
+    (tmp_path / 'samples.jsonl/page.html', 'samples.jsonl is no folder: write'),
+  ):
+    argv = ['traces', f'--record={tmp_path}', f'--out={out}']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit):
+      traces.main()
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('lines', [None, ''])
 def test_a_record_without_samples_is_refused(lines, tmp_path, monkeypatch):
   if lines is not None:
