@@ -101,6 +101,8 @@ def test_the_index_sums_up_the_tokens():
   assert found['latents'] == 19
   # nine times the square root of 1/4 is 4.5, and Python rounds to even
   assert found['shades'] == '0' * 20 + '4' * 19 + '0'
+  (found,) = decoded(traces_html({'w': [row | {'entropy': [None] * 40}]}))
+  assert found['mean_entropy'] is None
 
 
 def test_arms_of_two_records_have_two_names():
