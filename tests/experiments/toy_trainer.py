@@ -20,7 +20,7 @@ from hybrid_latent.objectives.accumulators import RunningMean
 def config(**changes) -> ConfigDict:
   """Eight steps, a checkpoint every three; `changes` as a__b for a.b."""
   base = rl.defaults('none')
-  fields = 'nonfinite', 'alarms', 'checkpoint', 'rollout', 'data'
+  fields = 'nonfinite', 'alarms', 'checkpoint', 'rollout', 'data', 'trackers'
   made = ConfigDict({name: base[name] for name in fields})
   made.max_steps, made.updates, made.rollout.max_completion_length = 8, 1, 32
   made.checkpoint.update(every=3, keep=9)

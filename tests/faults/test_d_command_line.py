@@ -77,7 +77,7 @@ LISTED = (  # command, what is wrong, what is said of it
   ('serve', ['--config=rl:MODEL'], '--requests'),
   ('chat', [], 'no model: write one of --model'),
   ('measures', ['--table=hyrea'], '--record'),
-  ('traces', ['--record=x', '--num_prompts=-1'], 'an integer >= 0'),
+  ('traces', ['--record=x', '--num_prompts=-1'], 'an integer >= 1'),
   ('harness', ['--tasks=a', '--config=rl:M'], '--workdir'),
   ('chat', ['--model=x', '--context=0'], 'an integer >= 1'),
   ('export', ['--workdir=x'], '--to'),
