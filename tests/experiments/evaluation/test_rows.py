@@ -8,7 +8,7 @@ from hybrid_latent.types import StoppingRule, Trajectory
 
 
 def test_an_accuracy_is_between_0_and_1():
-  total, nan = np.array([1 + 1e-7, 0, np.nan]), np.array([np.nan])
+  total, nan = np.array([1 + 1e-7, 0, np.nan]), np.full(3, np.nan)
   assert correctness({}, total, 'd') is total
   assert correctness({'accuracy': nan}, -total, 'd') is nan
   for grades, message in (
