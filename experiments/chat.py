@@ -265,7 +265,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
   run = open_run(flags.workdir, flags.step) if flags.workdir else None
-  model = ChatModel(config, run, flags.context)
+  try:
+    model = ChatModel(config, run, flags.context)
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    return 130
   plain = not sys.stdout.isatty() or os.environ.get('NO_COLOR')
   terminal = Terminal(
     model,

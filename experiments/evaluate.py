@@ -91,7 +91,7 @@ from .evaluation.arms import Arm, arms_of, without_latents
 from .evaluation.cell import Cell, cell_of
 from .evaluation.datasets import benchmarks_of, datasets_of
 from .evaluation.given import score_cell
-from .evaluation.record import record_line
+from .evaluation.record import read_times, record_line
 from .evaluation.sampling import Program, sample_cell
 from .fields.check import check
 from .measures.formats import printable
@@ -128,6 +128,12 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
       done = len(cells) + len(scored) - len(missing) - len(unscored)
       raise cluster.Preempted(done, workdir)
 
+  samples = config.eval.num_generations
+  if samples > 1 and all(arm.greedy for arm in arms):
+    print_once(
+      f'config.eval.num_generations={samples} has no effect, as all arms are '
+      'greedy: write eval.sampling.greedy=False'
+    )
   of_model = lambda cell: (cell.arm.model, cell.arm.feedback)
   with ExitStack() as stack:
     graders = {
@@ -157,6 +163,9 @@ def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
 
 def missing_cells(cells: Sequence[Cell]) -> list[Cell]:
   """Those that are not complete for process 0."""
+  if not jax.process_index():
+    for cell in cells:
+      cell.remove_damaged()
   complete = np.array([cell.is_complete() for cell in cells])
   complete = multihost_utils.broadcast_one_to_all(complete).tolist()
   return [cell for cell, x in zip(cells, complete, strict=True) if not x]
@@ -200,6 +209,12 @@ def write_record(
   folder: epath.Path, cells: Sequence[Cell], scored: Sequence[Cell]
 ) -> list[dict]:
   """Writes the files of complete cells. Returns the rows of the table."""
+  arms = {cell.arm.name for cell in cells}
+  if left_out := ', '.join(sorted(recorded_arms(folder) - arms)):
+    print_once(
+      f'left out of the record: {left_out}: write all models and settings in '
+      'one command, which samples again only what is missing'
+    )
   files = {'samples': cells} | ({'given': scored} if scored else {})
   for name, some in files.items():
     lines = (line for cell in some for line in cell.lines())
@@ -210,7 +225,7 @@ def write_record(
   # Without what is not known: NaN, which JSON lacks.
   table = [
     {name: x for name, x in row.items() if x == x}
-    for row in results(read([f'{folder}']))
+    for row in results(read({'': f'{folder}'}))
   ]
   lines = (f'{json.dumps(row)}\n' for row in table)
   write_lines(folder / 'table.jsonl', lines)
@@ -224,6 +239,13 @@ def write_record(
     f'  python -m {PACKAGE}.traces --record={folder}'
   )
   return table
+
+
+def recorded_arms(folder: epath.Path) -> set[str]:
+  """The arms of the record that is there."""
+  if not (folder / 'times.jsonl').exists():
+    return set()
+  return {row['arm'] for row in read_times(folder)}
 
 
 if __name__ == '__main__':

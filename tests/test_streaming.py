@@ -88,8 +88,10 @@ def test_one_program_decodes_prompts_of_all_lengths():
   run = lambda width, **more: [
     *streamed(policy, 'discrete', tiny.prompts(width=width), **more)
   ]
+  before = _advance._cache_size()
   first = run(6, slots=24)
   programs = _advance._cache_size()
+  assert programs == before + 1
   second = run(9, slots=24)
   assert _advance._cache_size() == programs
   tokens = lambda pieces: [piece.tokens for piece in pieces]

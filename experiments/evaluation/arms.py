@@ -81,9 +81,13 @@ def arms_of(config: Config) -> list[Arm]:
     own, run = config_of_source(config, source, reasoner)
     source = f'{run.workdir}@{run.step}' if run else source
     for text in evaluate.feedbacks:
-      feedback, with_feedback = config_of_feedback(own, text)
-      if text or run:
-        check(with_feedback, 'evaluate', jax.process_count())
+      try:
+        feedback, with_feedback = config_of_feedback(own, text)
+        if text or run:
+          check(with_feedback, 'evaluate', jax.process_count())
+      except ValueError as error:
+        part = f'feedbacks, {text!r}' if text else f'models, {model!r}'
+        raise ValueError(f'config.evaluate.{part}: {error}') from error
       for mode, in_mode in _modes(with_feedback, evaluate, reasoner or run):
         given = evaluate.modes and mode
         for control, controlled in _controls(in_mode, evaluate.controls):
@@ -159,10 +163,9 @@ def config_of_feedback(config: Config, text: str) -> tuple[str, Config]:
   parts = [part.strip() for part in (rest if colon else name).split(';')]
   fields = [part for part in parts if '=' in part]
   allowed = 'feedback.', 'rollout.', 'eval.sampling.'
-  where = f'config.evaluate.feedbacks, {text!r}:'
   if wrong := [field for field in fields if not field.startswith(allowed)]:
     raise ValueError(
-      f'{where} {wrong[0]!r} is no field below one of {[*allowed]}: write such '
+      f'{wrong[0]!r} is no field below one of {[*allowed]}: write such '
       'a FIELD=VALUE, or the name of a feedback'
     )
   for spec in (part for part in parts if '=' not in part):
@@ -173,7 +176,9 @@ def config_of_feedback(config: Config, text: str) -> tuple[str, Config]:
           function=spec, kwargs={}, init=WITH_PARAMS.get(spec, ''),
           init_kwargs={},
         )  # fmt: skip
-  return name, overridden(config, [f'--config.{x}' for x in fields], where)
+  return name, overridden(
+    config, [f'--config.{x}' for x in fields], 'the config'
+  )
 
 
 def _run_of(source: str) -> tuple[str, str, str]:

@@ -55,6 +55,15 @@ class Cell(NamedTuple):
     count = (self.header or {}).get('shards', 1)
     return all(self.shard(i).exists() for i in range(count))
 
+  def remove_damaged(self) -> None:
+    """Removes the shards that a full disk has cut, so that they are written
+    again."""
+    for path in self.folder.glob('*.jsonl'):
+      text = path.read_bytes()
+      if not text.endswith(b'\n'):
+        print(f'{path} is cut: it is written again', flush=True)
+        path.unlink()
+
   def times(self) -> dict[str, Any]:
     """Its row of `record.Times`."""
     headers, samples = [*self.headers()], self.arm.samples

@@ -63,9 +63,18 @@ def benchmarks_of(
     except (ValueError, FileNotFoundError) as error:
       what = f'config.{part}.{field}, {text!r}: {error}'
       raise type(error)(what) from error
+    try:
+      first = _first(rows, config)
+    except ValueError as error:
+      # Without its advice, which is on config.data.
+      problem = f'{error}'.partition(': write ')[0]
+      fields = BENCHMARKS[name].task.fields
+      raise ValueError(
+        f'config.{part}.{field}, {text!r}: {problem}: write a file with the '
+        f'fields {sorted(fields.values())}'
+      ) from error
     form = BENCHMARKS[name].format
     rewards = {'accuracy': dict(form.reward)}
-    first = _first(rows, config)
     found[name] = Dataset(name, first, rewards, form.parse, form.instruction)
   return [*found.values()]
 

@@ -125,7 +125,7 @@ def parse(
     argv: the words of the command line; None: those of the process.
     completed: checks the other options, sets a `--config` that is not required,
       and returns the options of config fields that precede those of the command
-      line.
+      line, `flags.overrides`.
   """
   argv = sys.argv[1:] if argv is None else argv
   with report_errors():
@@ -133,6 +133,7 @@ def parse(
       print(f'{parser.format_help()}\n{_config_help(parser.command, argv)}')
       sys.exit()
     flags, overrides = parser.parse_known_args(argv)
+    flags.overrides = overrides
     first = completed(flags)
     config = resolved(flags.config, [*first, *overrides])
     check(config, getattr(flags, 'trainer', parser.command))

@@ -107,7 +107,7 @@ class ThinkingState(NamedTuple):
 def init_state(thinks: Bool[Array, 'b']) -> ThinkingState:
   """The state of rows that begin with the thinking (`thinks`) or the answer."""
   none = jnp.zeros(thinks.shape, jnp.int32)
-  return ThinkingState(none, jnp.where(thinks, _NEVER, 0), none)
+  return ThinkingState(none, jnp.where(thinks, jnp.int32(_NEVER), none), none)
 
 
 def apply_limits(

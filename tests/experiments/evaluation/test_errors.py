@@ -43,7 +43,8 @@ WRONG = [
   ),
   (
     {'evaluate.feedbacks': ('loud',)},
-    "config.feedback.function: 'loud:loud': no module",
+    "config.evaluate.feedbacks, 'loud': config.feedback.function: 'loud:loud': "
+    'no module',
   ),
   (
     {'evaluate.feedbacks': ('a: discrete', 'a: hidden')},
@@ -98,6 +99,39 @@ def test_prompts_that_are_all_too_long(config, tmp_path):
   message = r'max_prompt_length is 3, and each of the \d+ prompts is longer'
   with pytest.raises(ValueError, match=message):
     evaluate.evaluate(config, str(tmp_path))
+
+
+def test_a_run_keeps_its_own_prompts_and_limits(tmp_path, capsys):
+  """What would be ignored is refused, and a run without checkpoints named."""
+  for name in 'done', 'dead':
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'config.json').write_text('{"config": {}}')
+  (tmp_path / 'done/checkpoints').mkdir()
+
+  def options(*overrides):
+    return evaluate.options_of(
+      Namespace(runs=[str(tmp_path)], config='', overrides=overrides)
+    )
+
+  assert '--config.evaluate.data_dir=' in options('--config.seed=3')
+  assert f'--runs: {tmp_path}/dead left out' in capsys.readouterr().err
+  assert options('--config.rollout.num_generations=4')
+  for name in 'rollout.max_prompt_length', 'data.system_prompt', 'model.source':
+    with pytest.raises(ValueError, match=f'each run has its own {name}: write'):
+      options(f'--config.{name}', '3')
+
+
+def test_a_file_of_another_benchmark_is_named(config, tmp_path):
+  config = config.copy_and_resolve_references()
+  file = tmp_path / 'own.jsonl'
+  file.write_text('{"q": "1+1?", "a": "2"}\n')
+  config.evaluate.datasets = (f'gsm8k={file}',)
+  message = (
+    rf"config.evaluate.datasets, 'gsm8k={file}': .*row 1: .*: write a file "
+    r"with the fields \['answer', 'question'\]"
+  )
+  with pytest.raises(ValueError, match=message):
+    evaluate.evaluate(config, str(tmp_path / 'eval'))
 
 
 def test_runs_need_checkpoints_and_an_evaluation_a_config(tmp_path):
