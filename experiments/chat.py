@@ -71,12 +71,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from io import TextIOWrapper
 from time import perf_counter
 
 from absl import logging
 
 from .conversation.chat_model import NUM_NEAR, ChatModel, Options
-from .conversation.terminal import Terminal
+from .conversation.terminal import Terminal, summary
+from .serving.loading import is_unicode
 from .training.compilation_cache import keep_compiled
 from .training.trained_run import open_run
 
@@ -85,7 +87,7 @@ HELP = """\
                          question after it, for that question alone
 /near N                  list the N nearest tokens of a latent; 0: none
 /system TEXT             the system prompt; without TEXT, none
-/temperature X           0 is greedy
+/temperature X           up to 100; 0 is greedy
 /tokens N                tokens of an answer, at most
 /seed N                  seed of the answers from here on
 /again                   another answer to the last question
@@ -113,9 +115,11 @@ class Chat:
     for a line that says nothing of the kind."""
     line = line.strip()
     command, _, rest = line.partition(' ')
-    rest = rest.strip()
+    rest, before = rest.strip(), self.options
     if not line:
       return True
+    if rest and command in ('/again', '/reset', '/help', '/quit'):
+      raise ValueError(f'{line}: write {command}, and nothing after it')
     if not line.startswith('/'):
       self.ask(line, self.options)
     elif command[1:] in ('words', 'latents', 'none'):
@@ -134,11 +138,10 @@ class Chat:
     elif command == '/system':
       self.options = self._set(system=rest)
     elif command == '/temperature':
-      self.options = self._set(temperature=_number(line, rest, float, 0))
+      self.options = self._set(temperature=_number(line, rest, float, 0, 100))
     elif command == '/tokens':
       most = self._model.context // 2
-      count = _number(line, rest, int, 1, most)
-      self.options = self._set(max_tokens=count)
+      self.options = self._set(max_tokens=_number(line, rest, int, 1, most))
     elif command == '/seed':
       self.options = self._set(seed=_number(line, rest, int, 0, 2**31 - 1))
       self._answers = 0
@@ -150,6 +153,9 @@ class Chat:
       return False
     else:
       raise ValueError(f'{command}: /help lists the commands')
+    if self.options != before:
+      values = self.options._asdict().items()
+      self._terminal.notice(', '.join(f'{name}: {x}' for name, x in values))
     return True
 
   def ask(self, question: str, options: Options) -> None:
@@ -161,9 +167,7 @@ class Chat:
       self.history = self.history[dropped:]
     if not model.is_compiled(prompt, options):
       terminal.notice('compiling ...')
-      brief = options._replace(max_tokens=1)
-      for _ in model.answer(prompt, brief, 0):
-        pass
+      model.compile(prompt, options)
     self._answers += 1
     tokens, shares, start = [], [], perf_counter()
     steps = model.answer(prompt, options, self._answers)
@@ -191,19 +195,6 @@ class Chat:
     return self.options._replace(**changes)
 
 
-def summary(tokens: int, shares: Sequence[float], seconds: float) -> str:
-  """The line after an answer, from the latent shares of its steps."""
-  latent = [share > 0 for share in shares[:-1]]  # the last is no input
-  starts = sum(
-    now and not before
-    for before, now in zip([False, *latent], latent, strict=False)
-  )
-  return (
-    f'{tokens} tokens, {sum(latent)} latents, {starts} switches, '
-    f'{seconds:.1f} s, {tokens / seconds:.1f} tokens/s'
-  )
-
-
 @contextmanager
 def interruptible() -> Iterator[list[bool]]:
   """A list that has an entry once Ctrl-C was pressed; a second time it ends the
@@ -225,14 +216,20 @@ def interruptible() -> Iterator[list[bool]]:
 def converse(chat: Chat, terminal: Terminal) -> int:
   """Reads lines to the end of the input. Returns the exit code."""
   is_interactive, code, warned = sys.stdin.isatty(), 0, False
+  number = 0
+  if isinstance(sys.stdin, TextIOWrapper):  # a bad byte is to spoil one line
+    sys.stdin.reconfigure(errors='surrogateescape')
   if is_interactive:
     with suppress(ImportError):
       import readline  # noqa: F401 - edits the lines of input()
     terminal.notice('/help lists the commands')
   while True:
+    number += 1
     try:
       line = input('> ' if is_interactive else '')
       warned = False
+      if not is_unicode(line):
+        raise ValueError(f'line {number} is {line!r:.80}: write it in UTF-8')
       if not chat.handle(line):
         return code
     except EOFError:

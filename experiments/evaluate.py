@@ -225,7 +225,7 @@ def write_record(
   # Without what is not known: NaN, which JSON lacks.
   table = [
     {name: x for name, x in row.items() if x == x}
-    for row in results(read([f'{folder}']))
+    for row in results(read({'': f'{folder}'}))
   ]
   lines = (f'{json.dumps(row)}\n' for row in table)
   write_lines(folder / 'table.jsonl', lines)

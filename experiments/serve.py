@@ -208,8 +208,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   if flags.port is not None:
     serve(load_server(config), flags.host, flags.port, flags.queue)
     return
-  requests = read_requests(Path(flags.requests))
   try:
+    requests = read_requests(Path(flags.requests))
     found = answers(load_server(config), requests)
   except RequestError as error:
     raise RequestError(f'{flags.requests}, {error}') from None

@@ -22,6 +22,7 @@ from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.streaming import stream
 from hybrid_latent.types import Feedback, Mode, Prompt, StoppingRule
 
+from ..fields.sampling_rules import eval_sampling
 from ..training.actor import feedback_of
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
@@ -104,11 +105,14 @@ class ChatModel:
     )
 
   def is_compiled(self, prompt: Sequence[int], options: Options) -> bool:
-    """Whether such a prompt has been answered; it is from now on."""
-    program = self._mode(options)[0], self._width(prompt, options)
-    known = program in self._compiled
-    self._compiled.add(program)
-    return known
+    """Whether what answers such a prompt is compiled."""
+    return self._program(prompt, options) in self._compiled
+
+  def compile(self, prompt: Sequence[int], options: Options) -> None:
+    """Compiles what answers such a prompt."""
+    with closing(self.answer(prompt, options, 0)) as steps:
+      next(step for step in steps if step.token is not None)
+    self._compiled.add(self._program(prompt, options))
 
   def answer(
     self, prompt: Sequence[int], options: Options, number: int
@@ -175,6 +179,9 @@ class ChatModel:
     words = options.mode == 'words'
     return discrete(), Mode.CHAIN_OF_THOUGHT if words else Mode.NO_THINKING
 
+  def _program(self, prompt: Sequence[int], options: Options) -> tuple:
+    return self._mode(options)[0], self._width(prompt, options)
+
   def _encoded(self, data: Config, history, question: str) -> list[int]:
     tokenizer = self._actor.tokenizer
     if data.prompt_template:
@@ -194,10 +201,10 @@ class ChatModel:
     return min(width, self.context - options.max_tokens)
 
   def _sampling(self, temperature: float):
-    greedy = {'temperature': 1.0, 'greedy': True}
+    if not temperature:  # mixtures keep the temperature of an evaluation
+      return sampling(**{**eval_sampling(self._config), 'greedy': True})
     sampled = {'temperature': temperature, 'greedy': False}
-    changed = sampled if temperature else greedy
-    return sampling(**{**self._config.rollout.sampling, **changed})
+    return sampling(**{**self._config.rollout.sampling, **sampled})
 
   def _stop(self, max_tokens: int) -> StoppingRule:
     rollout = self._config.rollout

@@ -7,6 +7,7 @@ complete are held.
 
 import codecs
 import unicodedata
+from collections.abc import Sequence
 from typing import TextIO
 
 from .chat_model import NUM_NEAR, ChatModel, Step
@@ -30,6 +31,19 @@ def printable(text: str, keep: str = '\n\t') -> str:
     return char.encode('unicode_escape').decode()
 
   return ''.join(map(shown, text))
+
+
+def summary(tokens: int, shares: Sequence[float], seconds: float) -> str:
+  """The line after an answer, from the latent shares of its steps."""
+  latent = [share > 0 for share in shares[:-1]]  # the last is no input
+  starts = sum(
+    now and not before
+    for before, now in zip([False, *latent], latent, strict=False)
+  )
+  return (
+    f'{tokens} tokens, {sum(latent)} latents, {starts} switches, '
+    f'{seconds:.1f} s, {tokens / seconds:.1f} tokens/s'
+  )
 
 
 class Terminal:

@@ -41,7 +41,7 @@ class Sample(TypedDict):
   parsed: str | None  # the answer that the parser found
   rewards: dict[str, float | None]
   reward: float | None  # their weighted sum
-  # 1, 0, or null where it could not be graded: the reward `accuracy`, or the
+  # 0 to 1, or null where it could not be graded: the reward `accuracy`, or the
   # sum where there is none of that name
   correct: float | None
   ungraded: bool
@@ -150,6 +150,8 @@ def _rows(folder: str | epath.Path, name: str, row_type: Any) -> Iterator[Any]:
         _validate(row, checks, row_type.__required_keys__)
         yield row
   except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one
+    if isinstance(error, json.JSONDecodeError):
+      error = 'it is no JSON: run experiments.evaluate again, which writes it'
     raise ValueError(f'{path}, line {number}: {error}') from None
 
 
@@ -170,7 +172,7 @@ def _validate(row: Any, checks: dict[str, _Check], required: frozenset) -> None:
     elif not fits(row[field]):
       raise ValueError(f'{field} = {row[field]!r:.60}: accepted is {accepted}')
   if 'ids' in checks:
-    _validate_tokens(row)
+    _validate_sample(row)
   elif 'choices' in checks:
     count = len(row['choices'])
     if len(row['log_probs']) != count or row['answer'] not in range(count):
@@ -180,7 +182,15 @@ def _validate(row: Any, checks: dict[str, _Check], required: frozenset) -> None:
       )
 
 
-def _validate_tokens(row: dict) -> None:
+def _validate_sample(row: dict) -> None:
+  correct = row['correct']
+  if correct is not None and not 0 <= correct <= 1:
+    raise ValueError(f'correct = {correct}: accepted is 0 to 1, or null')
+  if row['ungraded'] != (correct is None):
+    raise ValueError(
+      f'ungraded = {json.dumps(row["ungraded"])}: accepted is true where '
+      f'correct is null, and it is {json.dumps(correct)}'
+    )
   per_token = (
     *('ids', 'tokens', 'entropy', 'log_prob', 'latent_share', 'latent'),
     'near',

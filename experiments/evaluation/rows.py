@@ -46,7 +46,7 @@ def record_rows(batch: SampledBatch, form: RowFormat) -> list[dict[str, Any]]:
   out, decode = batch.out, cache(form.decode)
   mask, lengths = np.asarray(out.mask), np.asarray(out.lengths)
   reward = total(batch.grades, form.weights, form.samples)
-  correct = batch.grades.get('accuracy', reward)
+  correct = correctness(batch.grades, reward, form.fields['dataset'])
   forced, by_limit = forced_tokens(out, form.stop, form.thinks, form.marks)
   latent = (out.latent_share > 0) & mask
   latent &= (
@@ -104,6 +104,24 @@ def record_rows(batch: SampledBatch, form: RowFormat) -> list[dict[str, Any]]:
   # Stable: the completions of a prompt are adjacent on its host.
   order = np.argsort(batch.prompts, kind='stable')
   return [row(b) for b in order.tolist() if batch.valid[b]]
+
+
+def correctness(
+  grades: Mapping[str, Float[np.ndarray, 'b']],
+  reward: Float[np.ndarray, 'b'],
+  dataset: str,
+) -> Float[np.ndarray, 'b']:
+  """`correct` of each row: the reward `accuracy`, or `reward`, the sum, where
+  there is none. ValueError where one is not 0 to 1."""
+  correct = grades.get('accuracy', reward)
+  if (wrong := correct[np.abs(correct - 0.5) > 0.5 + 1e-6]).size:
+    what = 'the reward accuracy' if 'accuracy' in grades else 'config.rewards'
+    raise ValueError(
+      f'{what} gives {wrong[0]:.6g} on {dataset!r}: accepted as the accuracy '
+      'is 0 to 1: write a config.rewards.accuracy that gives this, of weight 0 '
+      'if need be'
+    )
+  return correct
 
 
 def forced_tokens(

@@ -27,6 +27,7 @@ from hybrid_latent.streaming import stream
 from hybrid_latent.types import Prompt, Sampling, Trajectory
 
 from ..evaluation.given import Pair, pair_scorer
+from ..fields.sampling_rules import eval_sampling
 from ..training.actor import feedback_of, rollout_mesh
 from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
@@ -170,7 +171,7 @@ class LatentLM(TemplateLM):
         self.feedback,
         prompt,
         key,
-        sampling=_sampling(wanted),
+        sampling=self._sampling(wanted),
         stop=stop,
         max_steps=rollout.max_completion_length,
         every=_STEPS,
@@ -233,9 +234,8 @@ class LatentLM(TemplateLM):
       for scores in self._score(pairs)
     ]
 
-
-def _sampling(settings: dict) -> Sampling:
-  if not settings['do_sample']:
-    return sampling(greedy=True)
-  names = ('temperature', 'top_k', 'top_p', 'min_p')
-  return sampling(**{x: settings[x] for x in names if x in settings})
+  def _sampling(self, settings: dict) -> Sampling:
+    if not settings['do_sample']:
+      return sampling(**{**eval_sampling(self.config), 'greedy': True})
+    names = ('temperature', 'top_k', 'top_p', 'min_p')
+    return sampling(**{x: settings[x] for x in names if x in settings})

@@ -9,7 +9,8 @@ given answers), LRT's (pass@1 and pass@4 per budget, cost), HRPO's (accuracy,
 hidden ratio, language mixing), the controls, and paired tests of each arm
 against the --baseline. Accuracies and shares are 0 to 1, intervals are of 95 %.
 Completions that could not be graded are left out and counted beside; arms that
-lack a column are named.
+lack a column are named. Arms that several records have begin with the names of
+their folders.
 
 With --out=FOLDER it also writes FOLDER/tables.md, and of each table NAME.csv
 and NAME.tex, for LaTeX with booktabs; `all` adds entropy.csv, the mean entropy
@@ -38,7 +39,8 @@ def _parser() -> cli.Parser:
   )
   parser.add_argument(
     '--baseline',
-    help='arm that others are tested against; by default base, or the first',
+    help='arm that others are tested against; by default base, or the first '
+    'of each dataset',
   )
   parser.add_argument(
     '--out', type=cli.value(Folder), help='folder to write the tables to'
@@ -49,11 +51,9 @@ def _parser() -> cli.Parser:
 if __name__ == '__main__':  # before the imports: --help takes a second
   _parser().parse_args()
 
-from pathlib import Path
-
-from ..report.tables import markdown_table, write_atomic
+from ..report.tables import markdown_table, output_folder, write_atomic
 from .formats import csv_text, latex_table, printable
-from .results import read, summary
+from .results import by_name, read, summary
 from .tables import Table, lacking, tables
 
 TITLES = {
@@ -75,14 +75,19 @@ TITLES = {
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
-  found = tables(read(flags.record), flags.table, flags.baseline)
+  record = read(by_name(flags.record))
+  if not record.samples and not record.given:
+    raise ValueError(
+      f'--record: {", ".join(flags.record)} have no rows: write an evaluation '
+      'with at least one'
+    )
+  found = tables(record, flags.table, flags.baseline)
+  folder = output_folder(flags.out, '--out') if flags.out else None
   text = '\n'.join(
     _section(name, table) for name, table in found.items() if name in TITLES
   )
   print(text, end='')
-  if flags.out:
-    folder = Path(flags.out)
-    folder.mkdir(parents=True, exist_ok=True)
+  if folder:
     write_atomic(folder / 'tables.md', text)
     for name, table in found.items():
       if table:
@@ -97,9 +102,8 @@ def _shown(name: str, table: Table) -> Table:
 
 
 def _section(name: str, table: Table) -> str:
-  if not table:
+  if not (table := _shown(name, table)):
     return f'## {TITLES[name]}\n\nThe record has no rows for this table.\n'
-  table = _shown(name, table)
   notes = [{'note': note} for note in lacking(table)]
   notes = '\n'.join(row['note'] for row in printable(notes))
   parts = f'## {TITLES[name]}', markdown_table(printable(table)), notes

@@ -1,7 +1,7 @@
 """Arms beside one another on the same problems: controls, paired tests, given
 answers before and after training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,15 +50,14 @@ def controls(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 def paired_tests(
   samples: Sequence[Sample], baseline: str | None = None
 ) -> list[dict[str, Any]]:
-  """Each arm against the baseline (or `default_baseline`) on the problems that
+  """Each arm against the baseline (or that of `baselines`) on the problems that
   both have graded, whose accuracy is the mean over their samples. `mcnemar_p`
   is None for several samples per problem. `ungraded` counts completions of
   both."""
   found = cells(row for row in samples if not row['control'])
-  baseline = baseline or default_baseline([arm for arm, _ in found])
-  table = []
+  default, chosen, table = baselines(found), baseline, []
   for (arm, dataset), rows in found.items():
-    if arm == baseline:
+    if arm == (baseline := chosen or default[dataset]):
       continue
     others = found.get((baseline, dataset), [])
     before = accuracies(others) if others else {}
@@ -85,8 +84,7 @@ def out_of_domain(
   answer, per arm and data set, and the difference to the baseline, the model
   before training. `unscored` counts problems without a finite log-prob."""
   found = {key: given_answers(rows) for key, rows in cells(given).items()}
-  baseline = baseline or default_baseline([arm for arm, _ in found])
-  table = []
+  default, chosen, table = baselines(found), baseline, []
   for (arm, dataset), answers in found.items():
     accuracy, nll = interval(answers.correct), bootstrap_interval(answers.nll)
     line = {
@@ -97,6 +95,7 @@ def out_of_domain(
       **{'nll': nll.mean, 'nll_low': nll.low, 'nll_high': nll.high},
       'unscored': int(np.isnan(answers.nll).sum()),
     }
+    baseline = chosen or default[dataset]
     before = found.get((baseline, dataset))
     if arm != baseline and before is not None:
       for name, field in (('accuracy', 'correct'), ('nll', 'nll')):
@@ -149,9 +148,13 @@ def _by_problem(answers: GivenAnswers, field: str) -> Accuracies:
   return dict(zip(answers.prompts.tolist(), values, strict=True))
 
 
-def default_baseline(arms: Sequence[str]) -> str:
-  """`base`, or the first arm; '' without arms."""
-  return 'base' if 'base' in arms else next(iter(arms), '')
+def baselines(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+  """Of (arm, data set): data set -> its arm `base`, or its first one."""
+  first: dict[str, str] = {}
+  for arm, dataset in found:
+    if arm == 'base' or dataset not in first:
+      first[dataset] = arm
+  return first
 
 
 def ungraded(*arms: Sequence[Sample]) -> int:

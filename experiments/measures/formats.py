@@ -13,6 +13,8 @@ _LATEX = {
   **{char: f'\\{char}' for char in '&%$#_{}'},
   **{'\\': r'\textbackslash{}', '~': r'\textasciitilde{}'},
   **{'^': r'\textasciicircum{}', '–': '--'},
+  **{'<': r'\textless{}', '>': r'\textgreater{}', '"': "''"},
+  **{'¦': r'\textbar{}', '\ufffd': '?'},  # of `printable`
 }
 
 
@@ -71,4 +73,6 @@ def _text(value):
 
 def _latex(value):
   text = f'{value:.4g}' if isinstance(value, float) else str(value)
-  return re.sub(r'[&%$#_{}\\~^–]', lambda match: _LATEX[match[0]], text)
+  return re.sub(
+    r'[&%$#_{}\\~^–<>"¦\ufffd]', lambda match: _LATEX[match[0]], text
+  )

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from .results import counts
+
 Rows = Sequence[dict[str, Any]]
 
 
 def hyrea(results: Rows) -> list[dict[str, Any]]:
   """HyRea (ICLR 2026): accuracy / #tokens / #switches per data set. Tokens are
   words and latents, without the marks of spans."""
-  return by_dataset(results, 'accuracy', 'tokens', 'switches', 'ungraded')
+  return by_dataset(results, 'accuracy', 'tokens', 'switches')
 
 
 def hrpo(results: Rows) -> list[dict[str, Any]]:
@@ -22,7 +24,7 @@ def hrpo(results: Rows) -> list[dict[str, Any]]:
     *('hidden_ratio', 'thinking_tokens', 'tokens', 'truncated'),
     'other_script',
   )
-  return by_dataset(results, 'accuracy', 'ungraded', average=True, means=means)
+  return by_dataset(results, 'accuracy', average=True, means=means)
 
 
 def lrt(results: Rows) -> list[dict[str, Any]]:
@@ -34,7 +36,7 @@ def lrt(results: Rows) -> list[dict[str, Any]]:
     *('tokens', 'latents', 'seconds_per_question', 'tokens_per_second'),
     'peak_memory_bytes',
   )
-  columns = 'pass@1', 'pass@4', 'cosine', 'ungraded'
+  columns = 'pass@1', 'pass@4', 'cosine'
   return by_dataset(
     named, *columns, average=True, means=means, about=('mode', 'budget')
   )
@@ -45,16 +47,16 @@ def soft_tokens(results: Rows) -> list[dict[str, Any]]:
   n samples per data set, a row per model and inference mode. The greedy and the
   sampled arm of a mode share their name but for the word greedy or sample."""
   merged: dict[tuple[str, str], dict[str, Any]] = {}
-  top = f'pass@{max((row["samples"] for row in results), default=1)}'
+  most = max((row['samples'] for row in results), default=1)
+  top = [f'pass@{most}'] * (most > 1)
   for row in results:
     name = re.sub(r'[\s_/-]+(greedy|sample)(?![a-z])', '', row['arm'])
     found = {f'{row["sampling"]} pass@1': row['accuracy']}
-    if top in row:
-      found[top] = row[top]
+    found |= {name: row[name] for name in top if name in row}
     cell = merged.setdefault((name, row['dataset']), row | {'ungraded': 0})
     ungraded = cell['ungraded'] + row['ungraded']
     cell |= {'arm': name, **found, 'ungraded': ungraded}
-  columns = 'greedy pass@1', 'sample pass@1', top, 'ungraded'
+  columns = 'greedy pass@1', 'sample pass@1', *top
   return by_dataset([*merged.values()], *columns)
 
 
@@ -65,14 +67,14 @@ def by_dataset(
   means: Sequence[str] = (),
   about: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-  """One row per arm with its `about`; per data set the columns, of which the
-  last is a count; the `average` of the others over the data sets, and `means`
-  of further ones: None where a data set lacks one."""
+  """One row per arm with its `about`; per data set the columns and `counts`;
+  the `average` of the columns over the data sets, and `means` of further ones:
+  None where a data set lacks one."""
   results = [row for row in results if not row['control']]
   datasets = dict.fromkeys(row['dataset'] for row in results)
   arms = dict.fromkeys(row['arm'] for row in results)
   cells = {(row['arm'], row['dataset']): row for row in results}
-  table = []
+  table, left_out = [], counts(results)
   for arm in arms:
     own = [cells.get((arm, dataset), {}) for dataset in datasets]
     (first, *_) = filter(None, own)
@@ -80,9 +82,9 @@ def by_dataset(
     line |= {
       f'{dataset} {column}': row.get(column)
       for dataset, row in zip(datasets, own, strict=True)
-      for column in columns
+      for column in (*columns, *left_out)
     }
-    averages = columns[:-1] if average and len(datasets) > 1 else ()
+    averages = columns if average and len(datasets) > 1 else ()
     line |= {
       f'average {column}': _mean([row.get(column) for row in own])
       for column in averages

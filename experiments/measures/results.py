@@ -2,7 +2,8 @@
 hybrid_latent/measures that is a number."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -37,8 +38,9 @@ CONTROLS = 'other_problem', 'pause', 'dropped'
 
 # Of the results, those that are printed.
 SUMMARY = (
-  *('arm', 'dataset', 'problems', 'samples', 'ungraded', 'accuracy', 'low'),
-  *('high', *CONTROLS, 'tokens', 'switches', 'hidden_ratio'),
+  *('arm', 'dataset', 'problems', 'too_long', 'samples', 'ungraded'),
+  *('accuracy', 'low', 'high', *CONTROLS),
+  *('tokens', 'switches', 'hidden_ratio'),
 )
 
 UNREAD = 'ids', 'log_prob', 'near', 'prefix_near'
@@ -53,30 +55,84 @@ class Record(NamedTuple):
   times: list[Times]
 
 
-def read(folders: Sequence[str]) -> Record:
-  """The records of folders together, samples without the fields of UNREAD.
-  FileNotFoundError where a folder has none, ValueError where two have the same
-  arm on the same data set."""
-  record, owners = Record([], [], []), {}
-  for folder in folders:
-    has = lambda name: (Path(folder) / f'{name}.jsonl').exists()  # noqa: B023
-    found = Record(
-      []
-      if has('given') and not has('samples')
-      else [*map(_compact, stream_record(folder))],
-      read_given(folder) if has('given') else [],
-      read_times(folder) if has('times') else [],
-    )
+def by_name(folders: Iterable[str]) -> dict[str, str]:
+  """The last part of the name of each folder -> it, or the whole names where
+  two have the same. One that is given twice counts once."""
+  found = {Path(x).resolve(): x for x in folders}
+  names = {path.name for path in found}
+  short = len(names) == len(found)
+  return {path.name if short else str(path): x for path, x in found.items()}
+
+
+def read(folders: Mapping[str, str]) -> Record:
+  """The records of folders together, by name, samples without the fields of
+  UNREAD. Where an arm on a data set is in two, all arms and models begin with
+  the names of their records. FileNotFoundError where a folder has none,
+  ValueError where two arms have different questions under one index."""
+  records = {name: _read(folder) for name, folder in folders.items()}
+  owners = Counter(
+    (kind, *cell)
+    for found in records.values()
+    for kind, rows in found._asdict().items()
+    for cell in cells(rows)
+  )
+  clash = max(owners.values(), default=0) > 1
+  record = Record([], [], [])
+  for name, found in records.items():
     for kind, rows in found._asdict().items():
-      for arm, dataset in cells(rows):
-        owner = owners.setdefault((kind, arm, dataset), folder)
-        if owner != folder:
-          raise ValueError(
-            f'arm {arm!r} on {dataset!r} is in {owner} and in {folder}: write '
-            'records whose arms have different names'
-          )
+      for row in rows if clash else ():
+        for field in {'arm', 'model'} & row.keys():
+          row[field] = f'{name}/{row[field]}'
       getattr(record, kind).extend(rows)
+  _check_arms(record.samples)
+  _check_questions(record.samples)
+  _check_questions(record.given)
   return record
+
+
+def _read(folder: str) -> Record:
+  has = lambda name: (Path(folder) / f'{name}.jsonl').exists()
+  return Record(
+    []
+    if has('given') and not has('samples')
+    else [*map(_compact, stream_record(folder))],
+    read_given(folder) if has('given') else [],
+    read_times(folder) if has('times') else [],
+  )
+
+
+def _check_arms(samples: Iterable[Sample]) -> None:
+  """ValueError where an arm on a data set is two, or has a sample twice."""
+  for (arm, dataset), rows in cells(samples).items():
+    counts = Counter((row['prompt'], row['sample']) for row in rows)
+    (((prompt, sample), count),) = counts.most_common(1)
+    if count > 1:
+      raise ValueError(
+        f'arm {arm!r} on {dataset!r} has sample {sample} of prompt {prompt} '
+        f'{count} times: accepted is once: evaluate again'
+      )
+    for name in ARM:
+      if len(values := {row[name] for row in rows}) > 1:
+        raise ValueError(
+          f'arm {arm!r} on {dataset!r} has {name}s {sorted(map(str, values))}: '
+          'accepted is one: evaluate again'
+        )
+
+
+def _check_questions(rows: Iterable[Any]) -> None:
+  """ValueError where a problem has another question in another arm: arms are
+  compared by the indices of problems."""
+  found: dict[tuple[str, int], tuple[str, str]] = {}
+  for row in rows:
+    asked = row['question'], row['arm']
+    key = row['dataset'], row['prompt']
+    question, arm = found.setdefault(key, asked)
+    if question != row['question']:
+      raise ValueError(
+        f'prompt {row["prompt"]} of {row["dataset"]!r} is {question!r:.60} for '
+        f'arm {arm!r} and {row["question"]!r:.60} for {row["arm"]!r}: compare '
+        'evaluations of the same problems'
+      )
 
 
 def _compact(row: Any) -> Sample:
@@ -99,16 +155,12 @@ def with_controls(
   samples: Iterable[Sample],
 ) -> list[tuple[list[Sample], dict[str, list[Sample]]]]:
   """The rows of each arm that has controls, and those of each control, per data
-  set."""
-  own = lambda row: tuple(
-    row[name] for name in ARM if name not in ('arm', 'control')
-  )
-  found = [*cells(samples).values()]
-  controlled = {(own(rows[0]), rows[0]['control']): rows for rows in found}
+  set; the arm of a control is named ARM/CONTROL."""
+  found = cells(samples)
   pairs = [
-    (rows, {name: controlled[key] for name in CONTROLS
-            if (key := (own(rows[0]), name)) in controlled})
-    for rows in found
+    (rows, {name: found[key] for name in CONTROLS
+            if (key := (f'{arm}/{name}', dataset)) in found})
+    for (arm, dataset), rows in found.items()
     if not rows[0]['control']
   ]  # fmt: skip
   return [(rows, beside) for rows, beside in pairs if beside]
@@ -157,12 +209,20 @@ def results(record: Record) -> list[dict[str, Any]]:
 
 
 def summary(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-  """The columns of SUMMARY of the results of arms without control."""
+  """The columns of SUMMARY of the results of arms without control; `too_long`
+  where a problem was."""
+  none = {'too_long'} - {*counts(table)}
   return [
-    {column: row.get(column) for column in SUMMARY}
+    {column: row.get(column) for column in SUMMARY if column not in none}
     for row in table
     if not row['control']
   ]
+
+
+def counts(table: Iterable[dict[str, Any]]) -> list[str]:
+  """Of results, the columns that count what their accuracies leave out:
+  `ungraded` completions, and problems that were `too_long` where one was."""
+  return ['ungraded'] + ['too_long'] * any(row['too_long'] for row in table)
 
 
 def accuracies(rows: Sequence[Sample]) -> Accuracies:

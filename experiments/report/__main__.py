@@ -49,7 +49,7 @@ from pathlib import Path
 
 from .page import html_report, summary_table
 from .run_folders import find_runs, is_evaluation
-from .tables import read_rows
+from .tables import output_file, output_folder, read_rows
 
 _INTRO = 'The first table has means over the last tenth of each run.'
 
@@ -68,6 +68,9 @@ def main() -> None:
   notes = [f'Without a step, and left out: {", ".join(empty)}.'] * bool(empty)
   if not runs:
     raise ValueError(f'--runs: {notes[0]} Write runs that have one')
+  output_file(flags.out, '--out')
+  if flags.figures:
+    output_folder(flags.figures, '--figures')
   table = summary_table(runs)
   html_report(
     flags.out,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..measures.results import CONTROLS, Record, read
+from ..measures.results import CONTROLS, counts, read
 from ..measures.tables import Table, is_unknown, tables
 from .charts import Chart
 from .evaluation_charts import evaluation_charts
@@ -20,6 +20,7 @@ _MORE = {
 _HEADINGS = {
   'hidden_ratio': 'hidden ratio',
   'other_problem': 'other problem',
+  'too_long': 'too long',
   'bootstrap_p': 'p, paired',
   'seconds_per_question': 's per question',
 }
@@ -35,13 +36,13 @@ class Evaluations(NamedTuple):
 
 
 def evaluations(folders: Mapping[str, str | Path]) -> Evaluations:
-  """The tables and charts of records. Where two have an arm of the same name,
-  the names of arms begin with those of their folders.
+  """The tables and charts of records. Where two have an arm of the same name
+  on the same data set, the names of arms begin with those of their folders.
 
   Args:
     folders: name on the page -> the --workdir of an evaluation.
   """
-  record = _joined({name: read([str(x)]) for name, x in folders.items()})
+  record = read({name: str(folder) for name, folder in folders.items()})
   found = tables(record)
   controls = {row['arm'] for row in record.samples if row['control']}
   names = dict.fromkeys(row['arm'] for row in record.samples)
@@ -52,26 +53,6 @@ def evaluations(folders: Mapping[str, str | Path]) -> Evaluations:
   }
   charts = evaluation_charts(record.samples, found, arms)
   return Evaluations(arms, _main_table(found), more, charts)
-
-
-def _joined(records: Mapping[str, Record]) -> Record:
-  """The rows of several records, with different names of arms."""
-  arms = [
-    {row['arm'] for rows in record for row in rows}
-    for record in records.values()
-  ]
-  clash = sum(map(len, arms)) > len(set().union(*arms))
-  prefix = {name: f'{name}/' if clash else '' for name in records}
-  return Record(
-    *(
-      [
-        row | {'arm': prefix[name] + row['arm']}
-        for name, record in records.items()
-        for row in getattr(record, kind)
-      ]
-      for kind in Record._fields
-    )
-  )
 
 
 def _main_table(found: Mapping[str, Table]) -> Table:
@@ -94,7 +75,7 @@ def _main_table(found: Mapping[str, Table]) -> Table:
   names = (
     *('arm', 'dataset', 'problems', 'accuracy', '95 % interval', *best),
     *('tokens', 'switches', 'hidden_ratio', *CONTROLS, 'bootstrap_p'),
-    *('truncated', 'ungraded', 'seconds_per_question'),
+    *('truncated', *counts(rows), 'seconds_per_question'),
   )
   shown = [n for n in names if not all(is_unknown(r.get(n)) for r in rows)]
   return [{_HEADINGS.get(n, n): row.get(n) for n in shown} for row in rows]

@@ -80,6 +80,25 @@ _SAMPLE = {
 }
 
 
+def output_folder(path: str | Path, option: str) -> Path:
+  """The folder, which is made. ValueError where it cannot be, naming the
+  option."""
+  try:
+    Path(path).mkdir(parents=True, exist_ok=True)
+  except (FileExistsError, NotADirectoryError) as error:
+    raise ValueError(
+      f'{option}: {error.filename} is no folder: write another'
+    ) from None
+  return Path(path)
+
+
+def output_file(path: str | Path, option: str) -> Path:
+  """The file to write, whose folder is made; errors as `output_folder`."""
+  if Path(path).is_dir():
+    raise ValueError(f'{option}: {path} is a folder: write the name of a file')
+  return output_folder(Path(path).parent, option) / Path(path).name
+
+
 def write_atomic(path: str | Path, data: str | bytes) -> None:
   """Writes a file whole: a reader of `path` sees the old one or the new one."""
   part = Path(f'{path}.part')

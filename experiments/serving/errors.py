@@ -32,5 +32,6 @@ class APIError(Exception):
 
 def invalid(param: str, value: Any, accepted: str) -> APIError:
   """The error of a field with a value that is not accepted."""
+  value = [*value] if isinstance(value, tuple) else value  # JSON has lists
   message = f'{param} is {value!r:.80}: accepted is {accepted}'
   return APIError(message, 400, param, 'invalid_value')

@@ -84,8 +84,10 @@ def checked(body: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
       raise invalid(name, value, fields[name].about)
     found[name] = value
   for name in 'prompt', 'messages':
-    if name in fields and not found.get(name):
+    if name in fields and name not in found:
       raise APIError(f'{name} is missing: {fields[name].about}', param=name)
+    if name in fields and not found[name]:
+      raise invalid(name, body[name], f'{fields[name].about}, not empty')
   return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from hybrid_latent.formats.tokenizer import chat_ids
 from hybrid_latent.types import Mode
 
+from ..fields.sampling_rules import eval_sampling
 from ..training.prompts import mode_of
 from .errors import APIError, invalid
 from .fields import CHAT, COMPLETIONS, checked
@@ -228,13 +229,13 @@ def _query(
 def _sampling(server: Server, fields: dict[str, Any]) -> tuple:
   """The keywords of ops.sampling: those of an evaluation, as the request
   changes them."""
-  config = server.config
-  found = {**config.rollout.sampling, **config.eval.sampling}
-  names = 'temperature', 'top_k', 'top_p', 'min_p'
-  found |= {name: fields[name] for name in names if name in fields}
-  if 'temperature' in fields:
-    found['greedy'] = fields['temperature'] < _GREEDY
-    found['temperature'] = max(fields['temperature'], _GREEDY)
+  found = {**eval_sampling(server.config)}
+  changes = {x: fields[x] for x in found if x in fields}
+  if 'temperature' in changes:
+    changes['greedy'] = changes['temperature'] < _GREEDY
+    if changes['greedy']:  # mixtures keep the temperature of an evaluation
+      del changes['temperature']
+  found |= changes
   found['top_k'] = max(found['top_k'], 0)
   return tuple(sorted(found.items()))
 

@@ -55,7 +55,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..evaluation.record import Sample, stream_record
-from ..report.tables import write_atomic
+from ..report.tables import output_file, write_atomic
 from .page import traces_html
 
 _LARGE = 150  # MB: a browser needs ten seconds for it
@@ -65,13 +65,15 @@ _LARGE = 150  # MB: a browser needs ten seconds for it
 def main() -> None:
   """The command; see the top of this file."""
   flags = _parser().parse_args()
+  out = Path(flags.record[0]) / 'traces.html'
+  if flags.out:
+    out = output_file(flags.out, '--out')
   records = {
     str(folder): _first(
       stream_record(folder), flags.num_prompts, flags.num_samples
     )
     for folder in flags.record
   }
-  out = Path(flags.out or f'{flags.record[0]}/traces.html')
   write_atomic(out, traces_html(records))
   size = out.stat().st_size / 1e6
   print(

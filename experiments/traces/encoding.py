@@ -127,9 +127,9 @@ def _digits(number: float) -> float:
   return int(rounded) if rounded.is_integer() else rounded
 
 
-def _mean(numbers: Sequence[float | None]) -> float:
+def _mean(numbers: Sequence[float | None]) -> float | None:
   known = [x for x in numbers if x is not None]
-  return _digits(math.fsum(known) / max(len(known), 1))
+  return _digits(math.fsum(known) / len(known)) if known else None
 
 
 def _shades(shares: Sequence[float | None]) -> str:

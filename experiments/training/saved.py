@@ -31,6 +31,11 @@ def get_config(argument: str) -> Config:
   try:
     about = json.loads(Path(argument).read_text('utf-8'))
     return relocated(from_fields(about['config']), about)
+  except FileNotFoundError as error:
+    raise FileNotFoundError(
+      f'{argument} does not exist: write the config.json in the --workdir of a '
+      'run'
+    ) from error
   except IsADirectoryError as error:
     raise ValueError(
       f'{argument} is a folder: write the config.json in it'

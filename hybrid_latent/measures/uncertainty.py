@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-SMALL = 100  # problems below which `interval` is Wilson's
 _FEW = 100  # different values
 
 
@@ -38,10 +37,10 @@ class Difference(NamedTuple):
 def interval(
   values: Float[np.ndarray, 'u'], confidence: float = 0.95
 ) -> Interval:
-  """Wilson's interval for grades of fewer than 100 problems, where a bootstrap
-  is too narrow (of all correct ones it has no width), else the bootstrap's."""
+  """Wilson's interval for grades of 0 and 1, of which a bootstrap is too narrow
+  (of all correct ones it has no width), else the bootstrap's."""
   graded = values[~np.isnan(values)]
-  if len(graded) < SMALL and np.isin(graded, (0, 1)).all():
+  if np.isin(graded, (0, 1)).all():
     return wilson_interval(int(graded.sum()), len(graded), confidence)
   return bootstrap_interval(values, confidence)
 

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from experiments import chat
-from experiments.chat import Chat, summary
-from experiments.conversation.chat_model import ChatModel, Options, Step
-from experiments.conversation.terminal import Terminal, printable
+from experiments.chat import Chat
+from experiments.conversation.chat_model import ChatModel, Options
+from experiments.conversation.terminal import Terminal
 from tests.experiments import rl_tiny
 from tests.experiments.runs import quick_compiler
 
@@ -76,6 +77,20 @@ def test_latents_are_shown_with_what_they_are_near(spoken):
   assert not re.search(r'\[\S+ 0\.', said(spoken, '/near 0', '/again'))
 
 
+def test_greedy_has_the_mixtures_of_an_evaluation(config, model, monkeypatch):
+  options, shares = OPTIONS._replace(temperature=0.0), []
+  prompt, _ = model.prompt([], '2 + 3?', options)
+  changed = config.copy_and_resolve_references()
+  for temperature in 1.0, 2.0:
+    changed.eval.sampling = {'temperature': temperature}
+    monkeypatch.setattr(model, '_config', changed)
+    with closing(model.answer(prompt, options, 0)) as steps, quick_compiler():
+      step = next(x for x in steps if len(x.near) > 1)
+    shares.append([share for _, share in step.near[:2]])
+  cold, warm = ((a / b) for a, b in shares)
+  assert cold > 1 and cold == pytest.approx(warm**2, rel=1e-3)
+
+
 def test_a_seed_repeats_a_conversation_and_again_does_not(spoken):
   first = said(spoken, '2 + 3?').split('\n')[-3]
   assert said(spoken, '/again').split('\n')[-3] != first
@@ -115,6 +130,8 @@ def test_what_is_left_out_is_said(spoken):
     ('/tokens 0', 'a number from 1 to 64'),
     ('/temperature -1', 'a number from 0'),
     ('/temperature nan', 'a number from 0'),
+    ('/temperature inf', 'a number from 0 to 100'),
+    ('/again please', '/again please: write /again, and nothing after it'),
     ('/seed x', 'a number from 0 to 2147483647'),
     ('/near 9', 'a number from 0 to 5'),
   ],
@@ -237,61 +254,27 @@ def test_a_pipe(config, model_folder, tmp_path, monkeypatch, capsys):
   captured = capsys.readouterr()
   assert len(counts(captured.err)) == 2 and not counts(captured.out)
   assert '\x1b' not in captured.out
+  piped = io.TextIOWrapper(io.BytesIO(b'caf\xe9\n/seed 3\n/words 1 + 1?\n'))
+  monkeypatch.setattr(sys, 'stdin', piped)
+  with quick_compiler():
+    assert chat.main(argv) == 1
+  notes = capsys.readouterr().err
+  assert "error: line 1 is 'caf\\udce9': write it in UTF-8" in notes
+  assert 'seed: 3' in notes and len(counts(notes)) == 1
   monkeypatch.setattr(sys, 'stdin', io.StringIO('/latents\n/temperature 0\n'))
   assert chat.main([f'--model={model_folder}']) == 1
   assert 'has no latents: write a --config' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('argv', [[], ['--model=a', '--workdir=b']])
-def test_one_model(argv, capsys):
+@pytest.mark.parametrize(
+  ('argv', 'words'),
+  [
+    ([], 'write one of --model, --config'),
+    (['--model=a', '--workdir=b'], 'write one of --model, --config'),
+    (['--workdir=b'], 'b/config.json does not exist: write the config.json'),
+  ],
+)
+def test_one_model(argv, words, capsys):
   with pytest.raises(SystemExit):
     chat.main(argv)
-  assert 'write one of --model, --config' in capsys.readouterr().err
-
-
-class Vocabulary:
-  """Tokens that are pieces of one text."""
-
-  def __init__(self, *tokens):
-    self.tokens = tokens
-
-  def bytes_of(self, token):
-    return self.tokens[token]
-
-  def name_of(self, token):
-    return self.tokens[token].decode(errors='replace')
-
-
-def test_no_character_is_written_in_parts():
-  out = io.StringIO()
-  word = '5 \N{EURO SIGN}'.encode()
-  vocabulary = Vocabulary(word[:3], word[3:4], word[4:])
-  terminal = Terminal(vocabulary, out, out, False)
-  seen = []
-  for token in range(3):
-    terminal.write_step(Step(token, 0.0, ()))
-    seen.append(out.getvalue())
-  assert seen == ['5 ', '5 ', '5 \N{EURO SIGN}']
-  terminal.write_step(Step(0, 0.0, ()))
-  terminal.end_answer()
-  assert out.getvalue()[3:] == '5 \N{REPLACEMENT CHARACTER}\n'
-
-
-def test_no_text_moves_the_cursor_or_hides():
-  """Neither of the answer nor of what a latent is near."""
-  hostile = '\x1b[2J\x1b]0;a\x07\r\x08\x9b1m\u202eabc\u200b\u2028\x00'
-  plain = r'\x1b[2J\x1b]0;a\x07\r\x08\x9b1m\u202eabc\u200b\u2028\x00'
-  assert printable(hostile) == plain
-  assert printable('a\tb\nc\u00a0d \u00e9\u4e2d') == 'a\tb\nc d \u00e9\u4e2d'
-  out = io.StringIO()
-  terminal = Terminal(Vocabulary(hostile.encode(), b'\n'), out, out, False)
-  terminal.write_step(Step(0, 1.0, ((0, 0.5), (1, 0.25), (1, 0.001))))
-  assert out.getvalue() == f'{plain}[{plain} 0.50 | \\n 0.25]'
-
-
-def test_a_summary_counts_runs_of_inputs():
-  """The last token is no input."""
-  shares = [0.0, 0.5, 1.0, 0.0, 0.1, 0.0, 0.3]
-  assert summary(7, shares, 2.0) == (
-    '7 tokens, 3 latents, 2 switches, 2.0 s, 3.5 tokens/s'
-  )
+  assert words in capsys.readouterr().err

@@ -89,6 +89,8 @@ WRONG = [
   ({'reward': 10**400}, 'accepted is a number or null'),
   ({'near': [None, [['a']]]}, 'a list of a list of [text, a number] or null'),
   ({'latent': [True]}, 'latent has 1 items: accepted is one for each of the n'),
+  ({'correct': -0.5}, 'correct = -0.5: accepted is 0 to 1, or null'),
+  ({'ungraded': True}, 'ungraded = true: accepted is true where correct is n'),
   ({'marks': [2]}, 'marks = [2]: accepted are positions below 2'),
   ({'prefix_near': 3}, 'prefix_near = 3: accepted is a list of a list of'),
 ]
@@ -109,7 +111,7 @@ def test_a_row_that_is_none_is_named(fields, message, tmp_path):
     (json.dumps({}), 'line 1: it has no arm: accepted is text'),
     ('[]', r'line 1: \[\] is no object'),
     ('{"arm": NaN}', 'line 1: NaN is no JSON: accepted is null'),
-    ('{', 'line 1: Expecting'),
+    ('{', 'line 1: it is no JSON: run experiments.evaluate again'),
     ('[' * 10**5, 'line 1: maximum recursion'),
     (record_line(GIVEN | {'answer': 2}), 'accepted are those of the 2 choices'),
   ],

@@ -1,9 +1,22 @@
 """Rows of the record, against the model and by hand."""
 
 import numpy as np
+import pytest
 
-from experiments.evaluation.rows import forced_tokens
+from experiments.evaluation.rows import correctness, forced_tokens
 from hybrid_latent.types import StoppingRule, Trajectory
+
+
+def test_an_accuracy_is_between_0_and_1():
+  total, nan = np.array([1 + 1e-7, 0, np.nan]), np.full(3, np.nan)
+  assert correctness({}, total, 'd') is total
+  assert correctness({'accuracy': nan}, -total, 'd') is nan
+  for grades, message in (
+    ({}, "config.rewards gives -1 on 'd': accepted as the accuracy is 0 to 1"),
+    ({'accuracy': 2 * total}, "the reward accuracy gives 2 on 'd'"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      correctness(grades, -total, 'd')
 
 
 def test_what_follows_a_thinking_that_ended_is_not_forced():

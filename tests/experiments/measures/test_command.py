@@ -10,9 +10,9 @@ import pytest
 from experiments.evaluation.record import record_line
 from experiments.measures import __main__ as command
 from experiments.measures.formats import csv_text, latex_table, printable
-from experiments.measures.results import read
+from experiments.measures.results import by_name, read
 from experiments.measures.tables import tables
-from tests.experiments.measures.arms import BASE, HYREA, given
+from tests.experiments.measures.arms import BASE, HYREA, arm, given
 
 
 def test_names_are_inert_in_every_format():
@@ -24,7 +24,8 @@ def test_names_are_inert_in_every_format():
   ]
   assert latex_table(table) == (
     '\\begin{tabular}{lr}\n\\toprule\narm & x \\\\\n\\midrule\n'
-    'a¦b�[31m�\\&\\%\\_\\textbackslash{}\\{ & 0.1235 \\\\\nb & -- \\\\\n'
+    'a\\textbar{}b?[31m?\\&\\%\\_\\textbackslash{}\\{ & 0.1235 \\\\\n'
+    'b & -- \\\\\n'
     '\\bottomrule\n\\end{tabular}\n'
   )
   (first, second) = csv.DictReader(csv_text(table).splitlines(keepends=True))
@@ -73,7 +74,20 @@ def test_all_tables_of_all_records(folder, tmp_path, capsys, monkeypatch):
   command.main()
   printed = capsys.readouterr().out
   assert all(f'## {title}\n' in printed for title in command.TITLES.values())
-  json.dumps(tables(read(flags[1:])))  # numbers of Python alone
+  json.dumps(tables(read(by_name(flags[1:]))))  # numbers of Python alone
+
+
+def test_arms_of_two_records_begin_with_their_names(folder, tmp_path):
+  write(tmp_path / 'other', arm('base', ['1', '1', '1', '0']))
+  found = by_name([f'{folder}', f'{folder}/', str(tmp_path / 'other')])
+  rows = read(found).samples
+  assert [*dict.fromkeys(row['arm'] for row in rows)] == [
+    *('eval/base', 'eval/hyrea', 'other/base'),
+  ]  # fmt: skip
+  assert len(rows) == len(BASE) + len(HYREA) + 4
+  again = by_name([f'{folder}', f'{folder}/../eval'])
+  assert len(read(again).samples) == len(BASE) + len(HYREA)
+  assert [*by_name(['/x/eval', '/y/eval'])] == ['/x/eval', '/y/eval']
 
 
 @pytest.mark.parametrize(
@@ -81,13 +95,22 @@ def test_all_tables_of_all_records(folder, tmp_path, capsys, monkeypatch):
   [
     (['{0}', '--baseline=x'], "--baseline='x' is no arm without control: wri"),
     (['{0}/none'], 'none/samples.jsonl does not exist: write the --workdir'),
-    (['{0}', '{0}/../more'], "arm 'base' on 'gsm8k' is in "),
+    (['{0}', '{0}/../more'], "prompt 0 of 'gsm8k' is 'How many?' for arm 'eva"),
+    (['{0}/../none'], 'none have no rows: write an evaluation with at least'),
+    (['{0}', '--out={0}/samples.jsonl'], 'samples.jsonl is no folder: write'),
+    (['{0}/../twice'], "on 'gsm8k' has sample 0 of prompt 0 2 times: accepted"),
+    (['{0}/../two'], "arm 'base' on 'gsm8k' has models ['base', 'other']: acc"),
   ],
 )
 def test_a_record_that_cannot_be(
   flags, message, folder, tmp_path, monkeypatch, capsys
 ):
-  write(tmp_path / 'more', BASE)
+  other = [BASE[0] | {'model': 'other'}, *BASE[1:]]
+  write(tmp_path / 'two', other)
+  write(tmp_path / 'twice', BASE * 2)
+  write(tmp_path / 'more', arm('base', '1', question='Why?'))
+  write(tmp_path / 'none', [])
+  (tmp_path / 'none/samples.jsonl').write_text('')
   flags = ['--record', *(flag.format(folder) for flag in flags)]
   monkeypatch.setattr(sys, 'argv', ['measures', *flags])
   with pytest.raises(SystemExit, match='2'):

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from experiments.measures import comparisons, papers
-from experiments.measures.results import Record, results
+from experiments.measures.results import Record, results, summary
 from experiments.measures.tables import lacking
 from tests.experiments.measures.arms import BASE, HYREA, arm, given, times
 
@@ -46,6 +46,8 @@ def test_results_have_every_measure_that_is_a_number():
   }
   assert {name: found[name] for name in expected} == pytest.approx(expected)
   assert found['low'] < 0.375 < found['high']
+  assert summary([found])[0]['too_long'] == 1
+  assert 'too_long' not in summary(results(Record(BASE, [], [])))[0]
 
 
 def test_the_table_of_soft_tokens_joins_greedy_and_sampled_arms():
@@ -67,6 +69,13 @@ def test_the_table_of_soft_tokens_joins_greedy_and_sampled_arms():
   ]
 
 
+def test_the_table_of_soft_tokens_of_greedy_arms_has_no_other_pass():
+  rows = arm('soft', ['1', '0'], sampling='greedy')
+  (found,) = papers.soft_tokens(results(Record(rows, [], [])))
+  assert found['gsm8k greedy pass@1'] == 0.5
+  assert 'gsm8k pass@1' not in found
+
+
 def test_the_table_of_lrt_has_budgets_cost_and_averages():
   rows = [
     *arm('a/512', ['1111', '0000'], budget=512),
@@ -74,7 +83,14 @@ def test_the_table_of_lrt_has_budgets_cost_and_averages():
   ]
   cost = [
     times('a/512', cosine=0.25),
-    times('a/512', 'math', prompts=12, seconds_per_question=2.0, cosine=0.75),
+    times(
+      'a/512',
+      'math',
+      too_long=3,
+      prompts=12,
+      seconds_per_question=2.0,
+      cosine=0.75,
+    ),
   ]
   (found,) = papers.lrt(results(Record(rows, [], cost)))
   assert found['budget'] == 512
@@ -83,6 +99,7 @@ def test_the_table_of_lrt_has_budgets_cost_and_averages():
   assert found['average cosine'] == 0.5
   assert found['seconds_per_question'] == 3
   assert found['peak_memory_bytes'] is None
+  assert (found['gsm8k too_long'], found['math too_long']) == (0, 3)
 
 
 def test_the_table_of_hrpo():
@@ -123,7 +140,9 @@ def test_arms_are_tested_on_the_problems_that_they_share():
     *arm('b', '0' * 10 + '1' * 30 + '0' * 15 + '?'),
     *arm('b', '11', 'math'),
   ]
-  found, alone = comparisons.paired_tests(rows)
+  (found,) = comparisons.paired_tests(rows)  # of math, b is the baseline
+  again, alone = comparisons.paired_tests(rows, 'a')
+  assert again == found
   x, y = [0] * 10 + [1] * 30 + [0] * 15, [1] * 30 + [0] * 25
   assert found['baseline'] == 'a'
   assert found['problems'] == 55

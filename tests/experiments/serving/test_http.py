@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from experiments.serve import answers
+from experiments.serving.query import completion_query
+from experiments.training.sampler import eval_sampling
 from hybrid_latent.data import arithmetic
 from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.sampling import sampling
 from tests.experiments.serving.live import events, request
 
 QUESTIONS = [x['question'] for x in arithmetic.problems('test', count=3)]
@@ -30,6 +33,15 @@ def text(http, **fields):
 
 def texts(http, **fields):
   return [choice['text'] for choice in text(http, **fields)['choices']]
+
+
+def test_greedy_keeps_the_temperature_that_mixtures_have(server):
+  fields = {'prompt': '1 +', 'temperature': 0}
+  row = completion_query(server, 'tiny', 64, fields).rows[0]
+  config = server.config
+  expected = eval_sampling(config.rollout, config.eval)
+  assert expected.temperature == 1.5 and not expected.greedy
+  assert sampling(**dict(row.sampling)) == expected._replace(greedy=True)
 
 
 def test_greedy_answers_are_those_of_the_file(server, http):

@@ -101,6 +101,8 @@ def test_the_index_sums_up_the_tokens():
   assert found['latents'] == 19
   # nine times the square root of 1/4 is 4.5, and Python rounds to even
   assert found['shades'] == '0' * 20 + '4' * 19 + '0'
+  (found,) = decoded(traces_html({'w': [row | {'entropy': [None] * 40}]}))
+  assert found['mean_entropy'] is None
 
 
 def test_arms_of_two_records_have_two_names():
@@ -157,6 +159,19 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
   assert {(r['dataset'], r['prompt'], r['sample']) for r in rows} == {
     *(('gsm8k', 0, 0), ('gsm8k', 0, 1), ('svamp', 1, 0), ('svamp', 1, 1))
   }
+
+
+def test_a_page_is_not_written_over_a_folder(tmp_path, monkeypatch, capsys):
+  (tmp_path / 'samples.jsonl').write_text('')
+  for out, message in (
+    (tmp_path, 'is a folder: write the name of a file'),
+    (tmp_path / 'samples.jsonl/page.html', 'samples.jsonl is no folder: write'),
+  ):
+    argv = ['traces', f'--record={tmp_path}', f'--out={out}']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit):
+      traces.main()
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('lines', [None, ''])
