@@ -47,11 +47,15 @@ def stream(
   """
   sizes = {'max_steps': max_steps, 'group': group, 'slots': slots}
   state = _begin(model, feedback, prompt, key, sampling, stop, **sizes)
-  state, piece = _advance(model, feedback, state, every)
+  # The state stays where it is: another layout would be another program.
+  places = jax.tree.map(lambda x: x.sharding, state)
+  state = jax.device_put(state, places)
+  places = (*jax.tree.leaves(places),)
+  state, piece = _advance(model, feedback, state, every, places)
   written = 0
   while True:
     # Dispatched before this piece is awaited: the device never waits.
-    state, following = _advance(model, feedback, state, every)
+    state, following = _advance(model, feedback, state, every, places)
     piece = to_host(piece)
     count, written = int(piece.steps) - written, int(piece.steps)
     if not count:
@@ -74,12 +78,17 @@ def _begin(model, feedback, prompt, key, sampling, stop, slots, **sizes):
 
 
 @partial(
-  jax.jit, static_argnames=('feedback', 'every'), donate_argnames='state'
+  jax.jit,
+  static_argnames=('feedback', 'every', 'places'),
+  donate_argnames='state',
 )
-def _advance(model, feedback, state, every):
-  """The state after `every` steps, and the trajectory of these alone."""
+def _advance(model, feedback, state, every, places):
+  """The state after `every` steps, with its leaves at `places`, and the
+  trajectory of these steps alone."""
   written = state.step + jnp.arange(every)
   state = advance(model, feedback, state, state.step + every)
   take = lambda x: jnp.take(x, written, axis=1, mode='clip')
   piece = finish(state._replace(columns=jax.tree.map(take, state.columns)))
-  return state, piece
+  leaves, tree = jax.tree.flatten(state)
+  leaves = map(jax.lax.with_sharding_constraint, leaves, places)
+  return tree.unflatten(leaves), piece
