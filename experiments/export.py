@@ -62,8 +62,10 @@ def main() -> None:
 def evaluation_command(workdir: str, step: int, model: Path) -> str:
   """The command that evaluates an exported model as it was trained; '' where
   the run has no config.json, or its data no test rows."""
+  if not run_info(workdir):
+    return ''
   run = open_run(workdir, str(step))
-  if not run_info(workdir) or not has_test_rows(run.config.data):
+  if not has_test_rows(run.config.data):
     return ''
   words = [
     *('python', '-m', f'{PACKAGE}.{run.trainer}'),

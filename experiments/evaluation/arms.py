@@ -111,6 +111,12 @@ def without_latents(arm: Arm) -> Arm:
   )
 
 
+def no_thinking_text(config: Config) -> str:
+  """The text that ends a prompt without thinking, after config.data.prefill."""
+  text = config.rollout.forced_text
+  return text.no_thinking or text.on_truncation
+
+
 def named_sources(field: str, evaluate: Config) -> Iterator[tuple[str, str]]:
   """(name, source) of each NAME=SOURCE of a field of config.evaluate."""
   names = ['base']
@@ -210,7 +216,7 @@ def _modes(
         answer_reserve=evaluate.answer_reserve,
       )
     if mode == 'no_thinking':
-      changed.data.prefill += config.rollout.forced_text.no_thinking
+      changed.data.prefill += no_thinking_text(config)
     if mode and mode != 'latent' and prefix:
       with changed.unlocked():
         changed.feedback = dict(
@@ -233,9 +239,8 @@ def _controls(
     changed = config.copy_and_resolve_references()
     whole = not is_ours(config, 'feedback.function', *_BESIDE_WORDS)
     if name == 'dropped' and whole:  # an answer without thinking
-      text = config.rollout.forced_text
       changed.rollout.mode = 'no_thinking'
-      changed.data.prefill += text.no_thinking or text.on_truncation
+      changed.data.prefill += no_thinking_text(config)
     yield name, changed
 
 

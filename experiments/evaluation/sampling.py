@@ -26,7 +26,7 @@ from ..training.prompts import prompt_ids
 from ..training.resumable_shards import existing, print_once, write_lines
 from ..training.sampler import RolloutBatch, Sampler, eval_sampling
 from ..training.setup import run_keys
-from .arms import Arm
+from .arms import Arm, no_thinking_text
 from .cell import Cell
 from .datasets import Dataset, with_instruction
 from .record import record_line
@@ -120,9 +120,15 @@ def _batches(
   have, and the prompt length that is left. ValueError where each prompt is too
   long."""
   config, hosts = arm.config, jax.process_count()
-  length = config.rollout.max_prompt_length
   encode = partial(prompt_ids, actor.tokenizer, config.data)
   rows = with_instruction(dataset, config.data)
+  length = config.rollout.max_prompt_length
+  if config.rollout.mode == 'no_thinking':
+    # The text of the mode has room of its own: all arms have the same prompts.
+    data = config.data.copy_and_resolve_references()
+    data.prefill = data.prefill.removesuffix(no_thinking_text(config))
+    thinks = prompt_ids(actor.tokenizer, data, rows[0])
+    length += len(encode(rows[0])) - len(thinks)
   if not (fitting := sum(len(encode(row)) <= length for row in rows)):
     check_lengths(rows, encode, length)
   # No more prompts than there are: none is its own donor in a control.

@@ -67,6 +67,11 @@ def _imported(name: str):
     return None
 
 
+# Modules with nothing that a config names.
+_UNNAMED = 'base', 'controls', 'observed'
+
+
 def _choices(package: str) -> str:
   paths = importlib.import_module(package).__path__
-  return f'{package} has {[m.name for m in pkgutil.iter_modules(paths)]}'
+  names = [module.name for module in pkgutil.iter_modules(paths)]
+  return f'{package} has {[name for name in names if name not in _UNNAMED]}'

@@ -45,8 +45,6 @@ def made(command, config, *written):
     ('grpo', 'rl_arithmetic:M,grpo', ['data.kwargs.largest=-1'],
      'integer >= 2'),
     ('sft', SFT, ['distillation.weight=1'], 'codi:codi'),
-    ('evaluate', LRT, ['eval.num_prompts=9', 'evaluate.modes='],
-     'at least one mode'),
     ('lrt', LRT, ['rewards.accuracy.kwargs.seconds=0'], 'a number > 0'),
     (
       'grpo',

@@ -16,9 +16,8 @@ from experiments.benchmarks.device_models import (
 )
 from experiments.benchmarks.feedbacks import feedbacks
 
-NO_FEEDBACK = {
-  'base'
-}  # modules of hybrid_latent/feedback that hold no feedback
+# Modules of hybrid_latent/feedback without a feedback of their own.
+NO_FEEDBACK = {'base', 'controls', 'observed'}
 
 
 def unavailable():
