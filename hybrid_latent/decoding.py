@@ -102,7 +102,8 @@ class DecodeState(NamedTuple):
   keys: Key[Array, 'b']  # seeds of the rows
   hidden: Float[Array, 'b d']  # state whose logits give the next token
   cache: PyTree
-  cache_mask: Bool[Array, 'b s']  # filled slots of the cache, without padding
+  # filled slots of the cache, more than those of the prompt; no padding
+  cache_mask: Bool[Array, 'b slots']
   thinking: ThinkingState
   terminated: Bool[Array, 'b']  # a stop token was written
   feedback: PyTree  # the feedback's own state
