@@ -102,8 +102,7 @@ class DecodeState(NamedTuple):
   keys: Key[Array, 'b']  # seeds of the rows
   hidden: Float[Array, 'b d']  # state whose logits give the next token
   cache: PyTree
-  # filled slots of the cache, more than those of the prompt; no padding
-  cache_mask: Bool[Array, 'b slots']
+  cache_mask: Bool[Array, 'b slots']  # filled slots of the cache, not padding
   thinking: ThinkingState
   terminated: Bool[Array, 'b']  # a stop token was written
   feedback: PyTree  # the feedback's own state
