@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from hybrid_latent import sharding
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.feedback.observed import Near, observed, prefix_near
+from hybrid_latent.feedback.observed import observed, prefix_latents_near
 from hybrid_latent.formats.tokenizer import chat_ids, token_bytes
 from hybrid_latent.ops.padding import left_padded
 from hybrid_latent.ops.sampling import sampling
@@ -31,7 +31,7 @@ from ..training.trained_run import TrainedRun
 
 _SHORTEST = 64  # tokens of the smallest prefill
 NUM_NEAR = 5
-Nearest = tuple[tuple[int, float], ...]  # ids and shares, the nearest first
+Nearest = list[tuple[int, float]]  # ids and shares, the nearest first
 
 
 class Options(NamedTuple):
@@ -150,7 +150,7 @@ class ChatModel:
         if piece is None:
           return
         share = piece.latent_share.item()
-        near = _nearest(piece.record.near, 0, 0) if share else ()
+        near = piece.record.near.listed(0, 0) if share else []
         yield Step(piece.tokens.item(), share, near)
 
   def bytes_of(self, token: int) -> bytes:
@@ -224,14 +224,10 @@ class ChatModel:
     policy: Any = self._actor.policy
     with jax.set_mesh(self._mesh):
       near = sharding.to_host(_prefix_near(policy, feedback, prompt))
-    for j in range(near.ids.shape[1] - len(policy.feedback.closing)):
-      yield Step(None, 1.0, _nearest(near, 0, j))
-
-
-def _nearest(near: Near, *at: int) -> Nearest:
-  return (*zip(near.ids[at].tolist(), near.shares[at].tolist(), strict=True),)
+    for j in range(near.ids.shape[1]):
+      yield Step(None, 1.0, near.listed(0, j))
 
 
 _prefix_near = jax.jit(
-  partial(prefix_near, top=NUM_NEAR), static_argnames='feedback'
+  partial(prefix_latents_near, top=NUM_NEAR), static_argnames='feedback'
 )

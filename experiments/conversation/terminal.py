@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
+from hybrid_latent.measures.spans import spans_of
+
 from .chat_model import NUM_NEAR, ChatModel, Step
 
 _RESET, _DIM = '\x1b[0m', '\x1b[2m'
@@ -36,12 +38,9 @@ def printable(text: str, keep: str = '\n\t') -> str:
 def summary(tokens: int, shares: Sequence[float], seconds: float) -> str:
   """The line after an answer, from the latent shares of its steps."""
   latent = [share > 0 for share in shares[:-1]]  # the last is no input
-  starts = sum(
-    now and not before
-    for before, now in zip([False, *latent], latent, strict=False)
-  )
+  switches = len(spans_of({'latent': latent}))
   return (
-    f'{tokens} tokens, {sum(latent)} latents, {starts} switches, '
+    f'{tokens} tokens, {sum(latent)} latents, {switches} switches, '
     f'{seconds:.1f} s, {tokens / seconds:.1f} tokens/s'
   )
 

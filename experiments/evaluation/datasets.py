@@ -41,7 +41,7 @@ def datasets_of(config: Config) -> list[Dataset]:
   return [
     Dataset(
       task or data.function.partition(':')[0],
-      _first(rows, config),
+      first_rows(rows, config),
       rewards,
       parser(graded),
     )
@@ -64,7 +64,7 @@ def benchmarks_of(
       what = f'config.{part}.{field}, {text!r}: {error}'
       raise type(error)(what) from error
     try:
-      first = _first(rows, config)
+      first = first_rows(rows, config)
     except ValueError as error:
       # Without its advice, which is on config.data.
       problem = f'{error}'.partition(': write ')[0]
@@ -90,5 +90,6 @@ def with_instruction(dataset: Dataset, data: Config) -> list[dict]:
   ]
 
 
-def _first(rows: Any, config: Config) -> list[dict[str, Any]]:
+def first_rows(rows: Any, config: Config) -> list[dict[str, Any]]:
+  """The first config.eval.num_prompts rows."""
   return [rows[i] for i in range(min(config.eval.num_prompts, len(rows)))]

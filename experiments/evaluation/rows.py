@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from hybrid_latent.feedback.observed import Near
 from hybrid_latent.feedback.switching import Spans
+from hybrid_latent.measures.spans import spans_of
 from hybrid_latent.rewards.grader import total
 from hybrid_latent.types import StoppingRule, Trajectory
 
@@ -52,13 +53,11 @@ def record_rows(batch: SampledBatch, form: RowFormat) -> list[dict[str, Any]]:
   latent &= (
     np.arange(mask.shape[1]) < lengths[:, None] - 1
   )  # the last: no input
-  starts = latent & ~np.pad(latent, ((0, 0), (1, 0)))[:, :-1]
   ids = [row[keep].tolist() for row, keep in zip(out.tokens, mask, strict=True)]
   texts = form.texts(ids)
 
   def near_of(near: Near, *at: int) -> list[tuple[str, float]]:
-    shares = near.shares[at].tolist()
-    return [*zip(map(decode, near.ids[at].tolist()), shares, strict=True)]
+    return [(decode(token), share) for token, share in near.listed(*at)]
 
   def row(b: int) -> dict[str, Any]:
     n, data = len(ids[b]), form.data[batch.prompts[b]]
@@ -82,7 +81,7 @@ def record_rows(batch: SampledBatch, form: RowFormat) -> list[dict[str, Any]]:
       'num_tokens': n,
       'num_tokens_without_marks': n - len(marks),
       'thinking_tokens': int(out.thinking_mask[b].sum()),
-      'switches': int(starts[b].sum()),
+      'switches': len(spans_of({'latent': latent[b]})),
       'first_position': int(batch.first_position[b]),
       'ids': ids[b],
       'tokens': [*map(decode, ids[b])],

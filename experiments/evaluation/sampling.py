@@ -15,10 +15,9 @@ import numpy as np
 
 from hybrid_latent import cluster, sharding
 from hybrid_latent.data.prompts import check_lengths, eval_batches
-from hybrid_latent.feedback.observed import Near, prefix_near
-from hybrid_latent.policy import Policy
+from hybrid_latent.feedback.observed import prefix_latents_near
 from hybrid_latent.rewards.grader import Grader
-from hybrid_latent.types import Feedback, Prompt, StoppingRule
+from hybrid_latent.types import Feedback, StoppingRule
 
 from ..training.actor import Actor
 from ..training.latent_similarity import latent_metrics
@@ -61,7 +60,7 @@ def sample_cell(
   form = _format(cell, program, sampler, stop)
   sampling_params = eval_sampling(config.rollout, config.eval)
   key = run_keys(config.seed).evaluation
-  lens = jax.jit(partial(_prefix_near, feedback=program.feedback))
+  lens = jax.jit(prefix_latents_near, static_argnames='feedback')
 
   def run(batch: dict, stop: StoppingRule) -> tuple[Any, float]:
     start = perf_counter()
@@ -103,7 +102,9 @@ def sample_cell(
       write()
       raise
     (prompt, ready, out), seconds = run(batch, stop)
-    near = lens(actor.policy, prompt) if program.feedback.prefix else None
+    feedback, near = program.feedback, None
+    if feedback.prefix:
+      near = lens(actor.policy, feedback, prompt)
     arrays = sharding.to_host(
       (ready.mask.sum(-1), near, out.record.entropy, out.record.near)
     )
@@ -185,13 +186,6 @@ def _format(
     arm.mode == 'chain_of_thought',
     mark_ids(program.actor.policy.feedback),
   )
-
-
-def _prefix_near(policy: Policy, prompt: Prompt, feedback: Feedback) -> Near:
-  """What the latents of a prefix are near, without the text that closes it."""
-  near = prefix_near(policy, feedback, prompt)
-  count = near.ids.shape[1] - policy.feedback.closing.shape[0]
-  return jax.tree.map(lambda x: x[:, :count], near)
 
 
 def _gathered(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..evaluation.datasets import benchmarks_of, with_instruction
+from ..evaluation.datasets import benchmarks_of, first_rows, with_instruction
 from .named import Config, named, problems_of
 from .rule import eval_dataset_names
 
@@ -18,8 +18,7 @@ def eval_datasets(
   found, data = {}, config.data
   if not trains_on_all(config):
     rows = problems_of(data)(split=data.test_split)
-    count = min(config.eval.num_prompts, len(rows))
-    found[''] = config.rewards.to_dict(), [rows[i] for i in range(count)]
+    found[''] = config.rewards.to_dict(), first_rows(rows, config)
   for one in benchmarks_of(config, 'datasets', 'eval'):
     found[one.name] = one.rewards, with_instruction(one, data)
   return found

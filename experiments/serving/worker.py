@@ -19,7 +19,7 @@ import numpy as np
 
 from hybrid_latent import sharding
 from hybrid_latent.decoding import prefill
-from hybrid_latent.feedback.observed import Near, observed, prefix_near
+from hybrid_latent.feedback.observed import observed, prefix_latents_near
 from hybrid_latent.ops.padding import left_padded
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.streaming import stream
@@ -219,7 +219,7 @@ class Worker:
       if row.mode == Mode.LATENT:
         about['prefix'] = count
         if near:
-          about['prefix_near'] = [_nearest(near, k, j) for j in range(count)]
+          about['prefix_near'] = [near.listed(k, j) for j in range(count)]
       yield about
 
   def _prefix_length(self, prompt: Prompt) -> int:
@@ -243,7 +243,7 @@ class Worker:
       stop=server.actor.stop._replace(max_tokens=most),
       max_steps=rollout.max_completion_length,
       every=_EVERY,
-      slots=sum(limits) + self._prefix_length(prompt),
+      slots=sum(limits),
     )
 
 
@@ -265,7 +265,7 @@ def _tokens(
   tokens = [Token(*x, []) for x in zip(ids, log_probs, shares, strict=True)]
   if latents:
     tokens = [
-      token._replace(near=_nearest(trajectory.record.near, k, t))
+      token._replace(near=trajectory.record.near.listed(k, t))
       if token.latent_share
       else token
       for t, token in enumerate(tokens)
@@ -273,8 +273,4 @@ def _tokens(
   return tokens, bool(mask.all())
 
 
-def _nearest(near: Near, *at: int) -> Nearest:
-  return [*zip(near.ids[at].tolist(), near.shares[at].tolist(), strict=True)]
-
-
-_prefix_near = jax.jit(prefix_near, static_argnames='feedback')
+_prefix_near = jax.jit(prefix_latents_near, static_argnames='feedback')

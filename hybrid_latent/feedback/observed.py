@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from hybrid_latent.ops.logprobs import token_scores
 from hybrid_latent.ops.sampling import top_k
-from hybrid_latent.policy import checked_forward
+from hybrid_latent.policy import Policy, checked_forward
 from hybrid_latent.types import Feedback, LanguageModel, Prompt, PyTree
 
 
@@ -24,6 +24,11 @@ class Near(NamedTuple):
 
   ids: Int[Array, '*b top']
   shares: Float[Array, '*b top']  # their probabilities
+
+  def listed(self, *at: int) -> list[tuple[int, float]]:
+    """The (id, share) pairs at this index, of arrays on the host."""
+    ids, shares = self.ids[at].tolist(), self.shares[at].tolist()
+    return [*zip(ids, shares, strict=True)]
 
 
 class Observed(NamedTuple):
@@ -75,6 +80,15 @@ def prefix_near(
   lens = lambda latent: _likeliest(model.unembed(latent), top)
   near = jax.lax.map(lens, jnp.moveaxis(latents, 1, 0))
   return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), near)
+
+
+def prefix_latents_near(
+  policy: Policy, feedback: Feedback, prompt: Prompt, top: int = 5
+) -> Near:
+  """`prefix_near` of the latents alone, without the text that closes them."""
+  near, parameters = prefix_near(policy, feedback, prompt, top), policy.feedback
+  count = near.ids.shape[1] - len(getattr(parameters, 'closing', ()))
+  return jax.tree.map(lambda x: x[:, :count], near)
 
 
 def _likeliest(logits, top):
