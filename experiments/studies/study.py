@@ -93,7 +93,9 @@ def run_cell(cell: Cell, workdir: Path) -> None:
     'cpu_seconds': round(time.process_time() - began[1], 1),
   }
   path.parent.mkdir(parents=True, exist_ok=True)
-  lines = (json.dumps(of_cell | row) + '\n' for row in rows)
+  lines = (
+    json.dumps(of_cell | row, separators=(',', ':')) + '\n' for row in rows
+  )
   write_atomic(path, ''.join(lines))
 
 

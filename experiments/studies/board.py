@@ -1,0 +1,145 @@
+"""The claims of the papers, and the board: what the studies say about each.
+
+Paper's figures: HRPO arXiv 2505.18454, Soft Tokens arXiv 2509.19170, HyRea
+("Hybrid Reasoning", ICLR 2026), LRT ("Latent Reasoning Tuning", ICLR 2026).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..report.tables import markdown_table
+from .study import RAW, Study, recorded_rows, verdicts
+
+BEGIN, END = (
+  '<!-- board: python -m experiments.studies --board -->',
+  '<!-- end of the board -->',
+)
+
+
+class Claim(NamedTuple):
+  """What a paper says."""
+
+  paper: str
+  text: str
+  figure: str  # the paper's numbers
+
+
+CLAIMS = {
+  i: Claim(*claim)
+  for i, claim in enumerate(
+    (
+      ('HRPO', 'beats GRPO and PPO', 'GSM8K, 1.5B: 0.720 / 0.711 / 0.694'),
+      ('HRPO', 'hidden states as inputs collapse', 'MATH: near 0'),
+      ('HRPO', 'interpolated inputs learn, then collapse', 'curve'),
+      ('HRPO', 'the hidden ratio grows in training', 'curve'),
+      ('HRPO', 'completions become shorter than those of GRPO', 'curve'),
+      ('HRPO', 'a smaller r_min, hence more latent input, helps knowledge '
+       'tasks', 'figure'),
+      ('Soft Tokens', 'soft training equals hard training at pass@1',
+       'Llama, Qwen to 8B'),
+      ('Soft Tokens', 'soft training exceeds hard training at pass@32',
+       'curves'),
+      ('Soft Tokens', 'soft training with hard inference is the best pair',
+       '3 x 6 grid'),
+      ('Soft Tokens', 'soft training preserves predictions out of domain',
+       'accuracy and NLL of three benchmarks'),
+      ('Soft Tokens', 'the overhead is minimal', 'hundreds of latent tokens'),
+      ('HyRea', 'half of the tokens at equal accuracy',
+       'MATH-500, 7B: 387 / 698 tokens, 0.836 / 0.842'),
+      ('HyRea', 'exceeds Coconut', '0.836 / 0.704'),
+      ('HyRea', 'exceeds Soft Thinking', '0.836 / 0.664'),
+      ('HyRea', 'replacing steps of low entropy saves more tokens than random '
+       'ones at equal accuracy', '287 / 309 tokens'),
+      ('HyRea', 'more than four latents per span: accuracy collapses', 'figure'),
+      ('HyRea', 'without RL accuracy is lower', '0.718 / 0.836'),
+      ('HyRea', 'three to five spans, in regions of low entropy, in blocks',
+       'figure'),
+      ('HyRea', 'comparable out of domain with half of the tokens',
+       'MMLU 0.686, GPQA'),
+      ('HyRea', 'weight 4 on the switch tokens helps', 'not ablated'),
+      ('LRT', 'half of the tokens of a chain of thought can be deleted at '
+       'little cost', 'MATH-500: 0.928 / 0.906'),
+      ('LRT', 'exceeds NoThinking, ShorterBetter and LC-R1 at 512 tokens',
+       '0.449 / 0.423 / 0.390 / 0.402'),
+      ('LRT', 'gains over NoThinking at pass@4', '0.668 / 0.626'),
+      ('LRT', '256 latents are best, 512 worse',
+       '64 to 512: 0.425, 0.450, 0.484, 0.469'),
+      ('LRT', 'SFT and RL exceed SFT', '0.484 / 0.413'),
+      ('LRT', 'the base is untouched, modes switch per request', 'by design'),
+      ('all', 'latents carry the computation: their content matters',
+       'Coconut, theory'),
+    ),
+    1,
+  )
+}  # fmt: skip
+
+
+def markdown(studies: Sequence[Study]) -> str:
+  """The board: a table of all claims, then each study."""
+  rows = {study.name: recorded_rows(study) for study in studies}
+  found = {
+    claim: (study, verdict)
+    for study in studies
+    for claim, verdict in verdicts(study, rows[study.name]).items()
+  }
+  summary = [
+    {
+      '#': i,
+      'paper': claim.paper,
+      'claim': claim.text,
+      "paper's figure": claim.figure,
+      'here': found[i][1].ours if i in found else '–',
+      'verdict': f'**{found[i][1].verdict}**' if i in found else 'not run',
+      'study': f'[{found[i][0].name}](#{found[i][0].name})'
+      if i in found
+      else '–',
+    }
+    for i, claim in CLAIMS.items()
+  ]
+  sections = [
+    line for study in studies for line in _section(study, rows[study.name])
+  ]
+  return '\n'.join([markdown_table(summary), '', *sections])
+
+
+def _section(study: Study, rows: Sequence[dict]) -> Iterator[str]:
+  """The lines of a study: its command, table, figure and claims."""
+  yield f'### {study.name}\n\n{study.about}\n'
+  if not rows:
+    yield 'Not run.\n'
+    return
+  cells = {row['cell']: row for row in rows}.values()
+  minutes = sum(cell['cpu_seconds'] for cell in cells) / 60
+  commits = ', '.join(sorted({cell['commit'][:7] for cell in cells}))
+  yield (
+    f'`python -m experiments.studies.{study.name}`: {len(cells)} cells, '
+    f'{minutes:.0f} CPU minutes on shared cores; commit {commits}; '
+    f'[rows](raw/studies/{study.name}.jsonl).\n'
+  )
+  yield markdown_table(study.table(rows)) + '\n'
+  yield f'![{study.about}](raw/studies/{study.name}.png)\n'
+  for i, verdict in verdicts(study, rows).items():
+    yield (
+      f'- **{i}. {CLAIMS[i].paper}: {CLAIMS[i].text}: {verdict.verdict}.** '
+      f'{verdict.ours}. Control: {verdict.controls}.'
+      + (f' {verdict.why}.' if verdict.why else '')
+    )
+  yield ''
+
+
+def with_board(page: str, board: str) -> str:
+  """The page with the board between its marks."""
+  before, _, rest = page.partition(BEGIN)
+  *_, after = rest.partition(END)
+  return f'{before}{BEGIN}\n\n{board}\n{END}{after}'
+
+
+def write_board(page: Path, studies: Sequence[Study]) -> None:
+  """Writes the board into the page, and the figures beside the raw files."""
+  from ..report.tables import write_atomic
+
+  for study in studies:
+    if rows := recorded_rows(study):
+      study.figure(rows, RAW)
+  write_atomic(page, with_board(page.read_text(), markdown(studies)))
