@@ -51,7 +51,8 @@ CLAIMS = {
       ('HyRea', 'exceeds Soft Thinking', '0.836 / 0.664'),
       ('HyRea', 'replacing steps of low entropy saves more tokens than random '
        'ones at equal accuracy', '287 / 309 tokens'),
-      ('HyRea', 'more than four latents per span: accuracy collapses', 'figure'),
+      ('HyRea', 'accuracy collapses above four latents per span',
+       'figure'),
       ('HyRea', 'without RL accuracy is lower', '0.718 / 0.836'),
       ('HyRea', 'three to five spans, in regions of low entropy, in blocks',
        'figure'),

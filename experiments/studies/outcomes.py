@@ -106,8 +106,8 @@ def estimate(values: Float[np.ndarray, 's u']) -> Interval:
   if len(values) == 1:
     return interval(values[0])
   mean, half, _ = _two_way(values)
-  ends = np.clip([mean - half, mean + half], 0, 1).tolist()
-  return Interval(mean, *ends, values.shape[1])
+  low, high = max(mean - half, 0.0), min(mean + half, 1.0)
+  return Interval(mean, low, high, values.shape[1])
 
 
 def difference(
