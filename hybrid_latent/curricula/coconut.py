@@ -9,7 +9,8 @@ target follows the end token.
 As in the authors' code, a row has the latents of s steps up to stage
 `max_latent_stage`, even where it has fewer steps. Unlike there, where stage 0
 has both tokens (only the `cot` mode has none), our stage 0 is plain training on
-solutions. The mode `no_thoughts` is `c_thought=0, delimiters=False`.
+solutions. The mode `no_thoughts` is `c_thought=0, delimiters=False`, the mode
+`pause_as_thought` is `pause`.
 """
 
 import random
@@ -34,6 +35,7 @@ def coconut(
   uniform_prob: UnitFloat = 0.0,
   pad_latent_to_max: bool = True,
   delimiters: bool = True,
+  pause: bool = False,
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
@@ -48,6 +50,9 @@ def coconut(
     pad_latent_to_max: whether after stage `max_latent_stage` rows with fewer
       steps have max_latent_stage * c_thought latents, too.
     delimiters: whether `start` and `end` enclose the latents.
+    pause: whether the inputs of the span are its `slot` tokens, without latents
+      (Goyal et al., arXiv 2310.02226); decode with 'discrete:discrete' inside
+      of 'switching:switching'.
     start, slot, end: tokens of the tokenizer; unused ones may be absent.
   """
   if min(c_thought, max_latent_stage) < 0 or not 0 <= uniform_prob <= 1:
@@ -75,22 +80,24 @@ def coconut(
         thoughts = min(len(steps), max_latent_stage)
     slots = [ids[slot]] * (thoughts * c_thought) if c_thought else []
     # Weight 0 (the default): decoding forces the whole span.
-    span = [before, Piece(slots, latent=True), after] if stage else []
+    span = [before, Piece(slots, latent=not pause), after] if stage else []
     rest = [Piece(encode(text), 1.0) for text in [*steps[dropped:], ending]]
     stop = Piece([tokenizer.eos_token_id], 1.0)
     return document([Piece(prompt_ids), *span, *rest, stop])
 
-  def num_latents(stage):
+  def num_slots(stage):
     return min(stage, max_latent_stage) * c_thought
+
+  # With uniform_prob a row of any stage may have those of the last stage.
+  def num_latents(stage):
+    return num_slots(max_latent_stage if uniform_prob else stage) * (not pause)
 
   return Curriculum(
     example,
-    # With uniform_prob a row of any stage may have those of the last stage.
-    num_latents=lambda stage: num_latents(
-      max_latent_stage if uniform_prob else stage
-    ),
+    num_latents,
     spans=lambda stage: {
-      'slots': num_latents(stage),
-      'opening': delimiters * stage > 0,
+      'slots': num_slots(stage),
+      'opening': stage > 0,
+      'delimiters': delimiters,
     },
   )

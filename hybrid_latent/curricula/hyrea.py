@@ -37,6 +37,7 @@ def hyrea(
   replace: Replace = 'entropy',
   min_step_tokens: NonNegativeInt = 3,
   switch_weight: NonNegativeFloat = 4.0,
+  pause: bool = False,
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
@@ -49,6 +50,7 @@ def hyrea(
       number per step; the first of equal ones); 'random'; or 'none'.
     min_step_tokens: steps of fewer tokens are not replaced.
     switch_weight: weight of start and end in the loss.
+    pause: as in `coconut`.
     start, slot, end: tokens of the tokenizer.
   """
   if num_latents < 1:
@@ -59,7 +61,7 @@ def hyrea(
   # Start and end are targets: in decoding the model samples the switch.
   span = [
     Piece([first], switch_weight),
-    Piece([within] * num_latents, latent=True),
+    Piece([within] * num_latents, latent=not pause),
     Piece([last], switch_weight),
   ]
   encode = encoder(tokenizer)
@@ -79,7 +81,9 @@ def hyrea(
 
   return Curriculum(
     example,
-    num_latents=lambda stage: 0 if replace == 'none' else stage * num_latents,
+    num_latents=lambda stage: (
+      0 if pause or replace == 'none' else stage * num_latents
+    ),
     spans=lambda stage: {'slots': num_latents},
   )
 

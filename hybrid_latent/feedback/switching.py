@@ -12,7 +12,11 @@ it earlier, from the second slot on. Slots and forced tokens are not in
 *not* ended early is not scored either, so `sampled` has a biased gradient.
 
 With `opening` every completion begins with a forced span: the thinking before
-the answer of Coconut (arXiv 2412.06769) and CODI (arXiv 2502.21074).
+the answer of Coconut (arXiv 2412.06769) and CODI (arXiv 2502.21074). Without
+`delimiters` that span is its slots alone: the first latent is the state at the
+end of the prompt.
+
+Around `discrete` the slots are pause tokens (Goyal et al., arXiv 2310.02226).
 """
 
 import functools
@@ -39,6 +43,8 @@ class Spans(NamedTuple):
   sampled: Bool[Array, '']  # a sampled end token ends a span early
   inner: Any = None  # parameters of the wrapped feedback
   opening: Bool[Array, ''] | np.bool_ = np.False_  # completions begin with one
+  # Start and end tokens enclose that one.
+  delimiters: Bool[Array, ''] | np.bool_ = np.True_
 
 
 def spans(
@@ -49,6 +55,7 @@ def spans(
   num_latents: PositiveInt = 1,
   sampled: bool = False,
   opening: bool = False,
+  delimiters: bool = True,
   inner: Any = None,
   start: str = '<start-latent>',
   slot: str = '<latent>',
@@ -57,6 +64,11 @@ def spans(
   """Settings for a tokenizer that has the three tokens."""
   if num_latents < 1:
     raise ValueError(f'spans: num_latents={num_latents}: write at least 1')
+  if not (opening or delimiters):
+    raise ValueError(
+      'spans: delimiters=False with opening=False: write opening=True, as only '
+      'the start token begins a span elsewhere'
+    )
   vocabulary = tokenizer.get_vocab()
   missing = [token for token in (start, slot, end) if token not in vocabulary]
   if missing:
@@ -70,6 +82,7 @@ def spans(
     slots=jnp.int32(num_latents),
     sampled=jnp.bool_(sampled),
     opening=jnp.bool_(opening),
+    delimiters=jnp.bool_(delimiters),
     inner=inner,
   )
 
@@ -83,16 +96,22 @@ def switching(inside: Feedback | None = None) -> Feedback:
   inner_policy = lambda model: Policy(model, _settings(model).inner)
 
   def init(batch):
-    # Forced tokens left: the slots and the end token; -1: no token yet.
+    # Forced tokens left: the slots and an end token; -1: no token yet.
     return jnp.full(batch, -1), inside.init(batch)
 
-  def select_token(model, state, out):
+  def forced_tokens_left(state, spans):
     left, _ = state
+    at_once = spans.opening & ~spans.delimiters & (left < 0)
+    return jnp.where(at_once, spans.slots, left)
+
+  def select_token(model, state, out):
     spans = _settings(model)
-    # From the second slot on: at the first, left is slots + 1.
-    may_end = spans.sampled & (left > 1) & (left <= spans.slots)
+    left = forced_tokens_left(state, spans)
+    in_slots, span = left > spans.delimiters, spans.slots + spans.delimiters
+    # From the second slot on.
+    may_end = spans.sampled & in_slots & (left < span)
     ends = may_end & (out.token == spans.end)
-    forced = jnp.where((left > 1) & ~ends, spans.slot, spans.end)
+    forced = jnp.where(in_slots & ~ends, spans.slot, spans.end)
     token = jnp.where(left > 0, forced, out.token)
     opens = spans.opening & (left < 0)
     token = jnp.where(opens, spans.start, token)
@@ -100,14 +119,15 @@ def switching(inside: Feedback | None = None) -> Feedback:
     return token.astype(out.token.dtype), (left <= 0) & ~opens | ends
 
   def step(model, state, keys, out):
-    left, inner = state
     spans = _settings(model)
-    # Not left > 1 alone: the stopping rule may have forced another token.
-    slot = (left > 1) & (out.token == spans.slot)
+    left = forced_tokens_left(state, spans)
+    # Not the number alone: the stopping rule may have forced another token.
+    slot = (left > spans.delimiters) & (out.token == spans.slot)
     out = out._replace(thinking_continues=slot, in_thinking=slot)
-    output = inside.step(inner_policy(model), inner, keys, out)
+    output = inside.step(inner_policy(model), state[1], keys, out)
     begins = (left <= 0) & (out.token == spans.start)
-    left = jnp.where(begins, spans.slots + 1, jnp.where(slot, left - 1, 0))
+    span = spans.slots + spans.delimiters
+    left = jnp.where(begins, span, jnp.where(slot, left - 1, 0))
     return output._replace(state=(left, output.state))
 
   def recompute_inputs(model, record, tokens):

@@ -99,12 +99,27 @@ def test_decoding_opens_with_the_latents_of_the_stage(tokenizer):
     tokenizer, c_thought=2, max_latent_stage=3, uniform_prob=0.3
   ).spans
   assert [spans(stage) for stage in (0, 1, 5)] == [
-    {'slots': 0, 'opening': False},
-    {'slots': 2, 'opening': True},
-    {'slots': 6, 'opening': True},
+    {'slots': 0, 'opening': False, 'delimiters': True},
+    {'slots': 2, 'opening': True, 'delimiters': True},
+    {'slots': 6, 'opening': True, 'delimiters': True},
   ]
   bare = coconut(tokenizer, c_thought=0, delimiters=False).spans
-  assert bare(2) == {'slots': 0, 'opening': False}
+  assert bare(2) == {'slots': 0, 'opening': True, 'delimiters': False}
+
+
+@pytest.mark.parametrize('uniform', [0, 0.5])
+def test_pause_tokens_stand_where_latents_do(uniform, tokenizer, row):
+  made, without = (
+    coconut(tokenizer, c_thought=2, uniform_prob=uniform, pause=pause)
+    for pause in (False, True)
+  )
+  latents, pauses = (
+    x.document(PROMPT, row, 3, random.Random(0)) for x in (made, without)
+  )
+  assert latents.latent.any() and not pauses.latent.any()
+  for name in ('tokens', 'weights'):
+    np.testing.assert_array_equal(getattr(latents, name), getattr(pauses, name))
+  assert without.num_latents(3) == 0 and made.spans(3) == without.spans(3)
 
 
 def test_without_marks_and_latents_steps_are_only_dropped(tokenizer, row):

@@ -44,6 +44,17 @@ def test_stage_s_replaces_the_s_steps_of_lowest_entropy(
   assert completion(tokenizer, row, stage) == expected
 
 
+def test_pause_tokens_stand_where_latents_do(tokenizer, row, rng):
+  made, without = (
+    hyrea(tokenizer, num_latents=2, pause=pause) for pause in (False, True)
+  )
+  latents, pauses = (x.document(PROMPT, row, 2, rng) for x in (made, without))
+  assert latents.latent.any() and not pauses.latent.any()
+  for name in ('tokens', 'weights'):
+    np.testing.assert_array_equal(getattr(latents, name), getattr(pauses, name))
+  assert without.num_latents(2) == 0 and made.spans(2) == without.spans(2)
+
+
 def test_the_choice_does_not_depend_on_the_order_of_the_steps(tokenizer):
   entropies = [0.5, 0.1, 0.4, 0.2, 0.3]
   texts = [f' {i}+1={i + 1}' for i in range(5)]

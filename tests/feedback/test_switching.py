@@ -33,13 +33,20 @@ def told(slots, sampled, **more):
   return Spans(*ids, jnp.bool_(sampled), **more)
 
 
-def spoken(script, slots=2, sampled=False, opening=False, **rule):
+def spoken(
+  script, slots=2, sampled=False, opening=False, delimiters=True, **rule
+):
   return recited(
     script,
     switching(),
     tiny.stop(**rule),
     vocab=tiny.CONFIG.vocab,
-    parameters=told(slots, sampled, opening=np.bool_(opening)),
+    parameters=told(
+      slots,
+      sampled,
+      opening=np.bool_(opening),
+      delimiters=np.bool_(delimiters),
+    ),
   )
 
 
@@ -124,8 +131,24 @@ def test_a_completion_may_open_with_a_span(slots):
   assert states == begun.record['latent'][:, 1 : slots + 1].tolist()
 
 
+@pytest.mark.parametrize('slots', [0, 1, 3])
+def test_slots_may_open_without_start_and_end(slots):
+  """The first has the state before the completion; words follow the last."""
+  script = [[9] * STEPS] * ROWS
+  out = spoken(script, slots, opening=True, delimiters=False)
+  assert out.tokens[0].tolist() == [SLOT] * slots + [9] * (STEPS - slots)
+  is_slot = (np.arange(STEPS) < slots).tolist()
+  assert out.latent_share[0].tolist() == is_slot
+  assert (~out.policy_mask[0]).tolist() == is_slot
+  if slots:
+    assert out.record['latent'][0, 0].tolist() == [0, scripted.START / 2]
+
+
 def test_a_span_that_opens_may_be_left():
-  out = spoken([[3, 3, END, 9, END, *[3] * 7]], 5, sampled=True, opening=True)
+  script = [[3, 3, END, 9, END, *[3] * 7]]
+  out = spoken(script, 5, sampled=True, opening=True, delimiters=False)
+  assert out.tokens[0, :5].tolist() == [SLOT, SLOT, END, 9, END]
+  out = spoken(script, 5, sampled=True, opening=True)
   assert out.tokens[0, :6].tolist() == [START, SLOT, END, 9, END, 3]
   assert out.policy_mask[0, :6].tolist() == [
     False,
@@ -142,6 +165,7 @@ def test_settings_are_traced():
   programs = scripted.program._cache_size()
   spoken([[START] * STEPS] * ROWS, slots=5, sampled=True)
   spoken([[3] * STEPS] * ROWS, slots=0, opening=True)
+  spoken([[3] * STEPS] * ROWS, opening=True, delimiters=False)
   assert scripted.program._cache_size() == programs
 
 
@@ -252,6 +276,8 @@ def test_settings_name_tokens_of_the_tokenizer(key):
   assert (
     not values.opening and spans(key, None, tokenizer, opening=True).opening
   )
+  with pytest.raises(ValueError, match='delimiters=False with opening=False'):
+    spans(key, None, tokenizer, delimiters=False)
   with pytest.raises(ValueError, match='num_latents=0: write at least 1'):
     spans(key, None, tokenizer, num_latents=0)
   with pytest.raises(ValueError, match=r"no token \['<pause>'\]: .*new_tokens"):
