@@ -7,8 +7,12 @@ The argument is FOLDER,METHOD. Each method has its own config; data, prompt,
 answers after `####`, lengths and learning rates are the same for all, for
 comparison: 40 steps of 8 x 8 completions, full fine-tuning of a third of a
 million parameters. HRPO's gate starts further open (r_min 0.95), to have an
-effect in a short run. Part of `make quickstart`; half a minute on two CPU
-cores. Numbers to expect: RESULTS.md.
+effect in a short run. Each group has its paper's weight decay. HRPO's 0.1 on
+`decay` (the paper's Lambda) raises the hidden ratio whatever is learnt: AdamW
+multiplies Lambda by 1 - lr * weight_decay per step, 0.999 here, and a mixes in
+more of the distribution as Lambda falls. studies/hrpo.py has the run without
+it, --config.optimizer.groups.decay.weight_decay=0. Part of `make quickstart`;
+half a minute on two CPU cores. Numbers to expect: RESULTS.md.
 """
 
 from collections.abc import Callable
@@ -103,16 +107,20 @@ def get_config(argument: str) -> ConfigDict:
   config.rewards.accuracy = dict(ACCURACY, weight=weight)
   if 'length' in config.objective.kwargs:
     config.objective.kwargs.length = 32.0
-  if config.optimizer.groups:
+  decays = {
+    'model' if name == 'lora' else name: group.weight_decay
+    for name, group in config.optimizer.groups.items()
+  }
+  if decays:
     config.optimizer.groups = {
-      name: dict(pattern=pattern, lr=lr, weight_decay=0.0)
+      name: dict(pattern=pattern, lr=lr, weight_decay=decays[name])
       for name, pattern, lr in (
         ('model', r'^model\.', 1e-4),
         ('critic', r'^critic\.', 1e-3),
         ('gate', r'^feedback\.[wb]_', 1e-3),
         ('decay', r'^feedback\.decay', 1e-2),
       )
-      if name == 'model' or name in config.optimizer.groups
+      if name in decays
     }
   if method == 'hyrea':  # without its first stage, RL has to discover spans
     config.model.new_tokens = ('<start-latent>= ####', '<latent>',
