@@ -69,8 +69,8 @@ def get_config(argument: str) -> ConfigDict:
   )
   config.data.kwargs = dict(count=24576)
   config.rollout.update(
-    max_prompt_length=12,
-    max_completion_length=64,
+    max_prompt_length=8,
+    max_completion_length=56,
     buckets=1,
     end_of_thinking='####',
   )
@@ -93,7 +93,7 @@ def get_config(argument: str) -> ConfigDict:
 
 
 def _supervised(config: ConfigDict, method: str) -> None:
-  config.batch_size, config.max_length = 48, 56
+  config.batch_size, config.max_length = 48, 48
   # The rows of eight batches are sorted by length, and thereby by their number
   # of latents: a batch pays for its own.
   config.packing, config.buckets = False, 2

@@ -1,29 +1,26 @@
 r"""Turns of a dial: solutions whose steps are choice, work and check.
 
-  The dial is at 5 with turns +3 +9.  ->
-    Next I make the turn +9.   choice  which turn, and how it is said: free
-    From 5 it goes to 1.       work    sum modulo 13: determined, and needed
-    Hence the dial shows 1 now. check  repeats the work in one of three wordings
-    ...                                as many again for every other turn
+  From 5 turn +3 +9.  ->
+    Next I turn it +9.       choice  which turn, and how it is said: free
+    From 5 on to 1.          work    the sum modulo 13: determined, and needed
+    Hence the dial shows 1.  check   repeats the sum in one of three wordings
+    ...                              as many again for every other turn
     #### 4
 
-The steps differ in why they have entropy: a choice is free and cannot be
-computed from what precedes it, work can, and a check is redundant up to its
-wording. HyRea (ICLR 2026), which replaces the steps of lowest entropy by
-latents, should therefore replace work and checks and keep the choices: a latent
-cannot hold which turn comes next, as nothing before it determines that.
+The steps differ in why they have entropy. A choice is free: nothing before it
+determines it. Work can be computed, and a check is redundant up to its wording.
+So a latent can hold work and check, and cannot hold a choice; HyRea (ICLR 2026)
+should choose what to replace accordingly, by entropy.
 
-What it can show: that latents carry a computation. With `turns` = 2, all work
-and checks replaced leave no number between question and answer, and a model of
-two layers adds only once in parallel (measured: `pause`, the same spans without
-content, and `dropped`, the same steps gone). What it cannot: sums are a table
-of modulus * (modulus - 1) facts, so nothing generalises beyond known facts.
+What it can show: whether latents carry a computation, and whether entropy finds
+the steps that they can carry. With work and checks replaced, no number stands
+between question and answer. What it cannot: sums are a table of modulus *
+(modulus - 1) facts, and nothing generalises beyond it.
 
-Shortcuts, share of right answers: a guess 1 / modulus; the start 0, as no
-turns need add up to a full circle (1 / modulus where they may); the start plus
-one turn 1 / modulus or less; hence everything far above 1 / modulus adds all
-turns. Splits are apart by start and unordered turns: no test problem is a
-training problem in another order.
+Shortcuts: of all problems with two turns and the modulus 17, a guess has 1 / 17
+= 0.059 right, the start plus one of the turns 0.000, as no turn is 0. What is
+far above 1 / modulus has added all turns. The splits are apart by start and
+unordered turns: no test problem is a training problem in another order.
 """
 
 import hashlib
@@ -64,8 +61,7 @@ def problems(
     seed: another seed gives another order of the problems and other wordings.
     turns: per problem, all different.
     modulus: of the dial, whose positions are 0 to modulus - 1.
-    sentences: steps of seven tokens; else the short ones of two to four, which
-      are faster to train on.
+    sentences: steps of six tokens; else short ones of two to four.
   """
   if split not in ('train', 'test'):
     raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
@@ -101,22 +97,20 @@ def _row(
   sentences: bool,
 ) -> dict:
   listed = ' '.join(f'+{turn}' for turn in turns)
-  question = f'The dial is at {at} with turns {listed}.'
+  question = f'From {at} turn {listed}.'
   steps = []
   for turn in rng.sample(turns, len(turns)):
     when, who, so = map(rng.choice, (_WHEN, _WHO, _SO))
     after = (at + turn) % modulus
     if sentences:
       steps += [
-        f' {when} {who} make the turn +{turn}.',
-        f' From {at} it goes to {after}.',
-        f' {so} the dial shows {after} now.',
+        f' {when} {who} turn it +{turn}.',
+        f' From {at} on to {after}.',
+        f' {so} the dial shows {after}.',
       ]
     else:
       steps += [f' {when} +{turn}', f' {at} to {after}', f' {so} it is {after}']
     at = after
-  if not sentences:
-    question = f' {question.split()[4]} {listed}.'
   return {
     'question': question,
     'steps': steps,
@@ -129,14 +123,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
   """A tokenizer with one token per word, number and turn of these texts, the
   space before it included, and per full stop; all other text is bytes."""
   words = [
-    *(*_WHEN, *_WHO, *_SO, 'The', 'From', '####'),
-    *('dial is at with turns make the turn it goes to shows now').split(),
+    *(*_WHEN, *_WHO, *_SO, 'From', '####'),
+    *'turn it on to the dial shows is'.split(),
     *(f'{sign}{i}' for sign in ('', '+') for i in range(LARGEST)),
   ]
   texts = [
     *SPECIAL,
     *sorted(pre_tokenizers.ByteLevel.alphabet()),
-    *('The', '####'),
+    *('From', '####'),
     *(f'Ġ{word}' for word in words),
   ]
   vocabulary = {text: i for i, text in enumerate(texts)}
