@@ -83,7 +83,7 @@ def get_config(argument: str) -> ConfigDict:
     if name in config.rewards:
       config.rewards[name].kwargs.update(rl_arithmetic.ANSWERS[name])
   config.eval.update(num_prompts=512, every=10_000, sampling=dict(greedy=True))
-  config.checkpoint.every = 10_000
+  config.checkpoint.every, config.trackers = 10_000, ()
   config.grader.timeout_s = 60.0
   if 'curriculum' in config:
     _supervised(config, method)
@@ -93,7 +93,7 @@ def get_config(argument: str) -> ConfigDict:
 
 
 def _supervised(config: ConfigDict, method: str) -> None:
-  config.batch_size, config.max_length = 48, 48
+  config.batch_size, config.max_length = 32, 48
   # The rows of eight batches are sorted by length, and thereby by their number
   # of latents: a batch pays for its own.
   config.packing, config.buckets = False, 2
