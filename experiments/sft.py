@@ -22,11 +22,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from hybrid_latent import latents, sharding
 from hybrid_latent.curricula.base import Curriculum
-from hybrid_latent.data.documents import document_batches
+from hybrid_latent.data.documents import document_batches, passes_of
 from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.objectives.supervised import layer_distances, loss_weights
@@ -192,8 +193,10 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       )
     )
 
-  def read_batch() -> TokenBatch:
-    return sharding.from_host(TokenBatch(**next(loop.batches)), mesh)
+  def read_batch() -> tuple[TokenBatch, int]:
+    batch, most = next(loop.batches), curriculum.num_latents(stage_of(step))
+    passes = sharding.over_hosts(np.max, passes_of(batch, most)) if most else 0
+    return sharding.from_host(TokenBatch(**batch), mesh), passes
 
   def evaluate():
     stage = stage_of(max(step - 1, 0))  # the one that was trained last
@@ -221,13 +224,12 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
       if not loop.ready(evaluate if setup.eval_sets else None, begins):
         continue
       # ------ update
-      texts, stage = texts or read_batch(), stage_of(step)
+      texts, passes = texts or read_batch()
       *state, metrics = run.update(
-        *(loop.state[0], frozen, loop.state[1], texts),
-        passes=curriculum.num_latents(stage),
+        *(loop.state[0], frozen, loop.state[1], texts), passes=passes
       )
       loop.state = tuple(state)
-      loop.record_step([metrics], {'stage': stage})
+      loop.record_step([metrics], {'stage': stage_of(step)})
   policy, folder = combine(loop.state[0], frozen), f'{workdir}/model'
   metrics = loop.latest_metrics
   export_model(actor, policy, folder, config, loop.step, metrics)

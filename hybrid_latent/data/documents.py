@@ -7,7 +7,7 @@ similar lengths.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import grain
@@ -98,6 +98,17 @@ def document_batches(
     rows = _bucketed(documents, size, [length >> k for k in range(buckets)])
   local = slice(index * batch, (index + 1) * batch)
   return rows.map(lambda all_rows: _batch(all_rows, local, pad))
+
+
+def passes_of(batch: Mapping[str, np.ndarray], most: int) -> int:
+  """The passes of `latents.inputs_with_latents` that a batch needs: the largest
+  number of latents of one of its texts, rounded up to a quarter of `most`, that
+  of any text, as each number of passes is compiled."""
+  rows, places = np.nonzero(batch['latent'])
+  texts = np.stack([rows, batch['segments'][rows, places]])
+  count = np.unique(texts, axis=1, return_counts=True)[1].max(initial=0)
+  unit = -(-most // 4)
+  return int(-(-count // unit) * unit)
 
 
 class _Rows(NamedTuple):
