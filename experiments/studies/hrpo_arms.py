@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Arm(NamedTuple):
   """A method of rl_arithmetic.py, with fields of its own."""
 
   method: str
-  fields: dict[str, Any] = {}
+  fields: Mapping[str, Any] = {}
   base: str = 'mixed'
   steps: int = 120
   all_seeds: bool = False
