@@ -1,5 +1,7 @@
 """Byte-level tokenizers with a chat template, for the generated problems."""
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -22,6 +24,24 @@ def byte_level(model: models.BPE) -> Tokenizer:
   )
   tokens.decoder = decoders.ByteLevel()
   return tokens
+
+
+def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+  """A tokenizer with one token per word, the space before it included; all
+  other text is bytes."""
+  texts = [
+    *SPECIAL,
+    *sorted(pre_tokenizers.ByteLevel.alphabet()),
+    *(word.replace(' ', 'Ġ') for word in words),
+  ]
+  vocabulary = {text: i for i, text in enumerate(texts)}
+  # Without merges a word is one token if in the vocabulary, else its bytes.
+  bpe = Tokenizer(models.BPE(vocabulary, merges=[], ignore_merges=True))
+  # Unlike that of `byte_level` it does not separate the digits of a number.
+  bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  bpe.decoder = decoders.ByteLevel()
+  bpe.add_special_tokens(list(SPECIAL))
+  return chat_tokenizer(bpe)
 
 
 def chat_tokenizer(tokens: Tokenizer) -> PreTrainedTokenizerFast:

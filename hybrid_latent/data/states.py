@@ -19,10 +19,9 @@ import random
 import string
 from typing import Annotated, Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from hybrid_latent.data.chat import SPECIAL, chat_tokenizer
+from hybrid_latent.data.chat import word_tokenizer
 from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.ranges import PositiveInt, Range
 
@@ -119,16 +118,4 @@ def tokenizer(states: int = 100) -> PreTrainedTokenizerFast:
   included; all other text is bytes."""
   words = [*(f' {i}' for i in range(states)), ' ####', 'moves', ' from']
   words += [f' {letter}' for letter in string.ascii_lowercase]
-  texts = [
-    *SPECIAL,
-    *sorted(pre_tokenizers.ByteLevel.alphabet()),
-    *(word.replace(' ', 'Ġ') for word in words),
-  ]
-  vocabulary = {text: i for i, text in enumerate(texts)}
-  # Without merges a word is one token if in the vocabulary, else its bytes.
-  bpe = Tokenizer(models.BPE(vocabulary, merges=[], ignore_merges=True))
-  # Unlike `chat.byte_level`, which separates the digits of a number.
-  bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-  bpe.decoder = decoders.ByteLevel()
-  bpe.add_special_tokens(list(SPECIAL))
-  return chat_tokenizer(bpe)
+  return word_tokenizer(words)
