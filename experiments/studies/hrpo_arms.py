@@ -95,7 +95,7 @@ def train_base(base: str, workdir: Path) -> str:
   """The folder of a model after supervised fine-tuning."""
   folder, (method, steps, schedule) = workdir / f'base-{base}', BASES[base]
   start = folder / 'start'
-  config: Any = sft_arithmetic.get_config(f'{start},{method}')
+  config: Config = sft_arithmetic.get_config(f'{start},{method}')
   with config.unlocked():
     config.max_steps, config.optimizer.schedule = steps, schedule
     config.data.kwargs.update(TASK)
@@ -111,13 +111,14 @@ def train_base(base: str, workdir: Path) -> str:
 
 def config_of(arm: Arm, base: str, seed: int) -> Config:
   """The training of an arm."""
-  config = rl_arithmetic.get_config(f'{base},{arm.method}').unlock()
-  config.seed, config.max_steps = seed, arm.steps
-  config.data.kwargs.update(TASK)
-  config.rollout.max_prompt_length = 48
-  config.eval.num_prompts = 0
-  config.update_from_flattened_dict(arm.fields)
-  return config.lock()
+  config: Config = rl_arithmetic.get_config(f'{base},{arm.method}')
+  with config.unlocked():
+    config.seed, config.max_steps = seed, arm.steps
+    config.data.kwargs.update(TASK)
+    config.rollout.update(max_prompt_length=44, max_completion_length=28)
+    config.eval.num_prompts = 0
+    config.update_from_flattened_dict(arm.fields)
+  return config
 
 
 def evaluation_of(config: Config, run: Path | None = None) -> Config:
