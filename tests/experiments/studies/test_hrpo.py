@@ -186,10 +186,10 @@ def test_the_command_trains_and_evaluates(tmp_path, monkeypatch):
   assert [(row['arm'], row['control']) for row in rows] == [
     ('mixed base', ''),
     *(
-      (arm, control)
-      for arm in arms
+      (RATIO[0], control)
       for control in ('', 'other_problem', 'pause', 'dropped', 'training')
     ),
+    *((RATIO[3], control) for control in ('', 'training')),
   ]
   for row in rows:
     if row['control'] == 'training':
