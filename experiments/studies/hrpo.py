@@ -25,8 +25,8 @@ The claims of HRPO (arXiv 2505.18454), and the criterion of each verdict:
    rewards of the completions or of other problems (objectives/shuffled.py).
    Growth is the ratio in the last tenth of the steps less that in the first.
    Shown where HRPO's is above 0 and, over both decays, exceeds that with
-   shuffled rewards. Refuted where it is below 0, or where the excess is below half
-   of what the decay adds with shuffled rewards.
+   shuffled rewards. Refuted where it is below 0, or where the excess is below
+   half of what the decay adds with shuffled rewards.
 5. Completions become shorter than GRPO's. Mean length in the second half of the
    steps. Shown where shorter, refuted where longer or within 2 %.
 6. A smaller r_min helps knowledge tasks, which are out of reach; here the ratio

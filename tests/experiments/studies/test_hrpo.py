@@ -1,13 +1,16 @@
 """The study of HRPO: its arms, and verdicts that come out either way."""
 
+import json
+
 import numpy as np
 import pytest
 
 from experiments.configs import hrpo_gsm8k
-from experiments.studies.hrpo import STUDY
+from experiments.studies import hrpo_arms
+from experiments.studies.hrpo import STUDY, table
 from experiments.studies.hrpo_arms import ARMS, cells, config_of
 from experiments.studies.hrpo_verdicts import decay_alone
-from experiments.studies.study import Verdict, verdicts
+from experiments.studies.study import Verdict, main, verdicts
 
 RATIO = ('HRPO', 'HRPO, no decay', 'HRPO, shuffled rewards',
          'HRPO, no decay, shuffled rewards')  # fmt: skip
@@ -167,3 +170,30 @@ def test_every_arm_has_the_first_seed_before_any_has_the_second():
   first = [name for name in names[2:] if name.endswith('-0')]
   assert names[2 : 2 + len(ARMS)] == first and len(first) == len(ARMS)
   assert len(names) == len(set(names)) == 2 + len(ARMS) + 5
+
+
+@pytest.mark.slow
+def test_the_command_trains_and_evaluates(tmp_path, monkeypatch):
+  monkeypatch.setattr(hrpo_arms, 'PROBLEMS', 64)
+  monkeypatch.setattr(hrpo_arms, 'BASES', {'mixed': ('mixed', 2, 'cosine')})
+  arms = {name: ARMS[name]._replace(steps=2) for name in RATIO[::3]}
+  monkeypatch.setattr(hrpo_arms, 'ARMS', arms)
+  argv = ['hrpo', f'--workdir={tmp_path}', '--seeds=1']
+  monkeypatch.setattr('sys.argv', argv)
+  main(STUDY, None)
+  lines = (tmp_path / 'results.jsonl').read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  assert [(row['arm'], row['control']) for row in rows] == [
+    ('mixed base', ''),
+    *(
+      (RATIO[0], control)
+      for control in ('', 'other_problem', 'pause', 'dropped', 'training')
+    ),
+    *((RATIO[3], control) for control in ('', 'training')),
+  ]
+  for row in rows:
+    if row['control'] == 'training':
+      assert {len(x) for x in row['curves'].values()} == {2}
+    else:
+      assert len(row['correct']) == row['problems'] == 64
+  assert len(table(rows)) == 3
