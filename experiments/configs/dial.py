@@ -25,7 +25,6 @@ from . import (
   hyrea_rl_math,
   hyrea_sft_math,
   rl_arithmetic,
-  sft,
   sft_gsm8k,
   soft_thinking_gsm8k,
 )
@@ -70,7 +69,7 @@ def get_config(argument: str) -> ConfigDict:
   config.data.kwargs = dict(count=24576)
   config.rollout.update(
     max_prompt_length=8,
-    max_completion_length=56,
+    max_completion_length=40,
     buckets=1,
     end_of_thinking='####',
   )
@@ -82,7 +81,7 @@ def get_config(argument: str) -> ConfigDict:
   for name in 'format', 'latent':
     if name in config.rewards:
       config.rewards[name].kwargs.update(rl_arithmetic.ANSWERS[name])
-  config.eval.update(num_prompts=512, every=10_000, sampling=dict(greedy=True))
+  config.eval.update(num_prompts=256, every=10_000, sampling=dict(greedy=True))
   config.checkpoint.every, config.trackers = 10_000, ()
   config.grader.timeout_s = 60.0
   if 'curriculum' in config:
@@ -93,7 +92,7 @@ def get_config(argument: str) -> ConfigDict:
 
 
 def _supervised(config: ConfigDict, method: str) -> None:
-  config.batch_size, config.max_length = 32, 48
+  config.batch_size, config.max_length = 48 if method == 'words' else 32, 34
   # The rows of eight batches are sorted by length, and thereby by their number
   # of latents: a batch pays for its own.
   config.packing, config.buckets = False, 2
@@ -102,13 +101,15 @@ def _supervised(config: ConfigDict, method: str) -> None:
   config.data.step_entropy_dir = ''
   if method != 'words':
     config.max_steps, starts = 1500, (0, 1, STAGE, 2 * STAGE, 3 * STAGE)
-    config.curriculum.kwargs.uniform_prob = 1.0
   if method == 'coconut':
     config.curriculum.kwargs.update(c_thought=1, max_latent_stage=4)
+    config.feedback.init_kwargs.num_latents = 4
   elif method != 'words':
     config.curriculum.kwargs.update(
       replace=method if method in REPLACED else 'entropy',
       min_step_tokens=2,
+      uniform_prob=1.0,
+      thinking_tags=('', ''),
       pause=method == 'pause',
     )
   if method == 'drop':
@@ -130,7 +131,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
     groups=dict(
       model=dict(
         pattern=r'^model\.',
-        lr=3e-3 if method == 'words' else 2.5e-3,
+        lr=4e-3 if method == 'words' else 2.5e-3,
         weight_decay=0.01,
       )
     ),

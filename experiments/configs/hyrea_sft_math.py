@@ -55,7 +55,12 @@ def get_config(argument: str = 'Qwen/Qwen2.5-7B-Instruct') -> ConfigDict:
   config.curriculum = dict(
     function='hyrea:hyrea',
     kwargs=dict(
-      num_latents=1, replace=replace, min_step_tokens=3, switch_weight=4.0
+      num_latents=1,
+      replace=replace,
+      min_step_tokens=3,
+      switch_weight=4.0,
+      uniform_prob=0.0,
+      thinking_tags=('<think>', '</think>'),  # what the format reward asks for
     ),
   )
   return sft.finalize(config, smoke)

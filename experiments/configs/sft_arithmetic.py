@@ -97,6 +97,8 @@ def get_config(argument: str) -> ConfigDict:
     b2=0.99,
     max_grad_norm=1.0,
   )  # fmt: skip
+  if method in ('hyrea', 'random'):  # the rewards here ask for no tags
+    config.curriculum.kwargs.thinking_tags = ('', '')
   if method == 'coconut':
     config.curriculum.kwargs.c_thought = 1
     config.model.new_tokens = sft.SPAN_TOKENS

@@ -40,6 +40,7 @@ def hyrea(
   switch_weight: NonNegativeFloat = 4.0,
   uniform_prob: UnitFloat = 0.0,
   pause: bool = False,
+  thinking_tags: tuple[str, str] = ('', ''),
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
@@ -57,6 +58,8 @@ def hyrea(
     uniform_prob: probability per row of a number of steps drawn uniformly from
       0 to s instead, as `coconut.coconut` mixes its stages.
     pause: as in `coconut`.
+    thinking_tags: texts before the first step and after the last one, which a
+      format reward may ask for: ('<think>', '</think>').
     start, slot, end: tokens of the tokenizer.
   """
   if num_latents < 0 or not 0 <= uniform_prob <= 1:
@@ -89,8 +92,9 @@ def hyrea(
       for i, step in enumerate(ids)
       for piece in (span if i in replaced else [Piece(step, 1.0)])
     ]
+    before, after = (Piece(encode(tag), 1.0) for tag in thinking_tags)
     answer = Piece([*encode(ending), tokenizer.eos_token_id], 1.0)
-    return document([Piece(prompt_ids), *reasoning, answer])
+    return document([Piece(prompt_ids), before, *reasoning, after, answer])
 
   return Curriculum(
     example,

@@ -1,10 +1,10 @@
 r"""Turns of a dial: solutions whose steps are choice, work and check.
 
-  From 5 turn +3 +9.  ->
-    Next I turn it +9.       choice  which turn, and how it is said: free
-    From 5 on to 1.          work    the sum modulo 13: determined, and needed
-    Hence the dial shows 1.  check   repeats the sum in one of three wordings
-    ...                              as many again for every other turn
+  From 5 turn +3 +9  ->
+    Next +9                 choice  which turn, and how it is said: free
+    From 5 on to 1          work    the sum modulo 13: determined, and needed
+    Hence the dial shows 1  check   repeats the sum in one of three wordings
+    ...                             as many again for every other turn
     #### 4
 
 The steps differ in why they have entropy. A choice is free: nothing before it
@@ -17,10 +17,10 @@ the steps that they can carry. With work and checks replaced, no number stands
 between question and answer. What it cannot: sums are a table of modulus *
 (modulus - 1) facts, and nothing generalises beyond it.
 
-Shortcuts: of all problems with two turns and the modulus 17, a guess has 1 / 17
-= 0.059 right, the start plus one of the turns 0.000, as no turn is 0. What is
-far above 1 / modulus has added all turns. The splits are apart by start and
-unordered turns: no test problem is a training problem in another order.
+Shortcuts: with two turns and the modulus 13, a guess has 1 / 13 = 0.077 right,
+the start 0.083, the start plus one of the turns 0.000, as no turn is 0. What is
+far above has added all turns. The splits are apart by start and unordered
+turns: no test problem is a training problem in another order.
 """
 
 import hashlib
@@ -38,6 +38,7 @@ LARGEST = 32  # modulus
 _WHEN = ('First', 'Then', 'Next', 'Now')
 _WHO = ('I', 'we')
 _SO = ('Thus', 'So', 'Hence')
+FIRST_WORDS = (*_WHEN, 'From', *_SO)  # of steps
 _TEST_SHARE = 2  # one problem in two is for 'test'
 KINDS = ('choice', 'work', 'check')  # of the steps, in turn
 
@@ -48,8 +49,8 @@ def problems(
   count: PositiveInt,
   seed: int = 0,
   turns: Annotated[int, Range(ge=1, le=3)] = 2,
-  modulus: Annotated[int, Range(ge=4, le=LARGEST)] = 17,
-  sentences: bool = True,
+  modulus: Annotated[int, Range(ge=4, le=LARGEST)] = 13,
+  sentences: bool = False,
 ) -> list[dict]:
   """`count` problems, distinct as long as there are as many: each with its
   `question`, `steps`, `ending` and `answer`.
@@ -61,7 +62,8 @@ def problems(
     seed: another seed gives another order of the problems and other wordings.
     turns: per problem, all different.
     modulus: of the dial, whose positions are 0 to modulus - 1.
-    sentences: steps of six tokens; else short ones of two to four.
+    sentences: whole sentences of six tokens, which take longer to learn; else
+      choices of two tokens, work and checks of five.
   """
   if split not in ('train', 'test'):
     raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
@@ -97,7 +99,7 @@ def _row(
   sentences: bool,
 ) -> dict:
   listed = ' '.join(f'+{turn}' for turn in turns)
-  question = f'From {at} turn {listed}.'
+  question = f'From {at} turn {listed}'
   steps = []
   for turn in rng.sample(turns, len(turns)):
     when, who, so = map(rng.choice, (_WHEN, _WHO, _SO))
@@ -109,7 +111,11 @@ def _row(
         f' {so} the dial shows {after}.',
       ]
     else:
-      steps += [f' {when} +{turn}', f' {at} to {after}', f' {so} it is {after}']
+      steps += [
+        f' {when} +{turn}',
+        f' From {at} on to {after}',
+        f' {so} the dial shows {after}',
+      ]
     at = after
   return {
     'question': question,
@@ -124,7 +130,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
   space before it included, and per full stop; all other text is bytes."""
   words = [
     *(*_WHEN, *_WHO, *_SO, 'From', '####'),
-    *'turn it on to the dial shows is'.split(),
+    *['turn', 'it', 'on', 'to', 'the', 'dial', 'shows', 'is'],
     *(f'{sign}{i}' for sign in ('', '+') for i in range(LARGEST)),
   ]
   texts = [
