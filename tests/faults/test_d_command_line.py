@@ -95,7 +95,7 @@ LISTED = (  # command, what is wrong, what is said of it
     ['--num_latents=1,x'],
     "'1,x': write a tuple of values, each an in",
   ),
-  ('studies.latent_thinking', ['--seeds=0'], 'an integer >= 1'),
+  ('studies.lrt', ['--seeds=0'], 'an integer >= 1'),
   ('sweep', ['--workdir=x', '--jobs=0'], "--jobs: '0': write an integer >= 1"),
   ('sweep', ['--config=rl:M'], '--workdir'),
   ('aot', ['--config=rl:M'], '--target'),
