@@ -60,16 +60,22 @@ def defaults(source: str) -> ConfigDict:
 
 
 def use_latent_spans(
-  config: ConfigDict, num_latents: int, opening: bool
+  config: ConfigDict, num_latents: int, opening: bool, delimiters: bool = True
 ) -> None:
   """Spans of `num_latents` hidden states, where the model samples their start
-  token or, with `opening`, once before the completion."""
+  token or, with `opening`, once before the completion, there without start and
+  end unless `delimiters`."""
   config.model.new_tokens = SPAN_TOKENS
   config.feedback = dict(
     function='switching:switching',
     kwargs={},
     init='switching:spans',
-    init_kwargs=dict(num_latents=num_latents, sampled=False, opening=opening),
+    init_kwargs=dict(
+      num_latents=num_latents,
+      sampled=False,
+      opening=opening,
+      delimiters=delimiters,
+    ),
   )
 
 

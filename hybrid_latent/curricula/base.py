@@ -7,6 +7,7 @@ dropped or replaced changes no token of the others.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -78,7 +79,12 @@ def document(*views: Sequence[Piece]) -> Document:
 
 def encoder(tokenizer: Any) -> Encode:
   """Text -> its token ids, without special tokens."""
-  return lambda text: tokenizer.encode(text, add_special_tokens=False)
+
+  @lru_cache(maxsize=4096)  # of a generated task many steps are equal
+  def encode(text: str) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False)
+
+  return encode
 
 
 def token_ids(tokenizer: Any, *texts: str) -> list[int]:

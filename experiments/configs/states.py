@@ -1,0 +1,83 @@
+r"""Coconut and CODI on chains of moves between states, in a minute on a CPU core.
+
+    python -m experiments.new_model --to=runs/start --width=64 --layers=1 \
+        --heads=2 --kv_heads=2 --mlp=256 --tokenizer=states:tokenizer
+    python -m experiments.sft --workdir=runs/words --config=states:runs/start
+    python -m experiments.sft --workdir=runs/coconut \
+        --config=states:runs/words/model,coconut
+
+The argument is FOLDER[,METHOD][,MOVES]. `words`, the default, trains a new
+model on the states in words. From there `coconut` turns one more state into a
+latent per stage, until all are; `pause` has pause tokens in their place and
+`dropped` nothing, at the same steps and rates. `no_cot` learns the answers
+alone from a new model. Where the last stage has no words left, one layer has no
+way to the answer but through the latents, one after the other.
+
+The model reads no start and end tokens around its latents: they would shift the
+distance from a state to its letter, which one layer cannot follow.
+Numbers to expect: RESULTS.md.
+"""
+
+from ml_collections import ConfigDict
+
+from . import rl, sft
+
+METHODS = 'words', 'coconut', 'pause', 'dropped', 'no_cot'
+WORDS, STAGE = 300, 60  # steps
+
+
+def get_config(argument: str) -> ConfigDict:
+  source, (method, count), _ = rl.parse_arg(argument, METHODS, '5348')
+  moves = int(count)
+  config = sft.defaults(source)
+  config.seed = 0
+  config.model.update(dtype='float32', param_dtype='float32', remat='none')
+  config.data.update(function='states:problems', prompt_template='{question}')
+  config.data.kwargs = dict(
+    count=1_000_000, states=10, letters=4, steps=(moves, moves)
+  )
+  config.batch_size, config.gradient_accumulation_steps = 64, 1
+  # Question, states, ' ####', answer and end; all rows are equally long.
+  config.max_length, config.buckets = 2 * moves + 6, 1
+  config.rollout.update(
+    prompts_per_step=512,
+    num_generations=1,
+    max_prompt_length=moves + 3,
+    max_completion_length=moves + 3,
+    buckets=1,
+  )
+  config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
+  config.rewards.accuracy.kwargs = {}
+  config.eval.update(num_prompts=512, every=10_000)
+  config.checkpoint.every = 10_000
+  config.grader.timeout_s = 60.0
+  config.optimizer.groups.model.update(lr=3e-3, weight_decay=0.01)
+  config.optimizer.update(
+    schedule='constant', warmup_ratio=0.05, b1=0.9, b2=0.99, max_grad_norm=1.0
+  )
+  if method in ('words', 'no_cot'):
+    config.max_steps = WORDS
+    config.curriculum.kwargs.steps = method == 'words'
+    return config.lock()
+  config.max_steps = 1 + STAGE * moves
+  config.stages.update(
+    starts=(0, *range(1, config.max_steps, STAGE)),
+    data_fraction=(1.0,) * (moves + 1),
+  )
+  config.curriculum = dict(
+    function='coconut:coconut',
+    kwargs=dict(
+      c_thought=int(method != 'dropped'),
+      max_latent_stage=moves,
+      uniform_prob=0.1,
+      delimiters=False,
+      pause=method == 'pause',
+    ),
+  )
+  if method != 'dropped':
+    sft.use_latent_spans(config, moves, opening=True, delimiters=False)
+  if method == 'pause':
+    config.feedback.inner = dict(
+      function='discrete:discrete', kwargs={}, init='', init_kwargs={}
+    )
+  return config.lock()
