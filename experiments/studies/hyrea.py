@@ -96,7 +96,9 @@ def cold_start(
   return [
     row
     for step in (EARLY, UPDATES)
-    for row in measured(f'{run}@{step}', latent, workdir, updates=step, **labels)
+    for row in measured(
+      f'{run}@{step}', latent, workdir, updates=step, **labels
+    )
   ]
 
 
@@ -186,7 +188,9 @@ def train_cold_start(
     if c > 1:
       config.curriculum.kwargs.num_latents = c
       config.feedback.init_kwargs.num_latents = c
-      config.max_length = max(config.max_length, config.max_length + 4 * (c - 4))
+      config.max_length = max(
+        config.max_length, config.max_length + 4 * (c - 4)
+      )
       config.rollout.max_completion_length += 6 * c
   return train_once(sft.train, config, workdir / run)
 
@@ -218,7 +222,9 @@ def step_entropies(workdir: Path, seed: int) -> dict[str, float]:
   return dict(zip(task.KINDS, means, strict=True))
 
 
-def measured(model: str, method: str, workdir: Path, **labels: Any) -> list[Row]:
+def measured(
+  model: str, method: str, workdir: Path, **labels: Any
+) -> list[Row]:
   """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
   config = dial.get_config(f'{workdir},{method}')
   folder = workdir / f'{Path(model).name}-{labels["updates"]}-evaluation'
@@ -278,8 +284,10 @@ def steps_of(sample: Any) -> list[bool]:
   for i, token in enumerate(sample['tokens']):
     if token == '.' and not sample['latent'][i]:
       steps.append(False)
-    elif i in marks and i + 1 < len(sample['latent']) and not (
-      i and sample['latent'][i - 1]
+    elif (
+      i in marks
+      and i + 1 < len(sample['latent'])
+      and not (i and sample['latent'][i - 1])
     ):
       steps.append(True)
   return steps

@@ -48,7 +48,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybrid_latent.data import noisy_states, states
+from hybrid_latent.data import noisy_states
 
 from .. import grpo, sft
 from ..configs import noisy_states as configs
@@ -61,7 +61,7 @@ from .runs import evaluate_once, train_once
 from .soft_tokens_verdicts import VERDICTS, best, figure, table
 from .study import Cell, Row, Study, main
 
-STEPS, EVERY = 200, 25
+BASE_STEPS, STEPS, EVERY = 1600, 400, 50
 GRID = 256  # problems of the six modes, with 32 samples
 LATENTS = 256  # in a row, for the overhead
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # method, fields
@@ -113,21 +113,23 @@ def run_overhead(workdir: Path) -> list[Row]:
   """The seconds of a rollout of many latents, alternating with tokens."""
   folder = workdir / 'random'
   if not folder.exists():
-    new_model(folder, states.tokenizer(), replace(SMALL, vocab=448))
-  configs_of = {x: configs.get_config(f'{folder},{x}') for x in ('hard', 'soft')}
-  return [
-    {'arm': arm, 'seed': 0, 'dataset': 'overhead', **seconds}
-    for arm, seconds in rollout_seconds(configs_of, LATENTS).items()
-  ]
+    new_model(folder, noisy_states.tokenizer())
+  configs_of = {
+    x: configs.get_config(f'{folder},{x}') for x in ('hard', 'soft')
+  }
+  seconds = rollout_seconds(configs_of, LATENTS)
+  row = {'arm': 'overhead', 'seed': 0, 'dataset': 'overhead'}
+  return [row | {'latents': LATENTS} | seconds]
 
 
 def train_base(workdir: Path, seed: int) -> Path:
   """The folder of a model that imitates the teacher."""
   run, start = workdir / f'base-{seed}', workdir / f'start-{seed}'
   if not start.exists():
-    new_model(start, states.tokenizer(64), MODEL, seed)
+    new_model(start, noisy_states.tokenizer(), MODEL, seed)
   config = configs.get_config(f'{start}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
+  config.max_steps = BASE_STEPS
   return train_once(sft.train, config.lock(), run) / 'model'
 
 
