@@ -1,4 +1,4 @@
-r"""HyRea on turns of a dial: which steps latents can replace, and at what price.
+r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 
     python -m experiments.studies.hyrea [--workdir=runs/hyrea] [--seeds=3] \
         [--part=I/N]
@@ -21,7 +21,7 @@ from 0 to that of the stage:
                    of which `entropy` has 150 and 900 more
   soft_thinking    the base, without training
 
-All are evaluated on the same 2,048 test problems, greedy and sampled, and what
+All are evaluated on all 864 test problems, greedy and sampled, and what
 reads latents also with those of another problem, with pause tokens, and without
 spans. The criteria of the verdicts, fixed before the runs, are in
 hyrea_verdicts.py.
@@ -32,6 +32,7 @@ from .parser import cells_parser
 if __name__ == '__main__':  # before the imports: --help takes a second
   cells_parser('hyrea', __doc__).parse_args()
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -39,7 +40,11 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_latent.data import dial as task
-from hybrid_latent.measures.spans import relative_positions, span_statistics
+from hybrid_latent.measures.spans import (
+  relative_positions,
+  span_statistics,
+  spans_of,
+)
 
 from .. import grpo, sft, step_entropy
 from ..configs import dial
@@ -55,9 +60,11 @@ from .study import Cell, Row, Study, main
 MODEL = replace(
   SMALL, width=64, layers=2, heads=2, kv_heads=2, head_dim=32, mlp=128
 )
-PROBLEMS = 2048  # of test
+PROBLEMS = 864  # of test, all
+SAMPLES = 2  # per problem, where decoding is not greedy
 UPDATES, EARLY, RL_STEPS = 1500, 600, 150  # of a cold start, before RL, of it
 ENOUGH = 0.7  # accuracy of the base
+_FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
 
 
@@ -105,16 +112,12 @@ def cold_start(
 def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
   """GRPO from an early model of a cold start, and as many more updates."""
   run = train_cold_start(arm, seed, 1, 4.0, workdir)
-  start = workdir / f'{run.name}-{EARLY}'
-  train_once(
-    lambda config, to: export(f'{run}', f'{EARLY}', Path(to) / 'model'),
-    *(Config(), start),
-  )
+  start = exported(run, EARLY, workdir / f'{run.name}-{EARLY}')
   method = 'grpo_words' if arm == 'drop' else 'grpo'
-  config = dial.get_config(f'{start}/model,{method}')
+  config = dial.get_config(f'{start},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
-    config.eval.every = RL_STEPS // 3
+    config.eval.every = max(RL_STEPS // 3, 1)
   after = train_once(grpo.train, config, workdir / f'{method}-{run.name}')
   labels = dict(seed=seed, c=1, weight=4.0)
   more = EARLY + RL_STEPS
@@ -156,20 +159,23 @@ def train_words(workdir: Path, seed: int) -> Path:
   with config.unlocked():
     config.seed, config.max_steps = seed, UPDATES
     config.eval.every = config.checkpoint.every = 50
-    config.checkpoint.keep = UPDATES // 50
+    config.checkpoint.keep = UPDATES
   return train_once(train, config, workdir / f'words-seed{seed}')
 
 
 def base_of(workdir: Path, seed: int) -> Path:
   """The folder of the first checkpoint in words that is good enough."""
-  run, folder = train_words(workdir, seed), workdir / f'base-seed{seed}'
+  run = train_words(workdir, seed)
   reached = (step for step, accuracy, *_ in curve(run) if accuracy >= ENOUGH)
   step = next(reached, UPDATES)
-  train_once(
-    lambda config, to: export(f'{run}', f'{step}', Path(to) / 'model'),
-    *(Config(), folder),
-  )
-  return folder / 'model'
+  return exported(run, step, workdir / f'base-seed{seed}')
+
+
+def exported(run: Path, step: int, folder: Path) -> Path:
+  """The model of a checkpoint, in a folder of its own."""
+  to = folder / 'model'
+  train_once(lambda *_: export(f'{run}', f'{step}', to), None, folder)
+  return to
 
 
 def train_cold_start(
@@ -181,7 +187,7 @@ def train_cold_start(
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.max_steps, config.eval.every = seed, UPDATES, 300
-    config.checkpoint.update(every=RL_STEPS, keep=UPDATES // RL_STEPS)
+    config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
       config.data.step_entropy_dir = f'{annotated(workdir, seed)}'
@@ -212,7 +218,8 @@ def curve(run: Path) -> list[list[float]]:
 
 def step_entropies(workdir: Path, seed: int) -> dict[str, float]:
   """The base's mean entropy of each kind of step, in nats per token."""
-  rows = read_rows(annotated(workdir, seed), 'steps')
+  lines = (annotated(workdir, seed) / 'steps.jsonl').read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
   kinds = len(task.KINDS)
   means = [
     sum(sum(row['entropies'][i::kinds]) for row in rows)
@@ -246,7 +253,8 @@ def evaluated(
   """The rows of a model with the controls; those without control have the
   statistics of their spans."""
   with config.unlocked():
-    config.eval.num_prompts, config.eval.num_generations = PROBLEMS, 1
+    config.eval.num_prompts = PROBLEMS
+    config.eval.num_generations = 1 if greedy else SAMPLES
     config.eval.sampling.greedy = greedy
     config.rollout.update(prompts_per_step=512, num_generations=1)
     config.evaluate.update(
@@ -266,7 +274,7 @@ def evaluated(
 
 def replaced(samples: list) -> dict[str, float]:
   """Spans per completion in place of each kind of step, over the completions
-  with as many steps and spans as a solution has steps."""
+  with as many steps as a solution has, spans included."""
   counts, kept = [0] * len(task.KINDS), 0
   for sample in samples:
     steps = steps_of(sample)
@@ -279,18 +287,11 @@ def replaced(samples: list) -> dict[str, float]:
 
 
 def steps_of(sample: Any) -> list[bool]:
-  """Whether each step of a completion is a span; words end in a full stop."""
-  steps, marks = [], {*sample['marks']}
-  for i, token in enumerate(sample['tokens']):
-    if token == '.' and not sample['latent'][i]:
-      steps.append(False)
-    elif (
-      i in marks
-      and i + 1 < len(sample['latent'])
-      and not (i and sample['latent'][i - 1])
-    ):
-      steps.append(True)
-  return steps
+  """Whether each step of a completion is a span."""
+  words = [i for i, x in enumerate(sample['tokens']) if x in _FIRST]
+  starts = [start for start, _ in spans_of(sample)]
+  steps = [*((i, False) for i in words), *((i, True) for i in starts)]
+  return [is_span for _, is_span in sorted(steps)]
 
 
 STUDY = Study(

@@ -22,8 +22,8 @@ ROUNDS, SAMPLES = 5, 8
 def rollout_seconds(
   configs: Mapping[str, Config], length: int
 ) -> dict[str, float]:
-  """Name -> median seconds of a rollout of its config, with `SAMPLES` completions
-  per prompt of `length` tokens of thinking that nothing ends."""
+  """Name -> median seconds of a rollout of its config, with `SAMPLES`
+  completions per prompt of `length` tokens of thinking that nothing ends."""
   runs = {}
   for name, given in configs.items():
     config = given.copy_and_resolve_references()

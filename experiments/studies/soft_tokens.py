@@ -42,11 +42,14 @@ from .parser import cells_parser
 if __name__ == '__main__':  # before the imports: --help takes a second
   cells_parser('soft_tokens', __doc__).parse_args()
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from hybrid_latent.data import noisy_states
 
@@ -64,23 +67,43 @@ from .study import Cell, Row, Study, main
 BASE_STEPS, STEPS, EVERY = 1600, 400, 50
 GRID = 256  # problems of the six modes, with 32 samples
 LATENTS = 256  # in a row, for the overhead
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # method, fields
-  'hard': ('hard', {}),
-  'soft': ('soft', {}),
-  'fuzzy': ('fuzzy', {}),
-  'hard, shuffled': ('hard', {'advantage.function': 'shuffled:leave_one_out'}),
+
+
+class Arm(NamedTuple):
+  """A method of configs/noisy_states.py, with fields of its own."""
+
+  method: str
+  fields: Mapping[str, Any] | None = None
+  longer: int = 1  # times `STEPS`
+  seeds: int = 99  # at most; 1 for one that is longer
+
+
+SHUFFLED = {'advantage.function': 'shuffled:leave_one_out'}
+ARMS = {
+  'hard': Arm('hard'),
+  'soft': Arm('soft'),
+  'fuzzy': Arm('fuzzy'),
+  'hard, shuffled': Arm('hard', SHUFFLED, seeds=1),
+  'soft, long': Arm('soft', longer=3, seeds=1),
+}
+LOGGED = {  # of a row -> of metrics.jsonl
+  'reward': 'reward',
+  'entropy': 'entropy',
+  'equal_rewards': 'frac_reward_zero_std',  # share of the groups
 }
 MODEL = replace(SMALL, vocab=384, width=64, layers=1, heads=2, mlp=192)
 
 
 def cells(seeds: int) -> Iterator[Cell]:
-  """By seed; the control of rewards for the first one alone."""
+  """By seed, then what costs most and tells least."""
   for seed in range(seeds):
     yield Cell(f'base-{seed}', partial(run_base, seed))
-    for arm in ARMS:
-      if not seed or arm != 'hard, shuffled':
-        yield Cell(name_of(arm, seed), partial(run_arm, arm, seed))
+    for name, arm in ARMS.items():
+      if seed < arm.seeds and arm.longer == 1:
+        yield Cell(name_of(name, seed), partial(run_arm, name, seed))
   yield Cell('overhead', run_overhead)
+  for name in (name for name, arm in ARMS.items() if arm.longer > 1):
+    yield Cell(name_of(name, 0), partial(run_arm, name, 0))
 
 
 def run_base(seed: int, workdir: Path) -> list[Row]:
@@ -103,8 +126,11 @@ def run_arm(arm: str, seed: int, workdir: Path) -> list[Row]:
   the best one."""
   config = config_of(workdir, arm, seed)
   run = train_once(grpo.train, config, workdir / name_of(arm, seed))
-  steps = range(EVERY, config.max_steps + 1, EVERY)
+  every = config.checkpoint.every
+  steps = range(every, config.max_steps + 1, every)
   scored = likelihood_rows(config, run, arm, seed, steps)
+  for row in scored:
+    row |= means_before(row['step'], every, run)
   step = best(scored, arm)[0]['step']
   return [*scored, *grid_rows(config, workdir, arm, seed, f'{run}@{step}')]
 
@@ -135,13 +161,13 @@ def train_base(workdir: Path, seed: int) -> Path:
 
 def config_of(workdir: Path, arm: str, seed: int) -> Config:
   """The config of an arm, which begins with the base of its seed."""
-  method, fields = ARMS[arm]
+  method, fields, longer, _ = ARMS[arm]
   base = train_base(workdir, seed)
   config = configs.get_config(f'{base},{method}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
-  config.max_steps = STEPS
-  config.checkpoint.update(every=EVERY, keep=STEPS // EVERY)
-  config.update_from_flattened_dict(fields)
+  config.max_steps = longer * STEPS
+  config.checkpoint.update(every=longer * EVERY, keep=STEPS // EVERY)
+  config.update_from_flattened_dict(fields or {})
   return config.lock()
 
 
@@ -166,6 +192,16 @@ def likelihood_rows(
         }
       )
   return found
+
+
+def means_before(step: int, every: int, run: Path) -> Row:
+  """What the `every` steps before a checkpoint have logged."""
+  logged = [json.loads(x) for x in (run / 'metrics.jsonl').open()]
+  some = [x for x in logged if step - every <= x['step'] < step]
+  return {
+    name: float(f'{np.mean([x[of] for x in some if of in x]):.4g}')
+    for name, of in LOGGED.items()
+  }
 
 
 def grid_rows(
@@ -209,7 +245,7 @@ def name_of(arm: str, seed: int) -> str:
 
 STUDY = Study(
   name='soft_tokens',
-  about='Soft Tokens: hard, soft and fuzzy training from a base of known pass@k',
+  about='Soft Tokens: hard, soft and fuzzy training of a base of known pass@k',
   core_minutes=45,
   cells=cells,
   verdicts=VERDICTS,
