@@ -15,12 +15,12 @@ Two tables of facts:
   states. Nothing is common to the facts: what RL learns about one says nothing
   about another.
 - 'rule': each fact has an even and an odd state; the teacher writes the even
-  one with probability 0.75, whatever is right, and the even one is right in 0.7
+  one with probability 0.6, whatever is right, and the even one is right in 0.7
   of the facts. Writing even states is common to all facts: a policy that
   sharpens onto it gains accuracy everywhere, and loses the answers with an odd
   state, also of facts that it has never been rewarded for. With three letters
-  the imitator has 0.216 at pass@1 and 0.94 at pass@32; the shortcut `even`, at
-  every k, 0.343.
+  the imitator has 0.17 at pass@1 and 0.99 at pass@32, and the shortcut, even
+  states alone, 0.35 at every k.
 
 One fact in four is held back: with `seen_only`, the right way of no training
 problem meets one. A second task, 'out', has letters, facts and a mark of its
@@ -34,12 +34,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
 
+from transformers import PreTrainedTokenizerFast
+
+from hybrid_latent.data.chat import word_tokenizer
 from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.ranges import PositiveInt, Range
 
 SLIPS = (0.95, 0.95, 0.95, 0.4, 0.06)  # how often the teacher is right
-EVEN, EVEN_RIGHT = 0.75, 0.7  # the teacher writes it; it is right
-TASKS = {'in': ('abcd', ' ####'), 'out': ('xyz', ' =')}  # letters and mark
+EVEN, EVEN_RIGHT = 0.6, 0.7  # the teacher writes it; it is right
+TASKS = {'in': ('abcd', ' ####'), 'out': ('xyz', ' ====')}  # letters and mark
 Table = Literal['slips', 'rule']
 
 
@@ -124,7 +127,7 @@ def problems(
 
 
 @cache
-def facts(table: Table, states: int, seed: int = 0) -> Facts:
+def facts(table: Table = 'rule', states: int = 64, seed: int = 0) -> Facts:
   """The facts of both tasks."""
   rng, found = random.Random(f'{table}/{states}/{seed}'), {}
   for letter in ''.join(letters for letters, _ in TASKS.values()):
@@ -174,6 +177,14 @@ def pass_at_1(question: str, known: Facts) -> float:
         following[other] += probability * share
     reached = following
   return reached.get(known[right_way(question, known)[-1]].right, 0.0)
+
+
+def tokenizer(states: int = 64) -> PreTrainedTokenizerFast:
+  """A tokenizer with one token per state, letter and mark, the space before it
+  included; all other text is bytes."""
+  letters, marks = zip(*TASKS.values(), strict=True)
+  words = [*map(str, range(states)), *''.join(letters)]
+  return word_tokenizer([*(f' {word}' for word in words), *marks])
 
 
 def _digest(text: str) -> int:

@@ -1,0 +1,257 @@
+r"""Soft Tokens against hard and fuzzy training, where pass@k is set by design.
+
+    python -m experiments.studies.soft_tokens [--workdir=runs/soft_tokens]
+
+A new model imitates a teacher that errs (data/noisy_states.py, table `rule`),
+so that its pass@1 and pass@32 are known: only the reward tells right from
+wrong, and sharpening onto even states gains accuracy on every fact and loses
+the right answers that are odd. RL (RLOO, 8 x 32 completions, equal steps and
+rate) trains with hard, soft and fuzzy thinking on problems that do not meet one
+fact in four. Each seed has facts, a base and RL of its own.
+
+Every `EVERY` steps a checkpoint is scored on all `PROBLEMS` test problems: the
+exact probability p of the right solution (likelihoods.py), with which k samples
+of hard thinking have a right one with 1 - (1 - p)^k, and whether greedy
+decoding gives it; and likewise on a second task, held out of RL. The checkpoint
+with the highest greedy accuracy on a quarter of the problems, as in the paper,
+is compared on the others, and sampled in the paper's six inference modes.
+
+Equal budgets confound what did not learn with what stayed diverse. So an arm is
+also compared with the checkpoint of `hard` whose greedy accuracy is nearest to
+its own (`hard, early`), and with rewards of other problems (`shuffled`).
+
+Claims of Soft Tokens (arXiv 2509.19170), criteria, all paired by seed and
+problem:
+
+7. Soft equals hard training at pass@1, greedy. Shown where the interval of
+   soft - hard is within or above 0.03, refuted where it is below -0.03.
+8. Soft exceeds hard training at pass@32. Shown where the difference is above 0,
+   also to `hard, early`; refuted where either is not above 0.02.
+9. Soft training with hard inference is the best pair. Shown where no other cell
+   of the grid may exceed it by 0.03, greedy at pass@1 and sampled at pass@32;
+   refuted where one does exceed it.
+10. Soft training preserves predictions out of domain: accuracy within 0.03 of
+   hard training's or above it, and fewer nats per token of the right solution,
+   also than `hard, early`. Refuted where it has not fewer nats than either.
+11. The overhead is minimal: the seconds of a step of soft training, less than
+   1.25 of hard training's.
+"""
+
+from .parser import cells_parser
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  cells_parser('soft_tokens', __doc__).parse_args()
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hybrid_latent.data import noisy_states
+
+from .. import grpo, sft
+from ..configs import noisy_states as configs
+from ..configs.soft_tokens_table import MODES
+from ..new_model import SMALL, new_model
+from ..training.cli import Config
+from .likelihoods import solution_likelihoods
+from .overhead import rollout_seconds
+from .runs import evaluate_once, train_once
+from .soft_tokens_verdicts import VERDICTS, best, figure, table
+from .study import Cell, Row, Study, main
+
+BASE_STEPS, STEPS, EVERY = 1600, 400, 50
+GRID = 256  # problems of the six modes, with 32 samples
+LATENTS = 256  # in a row, for the overhead
+
+
+class Arm(NamedTuple):
+  """A method of configs/noisy_states.py, with fields of its own."""
+
+  method: str
+  fields: Mapping[str, Any] | None = None
+  longer: int = 1  # times `STEPS`
+  seeds: int = 99  # at most; 1 for one that is longer
+
+
+SHUFFLED = {'advantage.function': 'shuffled:leave_one_out'}
+ARMS = {
+  'hard': Arm('hard'),
+  'soft': Arm('soft'),
+  'fuzzy': Arm('fuzzy'),
+  'hard, shuffled': Arm('hard', SHUFFLED, seeds=1),
+  'soft, long': Arm('soft', longer=3, seeds=1),
+}
+LOGGED = {  # of a row -> of metrics.jsonl
+  'reward': 'reward',
+  'entropy': 'entropy',
+  'equal_rewards': 'frac_reward_zero_std',  # share of the groups
+}
+MODEL = replace(SMALL, vocab=384, width=64, layers=1, heads=2, mlp=192)
+
+
+def cells(seeds: int) -> Iterator[Cell]:
+  """By seed, then what costs most and tells least."""
+  for seed in range(seeds):
+    yield Cell(f'base-{seed}', partial(run_base, seed))
+    for name, arm in ARMS.items():
+      if seed < arm.seeds and arm.longer == 1:
+        yield Cell(name_of(name, seed), partial(run_arm, name, seed))
+  yield Cell('overhead', run_overhead)
+  for name in (name for name, arm in ARMS.items() if arm.longer > 1):
+    yield Cell(name_of(name, 0), partial(run_arm, name, 0))
+
+
+def run_base(seed: int, workdir: Path) -> list[Row]:
+  """The imitator, and what it would be if it were perfect."""
+  known, rows = noisy_states.facts(seed=seed), test_rows('in', seed)
+  ways = [noisy_states.right_way(row['question'], known) for row in rows]
+  design = [noisy_states.pass_at_1(row['question'], known) for row in rows]
+  perfect = {
+    **{'arm': 'teacher', 'seed': seed, 'dataset': 'in', 'step': 0},
+    'probability': [round(p, 4) for p in design],
+    'held_back': [int(any(map(noisy_states.held_back, way))) for way in ways],
+  }
+  config = config_of(workdir, 'hard', seed)
+  scored = likelihood_rows(config, workdir, 'base', seed, [0])
+  return [perfect, *scored, *grid_rows(config, workdir, 'base', seed)]
+
+
+def run_arm(arm: str, seed: int, workdir: Path) -> list[Row]:
+  """RL of the base, the likelihoods of its checkpoints, and the six modes of
+  the best one."""
+  config = config_of(workdir, arm, seed)
+  run = train_once(grpo.train, config, workdir / name_of(arm, seed))
+  every = config.checkpoint.every
+  steps = range(every, config.max_steps + 1, every)
+  scored = likelihood_rows(config, run, arm, seed, steps)
+  for row in scored:
+    row |= means_before(row['step'], every, run)
+  step = best(scored, arm)[0]['step']
+  return [*scored, *grid_rows(config, workdir, arm, seed, f'{run}@{step}')]
+
+
+def run_overhead(workdir: Path) -> list[Row]:
+  """The seconds of a rollout of many latents, alternating with tokens."""
+  folder = workdir / 'random'
+  if not folder.exists():
+    new_model(folder, noisy_states.tokenizer())
+  configs_of = {
+    x: configs.get_config(f'{folder},{x}') for x in ('hard', 'soft')
+  }
+  seconds = rollout_seconds(configs_of, LATENTS)
+  row = {'arm': 'overhead', 'seed': 0, 'dataset': 'overhead'}
+  return [row | {'latents': LATENTS} | seconds]
+
+
+def train_base(workdir: Path, seed: int) -> Path:
+  """The folder of a model that imitates the teacher."""
+  run, start = workdir / f'base-{seed}', workdir / f'start-{seed}'
+  if not start.exists():
+    new_model(start, noisy_states.tokenizer(), MODEL, seed)
+  config = configs.get_config(f'{start}').unlock()
+  config.seed = config.data.kwargs.table_seed = seed
+  config.max_steps = BASE_STEPS
+  return train_once(sft.train, config.lock(), run) / 'model'
+
+
+def config_of(workdir: Path, arm: str, seed: int) -> Config:
+  """The config of an arm, which begins with the base of its seed."""
+  method, fields, longer, _ = ARMS[arm]
+  base = train_base(workdir, seed)
+  config = configs.get_config(f'{base},{method}').unlock()
+  config.seed = config.data.kwargs.table_seed = seed
+  config.max_steps = longer * STEPS
+  config.checkpoint.update(every=longer * EVERY, keep=STEPS // EVERY)
+  config.update_from_flattened_dict(fields or {})
+  return config.lock()
+
+
+def likelihood_rows(
+  config: Config, run: Path, arm: str, seed: int, steps: Sequence[int]
+) -> list[Row]:
+  """The likelihoods of the right solutions under checkpoints of a run, or at
+  step 0 under its initial model."""
+  found = []
+  for step in steps:
+    for dataset in noisy_states.TASKS:
+      tests = test_rows(dataset, seed)
+      scores = solution_likelihoods(config, f'{run}', step, tests)
+      found.append(
+        {
+          **{'arm': arm, 'seed': seed, 'dataset': dataset, 'step': step},
+          'greedy': scores.greedy.astype(int).tolist(),
+          **{
+            name: [float(f'{x:.4g}') for x in getattr(scores, name)]
+            for name in ('probability', 'nats')
+          },
+        }
+      )
+  return found
+
+
+def means_before(step: int, every: int, run: Path) -> Row:
+  """What the `every` steps before a checkpoint have logged."""
+  logged = [json.loads(x) for x in (run / 'metrics.jsonl').open()]
+  some = [x for x in logged if step - every <= x['step'] < step]
+  return {
+    name: float(f'{np.mean([x[of] for x in some if of in x]):.4g}')
+    for name, of in LOGGED.items()
+  }
+
+
+def grid_rows(
+  config: Config, workdir: Path, arm: str, seed: int, source: str = ''
+) -> list[Row]:
+  """The six modes of the model `source`, or of the initial one; soft thinking
+  also with other latents."""
+  folder = workdir / f'grid-{name_of(arm, seed)}'
+  with config.unlocked():
+    config.max_steps = 0
+    config.eval.update(num_prompts=GRID, num_generations=32)
+    config.evaluate.update(
+      base=not source,
+      models=(f'{name_of(arm, seed)}={source}',) if source else (),
+      feedbacks=tuple(MODES),
+      controls=(),
+    )
+  found = evaluate_once(config, folder, arm=arm, seed=seed)
+  if arm == 'soft':
+    mode = next(mode for mode in MODES if mode.startswith('soft greedy'))
+    with config.unlocked():
+      config.evaluate.update(feedbacks=(mode,))
+      config.evaluate.controls = ('other_problem', 'pause', 'dropped')
+    folder = folder.with_name(f'{folder.name}-controls')
+    found += evaluate_once(config, folder, arm=arm, seed=seed)
+  return found
+
+
+def test_rows(dataset: str, seed: int) -> list[dict]:
+  """All test problems of a task, each once."""
+  rows = noisy_states.problems(
+    'test', count=16384, table_seed=seed, tasks=(dataset,)
+  )
+  return [*{row['question']: row for row in rows}.values()]
+
+
+def name_of(arm: str, seed: int) -> str:
+  """Of a cell and of its run."""
+  return f'{arm.replace(", ", "-")}-{seed}'
+
+
+STUDY = Study(
+  name='soft_tokens',
+  about='Soft Tokens: hard, soft and fuzzy training of a base of known pass@k',
+  core_minutes=45,
+  cells=cells,
+  verdicts=VERDICTS,
+  table=table,
+  figure=figure,
+)
+
+if __name__ == '__main__':
+  main(STUDY, __doc__)
