@@ -10,8 +10,9 @@ entropies of the steps. From it each arm has 1,500 updates of 32 rows with up to
 four of six steps replaced, one more every 150 updates, each row a number drawn
 from 0 to that of the stage:
 
-  entropy, random  HyRea's cold start, c latents per step, weight of the marks 4
-                   or 1; steps of lowest entropy, or random ones
+  entropy, random  HyRea's cold start, weight of the marks 4 or 1; steps of
+                   lowest entropy, or random ones; one latent per step, and 2, 4
+                   and 8 with 750 updates
   first, last, highest  other steps
   pause            the steps of `entropy`, latents without content in training
   drop             the steps of `entropy` simply gone
@@ -62,7 +63,9 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES, EARLY, RL_STEPS = 1500, 600, 150  # of a cold start, before RL, of it
+UPDATES = 1500  # of a cold start
+EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
+MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
@@ -102,7 +105,7 @@ def cold_start(
   latent = 'grpo_words' if arm == 'drop' else 'grpo'
   return [
     row
-    for step in (EARLY, UPDATES)
+    for step in ((EARLY, UPDATES) if c == 1 else (MORE,))
     for row in measured(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
@@ -120,12 +123,11 @@ def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
     config.eval.every = max(RL_STEPS // 3, 1)
   after = train_once(grpo.train, config, workdir / f'{method}-{run.name}')
   labels = dict(seed=seed, c=1, weight=4.0)
-  more = EARLY + RL_STEPS
   name = 'grpo' if arm == 'entropy' else f'grpo_{arm}'
   return [
     *measured(f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
               curve=curve(after), **labels),
-    *measured(f'{run}@{more}', method, workdir, arm=arm, updates=more,
+    *measured(f'{run}@{MORE}', method, workdir, arm=arm, updates=MORE,
               **labels),
   ]  # fmt: skip
 
@@ -186,12 +188,14 @@ def train_cold_start(
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
-    config.seed, config.max_steps, config.eval.every = seed, UPDATES, 300
+    config.seed, config.eval.every = seed, 300
+    config.max_steps = UPDATES
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
       config.data.step_entropy_dir = f'{annotated(workdir, seed)}'
     if c > 1:
+      config.max_steps = MORE  # an update costs as much as it has latents
       config.curriculum.kwargs.num_latents = c
       config.feedback.init_kwargs.num_latents = c
       config.max_length = max(

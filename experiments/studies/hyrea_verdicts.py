@@ -6,6 +6,7 @@ intervals are of 95 % over seeds and problems (outcomes.py).
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +158,14 @@ def _mean_at(found: Mapping[tuple, float], spans: str) -> float:
 
 def many_latents(rows: Sequence[Row]) -> Verdict:
   """Shown where eight latents per span are at least 0.1 below one (upper end of
-  the difference) and completions have more words."""
-  arms = {c: rows_of(rows, 'entropy', c=c) for c in (1, 2, 4, 8)}
+  the difference) and completions have more words, after 750 updates each."""
+  of = partial(rows_of, rows, 'entropy', updates=MORE)
+  arms = {c: of(c=c) for c in (1, 2, 4, 8)}
   gap = compared(arms[8], arms[1])
   written = {
     c: mean(x, 'tokens') - c * mean(x, 'switches') for c, x in arms.items()
   }
-  swapped = rows_of(rows, 'entropy', c=8, control='other_problem')
+  swapped = of(c=8, control='other_problem')
   collapses = gap.high < -0.1 and written[8] > written[1]
   text = ', '.join(
     f'c={c}: {accuracy(x)}, {written[c]:.1f} words' for c, x in arms.items()
