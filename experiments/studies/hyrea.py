@@ -17,7 +17,7 @@ from 0 to that of the stage:
   pause            the steps of `entropy`, latents without content in training
   drop             the steps of `entropy` simply gone
   coconut          the first steps in latents before the solution
-  words            the base trained on, with as many updates in all
+  none             solutions in words
   grpo             HyRea's second stage of 150 steps of 16 x 8 from 600 updates,
                    of which `entropy` has 150 and 900 more
   soft_thinking    the base, without training
@@ -77,10 +77,10 @@ def cells(seeds: int) -> Iterator[Cell]:
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed)
     yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
-    for arm in ('pause', 'drop'):
+    for arm in ('pause', 'drop', 'none'):
       yield _cell(arm, seed)
     yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'drop', seed))
-    yield Cell(f'base-seed{seed}', partial(words, seed))
+    yield Cell(f'base-seed{seed}', partial(untrained, seed))
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed, weight=1.0)
     if not seed:
@@ -102,7 +102,7 @@ def cold_start(
   """The rows of an arm at two numbers of updates."""
   run = train_cold_start(arm, seed, c, weight, workdir)
   labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
-  latent = 'grpo_words' if arm == 'drop' else 'grpo'
+  latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
   return [
     row
     for step in ((EARLY, UPDATES) if c == 1 else (MORE,))
@@ -132,18 +132,15 @@ def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
   ]  # fmt: skip
 
 
-def words(seed: int, workdir: Path) -> list[Row]:
-  """The base, with Soft Thinking too, and the base with more updates."""
-  run, base = train_words(workdir, seed), base_of(workdir, seed)
-  labels = dict(seed=seed, c=0, weight=0.0)
+def untrained(seed: int, workdir: Path) -> list[Row]:
+  """The base, and Soft Thinking with it."""
+  base, labels = base_of(workdir, seed), dict(seed=seed, updates=0)
   config = dial.get_config(f'{base},soft_thinking')
   return [
-    *measured(f'{base}', 'grpo_words', workdir, arm='base', updates=0,
+    *measured(f'{base}', 'grpo_words', workdir, arm='base',
               entropies=step_entropies(workdir, seed), **labels),
-    *measured(f'{run}@{UPDATES}', 'grpo_words', workdir, arm='words',
-              updates=UPDATES, curve=curve(run), **labels),
     *evaluated(config, f'{base}', workdir / f'{base.parent.name}-soft',
-               controls=('dropped',), arm='soft_thinking', updates=0, **labels),
+               ('dropped',), arm='soft_thinking', **labels),
   ]  # fmt: skip
 
 
@@ -159,7 +156,7 @@ def train_words(workdir: Path, seed: int) -> Path:
 
   config = dial.get_config(f'{start},words')
   with config.unlocked():
-    config.seed, config.max_steps = seed, UPDATES
+    config.seed = seed
     config.eval.every = config.checkpoint.every = 50
     config.checkpoint.keep = UPDATES
   return train_once(train, config, workdir / f'words-seed{seed}')
@@ -169,7 +166,7 @@ def base_of(workdir: Path, seed: int) -> Path:
   """The folder of the first checkpoint in words that is good enough."""
   run = train_words(workdir, seed)
   reached = (step for step, accuracy, *_ in curve(run) if accuracy >= ENOUGH)
-  step = next(reached, UPDATES)
+  step = next(reached, curve(run)[-1][0])
   return exported(run, step, workdir / f'base-seed{seed}')
 
 
@@ -183,8 +180,7 @@ def exported(run: Path, step: int, folder: Path) -> Path:
 def train_cold_start(
   arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> Path:
-  """A run from the base, with checkpoints at EARLY, after RL_STEPS more, and at
-  UPDATES."""
+  """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():

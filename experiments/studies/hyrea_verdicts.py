@@ -27,10 +27,8 @@ def rows_of(rows: Sequence[Row], arm: str, **values: Any) -> list[Row]:
   usual: dict[str, Any] = dict(
     control='', sampling='greedy', updates=UPDATES, weight=4.0, c=1
   )
-  if arm in ('words', 'base', 'soft_thinking'):
-    usual |= dict(c=0, weight=0.0)
   if arm in ('base', 'soft_thinking'):
-    usual['updates'] = 0
+    usual = dict(control='', sampling='greedy')
   if arm.startswith('grpo'):
     usual['updates'] = EARLY
   return select(rows, arm=arm, **usual | values)
@@ -65,7 +63,7 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   """Shown where the accuracy is at most 0.05 below that of words with as many
   updates (lower end), tokens are at most 0.55 of theirs, and another problem's
   latents halve the accuracy at least."""
-  ours, base = rows_of(rows, 'entropy'), rows_of(rows, 'words')
+  ours, base = rows_of(rows, 'entropy'), rows_of(rows, 'none')
   other = rows_of(rows, 'entropy', control='other_problem')
   pause = rows_of(rows, 'pause')
   drop = rows_of(rows, 'drop')
@@ -284,7 +282,10 @@ def table(rows: Sequence[Row]) -> list[dict]:
     lambda: defaultdict(list)
   )
   for row in rows:
-    key = row['arm'], row['c'], row['weight'], row['updates'], row['sampling']
+    key = (
+      *(row['arm'], row.get('c'), row.get('weight')),
+      *(row['updates'], row['sampling']),
+    )
     groups[key][row['control']].append(row)
   found = []
   for (arm, c, weight, updates, sampling), by_control in groups.items():
@@ -295,8 +296,8 @@ def table(rows: Sequence[Row]) -> list[dict]:
     found.append(
       {
         'arm': arm,
-        'c': c or None,
-        'weight': weight or None,
+        'c': c,
+        'weight': weight,
         'updates': updates,
         'decoding': sampling,
         'seeds': len(own),
@@ -314,16 +315,15 @@ def table(rows: Sequence[Row]) -> list[dict]:
 
 def figure(rows: Sequence[Row], folder: Path) -> None:
   """Accuracy over updates, and against tokens; with controls."""
-  arms = 'words', 'entropy', 'random', 'drop', 'pause'
+  arms = 'none', 'entropy', 'random', 'drop', 'pause'
   swapped = "entropy, another problem's latents"
   curves, fronts = {}, {}
   for arm in arms:
     try:
       curves[arm] = _curve(rows_of(rows, arm))
-      sampled = rows_of(rows, arm, sampling='sample', weight=(1.0, 4.0)
-                        if arm in ('entropy', 'random') else 4.0
-                        if arm != 'words' else 0.0)  # fmt: skip
-      fronts[arm] = _front(sampled)
+      fronts[arm] = _front(
+        rows_of(rows, arm, sampling='sample', weight=(1.0, 4.0))
+      )
     except MissingRowsError:
       curves.setdefault(arm, _NONE)
       fronts[arm] = _NONE
