@@ -11,11 +11,11 @@
 
 The argument is FOLDER[,METHOD]; FOLDER is made with --tokenizer=dial:tokenizer.
 `words`, the default, learns solutions as text. `entropy`, `random`, `first`,
-`last` and `highest` are HyRea's cold start with these steps replaced; `pause`
-and `drop` are `entropy` with pause tokens, and with the steps simply gone;
-`coconut` drops the first steps. `grpo` is HyRea's second stage, `grpo_words`
-the same without spans, and `soft_thinking` needs no training. Rates, rows and
-stages are those of experiments/studies/hyrea.py.
+`last`, `highest` and `none` are HyRea's cold start with these steps replaced;
+`pause` and `drop` are `entropy` with pause tokens, and with the steps simply
+gone; `coconut` drops the first steps. `grpo` is HyRea's second stage,
+`grpo_words` the same without spans; `soft_thinking` needs no training. Numbers:
+experiments/studies/hyrea.py.
 """
 
 from ml_collections import ConfigDict
@@ -29,7 +29,7 @@ from . import (
   soft_thinking_gsm8k,
 )
 
-REPLACED = ('entropy', 'random', 'first', 'last', 'highest')
+REPLACED = ('entropy', 'random', 'first', 'last', 'highest', 'none')
 METHODS = {
   'words': (sft_gsm8k.get_config, ''),
   **{name: (hyrea_sft_math.get_config, '') for name in REPLACED},
@@ -56,7 +56,10 @@ def get_config(argument: str) -> ConfigDict:
   config.seed = 0
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
-  if config.model.new_tokens and method != 'soft_thinking':
+  if method == 'soft_thinking':
+    config.model.new_tokens = ()
+    config.feedback.init_kwargs.end = '####'
+  elif config.model.new_tokens:
     config.model.new_tokens = TOKENS
   config.gradient_accumulation_steps = 1
   config.data.update(
@@ -96,7 +99,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
   # The rows of eight batches are sorted by length, and thereby by their number
   # of latents: a batch pays for its own.
   config.packing, config.buckets = False, 2
-  config.max_steps, starts = 300, (0,)
+  config.max_steps, starts = 1000, (0,)
   config.rollout.update(prompts_per_step=256, num_generations=1)
   config.data.step_entropy_dir = ''
   if method != 'words':
@@ -112,7 +115,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
       thinking_tags=('', ''),
       pause=method == 'pause',
     )
-  if method == 'drop':
+  if method in ('drop', 'none'):
     config.curriculum.kwargs.num_latents = 0
     config.model.new_tokens = ()
     config.feedback = dict(

@@ -5,18 +5,19 @@ r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 
 Claims 12 to 18 and 20 of the board. A model of two layers learns worked
 solutions (hybrid_latent/data/dial.py), which have choices, work and checks. Its
-first checkpoint with 70 % of the test problems right is the base, and gives the
+first checkpoint with 60 % of the test problems right is the base, and gives the
 entropies of the steps. From it each arm has 1,500 updates of 32 rows with up to
 four of six steps replaced, one more every 150 updates, each row a number drawn
 from 0 to that of the stage:
 
-  entropy, random  HyRea's cold start, c latents per step, weight of the marks 4
-                   or 1; steps of lowest entropy, or random ones
+  entropy, random  HyRea's cold start, weight of the marks 4 or 1; steps of
+                   lowest entropy, or random ones; one latent per step, and 2, 4
+                   and 8 with 750 updates
   first, last, highest  other steps
   pause            the steps of `entropy`, latents without content in training
   drop             the steps of `entropy` simply gone
   coconut          the first steps in latents before the solution
-  words            the base trained on, with as many updates in all
+  none             solutions in words
   grpo             HyRea's second stage of 150 steps of 16 x 8 from 600 updates,
                    of which `entropy` has 150 and 900 more
   soft_thinking    the base, without training
@@ -32,40 +33,19 @@ from .parser import cells_parser
 if __name__ == '__main__':  # before the imports: --help takes a second
   cells_parser('hyrea', __doc__).parse_args()
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from hybrid_latent.data import dial as task
-from hybrid_latent.measures.spans import (
-  relative_positions,
-  span_statistics,
-  spans_of,
-)
+import numpy as np
 
-from .. import grpo, sft, step_entropy
-from ..configs import dial
-from ..evaluation.record import read_record
-from ..export import export
-from ..new_model import SMALL, new_model
-from ..report.tables import read_rows
-from ..training.cli import Config
-from .hyrea_verdicts import VERDICTS, figure, table
-from .runs import evaluate_once, train_once
-from .study import Cell, Row, Study, main
-
-MODEL = replace(
-  SMALL, width=64, layers=2, heads=2, kv_heads=2, head_dim=32, mlp=128
-)
-PROBLEMS = 864  # of test, all
-SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES, EARLY, RL_STEPS = 1500, 600, 150  # of a cold start, before RL, of it
-ENOUGH = 0.7  # accuracy of the base
-_FIRST = {f' {word}' for word in task.FIRST_WORDS}
-CONTROLS = ('other_problem', 'pause', 'dropped')
+from ..report.charts import Chart, Points
+from ..report.figures import write_picture
+from .hyrea_arms import EARLY, UPDATES, cold_start, rl, untrained
+from .hyrea_verdicts import FEW, VERDICTS, accuracy, mean, rows_of
+from .outcomes import grades
+from .study import Cell, MissingRowsError, Row, Study, main
 
 
 def cells(seeds: int) -> Iterator[Cell]:
@@ -74,10 +54,10 @@ def cells(seeds: int) -> Iterator[Cell]:
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed)
     yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
-    for arm in ('pause', 'drop'):
+    for arm in ('pause', 'drop', 'none'):
       yield _cell(arm, seed)
     yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'drop', seed))
-    yield Cell(f'base-seed{seed}', partial(words, seed))
+    yield Cell(f'base-seed{seed}', partial(untrained, seed))
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed, weight=1.0)
     if not seed:
@@ -92,206 +72,97 @@ def _cell(arm: str, seed: int, c: int = 1, weight: float = 4.0) -> Cell:
   return Cell(name, partial(cold_start, arm, seed, c, weight))
 
 
-# --------------------------------------------------------------------- cells
-def cold_start(
-  arm: str, seed: int, c: int, weight: float, workdir: Path
-) -> list[Row]:
-  """The rows of an arm at two numbers of updates."""
-  run = train_cold_start(arm, seed, c, weight, workdir)
-  labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
-  latent = 'grpo_words' if arm == 'drop' else 'grpo'
-  return [
-    row
-    for step in (EARLY, UPDATES)
-    for row in measured(
-      f'{run}@{step}', latent, workdir, updates=step, **labels
-    )
-  ]
-
-
-def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
-  """GRPO from an early model of a cold start, and as many more updates."""
-  run = train_cold_start(arm, seed, 1, 4.0, workdir)
-  start = exported(run, EARLY, workdir / f'{run.name}-{EARLY}')
-  method = 'grpo_words' if arm == 'drop' else 'grpo'
-  config = dial.get_config(f'{start},{method}')
-  with config.unlocked():
-    config.seed, config.max_steps = seed, RL_STEPS
-    config.eval.every = max(RL_STEPS // 3, 1)
-  after = train_once(grpo.train, config, workdir / f'{method}-{run.name}')
-  labels = dict(seed=seed, c=1, weight=4.0)
-  more = EARLY + RL_STEPS
-  name = 'grpo' if arm == 'entropy' else f'grpo_{arm}'
-  return [
-    *measured(f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
-              curve=curve(after), **labels),
-    *measured(f'{run}@{more}', method, workdir, arm=arm, updates=more,
-              **labels),
-  ]  # fmt: skip
-
-
-def words(seed: int, workdir: Path) -> list[Row]:
-  """The base, with Soft Thinking too, and the base with more updates."""
-  run, base = train_words(workdir, seed), base_of(workdir, seed)
-  labels = dict(seed=seed, c=0, weight=0.0)
-  config = dial.get_config(f'{base},soft_thinking')
-  return [
-    *measured(f'{base}', 'grpo_words', workdir, arm='base', updates=0,
-              entropies=step_entropies(workdir, seed), **labels),
-    *measured(f'{run}@{UPDATES}', 'grpo_words', workdir, arm='words',
-              updates=UPDATES, curve=curve(run), **labels),
-    *evaluated(config, f'{base}', workdir / f'{base.parent.name}-soft',
-               controls=('dropped',), arm='soft_thinking', updates=0, **labels),
-  ]  # fmt: skip
-
-
-# ----------------------------------------------------------------- trainings
-def train_words(workdir: Path, seed: int) -> Path:
-  """A run on solutions in words, from random weights."""
-  start = workdir / f'start-seed{seed}'
-
-  def train(config, run):
-    if not start.exists():
-      new_model(start, task.tokenizer(), MODEL, seed)
-    sft.train(config, run)
-
-  config = dial.get_config(f'{start},words')
-  with config.unlocked():
-    config.seed, config.max_steps = seed, UPDATES
-    config.eval.every = config.checkpoint.every = 50
-    config.checkpoint.keep = UPDATES
-  return train_once(train, config, workdir / f'words-seed{seed}')
-
-
-def base_of(workdir: Path, seed: int) -> Path:
-  """The folder of the first checkpoint in words that is good enough."""
-  run = train_words(workdir, seed)
-  reached = (step for step, accuracy, *_ in curve(run) if accuracy >= ENOUGH)
-  step = next(reached, UPDATES)
-  return exported(run, step, workdir / f'base-seed{seed}')
-
-
-def exported(run: Path, step: int, folder: Path) -> Path:
-  """The model of a checkpoint, in a folder of its own."""
-  to = folder / 'model'
-  train_once(lambda *_: export(f'{run}', f'{step}', to), None, folder)
-  return to
-
-
-def train_cold_start(
-  arm: str, seed: int, c: int, weight: float, workdir: Path
-) -> Path:
-  """A run from the base, with checkpoints at EARLY, after RL_STEPS more, and at
-  UPDATES."""
-  base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
-  config = dial.get_config(f'{base},{arm}')
-  with config.unlocked():
-    config.seed, config.max_steps, config.eval.every = seed, UPDATES, 300
-    config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
-    if arm != 'coconut':
-      config.curriculum.kwargs.switch_weight = weight
-      config.data.step_entropy_dir = f'{annotated(workdir, seed)}'
-    if c > 1:
-      config.curriculum.kwargs.num_latents = c
-      config.feedback.init_kwargs.num_latents = c
-      config.max_length = max(
-        config.max_length, config.max_length + 4 * (c - 4)
-      )
-      config.rollout.max_completion_length += 6 * c
-  return train_once(sft.train, config, workdir / run)
-
-
-def annotated(workdir: Path, seed: int) -> Path:
-  """The folder of the training rows with the base's entropies."""
-  config = dial.get_config(f'{base_of(workdir, seed)},entropy')
-  folder = workdir / f'entropies-seed{seed}'
-  return train_once(step_entropy.annotate, config, folder)
-
-
-# -------------------------------------------------------------- measurements
-def curve(run: Path) -> list[list[float]]:
-  """[step, accuracy, tokens with marks, spans] of the evaluations of a run."""
-  names = 'eval/accuracy', 'eval/completions/mean_length', 'eval/switches'
-  rows = [row for row in read_rows(run, 'metrics') if names[0] in row]
-  return [[row['step'], *(round(row[x], 4) for x in names)] for row in rows]
-
-
-def step_entropies(workdir: Path, seed: int) -> dict[str, float]:
-  """The base's mean entropy of each kind of step, in nats per token."""
-  lines = (annotated(workdir, seed) / 'steps.jsonl').read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  kinds = len(task.KINDS)
-  means = [
-    sum(sum(row['entropies'][i::kinds]) for row in rows)
-    / sum(len(row['entropies'][i::kinds]) for row in rows)
-    for i in range(kinds)
-  ]
-  return dict(zip(task.KINDS, means, strict=True))
-
-
-def measured(
-  model: str, method: str, workdir: Path, **labels: Any
-) -> list[Row]:
-  """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
-  config = dial.get_config(f'{workdir},{method}')
-  folder = workdir / f'{Path(model).name}-{labels["updates"]}-evaluation'
-  controls = () if method == 'grpo_words' else CONTROLS
-  return [
-    *evaluated(config, model, folder / 'greedy', controls, **labels),
-    *evaluated(config, model, folder / 'sample', (), False, **labels),
-  ]
-
-
-def evaluated(
-  config: Config,
-  model: str,
-  folder: Path,
-  controls: tuple[str, ...],
-  greedy: bool = True,
-  **labels: Any,
-) -> list[Row]:
-  """The rows of a model with the controls; those without control have the
-  statistics of their spans."""
-  with config.unlocked():
-    config.eval.num_prompts = PROBLEMS
-    config.eval.num_generations = 1 if greedy else SAMPLES
-    config.eval.sampling.greedy = greedy
-    config.rollout.update(prompts_per_step=512, num_generations=1)
-    config.evaluate.update(
-      base=False, models=(f'model={model}',), controls=controls
-    )
-  rows = evaluate_once(config, folder, **labels)
-  samples = [x for x in read_record(folder) if not x['control']]
-  spans = {
-    name: round(x, 4) for name, x in span_statistics(samples).items() if x == x
-  }
-  spans['positions'] = [round(x, 3) for x in relative_positions(samples)]
+def table(rows: Sequence[Row]) -> list[dict]:
+  """A row per arm, over seeds; controls in columns."""
+  groups: dict[tuple, dict[str, list[Row]]] = defaultdict(
+    lambda: defaultdict(list)
+  )
   for row in rows:
-    if not row['control']:
-      row |= {'spans': spans, 'replaced': replaced(samples)}
-  return rows
+    key = (
+      *(row['arm'], row.get('c'), row.get('weight')),
+      *(row['updates'], row['sampling']),
+    )
+    groups[key][row['control']].append(row)
+  found = []
+  for (arm, c, weight, updates, sampling), by_control in groups.items():
+    own = by_control['']
+    value = lambda name, by=by_control: (
+      round(float(grades(by[name]).mean()), 3) if by[name] else None
+    )
+    found.append(
+      {
+        'arm': arm,
+        'c': c,
+        'weight': weight,
+        'updates': updates,
+        'decoding': sampling,
+        'seeds': len(own),
+        'accuracy': accuracy(own),
+        "another problem's": value('other_problem'),
+        'pause': value('pause'),
+        'dropped': value('dropped'),
+        'tokens': round(mean(own, 'tokens'), 1),
+        'with marks': round(mean(own, 'tokens_with_marks'), 1),
+        'spans': round(mean(own, 'switches'), 2),
+      }
+    )
+  return found
 
 
-def replaced(samples: list) -> dict[str, float]:
-  """Spans per completion in place of each kind of step, over the completions
-  with as many steps as a solution has, spans included."""
-  counts, kept = [0] * len(task.KINDS), 0
-  for sample in samples:
-    steps = steps_of(sample)
-    if len(steps) % len(task.KINDS) == 0:
-      kept += 1
-      for i, is_span in enumerate(steps):
-        counts[i % len(task.KINDS)] += is_span
-  shares = [round(count / max(kept, 1), 4) for count in counts]
-  return dict(zip(task.KINDS, shares, strict=True)) | {'completions': kept}
+def figure(rows: Sequence[Row], folder: Path) -> None:
+  """Accuracy over updates, and against tokens; with controls."""
+  arms = 'none', 'entropy', 'random', 'drop', 'pause'
+  swapped = "entropy, another problem's latents"
+  curves, fronts = {}, {}
+  for arm in arms:
+    try:
+      curves[arm] = _curve(rows_of(rows, arm))
+      fronts[arm] = _front(
+        rows_of(rows, arm, sampling='sample', weight=(1.0, 4.0))
+      )
+    except MissingRowsError:
+      curves.setdefault(arm, _NONE)
+      fronts[arm] = _NONE
+  controls = rows_of(
+    rows, 'entropy', control='other_problem', updates=(EARLY, UPDATES)
+  )
+  xs = sorted({row['updates'] for row in controls})
+  at = lambda x: grades([row for row in controls if row['updates'] == x]).mean()
+  curves[swapped] = Points(np.array(xs, float), np.array([at(x) for x in xs]))
+  fronts[swapped] = Points(
+    np.array([mean(controls, 'tokens')]), np.array([at(max(xs))])
+  )
+  charts = [
+    Chart('hyrea-updates', 'Accuracy over updates', 'greedy', curves, 'line',
+          'updates'),
+    Chart('hyrea-tokens', 'Accuracy against tokens', 'sampled, by spans',
+          fronts, 'line', 'tokens'),
+  ]  # fmt: skip
+  write_picture(folder / 'hyrea.png', charts)
 
 
-def steps_of(sample: Any) -> list[bool]:
-  """Whether each step of a completion is a span."""
-  words = [i for i, x in enumerate(sample['tokens']) if x in _FIRST]
-  starts = [start for start, _ in spans_of(sample)]
-  steps = [*((i, False) for i in words), *((i, True) for i in starts)]
-  return [is_span for _, is_span in sorted(steps)]
+_NONE = Points(np.zeros(0), np.zeros(0))
+
+
+def _curve(rows: Sequence[Row]) -> Points:
+  """The mean accuracy over seeds at the steps that all have."""
+  curves = [{step: y for step, y, *_ in row['curve']} for row in rows]
+  steps = sorted(set.intersection(*map(set, curves)))
+  means = [np.mean([curve[step] for curve in curves]) for step in steps]
+  return Points(np.array(steps, float), np.array(means))
+
+
+def _front(rows: Sequence[Row]) -> Points:
+  """Mean tokens and accuracy of completions with equal numbers of spans."""
+  total: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3))
+  for row in rows:
+    for spans, counts in row['by_switches'].items():
+      total[spans] += counts
+  kept = [x for x in total.values() if x[0] >= FEW * len(rows)]
+  kept.sort(key=lambda x: x[2] / x[0])
+  return Points(
+    np.array([x[2] / x[0] for x in kept]), np.array([x[1] / x[0] for x in kept])
+  )
 
 
 STUDY = Study(

@@ -18,7 +18,7 @@ between question and answer. What it cannot: sums are a table of modulus *
 (modulus - 1) facts, and nothing generalises beyond it.
 
 Shortcuts: with two turns and the modulus 13, a guess has 1 / 13 = 0.077 right,
-the start 0.083, the start plus one of the turns 0.000, as no turn is 0. What is
+the start 0.091, the start plus one of the turns 0.000, as no turn is 0. What is
 far above has added all turns. The splits are apart by start and unordered
 turns: no test problem is a training problem in another order.
 """

@@ -1,8 +1,10 @@
 import random
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 
+from experiments.configs import hyrea_rl_math, hyrea_sft_math
 from hybrid_latent.curricula.cot import worked_solutions
 from hybrid_latent.curricula.hyrea import hyrea
 from hybrid_latent.data import arithmetic
@@ -126,6 +128,62 @@ def test_nothing_is_replaced_at_any_stage_with_none(tokenizer, row):
     assert curriculum.num_latents(stage) == 0
 
 
+@pytest.mark.parametrize(
+  ('replace', 'expected'),
+  [
+    ('first', f'{SPAN}{SPAN} 14*2=28 #### 28<|end|>'),
+    ('last', f'12+7=19{SPAN}{SPAN} #### 28<|end|>'),
+    ('highest', f'{SPAN} 19-5=14{SPAN} #### 28<|end|>'),
+  ],
+)
+def test_steps_by_place_and_of_highest_entropy(
+  replace, expected, tokenizer, row
+):
+  assert completion(tokenizer, row, 2, replace=replace) == expected
+
+
+def test_without_latents_the_steps_are_gone(tokenizer, row):
+  text = completion(tokenizer, row, 2, num_latents=0)
+  assert text == '12+7=19 #### 28<|end|>'
+  assert hyrea(tokenizer, num_latents=0).spans(2) == {}
+
+
+def test_each_row_draws_its_number_of_steps(tokenizer, row):
+  def counts(probability):
+    return [
+      completion(
+        tokenizer, row, 2, random.Random(seed), uniform_prob=probability
+      ).count(SPAN)
+      for seed in range(300)
+    ]
+
+  assert set(counts(0.0)) == {2}
+  drawn = np.bincount(counts(1.0), minlength=3)
+  assert drawn.min() > 70 and drawn.sum() == 300  # 100 each, 8 the deviation
+  assert 150 < counts(0.5).count(2) < 250  # 200
+
+
+def test_the_example_of_the_paper_s_config_earns_the_whole_reward(tokenizer):
+  """The first stage teaches what the second one rewards."""
+  row = {
+    'steps': ['Two and two is four.\n', 'Twice that is eight.\n'],
+    'ending': r'So it is \boxed{8}.',
+    'entropies': [0.1, 0.2],
+    'answer': '8',
+  }
+  first = hyrea_sft_math.get_config('M').curriculum.kwargs
+  rewards = hyrea_rl_math.get_config('M').rewards
+  assert sum(reward.weight for reward in rewards.values()) == 1
+  for options, share in ((first, 1.0), ({}, 0.9)):
+    text = completion(tokenizer, row, 1, **options).removesuffix('<|end|>')
+    total = sum(
+      reward.weight
+      * resolve_name(reward.function)([text], answer=['8'], **reward.kwargs)[0]
+      for reward in rewards.values()
+    )
+    assert total == pytest.approx(share), text
+
+
 def test_latents_of_a_stage(tokenizer):
   curriculum = hyrea(tokenizer, num_latents=4)
   assert [*map(curriculum.num_latents, range(4))] == [0, 4, 8, 12]
@@ -152,8 +210,9 @@ def test_entropies_are_asked_for(fields, found, tokenizer, row):
 @pytest.mark.parametrize(
   ('options', 'what'),
   [
-    ({'num_latents': 0}, 'num_latents=0: write at least 1'),
-    ({'replace': 'lowest'}, r"replace='lowest'.*'entropy', 'random', 'none'"),
+    ({'num_latents': -1}, 'num_latents=-1.* at least 0'),
+    ({'uniform_prob': 1.5}, 'uniform_prob=1.5.* a probability'),
+    ({'replace': 'lowest'}, r"replace='lowest'.*'entropy', 'random', 'first'"),
     ({'slot': '<thought>'}, r"\['<thought>'\].*config.model.new_tokens"),
   ],
 )

@@ -91,9 +91,9 @@ LISTED = (  # command, what is wrong, what is said of it
     "--minutes: '-1': write a number > 0",
   ),
   (
-    'studies.cold_start',
-    ['--num_latents=1,x'],
-    "'1,x': write a tuple of values, each an in",
+    'studies.hyrea',
+    ['--part=2/2'],
+    "'2/2': write I/N with I below N",
   ),
   ('studies.hrpo', ['--part=2/2'], "'2/2': write I/N with I below N"),
   ('studies.lrt', ['--seeds=0'], 'an integer >= 1'),

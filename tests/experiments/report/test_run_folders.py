@@ -91,7 +91,7 @@ def test_commas_that_can_be_read_in_two_ways_are_refused(folder):
   ('script', 'module'),
   [
     ('/x/experiments/grpo.py', 'experiments.grpo'),
-    ('/x/experiments/studies/cold_start.py', 'experiments.studies.cold_start'),
+    ('/x/experiments/studies/hyrea.py', 'experiments.studies.hyrea'),
     ('/experiments/x/experiments/sweep/__main__.py', 'experiments.sweep'),
     ('/my_experiments/grpo.py', ''),
     ('/x/bin/pytest', ''),
