@@ -10,8 +10,8 @@ answers (sft_arithmetic.py's `thinking`); `sft`, `rl`, or `words`, which is the
 base itself, for experiments.generate, studies.cot_ablation and evaluate; and
 the folder of a small model whose layers initialize a new reasoner. With
 `shorter_better` or `lc_r1` experiments.grpo trains the base itself to think
-less. `python -m experiments.studies.latent_thinking` runs all of it. Numbers to
-expect: RESULTS.md.
+less. Numbers to expect: RESULTS.md, whose runs on this task were of 9b9bf9e;
+`python -m experiments.studies.lrt` compares the same on a smaller task.
 """
 
 from ml_collections import ConfigDict

@@ -25,22 +25,14 @@ from hybrid_latent.types import Feedback
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
-def prefix(swapped: bool = False) -> Feedback:
-  """For a `Policy(model, models.reasoner.Prefix(...))`.
-
-  Args:
-    swapped: each prompt gets the latents of the one before it in the batch: a
-      control. The drop in accuracy measures how much the latents depend on
-      their prompt.
-  """
+def prefix() -> Feedback:
+  """For a `Policy(model, models.reasoner.Prefix(...))`."""
 
   def latents(model, hidden, mask):
     p = parameters(model, 'Prefix', Prefix)
     # Forced text such as </think>, as embeddings within the prefix.
     closing = model.embed(p.closing)
     z = p.reasoner(hidden, mask).astype(closing.dtype)
-    if swapped:
-      z = jnp.roll(z, 1, axis=0)
     closing = jnp.broadcast_to(closing, (z.shape[0], *closing.shape))
     return jnp.concatenate([z, closing], axis=1)
 

@@ -203,7 +203,6 @@ RIGHT = [
     'False',
     False,
   ),
-  ('lrt', LRT, 'feedback.kwargs.swapped', 'True', True),
 ]
 
 

@@ -234,7 +234,6 @@ WRONG = {
   ('lrt', 'lrt:MODEL,rl'): {
     COUNT: {'feedback.init_kwargs.latents': ['0', '-1', '1.5']},
     "'last' or 'prompt'": {'feedback.init_kwargs.reads': ['all']},
-    FLAG: {'feedback.kwargs.swapped': ['perhaps']},
     "'generated' or 'openr1_math'": {'data.sft_answers_task': ['gsm8k']},
   },
 }

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from hybrid_latent.feedback.controls import dropped, other_problem, pause
 from hybrid_latent.feedback.observed import observed
-from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.ops.sampling import sampling
 from tests import scripted, tiny
@@ -196,10 +195,9 @@ def test_a_prefix_of_the_prompt_before_or_of_pauses():
   hidden = jax.random.normal(jax.random.key(0), (*mask.shape, CONFIG.width))
   latents = lambda feedback: jax.jit(feedback.prefix)(actor, hidden, mask)
   own, paused = latents(feedback), latents(pause(feedback))
-  np.testing.assert_array_equal(
-    latents(other_problem(feedback, GROUP, SHAPE)),
-    latents(prefix(swapped=True)),
-  )
+  other = latents(other_problem(feedback, GROUP, SHAPE))
+  np.testing.assert_array_equal(other, own[jnp.array([2, 0, 1])])
+  assert np.abs(own - other).max(axis=(1, 2)).min() > 0.01
   mean = np.broadcast_to(np.mean(actor.table, axis=0), (3, LATENTS, SHAPE[1]))
   close(paused[:, :LATENTS], mean)
   np.testing.assert_array_equal(paused[:, LATENTS:], own[:, LATENTS:])

@@ -232,18 +232,6 @@ def torch_gradients(thinker):
   return found
 
 
-def test_swapped_latents_are_those_of_the_prompt_before(actor):
-  mask = asked(Mode.LATENT)[0].mask
-  width = actor.feedback.reasoner.f_out.weight.shape[0]
-  hidden = jax.random.normal(KEY, (*mask.shape, width))
-  own, swapped = (
-    feedback.prefix(actor, hidden, mask)
-    for feedback in (prefix(), prefix(swapped=True))
-  )
-  np.testing.assert_array_equal(swapped, own[jnp.array([2, 0, 1])])
-  assert np.abs(own - swapped).max(axis=(1, 2)).min() > 0.01
-
-
 @pytest.mark.slow
 def test_activations_that_are_made_again_give_the_same_gradient(actor):
   prompt, _ = asked(*Mode)

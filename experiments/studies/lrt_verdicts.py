@@ -1,0 +1,278 @@
+"""What the rows of the study of LRT say: verdicts, table and figure.
+
+A difference counts where its 95 % interval over seeds and problems excludes 0.
+
+  21 shown where half of the tokens deleted costs at most 0.05
+  22 shown where at the lowest budget the latents (SFT+RL) exceed NoThinking,
+     ShorterBetter, LC-R1 and the thinking itself, and those of another problem
+  23 shown where their pass@4 exceeds that of NoThinking, and that with the
+     latents of another problem
+  24 shown where neither the fewest nor the most latents are best, and the best
+     number exceeds both
+  25 shown where SFT+RL exceeds SFT, and SFT and as many more answers
+  26 shown where no token of the base differs in a batch of both modes
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ..configs.running_sums import BUDGETS
+from ..report.charts import Chart, Points
+from ..report.figures import write_figures
+from .outcomes import Difference, difference, estimate, grades, pass_at_k, shown
+from .study import Row, Verdict, select
+
+LATENTS = 16
+WORDS = 'NoThinking', 'ShorterBetter', 'LC-R1', 'thinking'
+Grades = Float[np.ndarray, 's u']
+
+
+def _of(
+  rows: Sequence[Row],
+  arm: str,
+  k: int = 1,
+  latents: int | None = None,
+  control: str = '',
+  budget: int = BUDGETS[0],
+) -> Grades:
+  """The grades of an arm, or its pass@k, per seed and problem."""
+  if latents is None:
+    latents = 0 if arm in WORDS else LATENTS
+  found = select(rows, arm=arm, latents=latents, control=control, budget=budget)
+  return grades(found) if k == 1 else pass_at_k(found, k)
+
+
+def _accuracy(values: Grades) -> str:
+  return shown(estimate(values))
+
+
+def _minus(a: Grades, b: Grades) -> Difference:
+  """Paired, over the seeds that both have."""
+  seeds = min(len(a), len(b))
+  return difference(a[:seeds], b[:seeds])
+
+
+def _over(difference: Difference) -> str:
+  return shown(difference, signed=True)
+
+
+def _extent(values: Grades) -> str:
+  seeds, problems = values.shape
+  return f'{seeds} seeds, {problems} problems'
+
+
+def fragments(rows: Sequence[Row]) -> Verdict:
+  """Claim 21."""
+  found = select(rows, arm='fragments')
+  at = {(row['kind'], row['share']): row for row in found}
+  costs = {
+    kind: at[kind, 0.0]['accuracy'] - at[kind, 0.5]['accuracy']
+    for kind in ('token', 'step')
+  }
+  whole, half = at['token', 0.0], at['token', 0.5]
+  return Verdict(
+    f'half of the tokens deleted: {whole["accuracy"]:.3f} to '
+    f'{half["accuracy"]:.3f} (standard error {half["standard_error"]:.3f}, 1 '
+    f'seed, {half["n"]} thinkings)',
+    f'all deleted: {at["token", 1.0]["accuracy"]:.3f}',
+    'shown' if costs['token'] <= 0.05 else 'refuted',
+    f'half of the lines deleted costs {costs["step"]:.3f}: the redundancy is '
+    'that of lines that repeat, and a line needs each of its tokens',
+  )
+
+
+def equal_budgets(rows: Sequence[Row]) -> Verdict:
+  """Claim 22."""
+  own = _of(rows, 'SFT+RL')
+  over = {arm: _minus(own, _of(rows, arm)) for arm in WORDS}
+  other = _of(rows, 'SFT+RL', control='other_problem')
+  pause = _of(rows, 'SFT+RL', control='pause')
+  content = _minus(own, other)
+  larger = '; '.join(
+    f'at {budget} tokens '
+    + ', '.join(
+      f'{arm} {_of(rows, arm, budget=budget).mean():.3f}' for arm in WORDS[1:]
+    )
+    for budget in BUDGETS[1:]
+  )
+  ahead = all(x.low > 0 for x in (*over.values(), content))
+  return Verdict(
+    f'at {BUDGETS[0]} tokens {LATENTS} latents {_accuracy(own)}, over '
+    + ', '.join(f'{arm} {_over(x)}' for arm, x in over.items())
+    + f' ({_extent(own)})',
+    f'latents of another problem {other.mean():.3f}, pause tokens '
+    f'{pause.mean():.3f}',
+    'shown' if ahead else 'refuted',
+    f'where the budget allows thinking, thinking is ahead: {larger}',
+  )
+
+
+def at_four(rows: Sequence[Row]) -> Verdict:
+  """Claim 23."""
+  own, without = _of(rows, 'SFT+RL', k=4), _of(rows, 'NoThinking', k=4)
+  other = _of(rows, 'SFT+RL', k=4, control='other_problem')
+  before = _of(rows, 'SFT', k=4)
+  gain, content = _minus(own, without), _minus(own, other)
+  return Verdict(
+    f'pass@4 {_accuracy(own)}, NoThinking {_accuracy(without)}: {_over(gain)} '
+    f'({_extent(own)})',
+    f'latents of another problem {other.mean():.3f}',
+    'shown' if gain.low > 0 and content.low > 0 else 'refuted',
+    f'after SFT alone pass@4 is {before.mean():.3f}',
+  )
+
+
+def counts(rows: Sequence[Row]) -> Verdict:
+  """Claim 24."""
+  values = {
+    count: {stage: _of(rows, stage, latents=count) for stage in STAGES}
+    for count in COUNTS
+  }
+  means = {count: of['SFT+RL'].mean() for count, of in values.items()}
+  best = max(means, key=means.__getitem__)
+  rl = {count: of['SFT+RL'] for count, of in values.items()}
+  ends = {end: _minus(rl[best], rl[end]) for end in (COUNTS[0], COUNTS[-1])}
+  inside = all(end != best and x.low > 0 for end, x in ends.items())
+  other = _of(rows, 'SFT+RL', latents=best, control='other_problem')
+  return Verdict(
+    'after SFT and RL '
+    + ', '.join(f'{count}: {_accuracy(x)}' for count, x in rl.items())
+    + f'; {best} over '
+    + ', '.join(f'{end} {_over(x)}' for end, x in ends.items() if end != best)
+    + f' ({_extent(rl[best])})',
+    f'latents of another problem, {best}: {other.mean():.3f}',
+    'shown' if inside else 'refuted',
+    'after SFT alone '
+    + ', '.join(f'{c}: {of["SFT"].mean():.3f}' for c, of in values.items()),
+  )
+
+
+def second_stage(rows: Sequence[Row]) -> Verdict:
+  """Claim 25."""
+  rl, sft, more = (_of(rows, x) for x in ('SFT+RL', 'SFT', 'SFT+SFT'))
+  over = {'SFT': _minus(rl, sft), 'SFT+SFT': _minus(rl, more)}
+  shuffled = _of(rows, 'SFT+RL, shuffled rewards')
+  other = _of(rows, 'SFT+RL', control='other_problem')
+  forms = {
+    stage: select(rows, arm=stage, latents=LATENTS, control='')
+    for stage in ('SFT', 'SFT+RL')
+  }
+  mean = lambda stage, name: np.mean([row[name] for row in forms[stage]])
+  return Verdict(
+    f'SFT+RL {_accuracy(rl)}, over '
+    + ', '.join(f'{name} {_over(x)}' for name, x in over.items())
+    + f' ({_extent(rl)})',
+    f'as many more given answers (SFT+SFT) {more.mean():.3f}, RL on shuffled '
+    f'rewards {shuffled.mean():.3f}, latents of another problem '
+    f'{other.mean():.3f}',
+    'shown' if all(x.low > 0 for x in over.values()) else 'refuted',
+    f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
+    f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
+    f'{mean("SFT", "accuracy_worked"):.3f} of these and '
+    f'{mean("SFT", "accuracy_bare"):.3f} of the bare ones after SFT',
+  )
+
+
+def modes(rows: Sequence[Row]) -> Verdict:
+  """Claim 26."""
+  (row,) = select(rows, arm='modes')
+  same = row['equal'] == row['completions']
+  return Verdict(
+    f'{row["equal"]} of {row["completions"]} completions of the base, sampled '
+    'beside completions after latents, have the tokens of the base without a '
+    f'reasoner; log-probs differ by {row["log_prob_difference"]:.1g} at most',
+    f'{row["latent_equal"]} of {row["latent_completions"]} of those after '
+    'latents',
+    'shown' if same else 'refuted',
+  )
+
+
+STAGES, COUNTS = ('SFT', 'SFT+RL'), (4, 16, 64, 128)
+VERDICTS: Mapping = {
+  21: fragments,
+  22: equal_budgets,
+  23: at_four,
+  24: counts,
+  25: second_stage,
+  26: modes,
+}
+
+
+def table(rows: Sequence[Row]) -> list[dict]:
+  """Accuracy, pass@4 and tokens by arm, latents, budget and control."""
+  keys = dict.fromkeys(
+    (row['arm'], row['latents'], row['budget'], row['control'])
+    for row in rows
+    if 'correct' in row
+  )
+  lines = []
+  for arm, latents, budget, control in keys:
+    found = select(
+      rows, arm=arm, latents=latents, budget=budget, control=control
+    )
+    values = grades(found)
+    several = found[0]['samples'] >= 4
+    mean = lambda name, found=found: np.mean([row[name] for row in found])
+    lines.append(
+      {
+        'arm': arm,
+        'latents': latents or '',
+        'control': control.replace('_', ' '),
+        'budget': budget,
+        'accuracy': _accuracy(values),
+        'pass@4': f'{pass_at_k(found, 4).mean():.3f}' if several else '',
+        'tokens': f'{mean("tokens"):.1f}',
+        'worked': f'{mean("worked"):.2f}',
+        'seeds': len(values),
+      }
+    )
+  return lines
+
+
+def figure(rows: Sequence[Row], folder: Path) -> None:
+  """Accuracy by tokens, and by number of latents."""
+  own = _of(rows, 'SFT+RL')
+  at_budgets = {
+    f'{LATENTS} latents': _flat(own, BUDGETS),
+    'NoThinking': _flat(_of(rows, 'NoThinking'), BUDGETS),
+  }
+  for arm in WORDS[1:]:
+    values = [_of(rows, arm, budget=budget) for budget in BUDGETS]
+    at_budgets[arm] = _points(BUDGETS, values)
+  other = _of(rows, 'SFT+RL', control='other_problem')
+  at_budgets['latents of another problem'] = _flat(other, BUDGETS)
+  by_count = {
+    stage: _points(COUNTS, [_of(rows, stage, latents=x) for x in COUNTS])
+    for stage in STAGES
+  }
+  others = [
+    _of(rows, 'SFT+RL', latents=x, control='other_problem') for x in COUNTS
+  ]
+  by_count['SFT+RL, latents of another problem'] = _points(COUNTS, others)
+  note = 'accuracy, with 95 % intervals over seeds and problems'
+  write_figures(
+    folder,
+    [
+      Chart('lrt', 'At equal token budgets', note, at_budgets, 'line',
+            'tokens that a completion may have'),
+      Chart('lrt_latents', 'By number of latents', note, by_count, 'line',
+            'latents', log2=True),
+    ],
+  )  # fmt: skip
+
+
+def _points(x: Sequence[int], values: Sequence[Grades]) -> Points:
+  found = [estimate(one) for one in values]
+  mean, low, high = (
+    np.array([getattr(one, name) for one in found])
+    for name in ('mean', 'low', 'high')
+  )
+  return Points(np.array(x), mean, low, high)
+
+
+def _flat(values: Grades, x: Sequence[int]) -> Points:
+  """That of completions that end before the lowest budget."""
+  return _points(x, [values] * len(x))

@@ -1,0 +1,155 @@
+"""Running sums with long thinking, for a model of a tenth of a million
+parameters.
+
+  from 3 +4 -2 +6 -5   ->   <think> from 3 +4 -2 +6 -5
+                             7 5 11 6
+                             7 5 11 6
+                            </think> 5 11 6 #### 6
+
+A question is a number and then numbers to add or to subtract. As those of
+reasoning models, solutions continue the prefill `<think>`: they restate the
+question, write the sum after each operation, do either again up to `repeats`
+times, and end the thinking. The answer is bare (`#### 6`) or worked, with its
+last `shown` sums before: both are right after a thinking in words, and which of
+them a model should prefer without one only rewards can tell. Some solutions
+begin with `</think>`, so that the model also answers after the prefill
+`<think></think>`.
+
+A step adds two numbers of one token each: a model of two layers learns it in
+some hundred updates, and not several at once. Sums are uniform: without the
+question 1 / largest of the answers is right, with the last operation alone
+2 / largest, as it excludes some sums; `without_start` is the share where all
+operations, but not the number that they begin with, are known.
+"""
+
+import hashlib
+import random
+from itertools import pairwise
+from typing import Annotated
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+from transformers import PreTrainedTokenizerFast
+
+from hybrid_latent.data.arithmetic import THINKING_TOKENS
+from hybrid_latent.data.chat import SPECIAL, chat_tokenizer
+from hybrid_latent.data.procedural import ProceduralRows
+from hybrid_latent.ranges import NonNegativeInt, PositiveInt, Range
+
+Share = Annotated[float, Range(ge=0, le=1)]
+Number = Annotated[int, Range(ge=3, le=99)]
+_TEST_SHARE = 8  # one question in eight is for 'test'
+
+
+def problems(
+  split: str,
+  *,
+  count: PositiveInt,
+  seed: int = 0,
+  steps: PositiveInt = 5,
+  largest: Number = 9,
+  thinks: Share = 0.8,
+  repeats: NonNegativeInt = 2,
+  worked: Share = 0.5,
+  shown: PositiveInt = 3,
+) -> ProceduralRows:
+  """`count` problems by number. The hash of a question assigns it to 'train' or
+  'test' for every seed.
+
+  Args:
+    split: 'train' or 'test'.
+    count: number of rows.
+    seed: another seed gives other rows of the same splits.
+    steps: operations per problem.
+    largest: upper bound of all sums; the lower bound is 1.
+    thinks: share of solutions with thinking.
+    repeats: most repetitions of the question, and of the sums, in a thinking.
+    worked: share of answers that begin with sums.
+    shown: number of these.
+  """
+  if split not in ('train', 'test'):
+    raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
+  if shown > steps:
+    raise ValueError(f'shown={shown}: accepted are 1 to steps={steps} sums')
+
+  def row(rng):
+    sums = _sums(rng, steps, largest)
+    question = f'from {sums[0]} {" ".join(_operations(sums))}'
+    if _for_test(question) != (split == 'test'):
+      return None
+    lines = [f' {question}\n', _line(sums[1:]) + '\n']
+    repeated = [line * rng.randint(1, 1 + repeats) for line in lines]
+    thinking = ''.join(repeated) if rng.random() < thinks else ''
+    answer = _line(sums[-shown:]) if rng.random() < worked else ''
+    return {
+      'question': question,
+      'solution': f'{thinking}</think>{answer} #### {sums[-1]}',
+      'answer': f'{sums[-1]}',
+    }
+
+  advice = f'steps={steps}, largest={largest}: too few questions for a split'
+  return ProceduralRows(f'{seed}/{split}', count, row, advice)
+
+
+def _sums(rng: random.Random, steps: int, largest: int) -> list[int]:
+  """The first number and the sum after each operation: uniform, and none as the
+  one before."""
+  sums = [rng.randint(1, largest)]
+  while len(sums) <= steps:
+    following = rng.randrange(1, largest)
+    sums.append(following + (following >= sums[-1]))
+  return sums
+
+
+def _line(sums: list[int]) -> str:
+  return ''.join(f' {i}' for i in sums)
+
+
+def _operations(sums: list[int]) -> list[str]:
+  return [f'{after - before:+d}' for before, after in pairwise(sums)]
+
+
+def _for_test(question: str) -> bool:
+  # Not hash(): Python's differs from process to process.
+  digest = hashlib.sha256(question.encode()).digest()
+  return digest[0] % _TEST_SHARE == 0
+
+
+def without_start(steps: int, largest: int, samples: int = 10_000) -> float:
+  """The share of right answers of who knows all operations and not the number
+  that they begin with: the inverse of how many fit; estimated."""
+  rng = random.Random(0)
+  fitting = []
+  for _ in range(samples):
+    sums = _sums(rng, steps, largest)
+    fitting.append(largest - (max(sums) - min(sums)))
+  return sum(1 / n for n in fitting) / samples
+
+
+def tokenizer(largest: Number = 9) -> PreTrainedTokenizerFast:
+  """A tokenizer with one token per sum and per operation, the space before it
+  included; all other text is bytes. `<think>` and `</think>` are one token each
+  and remain in decoded text."""
+  words = ['from', ' from', ' ####', *(f' {i}' for i in range(1, largest + 1))]
+  words += [f' {sign}{i}' for sign in '+-' for i in range(1, largest)]
+  texts = [
+    *SPECIAL,
+    *sorted(ByteLevel.alphabet()),
+    *(word.replace(' ', 'Ġ') for word in words),
+  ]
+  vocabulary = {text: i for i, text in enumerate(texts)}
+  # Without merges a word is one token if in the vocabulary, else its bytes.
+  bpe = Tokenizer(models.BPE(vocabulary, merges=[], ignore_merges=True))
+  # Unlike `chat.byte_level`, which separates signs and digits.
+  bpe.pre_tokenizer = Sequence(
+    [
+      Split(Regex(r' ?\S+|\s'), 'isolated'),
+      ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+  )
+  bpe.decoder = decoders.ByteLevel()
+  bpe.add_special_tokens(list(SPECIAL))
+  tokens = chat_tokenizer(bpe)
+  # Not special, so that `skip_special_tokens` does not remove them.
+  tokens.add_tokens([AddedToken(x, normalized=False) for x in THINKING_TOKENS])
+  return tokens
