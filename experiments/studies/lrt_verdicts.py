@@ -1,16 +1,17 @@
-"""What the rows of the study of LRT say: verdicts, table and figure.
+"""What the rows of the study of LRT say: verdicts, table and figures.
 
-A difference counts where its 95 % interval over seeds and problems excludes 0.
+A verdict is on differences, paired by seed and problem, with 95 % intervals:
+shown where all exceed 0, refuted where one is below 0.02, and else out of reach
+with so few seeds and problems.
 
-  21 shown where half of the tokens deleted costs at most 0.05
-  22 shown where at the lowest budget the latents (SFT+RL) exceed NoThinking,
-     ShorterBetter, LC-R1 and the thinking itself, and those of another problem
-  23 shown where their pass@4 exceeds that of NoThinking, and that with the
-     latents of another problem
-  24 shown where neither the fewest nor the most latents are best, and the best
-     number exceeds both
-  25 shown where SFT+RL exceeds SFT, and SFT and as many more answers
-  26 shown where no token of the base differs in a batch of both modes
+  22  SFT+RL over NoThinking, ShorterBetter, LC-R1 and the thinking itself at
+      the lowest budget, and over the latents of another problem
+  23  its pass@4 over that of NoThinking, and of the latents of another problem
+  24  the better of 16 and 64 latents over 4 and over 128
+  25  SFT+RL over SFT, and over SFT with as many more answers
+
+21 is shown where half of the tokens deleted costs at most 0.05, 26 where no
+token of the base differs in a batch of both modes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,11 @@ from jaxtyping import Float
 from ..configs.running_sums import BUDGETS
 from ..report.charts import Chart, Points
 from ..report.figures import write_figures
+from .lrt_arms import LATENTS
 from .outcomes import Difference, difference, estimate, grades, pass_at_k, shown
 from .study import Row, Verdict, select
 
-LATENTS = 16
+NEGLIGIBLE = 0.02
 WORDS = 'NoThinking', 'ShorterBetter', 'LC-R1', 'thinking'
 Grades = Float[np.ndarray, 's u']
 
@@ -57,6 +59,13 @@ def _minus(a: Grades, b: Grades) -> Difference:
 
 def _over(difference: Difference) -> str:
   return shown(difference, signed=True)
+
+
+def _judged(*differences: Difference) -> str:
+  if all(x.low > 0 for x in differences):
+    return 'shown'
+  refuted = any(x.high < NEGLIGIBLE for x in differences)
+  return 'refuted' if refuted else 'out of reach here'
 
 
 def _extent(values: Grades) -> str:
@@ -98,14 +107,13 @@ def equal_budgets(rows: Sequence[Row]) -> Verdict:
     )
     for budget in BUDGETS[1:]
   )
-  ahead = all(x.low > 0 for x in (*over.values(), content))
   return Verdict(
     f'at {BUDGETS[0]} tokens {LATENTS} latents {_accuracy(own)}, over '
     + ', '.join(f'{arm} {_over(x)}' for arm, x in over.items())
     + f' ({_extent(own)})',
     f'latents of another problem {other.mean():.3f}, pause tokens '
     f'{pause.mean():.3f}',
-    'shown' if ahead else 'refuted',
+    _judged(*over.values(), content),
     f'where the budget allows thinking, thinking is ahead: {larger}',
   )
 
@@ -120,7 +128,7 @@ def at_four(rows: Sequence[Row]) -> Verdict:
     f'pass@4 {_accuracy(own)}, NoThinking {_accuracy(without)}: {_over(gain)} '
     f'({_extent(own)})',
     f'latents of another problem {other.mean():.3f}',
-    'shown' if gain.low > 0 and content.low > 0 else 'refuted',
+    _judged(gain, content),
     f'after SFT alone pass@4 is {before.mean():.3f}',
   )
 
@@ -131,20 +139,19 @@ def counts(rows: Sequence[Row]) -> Verdict:
     count: {stage: _of(rows, stage, latents=count) for stage in STAGES}
     for count in COUNTS
   }
-  means = {count: of['SFT+RL'].mean() for count, of in values.items()}
-  best = max(means, key=means.__getitem__)
   rl = {count: of['SFT+RL'] for count, of in values.items()}
-  ends = {end: _minus(rl[best], rl[end]) for end in (COUNTS[0], COUNTS[-1])}
-  inside = all(end != best and x.low > 0 for end, x in ends.items())
+  fewest, *inner, most = COUNTS
+  best = max(inner, key=lambda count: rl[count].mean())
+  over = {end: _minus(rl[best], rl[end]) for end in (fewest, most)}
   other = _of(rows, 'SFT+RL', latents=best, control='other_problem')
   return Verdict(
     'after SFT and RL '
     + ', '.join(f'{count}: {_accuracy(x)}' for count, x in rl.items())
     + f'; {best} over '
-    + ', '.join(f'{end} {_over(x)}' for end, x in ends.items() if end != best)
+    + ', '.join(f'{end} {_over(x)}' for end, x in over.items())
     + f' ({_extent(rl[best])})',
     f'latents of another problem, {best}: {other.mean():.3f}',
-    'shown' if inside else 'refuted',
+    _judged(*over.values()),
     'after SFT alone '
     + ', '.join(f'{c}: {of["SFT"].mean():.3f}' for c, of in values.items()),
   )
@@ -168,7 +175,7 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     f'as many more given answers (SFT+SFT) {more.mean():.3f}, RL on shuffled '
     f'rewards {shuffled.mean():.3f}, latents of another problem '
     f'{other.mean():.3f}',
-    'shown' if all(x.low > 0 for x in over.values()) else 'refuted',
+    _judged(*over.values()),
     f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
     f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
     f'{mean("SFT", "accuracy_worked"):.3f} of these and '
