@@ -15,12 +15,13 @@ from ml_collections import ConfigDict
 
 from . import lrt_arithmetic, sft_arithmetic
 
-STEPS = 7  # operations
+STEPS, SHOWN, REPEATS = 5, 2, 1  # of hybrid_latent/data/running_sums.py
 QUESTION = STEPS + 2  # tokens
-THINKING = 3 * (QUESTION + 1) + 3 * (STEPS + 1)  # tokens, at most
-ANSWER = 6  # tokens, at most: three sums, ####, the answer, the end
+THINKING = (1 + REPEATS) * (QUESTION + 1 + STEPS + 1)  # tokens, at most
+ANSWER = SHOWN + 3  # tokens, at most: sums, ####, the answer, the end
+RESERVE = 3  # tokens of a forced answer
 COMPLETION = THINKING + 1 + ANSWER
-BUDGETS = 10, 28, 64
+BUDGETS = ANSWER + RESERVE, 20, 40
 METHODS = 'thinking', *lrt_arithmetic.STAGES, *lrt_arithmetic.SHORTER
 
 
@@ -36,13 +37,15 @@ def get_config(argument: str) -> ConfigDict:
     config.model.new_tokens = ()
     config.packing, config.batch_size = False, 48
     config.max_length = QUESTION + 3 + COMPLETION
-    config.max_steps = 600
+    config.max_steps = 500
     config.optimizer.groups.model.lr = 5e-3
-    config.eval.update(num_prompts=256, every=200)
+    config.eval.update(num_prompts=256, every=250)
   else:
     config = lrt_arithmetic.get_config(argument).unlock()
   config.data.function = 'running_sums:problems'
-  config.data.kwargs = dict(count=50_000, steps=STEPS)
+  config.data.kwargs = dict(
+    count=50_000, steps=STEPS, thinks=0.8, repeats=REPEATS, shown=SHOWN
+  )
   # Answers are compared as text: math-verify would be most of a step.
   config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
   config.rewards.accuracy.kwargs = dict(marker='####')
@@ -58,7 +61,7 @@ def get_config(argument: str) -> ConfigDict:
   if method in ('sft', 'rl'):
     config.rollout.max_completion_length = config.rollout.logits_chunk = ANSWER
   if method in lrt_arithmetic.STAGES:
-    config.evaluate.update(budgets=BUDGETS, answer_reserve=3)
+    config.evaluate.update(budgets=BUDGETS, answer_reserve=RESERVE)
     config.eval.num_generations = 4
     config.eval.sampling = dict(temperature=0.6, top_p=0.95, greedy=False)
   return config.lock()

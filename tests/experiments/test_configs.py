@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import configs
-from experiments.configs import dial, lrt_arithmetic
+from experiments.configs import lrt_arithmetic, running_sums
 from experiments.configs.sft_arithmetic import METHODS
 from experiments.training.cli import named, resolved
 
@@ -57,7 +57,7 @@ OTHERS = {
     *('FOLDER,words', 'FOLDER,sft,OTHER', 'FOLDER,rl,OTHER'),
     *(f'FOLDER,{method}' for method in lrt_arithmetic.SHORTER),
   ],
-  'dial': ['FOLDER', *(f'FOLDER,{name}' for name in dial.METHODS)],
+  'running_sums': [f'FOLDER,{method}' for method in running_sums.METHODS],
   'hyrea_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'soft_tokens_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'lrt_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],

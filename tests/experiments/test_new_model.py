@@ -52,7 +52,11 @@ CONFIGS = Path(__file__).parents[2] / 'experiments/configs'
 @pytest.mark.filterwarnings('ignore:the load_module')  # of ml_collections
 @pytest.mark.parametrize('page', [x.stem for x in CONFIGS.glob('[a-z]*.py')])
 def test_its_positions_are_enough_for_a_try_of_every_config(page):
-  words = {'lrt_arithmetic': ',rl,B', 'rl_arithmetic': ',grpo'}
+  words = {
+    'lrt_arithmetic': ',rl,B',
+    'rl_arithmetic': ',grpo',
+    'running_sums': ',rl,B',
+  }
   try:
     config = resolved(f'{page}:M,smoke', [])
   except ValueError:
