@@ -16,7 +16,7 @@ from ..training.cli import Config
 from .runs import evaluate_once, train_once
 from .study import Cell, Row
 
-PROBLEMS = 4096
+PROBLEMS = 2048
 TASK = dict(count=16384, steps=(2, 4), largest=9)
 # Method of sft_arithmetic.py, steps, schedule. The first is that of the
 # quickstart; the second stops where the accuracy rises fastest.
