@@ -129,8 +129,9 @@ def evaluation_of(config: Config, run: Path | None = None) -> Config:
     config.rollout.update(prompts_per_step=512, num_generations=1)
     if run:
       config.evaluate.update(base=False, models=(f'trained={run}',))
-    if config.advantage.function in SHUFFLED.values():
-      config.evaluate.controls = ()  # it learns nothing from rewards
+    # With the first seed only, and not of what learns nothing from rewards.
+    if config.seed or config.advantage.function in SHUFFLED.values():
+      config.evaluate.controls = ()
   return config
 
 
