@@ -32,8 +32,8 @@ The claims of HRPO (arXiv 2505.18454), and the criterion of each verdict:
 6. A smaller r_min helps knowledge tasks, which are out of reach; here the ratio
    and the accuracy on arithmetic.
 
-Intervals are 95 %, over seeds and problems. The controls of each arm have the
-latent part of another problem, a constant one, or none.
+Intervals are 95 %, over seeds and problems. The controls have the latent part
+of another problem, a constant one, or none; with the first seed.
 """
 
 from .parser import cells_parser
