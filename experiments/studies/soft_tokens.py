@@ -196,7 +196,8 @@ def likelihood_rows(
 
 def means_before(step: int, every: int, run: Path) -> Row:
   """What the `every` steps before a checkpoint have logged."""
-  logged = [json.loads(x) for x in (run / 'metrics.jsonl').open()]
+  lines = (run / 'metrics.jsonl').read_text().splitlines()
+  logged = [json.loads(line) for line in lines]
   some = [x for x in logged if step - every <= x['step'] < step]
   return {
     name: float(f'{np.mean([x[of] for x in some if of in x]):.4g}')
