@@ -44,8 +44,11 @@ def get_config(argument: str) -> ConfigDict:
     config.rollout.update(prompts_per_step=8, num_generations=32)
     config.rollout.update(max_thinking_tokens=5, max_answer_tokens=2)
     config.rollout.forced_text.on_truncation = ' ####'
-    config.rewards = dict(accuracy=dict(
-      function='hybrid_latent.rewards.answers:exact', weight=1.0, kwargs={}))
+    config.rewards = dict(
+      accuracy=dict(
+        function='hybrid_latent.rewards.answers:exact', weight=1.0, kwargs={}
+      )
+    )
     config.optimizer.groups.model.lr = RATES[method]
     config.optimizer.max_grad_norm = 1e9
   config.data.function = 'noisy_states:problems'
