@@ -34,9 +34,10 @@ def get_config(argument: str) -> ConfigDict:
     data_fraction=(1.0,) * 5,
     reset_optimizer=True,
   )
-  sft.use_latent_spans(config, num_latents=2, opening=True)
-  config.model.new_tokens = tuple(f'{token}=<<' for token in sft.SPAN_TOKENS)
   latent = thoughts == 'latents'
+  if latent:
+    sft.use_latent_spans(config, num_latents=2 * 3, opening=True)
+  config.model.new_tokens = tuple(f'{token}=<<' for token in sft.SPAN_TOKENS)
   config.curriculum = dict(
     function='coconut:coconut',
     kwargs=dict(

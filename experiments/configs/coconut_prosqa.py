@@ -65,7 +65,8 @@ def get_config(argument: str = DEFAULT) -> ConfigDict:
     starts=begin, data_fraction=(1.0,) * len(begin), reset_optimizer=True
   )
   latent, most = mode == 'latents', len(begin) - 1
-  sft.use_latent_spans(config, num_latents=most, opening=True)
+  if latent:
+    sft.use_latent_spans(config, num_latents=most, opening=True)
   config.curriculum = dict(
     function='coconut:coconut',
     kwargs=dict(

@@ -1,4 +1,4 @@
-r"""Coconut and CODI on chains of moves between states, in a minute on a CPU core.
+r"""Coconut and CODI on chains of moves between states, a minute on a CPU core.
 
     python -m experiments.new_model --to=runs/start --width=64 --layers=1 \
         --heads=2 --kv_heads=2 --mlp=256 --tokenizer=states:tokenizer
@@ -9,12 +9,12 @@ r"""Coconut and CODI on chains of moves between states, in a minute on a CPU cor
 The argument is FOLDER[,METHOD][,MOVES]. `words`, the default, trains a new
 model on the states in words. From there `coconut` turns one more state into a
 latent per stage, until all are; `pause` has pause tokens in their place and
-`dropped` nothing, at the same steps and rates. `no_cot` learns the answers
-alone from a new model. Where the last stage has no words left, one layer has no
-way to the answer but through the latents, one after the other.
+`dropped` nothing, at the same steps and rates. `codi` has as many steps with
+all states as latents at once. `no_cot` learns the answers alone from a new
+model.
 
-The model reads no start and end tokens around its latents: they would shift the
-distance from a state to its letter, which one layer cannot follow.
+Start and end tokens around the latents would shift the distance from a state to
+its letter, which one layer cannot follow: Coconut has none here.
 Numbers to expect: RESULTS.md.
 """
 
@@ -22,28 +22,28 @@ from ml_collections import ConfigDict
 
 from . import rl, sft
 
-METHODS = 'words', 'coconut', 'pause', 'dropped', 'no_cot'
-WORDS, STAGE = 300, 60  # steps
+METHODS = 'words', 'coconut', 'pause', 'dropped', 'codi', 'no_cot'
+WORDS, STAGE = 400, 60  # steps in words, and per stage
 
 
 def get_config(argument: str) -> ConfigDict:
-  source, (method, count), _ = rl.parse_arg(argument, METHODS, '5348')
+  source, (method, count), _ = rl.parse_arg(argument, METHODS, '548')
   moves = int(count)
   config = sft.defaults(source)
   config.seed = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   config.data.update(function='states:problems', prompt_template='{question}')
   config.data.kwargs = dict(
-    count=1_000_000, states=10, letters=4, steps=(moves, moves)
+    count=1_000_000, states=10, letters=8, steps=(moves, moves)
   )
   config.batch_size, config.gradient_accumulation_steps = 64, 1
-  # Question, states, ' ####', answer and end; all rows are equally long.
+  # Question, states, ' ####', answer and end: all rows are equally long.
   config.max_length, config.buckets = 2 * moves + 6, 1
   config.rollout.update(
     prompts_per_step=512,
     num_generations=1,
     max_prompt_length=moves + 3,
-    max_completion_length=moves + 3,
+    max_completion_length=moves + 5,
     buckets=1,
   )
   config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
@@ -56,10 +56,13 @@ def get_config(argument: str) -> ConfigDict:
     schedule='constant', warmup_ratio=0.05, b1=0.9, b2=0.99, max_grad_norm=1.0
   )
   if method in ('words', 'no_cot'):
-    config.max_steps = WORDS
+    config.max_steps = WORDS if method == 'words' else WORDS + STAGE * moves
     config.curriculum.kwargs.steps = method == 'words'
     return config.lock()
   config.max_steps = 1 + STAGE * moves
+  if method == 'codi':
+    _self_distillation(config, moves)
+    return config.lock()
   config.stages.update(
     starts=(0, *range(1, config.max_steps, STAGE)),
     data_fraction=(1.0,) * (moves + 1),
@@ -69,6 +72,7 @@ def get_config(argument: str) -> ConfigDict:
     kwargs=dict(
       c_thought=int(method != 'dropped'),
       max_latent_stage=moves,
+      # Earlier stages are mixed in, and all stages have one program.
       uniform_prob=0.1,
       delimiters=False,
       pause=method == 'pause',
@@ -81,3 +85,22 @@ def get_config(argument: str) -> ConfigDict:
       function='discrete:discrete', kwargs={}, init='', init_kwargs={}
     )
   return config.lock()
+
+
+def _self_distillation(config: ConfigDict, moves: int) -> None:
+  """Sets CODI's two sequences, projector and loss."""
+  sft.use_latent_spans(config, moves, opening=True)
+  config.feedback.inner = dict(
+    function='projected:projected',
+    kwargs={},
+    init='projected:projector',
+    init_kwargs=dict(width=0, norm=True),
+  )
+  config.curriculum = dict(
+    function='codi:codi', kwargs=dict(num_latents=moves, cue=' ####')
+  )
+  config.distillation.weight = 1.0
+  config.optimizer.groups.projector = dict(
+    pattern=r'^feedback\.inner\.', lr=3e-3, weight_decay=0.01
+  )
+  config.max_length = 4 * moves + 13

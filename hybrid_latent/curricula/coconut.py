@@ -95,9 +95,13 @@ def coconut(
   return Curriculum(
     example,
     num_latents,
-    spans=lambda stage: {
-      'slots': num_slots(stage),
-      'opening': stage > 0,
-      'delimiters': delimiters,
-    },
+    spans=lambda stage: (
+      {
+        'slots': num_slots(stage),
+        'opening': stage > 0,
+        'delimiters': delimiters,
+      }
+      if used
+      else {}
+    ),
   )
