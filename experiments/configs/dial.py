@@ -41,6 +41,7 @@ METHODS = {
   'soft_thinking': (soft_thinking_gsm8k.get_config, ''),
 }
 TOKENS = ('<start-latent>= From', '<latent>', '<end-latent>')
+WORDS = 1000  # updates from random weights
 STAGE = 150  # updates, until stage s of as many replaced steps is the last
 
 
@@ -99,7 +100,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
   # The rows of eight batches are sorted by length, and thereby by their number
   # of latents: a batch pays for its own.
   config.packing, config.buckets = False, 2
-  config.max_steps, starts = 1000, (0,)
+  config.max_steps, starts = WORDS, (0,)
   config.rollout.update(prompts_per_step=256, num_generations=1)
   config.data.step_entropy_dir = ''
   if method != 'words':

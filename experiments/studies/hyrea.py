@@ -5,7 +5,7 @@ r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 
 Claims 12 to 18 and 20 of the board. A model of two layers learns worked
 solutions (hybrid_latent/data/dial.py), which have choices, work and checks. Its
-first checkpoint with 60 % of the test problems right is the base, and gives the
+first checkpoint with 70 % of the test problems right is the base, and gives the
 entropies of the steps. From it each arm has 1,500 updates of 32 rows with up to
 four of six steps replaced, one more every 150 updates, each row a number drawn
 from 0 to that of the stage:

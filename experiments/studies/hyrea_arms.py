@@ -30,7 +30,7 @@ SAMPLES = 2  # per problem, where decoding is not greedy
 UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
-ENOUGH = 0.6  # accuracy of the base
+ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
 
@@ -97,7 +97,7 @@ def train_words(workdir: Path, seed: int) -> Path:
   config = dial.get_config(f'{start},words')
   with config.unlocked():
     config.seed = seed
-    config.eval.every = config.checkpoint.every = 25
+    config.eval.every = config.checkpoint.every = 50
     config.checkpoint.keep = UPDATES
   return train_once(train, config, workdir / f'words-seed{seed}')
 

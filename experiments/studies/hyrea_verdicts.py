@@ -138,7 +138,8 @@ def entropy_over_random(rows: Sequence[Row]) -> Verdict:
   )
   swapped = rows_of(rows, 'random', control='other_problem')
   per_spans = ', '.join(
-    f'{n}: {_mean_at(a, n):.3f} / {_mean_at(b, n):.3f}' for n in _SPANS
+    f'{n}: {_mean_at(a, n):.3f} / {_mean_at(b, n):.3f}'
+    for n in sorted({spans for spans, *_ in places})
   )
   return Verdict(
     f'entropy minus random at equal spans {shown(gap, signed=True)}, '
