@@ -9,8 +9,8 @@
 are not complete, one after another, each with --jobs processes, in
 WORKDIR/NAME; what the hours do not suffice for resumes with the same command.
 --record copies the rows of the named or of all studies from WORKDIR to
-experiments/results/raw/studies, and --board writes the board of RESULTS.md and
-the figures from these files alone.
+experiments/results/raw/studies, and --board writes the board of RESULTS.md,
+docs/what_latents_do.md and the figures from these files alone.
 """
 
 from hybrid_latent.ranges import PositiveFloat, PositiveInt
@@ -58,7 +58,8 @@ from ..report.tables import markdown_table, write_atomic
 from .board import write_board
 from .study import RAW, Study, cell_file, recorded_rows, rows_in
 
-PAGE = RAW.parents[1] / 'RESULTS.md'
+RESULTS = RAW.parents[1] / 'RESULTS.md'
+PAGE = RAW.parents[3] / 'docs' / 'what_latents_do.md'
 
 
 @cli.report_errors()
@@ -70,8 +71,8 @@ def main() -> None:
   elif FLAGS.all:
     run_all(studies, workdir, FLAGS.hours, FLAGS.jobs)
   elif FLAGS.board:
-    write_board(PAGE, studies)
-    print(f'wrote {PAGE}')
+    write_board(RESULTS, PAGE, studies)
+    print(f'wrote {RESULTS}, {PAGE} and its figures')
   else:
     names = FLAGS.record or NAMES
     record([study for study in studies if study.name in names], workdir)

@@ -4,12 +4,14 @@ Paper's figures: HRPO arXiv 2505.18454, Soft Tokens arXiv 2509.19170, HyRea
 ("Hybrid Reasoning", ICLR 2026), LRT ("Latent Reasoning Tuning", ICLR 2026).
 """
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..report.tables import markdown_table
-from .study import RAW, Study, recorded_rows, verdicts
+from ..report.tables import markdown_table, write_atomic
+from .study import Study, recorded_rows, verdicts
 
 BEGIN, END = (
   '<!-- board: python -m experiments.studies --board -->',
@@ -119,7 +121,7 @@ def _section(study: Study, rows: Sequence[dict]) -> Iterator[str]:
     f'[rows](raw/studies/{study.name}.jsonl).\n'
   )
   yield markdown_table(study.table(rows)) + '\n'
-  yield f'![{study.about}](raw/studies/{study.name}.png)\n'
+  yield f'![{study.about}](../../docs/studies/{study.name}.png)\n'
   for i, verdict in verdicts(study, rows).items():
     yield (
       f'- **{i}. {CLAIMS[i].paper}: {CLAIMS[i].text}: {verdict.verdict}.** '
@@ -136,11 +138,31 @@ def with_board(page: str, board: str) -> str:
   return f'{before}{BEGIN}\n\n{board}\n{END}{after}'
 
 
-def write_board(page: Path, studies: Sequence[Study]) -> None:
-  """Writes the board into the page, and the figures beside the raw files."""
-  from ..report.tables import write_atomic
+def with_claims(page: str, studies: Sequence[Study]) -> str:
+  """The page with what is known of claim N between `<!-- claim N -->` and
+  `<!-- end of claim -->`."""
+  found = {
+    claim: verdict
+    for study in studies
+    for claim, verdict in verdicts(study, recorded_rows(study)).items()
+  }
 
+  def text(match: re.Match) -> str:
+    verdict = found.get(int(match[2]))
+    said = f'{verdict.ours}. Control: {verdict.controls}.' if verdict else '–'
+    return f'{match[1]}\n{textwrap.fill(said, 80)}\n{match[3]}'
+
+  marked = r'(<!-- claim (\d+) -->).*?(<!-- end of claim -->)'
+  return re.sub(marked, text, page, flags=re.DOTALL)
+
+
+def write_board(results: Path, page: Path, studies: Sequence[Study]) -> None:
+  """Writes the board into RESULTS.md, the claims into a page of the
+  documentation, and the figures into the folder `studies` beside the page."""
+  figures = page.parent / 'studies'
+  figures.mkdir(exist_ok=True)
   for study in studies:
     if rows := recorded_rows(study):
-      study.figure(rows, RAW)
-  write_atomic(page, with_board(page.read_text(), markdown(studies)))
+      study.figure(rows, figures)
+  write_atomic(results, with_board(results.read_text(), markdown(studies)))
+  write_atomic(page, with_claims(page.read_text(), studies))
