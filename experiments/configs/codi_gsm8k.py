@@ -30,6 +30,10 @@ def get_config(
   config.lora = dict(rank=128, alpha=32.0)
   config.max_steps = 584  # 10 epochs
   sft.use_latent_spans(config, num_latents=6, opening=True)
+  # Start and end have to differ, and adapters do not train them: as in the
+  # data. The release draws their rows at random.
+  config.model.new_tokens = ('<start-latent>=<<', '<latent>',
+                             '<end-latent>=>>')  # fmt: skip
   config.feedback.inner = dict(
     function='projected:projected',
     kwargs={},

@@ -78,11 +78,13 @@ def get_config(argument: str) -> ConfigDict:
   config.max_steps, config.stages.starts = 400, STARTS.get(method, (0,))
   config.stages.data_fraction = (1.0,) * len(config.stages.starts)
   groups = dict(model=r'^model\.')
+  if method in ('codi', 'coconut'):
+    config.model.new_tokens = sft.SPAN_TOKENS  # which are trained
+    config.feedback.init_kwargs.num_latents = 3
   if method == 'codi':
     config.packing, config.batch_size, config.max_length = False, 32, 112
     groups['projector'] = r'^feedback\.inner\.'
     config.curriculum.kwargs.update(num_latents=3, cue=' ####')
-    config.feedback.init_kwargs.num_latents = 3
     config.feedback.inner.init_kwargs.width = 0
     config.distillation.weight = 1.0
   config.optimizer = dict(
@@ -101,7 +103,6 @@ def get_config(argument: str) -> ConfigDict:
     config.curriculum.kwargs.thinking_tags = ('', '')
   if method == 'coconut':
     config.curriculum.kwargs.c_thought = 1
-    config.model.new_tokens = sft.SPAN_TOKENS
   if method == 'thinking':
     config.model.new_tokens = THINKING_TOKENS
     config.data.kwargs.update(steps=(3, 4), checks=2, worked=0.8)

@@ -175,6 +175,52 @@ def test_coconut_has_the_published_numbers():
   assert prosqa == {'c_thought': 1, 'max_latent_stage': 6, 'delimiters': True}
 
 
+@pytest.mark.parametrize(
+  ('name', 'argument'),
+  [
+    ('coconut_gsm8k', 'X'),
+    ('coconut_prosqa', 'X'),
+    ('coconut_prosqa', 'X,small'),
+    ('sft_arithmetic', 'X,coconut'),
+    ('states', 'X,coconut'),
+    ('states', 'X,pause,8'),
+  ],
+)
+def test_evaluations_have_the_latents_of_the_last_stage(name, argument):
+  """They know the config alone, not the stage."""
+  config = built(name, argument)
+  kwargs, spans = config.curriculum.kwargs, config.feedback.init_kwargs
+  last = len(config.stages.starts) - 1
+  steps = min(last, kwargs.max_latent_stage)
+  assert spans.num_latents == steps * kwargs.c_thought
+  assert spans.opening and spans.delimiters == kwargs.delimiters
+
+
+@pytest.mark.parametrize(
+  ('name', 'argument'),
+  [
+    ('coconut_gsm8k', 'X,no_thoughts'),
+    ('coconut_prosqa', 'X,no_thoughts'),
+    ('states', 'X,dropped'),
+  ],
+)
+def test_evaluations_without_thoughts_have_no_latents(name, argument):
+  assert built(name, argument).feedback.function == 'discrete:discrete'
+
+
+def test_codis_marks_begin_apart(key):
+  """Adapters never train their rows: equal ones would stay equal."""
+  tokenizer = word_tokenizer(['<<', '>>'])
+  config = dataclasses.replace(CONFIG, vocab=len(tokenizer))
+  source = Pretrained(Transformer(config, key), tokenizer, {})
+  for token in built('codi_gsm8k', 'X').model.new_tokens:
+    name, _, like = token.partition('=')
+    source = with_tokens(source, [name], like)
+  ids = source.tokenizer.convert_tokens_to_ids([*SPAN_TOKENS])
+  rows = source.model.table[jnp.array(ids)]
+  assert len({tuple(row.tolist()) for row in rows}) == 3
+
+
 def test_codi_has_the_published_numbers():
   config = built('codi_gsm8k', 'X')
   assert config.distillation.to_dict() == {
