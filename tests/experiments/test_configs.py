@@ -62,6 +62,7 @@ OTHERS = {
   'soft_tokens_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'lrt_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
+  'states': [f'FOLDER,{name}' for name in (*states.METHODS, 'coconut,8')],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]
 EVERY, TAUGHT, TUNED = map(listed, (WORDS, SUPERVISED, REASONED))

@@ -1,10 +1,19 @@
 """The numbers of the papers in their configs."""
 
+import dataclasses
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.configs import grpo_gsm8k, hrpo_gsm8k
+from experiments.configs.sft import SPAN_TOKENS
+from hybrid_latent.data.chat import word_tokenizer
+from hybrid_latent.formats.pretrained import Pretrained
+from hybrid_latent.formats.special import with_tokens
+from hybrid_latent.models.transformer import Transformer
 from tests.experiments.test_configs import built, module_of
+from tests.tiny import CONFIG
 
 
 def test_hrpo_has_the_published_numbers():
