@@ -33,14 +33,14 @@ def get_config(argument: str) -> ConfigDict:
     config = sft_arithmetic.get_config(f'{folder},cot').unlock()
     del config.data.kwargs
     config.data.kwargs = dict(tasks=('in', 'out'), teacher=True)
-    config.max_steps = 1600
+    config.max_steps = 800
     config.batch_size, config.max_length = 8, 120
     config.optimizer.groups.model.lr = 1e-2
   else:
     config = rl_arithmetic.get_config(f'{folder},{method}').unlock()
     del config.data.kwargs
     config.data.kwargs = dict(seen_only=True)
-    config.max_steps = 400
+    config.max_steps = 240
     config.rollout.update(prompts_per_step=8, num_generations=32)
     config.rollout.update(max_thinking_tokens=5, max_answer_tokens=2)
     config.rollout.forced_text.on_truncation = ' ####'
