@@ -6,9 +6,10 @@
         --config=noisy_states:runs/base/model,soft
 
 The argument is FOLDER[,base|hard|fuzzy|soft]. `base` imitates the teacher on
-both tasks, from a new model with `--tokenizer=states:tokenizer`; the others are
-RL on the first one, with inputs of the thinking as in soft_tokens_gsm8k.py:
-8 x 32 completions per step, RLOO, one reward per right answer. The norm of the
+both tasks, from a new model with `--tokenizer=noisy_states:tokenizer` (width 64
+and one layer suffice); the others are RL on the first task, with inputs of the
+thinking as in soft_tokens_gsm8k.py: 8 x 32 completions per step, RLOO, reward 1
+for a right answer. The norm of the
 gradient is not clipped, for which the paper has no value: those of soft
 thinking vary by orders of magnitude, and Adam divides by them. Numbers to
 expect: RESULTS.md.
@@ -19,7 +20,6 @@ from ml_collections import ConfigDict
 from . import rl_arithmetic, sft_arithmetic
 
 METHODS = ('base', 'hard', 'fuzzy', 'soft')
-RATES = {'hard': 3e-4, 'fuzzy': 3e-4, 'soft': 3e-4}
 
 
 def get_config(argument: str) -> ConfigDict:
@@ -33,14 +33,14 @@ def get_config(argument: str) -> ConfigDict:
     config = sft_arithmetic.get_config(f'{folder},cot').unlock()
     del config.data.kwargs
     config.data.kwargs = dict(tasks=('in', 'out'), teacher=True)
-    config.max_steps = 600
-    config.batch_size, config.max_length = 16, 120
-    config.optimizer.schedule = 'cosine'
+    config.max_steps = 800
+    config.batch_size, config.max_length = 8, 120
+    config.optimizer.groups.model.lr = 1e-2
   else:
     config = rl_arithmetic.get_config(f'{folder},{method}').unlock()
     del config.data.kwargs
     config.data.kwargs = dict(seen_only=True)
-    config.max_steps = 200
+    config.max_steps = 240
     config.rollout.update(prompts_per_step=8, num_generations=32)
     config.rollout.update(max_thinking_tokens=5, max_answer_tokens=2)
     config.rollout.forced_text.on_truncation = ' ####'
@@ -49,11 +49,11 @@ def get_config(argument: str) -> ConfigDict:
         function='hybrid_latent.rewards.answers:exact', weight=1.0, kwargs={}
       )
     )
-    config.optimizer.groups.model.lr = RATES[method]
+    config.optimizer.groups.model.lr = 3e-4
     config.optimizer.max_grad_norm = 1e9
   config.data.function = 'noisy_states:problems'
   config.data.kwargs.count = 65536
   config.data.prompt_template = '{question}'
-  config.rollout.update(max_prompt_length=7, max_completion_length=10)
+  config.rollout.update(max_prompt_length=4, max_completion_length=10)
   config.eval.num_prompts = 0
   return config.lock()

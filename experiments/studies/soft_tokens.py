@@ -58,13 +58,13 @@ from ..configs import noisy_states as configs
 from ..configs.soft_tokens_table import MODES
 from ..new_model import SMALL, new_model
 from ..training.cli import Config
-from .likelihoods import solution_likelihoods
+from .likelihoods import Likelihoods, solution_likelihoods
 from .overhead import rollout_seconds
 from .runs import evaluate_once, train_once
 from .soft_tokens_verdicts import VERDICTS, best, figure, table
 from .study import Cell, Row, Study, main
 
-BASE_STEPS, STEPS, EVERY = 1600, 400, 50
+BASE_STEPS, STEPS, EVERY = 800, 240, 40
 GRID = 256  # problems of the six modes, with 32 samples
 LATENTS = 256  # in a row, for the overhead
 
@@ -91,7 +91,8 @@ LOGGED = {  # of a row -> of metrics.jsonl
   'entropy': 'entropy',
   'equal_rewards': 'frac_reward_zero_std',  # share of the groups
 }
-MODEL = replace(SMALL, vocab=384, width=64, layers=1, heads=2, mlp=192)
+SIZES = dict(width=64, heads=4, kv_heads=4, head_dim=16, mlp=192)
+MODEL = replace(SMALL, vocab=320, layers=1, **SIZES)
 
 
 def cells(seeds: int) -> Iterator[Cell]:
@@ -176,21 +177,19 @@ def likelihood_rows(
 ) -> list[Row]:
   """The likelihoods of the right solutions under checkpoints of a run, or at
   step 0 under its initial model."""
+  tests = {name: test_rows(name, seed) for name in noisy_states.TASKS}
+  together = [row for some in tests.values() for row in some]
+  ends = np.cumsum([*map(len, tests.values())])[:-1]
   found = []
   for step in steps:
-    for dataset in noisy_states.TASKS:
-      tests = test_rows(dataset, seed)
-      scores = solution_likelihoods(config, f'{run}', step, tests)
-      found.append(
-        {
-          **{'arm': arm, 'seed': seed, 'dataset': dataset, 'step': step},
-          'greedy': scores.greedy.astype(int).tolist(),
-          **{
-            name: [float(f'{x:.4g}') for x in getattr(scores, name)]
-            for name in ('probability', 'nats')
-          },
-        }
-      )
+    scores = solution_likelihoods(config, f'{run}', step, together)
+    parts = zip(*(np.split(column, ends) for column in scores), strict=True)
+    for dataset, part in zip(tests, map(Likelihoods._make, parts), strict=True):
+      row = {'arm': arm, 'seed': seed, 'dataset': dataset, 'step': step}
+      row['greedy'] = part.greedy.astype(int).tolist()
+      for name in 'probability', 'nats':
+        row[name] = [float(f'{x:.4g}') for x in getattr(part, name)]
+      found.append(row)
   return found
 
 

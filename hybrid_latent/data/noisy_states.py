@@ -1,6 +1,6 @@
 """Chains of states with a teacher that errs: pass@k of an imitator is known.
 
-  a c b 37   ->   12 8 51 #### 51
+  a c b 27   ->   12 8 31 #### 31
 
 Letters and a start; each letter moves a state to the next one, by facts
 (letter, state) drawn at random. A teacher writes the right state of a fact with
@@ -42,7 +42,7 @@ from hybrid_latent.ranges import PositiveInt, Range
 
 SLIPS = (0.95, 0.95, 0.95, 0.4, 0.06)  # how often the teacher is right
 EVEN, EVEN_RIGHT = 0.6, 0.7  # the teacher writes it; it is right
-TASKS = {'in': ('abcd', ' ####'), 'out': ('xyz', ' ====')}  # letters and mark
+TASKS = {'in': ('abcde', ' ####'), 'out': ('xyz', ' ====')}  # letters and mark
 Table = Literal['slips', 'rule']
 
 
@@ -63,7 +63,7 @@ def problems(
   seed: int = 0,
   table: Table = 'rule',
   table_seed: int = 0,
-  states: Annotated[int, Range(ge=4, le=100)] = 64,
+  states: Annotated[int, Range(ge=4)] = 32,
   steps: PositiveInt = 3,
   tasks: tuple[Literal['in', 'out'], ...] = ('in',),
   teacher: bool = False,
@@ -127,7 +127,7 @@ def problems(
 
 
 @cache
-def facts(table: Table = 'rule', states: int = 64, seed: int = 0) -> Facts:
+def facts(table: Table = 'rule', states: int = 32, seed: int = 0) -> Facts:
   """The facts of both tasks."""
   rng, found = random.Random(f'{table}/{states}/{seed}'), {}
   for letter in ''.join(letters for letters, _ in TASKS.values()):
@@ -179,7 +179,7 @@ def pass_at_1(question: str, known: Facts) -> float:
   return reached.get(known[right_way(question, known)[-1]].right, 0.0)
 
 
-def tokenizer(states: int = 64) -> PreTrainedTokenizerFast:
+def tokenizer(states: int = 32) -> PreTrainedTokenizerFast:
   """A tokenizer with one token per state, letter and mark, the space before it
   included; all other text is bytes."""
   letters, marks = zip(*TASKS.values(), strict=True)

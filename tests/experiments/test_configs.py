@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import configs
-from experiments.configs import lrt_arithmetic, running_sums
+from experiments.configs import lrt_arithmetic, noisy_states, running_sums
 from experiments.configs.sft_arithmetic import METHODS
 from experiments.training.cli import named, resolved
 
@@ -63,6 +63,7 @@ OTHERS = {
   'lrt_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
   'states': [f'FOLDER,{name}' for name in (*states.METHODS, 'coconut,8')],
+  'noisy_states': ['FOLDER', *(f'FOLDER,{x}' for x in noisy_states.METHODS)],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]
 EVERY, TAUGHT, TUNED = map(listed, (WORDS, SUPERVISED, REASONED))
@@ -152,7 +153,11 @@ def test_a_config_takes_any_model(name, words):
 
 
 @pytest.mark.parametrize(
-  'name', ['rl_arithmetic', 'sft_arithmetic', *WORDS, *SUPERVISED, *REASONED]
+  'name',
+  [
+    *('rl_arithmetic', 'sft_arithmetic', 'noisy_states'),
+    *(*WORDS, *SUPERVISED, *REASONED),
+  ],
 )
 def test_an_unknown_word_is_refused(name):
   with pytest.raises(ValueError, match="config argument 'X,smok': write"):
