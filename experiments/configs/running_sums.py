@@ -37,14 +37,13 @@ def get_config(argument: str) -> ConfigDict:
     config.model.new_tokens = ()
     config.packing, config.batch_size = False, 48
     config.max_length = QUESTION + 3 + COMPLETION
-    config.max_steps = 500
+    config.max_steps = 400
     config.optimizer.groups.model.lr = 5e-3
-    config.eval.update(num_prompts=256, every=250)
   else:
     config = lrt_arithmetic.get_config(argument).unlock()
   config.data.function = 'running_sums:problems'
   config.data.kwargs = dict(
-    count=50_000, steps=STEPS, thinks=0.8, repeats=REPEATS, shown=SHOWN
+    count=50_000, steps=STEPS, thinks=0.9, repeats=REPEATS, shown=SHOWN
   )
   # Answers are compared as text: math-verify would be most of a step.
   config.rewards.accuracy.function = 'hybrid_latent.rewards.answers:exact'
@@ -64,4 +63,5 @@ def get_config(argument: str) -> ConfigDict:
     config.evaluate.update(budgets=BUDGETS, answer_reserve=RESERVE)
     config.eval.num_generations = 4
     config.eval.sampling = dict(temperature=0.6, top_p=0.95, greedy=False)
+  config.eval.num_prompts = 0
   return config.lock()

@@ -55,8 +55,8 @@ from .lrt_arms import (
   PROBLEMS,
   SHORTER,
   STAGES,
-  curve_of,
   file_of,
+  losses,
   measured,
   sampled_answers,
   train_base,
@@ -100,7 +100,7 @@ def run_base(seed: int, workdir: Path) -> list[Row]:
   run, labels = base.parent, dict(seed=seed, latents=0)
   return [
     *measured(base, 'chain_of_thought', run / 'thinking', arm='thinking',
-              curve=curve_of(run), **labels),
+              losses=losses(run), **labels),
     *measured(base, 'no_thinking', run / 'no_thinking', arm='NoThinking',
               **labels),
   ]  # fmt: skip
@@ -119,7 +119,7 @@ def run_reasoner(stage: str, count: int, seed: int, workdir: Path) -> list[Row]:
   """The rows of a reasoner, with controls."""
   base = train_base(workdir, seed)
   run = train_reasoner(stage, count, seed, workdir)
-  labels = dict(arm=stage, seed=seed, latents=count, curve=curve_of(run))
+  labels = dict(arm=stage, seed=seed, latents=count, losses=losses(run))
   return measured(base, 'latent', run / 'latent', f'{run}/reasoner', **labels)
 
 

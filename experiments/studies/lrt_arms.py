@@ -20,9 +20,9 @@ from .study import Row
 MODEL = replace(
   SMALL, vocab=320, width=64, layers=2, heads=2, kv_heads=2, mlp=192
 )
-BACKBONE = replace(SMALL, vocab=320, width=128, heads=4, kv_heads=4, mlp=384)
-COMPLETIONS = 24_576  # sampled of the base
-UPDATES, RL_STEPS = 1500, 150
+BACKBONE = replace(SMALL, vocab=320, width=128, heads=4, kv_heads=4, mlp=256)
+COMPLETIONS = 16_384  # sampled of the base
+UPDATES, RL_STEPS = 1000, 150
 LATENTS = 16  # of most reasoners
 SHORTER_STEPS = 60  # of ShorterBetter and LC-R1, 16 x 8 completions each
 PROBLEMS, SAMPLES = 2048, 4
@@ -62,7 +62,6 @@ def train_shorter(name: str, seed: int, workdir: Path) -> Path:
   with config.unlocked():
     config.seed, config.max_steps = seed, SHORTER_STEPS
     config.rollout.prompts_per_step = 16
-    config.eval.num_prompts = 0
   return train_once(grpo.train, config, workdir / f'{method}-{seed}') / 'model'
 
 
@@ -74,11 +73,10 @@ def train_reasoner(stage: str, count: int, seed: int, workdir: Path) -> Path:
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
     config.feedback.init_kwargs.latents = count
-    config.eval.every = RL_STEPS // 3
     if method == 'sft':
       config.data.sft_answers_dir = f'{sampled_answers(workdir, seed)}'
     if stage == 'SFT':
-      config.max_steps, config.eval.every = UPDATES, UPDATES // 5
+      config.max_steps = UPDATES
     else:
       sft_run = train_reasoner('SFT', count, seed, workdir)
       config.feedback.init_kwargs.source = f'{sft_run}/reasoner'
@@ -136,20 +134,11 @@ def with_forms(rows: list[Row], folder: Path) -> list[Row]:
   return rows
 
 
-def curve_of(run: Path) -> dict[str, list]:
-  """The loss, averaged over tenths of a run, and the accuracies of its
-  evaluations."""
+def losses(run: Path) -> list[float]:
+  """The loss, averaged over tenths of a run."""
   rows = read_rows(run, 'metrics')
-  losses = [row['loss'] for row in rows if 'loss' in row]
-  parts = np.array_split(losses, 10)
-  return {
-    'loss': [round(float(part.mean()), 4) for part in parts],
-    'accuracy': [
-      [row['step'], round(row['eval/accuracy'], 4)]
-      for row in rows
-      if 'eval/accuracy' in row
-    ],
-  }
+  parts = np.array_split([row['loss'] for row in rows if 'loss' in row], 10)
+  return [round(float(part.mean()), 4) for part in parts]
 
 
 def file_of(stage: str) -> str:

@@ -16,10 +16,10 @@ begin with `</think>`, so that the model also answers after the prefill
 `<think></think>`.
 
 A step adds two numbers of one token each: a model of two layers learns it in
-some hundred updates, and not several at once. Sums are uniform: without the
-question 1 / largest of the answers is right, with the last operation alone
-2 / largest, as it excludes some sums; `without_start` is the share where all
-operations, but not the number that they begin with, are known.
+some hundred updates, and not several at once. What shortcuts score, with five
+operations of at most 3 and sums to 19: the likeliest answer 0.06, that for the
+first number 0.11, for all operations without it 0.21, and without the first or
+the last operation 0.37 or 0.19.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt, Range
 
 Share = Annotated[float, Range(ge=0, le=1)]
-Number = Annotated[int, Range(ge=3, le=99)]
+Number = Annotated[int, Range(ge=2, le=99)]
 _TEST_SHARE = 8  # one question in eight is for 'test'
 
 
@@ -47,7 +47,8 @@ def problems(
   count: PositiveInt,
   seed: int = 0,
   steps: PositiveInt = 5,
-  largest: Number = 9,
+  largest: Number = 19,
+  most: PositiveInt = 3,
   thinks: Share = 0.8,
   repeats: NonNegativeInt = 2,
   worked: Share = 0.5,
@@ -62,6 +63,7 @@ def problems(
     seed: another seed gives other rows of the same splits.
     steps: operations per problem.
     largest: upper bound of all sums; the lower bound is 1.
+    most: upper bound of what an operation adds or subtracts.
     thinks: share of solutions with thinking.
     repeats: most repetitions of the question, and of the sums, in a thinking.
     worked: share of answers that begin with sums.
@@ -73,7 +75,7 @@ def problems(
     raise ValueError(f'shown={shown}: accepted are 1 to steps={steps} sums')
 
   def row(rng):
-    sums = _sums(rng, steps, largest)
+    sums = _sums(rng, steps, largest, most)
     question = f'from {sums[0]} {" ".join(_operations(sums))}'
     if _for_test(question) != (split == 'test'):
       return None
@@ -91,14 +93,19 @@ def problems(
   return ProceduralRows(f'{seed}/{split}', count, row, advice)
 
 
-def _sums(rng: random.Random, steps: int, largest: int) -> list[int]:
-  """The first number and the sum after each operation: uniform, and none as the
-  one before."""
+def _sums(rng: random.Random, steps: int, largest: int, most: int) -> list[int]:
+  """The first number and the sum after each operation, uniform among those that
+  an operation can reach."""
   sums = [rng.randint(1, largest)]
   while len(sums) <= steps:
-    following = rng.randrange(1, largest)
-    sums.append(following + (following >= sums[-1]))
+    sums.append(rng.choice(following(sums[-1], largest, most)))
   return sums
+
+
+def following(number: int, largest: int, most: int) -> list[int]:
+  """The sums that an operation can reach from a number."""
+  near = range(max(number - most, 1), min(number + most, largest) + 1)
+  return [i for i in near if i != number]
 
 
 def _line(sums: list[int]) -> str:
@@ -115,23 +122,14 @@ def _for_test(question: str) -> bool:
   return digest[0] % _TEST_SHARE == 0
 
 
-def without_start(steps: int, largest: int, samples: int = 10_000) -> float:
-  """The share of right answers of who knows all operations and not the number
-  that they begin with: the inverse of how many fit; estimated."""
-  rng = random.Random(0)
-  fitting = []
-  for _ in range(samples):
-    sums = _sums(rng, steps, largest)
-    fitting.append(largest - (max(sums) - min(sums)))
-  return sum(1 / n for n in fitting) / samples
-
-
-def tokenizer(largest: Number = 9) -> PreTrainedTokenizerFast:
+def tokenizer(
+  largest: Number = 19, most: PositiveInt = 3
+) -> PreTrainedTokenizerFast:
   """A tokenizer with one token per sum and per operation, the space before it
   included; all other text is bytes. `<think>` and `</think>` are one token each
   and remain in decoded text."""
   words = ['from', ' from', ' ####', *(f' {i}' for i in range(1, largest + 1))]
-  words += [f' {sign}{i}' for sign in '+-' for i in range(1, largest)]
+  words += [f' {sign}{i}' for sign in '+-' for i in range(1, most + 1)]
   texts = [
     *SPECIAL,
     *sorted(ByteLevel.alphabet()),

@@ -1,11 +1,11 @@
-import itertools
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
 from hybrid_latent.data import running_sums
-from hybrid_latent.data.running_sums import problems, without_start
+from hybrid_latent.data.running_sums import problems
 
 
 def rows(split='train', count=400, **more):
@@ -13,16 +13,11 @@ def rows(split='train', count=400, **more):
 
 
 def test_the_first_row_stays_what_it_is():
-  assert rows(count=1, steps=3, repeats=1) == [
-    {
-      'question': 'from 3 +2 +3 +1',
-      'solution': ' from 3 +2 +3 +1\n'
-      ' from 3 +2 +3 +1\n'
-      ' 5 8 9\n'
-      '</think> 5 8 9 #### 9',
-      'answer': '9',
-    }
-  ]
+  assert rows(count=3)[2] == {
+    'question': 'from 1 +2 -1 +1 +2 -3',
+    'solution': ' from 1 +2 -1 +1 +2 -3\n 3 2 3 5 2\n</think> 3 5 2 #### 2',
+    'answer': '2',
+  }
 
 
 def test_a_thinking_restates_the_question_and_ends_at_the_answer():
@@ -57,31 +52,41 @@ def test_no_question_is_in_both_splits_of_any_seed():
   questions = lambda split: {
     row['question']
     for seed in (0, 1)
-    for row in rows(split, count=2000, seed=seed, steps=2, largest=5, shown=1)
+    for row in rows(split, count=2000, seed=seed, steps=2, shown=1)
   }
   train, test = questions('train'), questions('test')
   assert not train & test and train and test
 
 
 def test_what_shortcuts_score():
-  """The best guess, by counting over all walks from 1 to 5."""
+  """The best guess by what is known of a question, over all questions."""
+  walks = [((first,), 1 / 19) for first in range(1, 20)]
+  for _ in range(5):
+    walks = [
+      ((*walk, after), share / len(reached))
+      for walk, share in walks
+      for reached in [running_sums.following(walk[-1], 19, 3)]
+      for after in reached
+    ]
   walks = [
-    walk
-    for walk in itertools.product(range(1, 6), repeat=5)
-    if all(a != b for a, b in itertools.pairwise(walk))
+    ((sums[0], *(b - a for a, b in pairwise(sums))), sums[-1], share)
+    for sums, share in walks
   ]
 
   def best(known):
-    counts = Counter((known(walk), walk[-1]) for walk in walks)
+    shares = Counter()
+    for words, answer, share in walks:
+      shares[known(words), answer] += share
     most = {}
-    for (key, _), count in counts.items():
-      most[key] = max(most.get(key, 0), count)
-    return sum(most.values()) / len(walks)
+    for (key, _), share in shares.items():
+      most[key] = max(most.get(key, 0), share)
+    return round(sum(most.values()), 2)
 
-  operations = lambda walk: tuple(b - a for a, b in itertools.pairwise(walk))
-  assert best(lambda walk: 0) == pytest.approx(1 / 5)
-  assert best(lambda walk: operations(walk)[-1]) == pytest.approx(2 / 5)
-  assert best(operations) == pytest.approx(without_start(4, 5), abs=0.02)
+  assert best(lambda words: 0) == 0.06
+  assert best(lambda words: words[0]) == 0.11
+  assert best(lambda words: words[1:]) == 0.21
+  assert best(lambda words: (words[0], *words[2:])) == 0.37
+  assert best(lambda words: words[:-1]) == 0.19
 
 
 def test_a_word_is_a_token_and_all_text_can_be_encoded():
