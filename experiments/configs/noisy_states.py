@@ -33,7 +33,7 @@ def get_config(argument: str) -> ConfigDict:
     config = sft_arithmetic.get_config(f'{folder},cot').unlock()
     del config.data.kwargs
     config.data.kwargs = dict(tasks=('in', 'out'), teacher=True)
-    config.max_steps = 800
+    config.max_steps = 1200
     config.batch_size, config.max_length = 8, 120
     config.optimizer.groups.model.lr = 1e-2
   else:

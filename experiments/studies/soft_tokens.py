@@ -64,7 +64,7 @@ from .runs import evaluate_once, train_once
 from .soft_tokens_verdicts import VERDICTS, best, figure, table
 from .study import Cell, Row, Study, main
 
-BASE_STEPS, STEPS, EVERY = 800, 240, 40
+BASE_STEPS, STEPS, EVERY = 1200, 240, 40
 GRID = 256  # problems of the six modes, with 32 samples
 LATENTS = 256  # in a row, for the overhead
 

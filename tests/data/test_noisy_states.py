@@ -16,19 +16,19 @@ def rows(split='train', count=300, **more):
 def test_the_first_row_stays_what_it_is():
   assert rows(count=1) == [
     {
-      'question': ' d a b 33',
-      'steps': [' 38', ' 39', ' 18'],
-      'ending': ' #### 18',
-      'solution': ' 38 39 18 #### 18',
-      'answer': '18',
+      'question': ' e a c 16',
+      'steps': [' 19', ' 8', ' 20'],
+      'ending': ' #### 20',
+      'solution': ' 19 8 20 #### 20',
+      'answer': '20',
     }
   ]
 
 
 @pytest.mark.parametrize('table', ['rule', 'slips'])
 def test_solutions_follow_the_facts(table):
-  known = facts(table, 32, seed=3)
-  settings = dict(table=table, states=32, table_seed=3, tasks=('in', 'out'))
+  known = facts(table, 24, seed=3)
+  settings = dict(table=table, states=24, table_seed=3, tasks=('in', 'out'))
   for row in rows(**settings):
     way = right_way(row['question'], known)
     assert row['steps'] == [f' {known[fact].right}' for fact in way]
@@ -67,20 +67,20 @@ def test_the_teacher_is_right_as_often_as_pass_at_1_says():
 
 def test_the_rule_is_worth_what_the_docstring_says():
   imitator, even = [], []
-  for seed in range(8):
+  for seed in range(16):
     known = facts(seed=seed)
-    tests = rows('test', 500, table_seed=seed)
+    tests = rows('test', 300, table_seed=seed)
     imitator += [pass_at_1(row['question'], known) for row in tests]
     even += [all(int(x) % 2 == 0 for x in row['steps']) for row in tests]
   p = np.array(imitator)
-  assert np.mean(p) == pytest.approx(0.17, abs=0.01)
+  assert np.mean(p) == pytest.approx(0.18, abs=0.01)
   assert np.mean(1 - (1 - p) ** 32) == pytest.approx(0.99, abs=0.01)
-  assert np.mean(even) == pytest.approx(0.35, abs=0.04)
+  assert np.mean(even) == pytest.approx(0.37, abs=0.02)
 
 
 def test_every_state_is_reached_equally_often():
   known = facts('rule', 16)
-  for letter in 'abcdxyz':
+  for letter in 'abcdexyz':
     found = [known[letter, state] for state in range(16)]
     reached = Counter(x for fact in found for x in fact.written)
     assert reached == dict.fromkeys(range(16), 2)
@@ -91,7 +91,7 @@ def test_training_can_avoid_the_facts_that_are_held_back():
   known = facts()
   met = lambda some: {x for r in some for x in right_way(r['question'], known)}
   seen = met(rows(count=2000, seen_only=True))
-  assert not any(map(noisy_states.held_back, seen)) and len(seen) > 150
+  assert not any(map(noisy_states.held_back, seen)) and len(seen) > 100
   for split in 'train', 'test':
     every = met(rows(split, 2000, seen_only=split == 'test'))
     held = sum(map(noisy_states.held_back, every))
