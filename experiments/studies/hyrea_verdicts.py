@@ -57,6 +57,14 @@ def counted(rows: Sequence[Row]) -> str:
   return f'{len(rows)} seeds, {rows[0]["problems"]} problems'
 
 
+def also(rows: Sequence[Row], text: str, arm: str, **values: Any) -> str:
+  """'; TEXT accuracy' of a control, '' where it was not run."""
+  try:
+    return f'; {text} {accuracy(rows_of(rows, arm, **values))}'
+  except MissingRowsError:
+    return ''
+
+
 def judged(gap: Difference, why: str, enough: float = 0.0) -> dict[str, Any]:
   """The verdict on a difference that should exceed `enough`, and `why` not."""
   if gap.low > enough:
@@ -78,8 +86,6 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   -0.03, or one of the others fails."""
   ours, base = rows_of(rows, 'entropy'), rows_of(rows, 'none')
   other = rows_of(rows, 'entropy', control='other_problem')
-  pause = rows_of(rows, 'pause')
-  drop = rows_of(rows, 'drop')
   gap, saved = compared(ours, base), mean(ours, 'tokens') / mean(base, 'tokens')
   carried = grades(other).mean() < grades(ours).mean() / 2
   if saved <= 0.55 and carried:
@@ -91,9 +97,9 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
     f'({mean(ours, "tokens_with_marks"):.1f} with marks), in words '
     f'{accuracy(base)} with {mean(base, "tokens"):.1f}; difference '
     f'{shown(gap, signed=True)}; {counted(ours)}',
-    f"another problem's latents {accuracy(other)}; trained with pause tokens "
-    f'{accuracy(pause)}; the same steps dropped {accuracy(drop)} with '
-    f'{mean(drop, "tokens"):.1f} tokens',
+    f"another problem's latents {accuracy(other)}"
+    + also(rows, 'trained with pause tokens', 'pause')
+    + also(rows, 'the same steps dropped', 'drop'),
     **verdict,
   )
 
@@ -172,7 +178,8 @@ def many_latents(rows: Sequence[Row]) -> Verdict:
   """Shown where eight latents per span are more than 0.1 below one, after 750
   updates each."""
   of = partial(rows_of, rows, 'entropy', updates=MORE)
-  arms = {c: of(c=c) for c in (1, 2, 4, 8)}
+  ran = {row['c'] for row in of(c=(1, 2, 4, 8))}
+  arms = {c: of(c=c) for c in (1, *sorted(ran - {1, 8}), 8)}
   gap = compared(arms[1], arms[8])
   written = {
     c: mean(x, 'tokens') - c * mean(x, 'switches') for c, x in arms.items()
@@ -199,18 +206,15 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
   )
   gap, gained = compared(after, more), compared(after, before)
   swapped = rows_of(rows, 'grpo', control='other_problem')
-  drop, drop_more = (
-    rows_of(rows, 'grpo_drop'),
-    rows_of(rows, 'drop', updates=MORE),
-  )
   return Verdict(
     f'cold start {accuracy(before)}, GRPO {accuracy(after)} with '
     f'{mean(after, "tokens"):.1f} tokens (gain {shown(gained, signed=True)}), '
     f'150 more supervised updates {accuracy(more)}, 900 more '
     f'{accuracy(longest)}; GRPO minus 150 more {shown(gap, signed=True)}; '
     f'{counted(after)}',
-    f"GRPO with another problem's latents {accuracy(swapped)}; GRPO of dropped "
-    f'steps {accuracy(drop)}, more updates {accuracy(drop_more)}',
+    f"GRPO with another problem's latents {accuracy(swapped)}"
+    + also(rows, 'GRPO of dropped steps', 'grpo_drop')
+    + also(rows, 'these with 150 more updates', 'drop', updates=MORE),
     **judged(gap, 'supervised updates do as much as RL'),
   )
 
