@@ -207,10 +207,12 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
   gap, gained = compared(after, more), compared(after, before)
   swapped = rows_of(rows, 'grpo', control='other_problem')
   return Verdict(
-    f'cold start {accuracy(before)}, GRPO {accuracy(after)} with '
-    f'{mean(after, "tokens"):.1f} tokens (gain {shown(gained, signed=True)}), '
-    f'150 more supervised updates {accuracy(more)}, 900 more '
-    f'{accuracy(longest)}; GRPO minus 150 more {shown(gap, signed=True)}; '
+    f'cold start {accuracy(before)} with {mean(before, "tokens"):.1f} tokens, '
+    f'GRPO {accuracy(after)} with {mean(after, "tokens"):.1f} and '
+    f'{mean(after, "switches"):.1f} spans (gain {shown(gained, signed=True)}), '
+    f'150 more supervised updates {accuracy(more)} with '
+    f'{mean(more, "tokens"):.1f}, 900 more {accuracy(longest)} with '
+    f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more {shown(gap, signed=True)}; '
     f'{counted(after)}',
     f"GRPO with another problem's latents {accuracy(swapped)}"
     + also(rows, 'GRPO of dropped steps', 'grpo_drop')
