@@ -61,7 +61,8 @@ from ..training.cli import Config
 from .likelihoods import Likelihoods, solution_likelihoods
 from .overhead import rollout_seconds
 from .runs import evaluate_once, train_once
-from .soft_tokens_verdicts import VERDICTS, best, figure, table
+from .soft_tokens_rows import best
+from .soft_tokens_verdicts import VERDICTS, figure, table
 from .study import Cell, Row, Study, main
 
 BASE_STEPS, STEPS, EVERY = 1200, 240, 40

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.studies import soft_tokens
-from experiments.studies.soft_tokens import STUDY, cells
-from experiments.studies.soft_tokens_verdicts import best, early
+from experiments.studies.soft_tokens import STUDY
+from experiments.studies.soft_tokens_rows import best, early
 from experiments.studies.study import Row, main, rows_in, verdicts
 
 PROBLEMS = 400
@@ -25,7 +25,7 @@ def scored(
   """A checkpoint whose problems vary around these means."""
   rng = np.random.default_rng([seed, step])
   share = np.clip(at_32 + rng.normal(0, 0.02, PROBLEMS), 0, 0.999)
-  same = {'arm': arm, 'seed': seed, 'step': step}
+  same = {'arm': arm, 'seed': seed, 'step': step, 'equal_rewards': 0.1}
   threshold = (np.arange(PROBLEMS) * 7 % PROBLEMS) / PROBLEMS
   columns = {
     'greedy': (threshold < greedy).astype(int).tolist(),
