@@ -227,12 +227,17 @@ def table(rows: Sequence[Row]) -> list[dict]:
       'nats outside': of(outside(rows, chosen, 'nats')),
     }
     for kind, k in ('greedy', 1), ('sample', 1), ('sample', 32):
-      found = [
-        of(pass_at_k(cell(rows, model, f'{x} {kind}'), k)) for x in THINKING
-      ]
+      found = [_sampled(rows, model, f'{x} {kind}', k) for x in THINKING]
       line[f'{kind} pass@{k}: hard / soft / fuzzy'] = ' / '.join(found)
     lines.append(line)
   return lines
+
+
+def _sampled(rows: Sequence[Row], model: str, mode: str, k: int) -> str:
+  try:
+    return f'{pass_at_k(cell(rows, model, mode), k).mean():.3f}'
+  except MissingRowsError:
+    return '–'
 
 
 def figure(rows: Sequence[Row], folder: Path) -> None:

@@ -138,7 +138,11 @@ def test_the_command_with_two_steps_per_run(tmp_path, monkeypatch):
   arms = {name: soft_tokens.ARMS[name] for name in ('hard', 'soft')}
   for name, value in {
     **{'BASE_STEPS': 2, 'STEPS': 2, 'EVERY': 1, 'GRID': 8, 'LATENTS': 8},
-    **{'ARMS': arms, 'MODES': soft_tokens.MODES[2:3]},  # soft, greedy
+    **{
+      'ARMS': arms,
+      'MODELS': ('base', *arms),
+      'MODES': soft_tokens.MODES[2:3],
+    },  # soft, greedy
   }.items():
     monkeypatch.setattr(soft_tokens, name, value)
   monkeypatch.setattr(
@@ -147,7 +151,8 @@ def test_the_command_with_two_steps_per_run(tmp_path, monkeypatch):
   main(STUDY, 'about')
   rows = rows_in(tmp_path, STUDY, 1)
   assert {row['cell'] for row in rows} == {
-    *('base-0', 'hard-0', 'soft-0', 'overhead')
+    *('base-0', 'hard-0', 'soft-0', 'overhead'),
+    *('grid-base-0', 'grid-hard-0', 'grid-soft-0'),
   }
   assert {row['control'] for row in rows if 'evaluated' in row} == {
     *('', 'other_problem', 'pause', 'dropped')
