@@ -43,7 +43,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   cells_parser('soft_tokens', __doc__).parse_args()
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,11 +57,13 @@ from .. import grpo, sft
 from ..configs import noisy_states as configs
 from ..configs.soft_tokens_table import MODES
 from ..new_model import SMALL, new_model
+from ..report.tables import write_atomic
 from ..training.cli import Config
 from .likelihoods import Likelihoods, solution_likelihoods
 from .overhead import rollout_seconds
 from .runs import evaluate_once, train_once
-from .soft_tokens_verdicts import VERDICTS, best, figure, table
+from .soft_tokens_rows import best
+from .soft_tokens_verdicts import MODELS, VERDICTS, figure, table
 from .study import Cell, Row, Study, main
 
 BASE_STEPS, STEPS, EVERY = 1200, 240, 40
@@ -96,15 +98,18 @@ MODEL = replace(SMALL, vocab=320, layers=1, **SIZES)
 
 
 def cells(seeds: int) -> Iterator[Cell]:
-  """By seed, then what costs most and tells least."""
+  """What decides most first, by seed: trainings, then the six modes."""
   for seed in range(seeds):
     yield Cell(f'base-{seed}', partial(run_base, seed))
     for name, arm in ARMS.items():
       if seed < arm.seeds and arm.longer == 1:
-        yield Cell(name_of(name, seed), partial(run_arm, name, seed))
+        yield Cell(name_of(name, seed), partial(likelihood_rows, name, seed))
   yield Cell('overhead', run_overhead)
+  for seed in range(seeds):
+    for name in MODELS:
+      yield Cell(f'grid-{name}-{seed}', partial(grid_rows, name, seed))
   for name in (name for name, arm in ARMS.items() if arm.longer > 1):
-    yield Cell(name_of(name, 0), partial(run_arm, name, 0))
+    yield Cell(name_of(name, 0), partial(likelihood_rows, name, 0))
 
 
 def run_base(seed: int, workdir: Path) -> list[Row]:
@@ -117,23 +122,7 @@ def run_base(seed: int, workdir: Path) -> list[Row]:
     'probability': [round(p, 4) for p in design],
     'held_back': [int(any(map(noisy_states.held_back, way))) for way in ways],
   }
-  config = config_of(workdir, 'hard', seed)
-  scored = likelihood_rows(config, workdir, 'base', seed, [0])
-  return [perfect, *scored, *grid_rows(config, workdir, 'base', seed)]
-
-
-def run_arm(arm: str, seed: int, workdir: Path) -> list[Row]:
-  """RL of the base, the likelihoods of its checkpoints, and the six modes of
-  the best one."""
-  config = config_of(workdir, arm, seed)
-  run = train_once(grpo.train, config, workdir / name_of(arm, seed))
-  every = config.checkpoint.every
-  steps = range(every, config.max_steps + 1, every)
-  scored = likelihood_rows(config, run, arm, seed, steps)
-  for row in scored:
-    row |= means_before(row['step'], every, run)
-  step = best(scored, arm)[0]['step']
-  return [*scored, *grid_rows(config, workdir, arm, seed, f'{run}@{step}')]
+  return [perfect, *likelihood_rows('base', seed, workdir)]
 
 
 def run_overhead(workdir: Path) -> list[Row]:
@@ -172,11 +161,17 @@ def config_of(workdir: Path, arm: str, seed: int) -> Config:
   return config.lock()
 
 
-def likelihood_rows(
-  config: Config, run: Path, arm: str, seed: int, steps: Sequence[int]
-) -> list[Row]:
-  """The likelihoods of the right solutions under checkpoints of a run, or at
-  step 0 under its initial model."""
+def likelihood_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
+  """The likelihoods of the right solutions under the checkpoints of an arm,
+  which is trained first, or under the base."""
+  run, steps, every = workdir / name_of(arm, seed), [0], 0
+  config = config_of(workdir, 'hard' if arm == 'base' else arm, seed)
+  if arm != 'base':
+    train_once(grpo.train, config, run)
+    every = config.checkpoint.every
+    steps = range(every, config.max_steps + 1, every)
+  if (kept := run / 'likelihoods.json').exists():
+    return json.loads(kept.read_text())
   tests = {name: test_rows(name, seed) for name in noisy_states.TASKS}
   together = [row for some in tests.values() for row in some]
   ends = np.cumsum([*map(len, tests.values())])[:-1]
@@ -189,7 +184,8 @@ def likelihood_rows(
       row['greedy'] = part.greedy.astype(int).tolist()
       for name in 'probability', 'nats':
         row[name] = [float(f'{x:.4g}') for x in getattr(part, name)]
-      found.append(row)
+      found.append(row | (means_before(step, every, run) if every else {}))
+  write_atomic(kept, json.dumps(found))
   return found
 
 
@@ -204,18 +200,18 @@ def means_before(step: int, every: int, run: Path) -> Row:
   }
 
 
-def grid_rows(
-  config: Config, workdir: Path, arm: str, seed: int, source: str = ''
-) -> list[Row]:
-  """The six modes of the model `source`, or of the initial one; soft thinking
-  also with other latents."""
-  folder = workdir / f'grid-{name_of(arm, seed)}'
+def grid_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
+  """The six modes of the best checkpoint of an arm, or of the base; soft
+  thinking of soft training also with other latents."""
+  folder, name = workdir / f'grid-{name_of(arm, seed)}', name_of(arm, seed)
+  config = config_of(workdir, 'hard' if arm == 'base' else arm, seed)
+  step = best(likelihood_rows(arm, seed, workdir), arm)[0]['step']
   with config.unlocked():
     config.max_steps = 0
     config.eval.update(num_prompts=GRID, num_generations=32)
     config.evaluate.update(
-      base=not source,
-      models=(f'{name_of(arm, seed)}={source}',) if source else (),
+      base=not step,
+      models=(f'{name}={workdir / name}@{step}',) if step else (),
       feedbacks=tuple(MODES),
       controls=(),
     )

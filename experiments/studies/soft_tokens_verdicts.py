@@ -5,7 +5,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from ..report.charts import Chart, Points
 from ..report.figures import write_figures
@@ -17,9 +16,17 @@ from .outcomes import (
   pass_at_k,
   shown,
 )
+from .soft_tokens_rows import (
+  best,
+  cell,
+  common,
+  early,
+  outside,
+  passed,
+  tested,
+)
 from .study import MissingRowsError, Row, Verdict, select
 
-Values = Float[np.ndarray, 's u']  # by seed and problem
 MARGIN = 0.03  # of equal accuracies
 GAIN, NATS = 0.02, 0.01  # of pass@32, and per token: the least that counts
 LARGEST = 1.25  # of a minimal overhead
@@ -29,71 +36,17 @@ THINKING = 'hard', 'soft', 'fuzzy'
 CONTROLS = 'other_problem', 'pause', 'dropped'
 
 
-def best(rows: Sequence[Row], arm: str) -> list[Row]:
-  """Of each seed of an arm the checkpoint with the highest greedy accuracy in
-  validation; its row of the task of RL."""
-  found = {}
-  for row in select(rows, arm=arm, dataset='in'):
-    kept = found.get(row['seed'])
-    if kept is None or _validated(row) > _validated(kept):
-      found[row['seed']] = row
-  return [*found.values()]
-
-
-def early(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
-  """Of each seed of `others` the checkpoint of hard training, or the base,
-  whose greedy accuracy is nearest."""
-  return [
-    min(
-      select(rows, arm=('base', 'hard'), dataset='in', seed=row['seed']),
-      key=lambda x, row=row: abs(_validated(x) - _validated(row)),
-    )
-    for row in others
-  ]
-
-
-def _validated(row: Row) -> float:
-  greedy = row['greedy']
-  return float(np.mean(greedy[: len(greedy) // 4]))
-
-
-def tested(rows: Sequence[Row], name: str) -> Values:
-  """A column on the problems that do not choose a checkpoint."""
-  columns = [row[name][len(row[name]) // 4 :] for row in rows]
-  return np.array(columns, float)
-
-
-def passed(rows: Sequence[Row], k: int) -> Values:
-  """pass@k of hard thinking: at least one of k samples is right."""
-  return 1 - (1 - tested(rows, 'probability')) ** k
-
-
-def outside(rows: Sequence[Row], chosen: Sequence[Row], name: str) -> Values:
-  """A column of the task outside RL, under the chosen checkpoints."""
-  found = [
-    select(rows, **{x: row[x] for x in ('arm', 'seed', 'step')}, dataset='out')
-    for row in chosen
-  ]
-  return np.array([row[name] for (row,) in found], float)
-
-
-def _pair(rows: Sequence[Row], arm: str = 'soft') -> tuple[list[Row], ...]:
-  """The best checkpoints of an arm and of hard training, and those of hard
-  training that are as accurate as those of the arm; of seeds that both have."""
-  mine, hard = best(rows, arm), best(rows, 'hard')
-  seeds = {row['seed'] for row in mine} & {row['seed'] for row in hard}
-  mine, hard = (
-    [row for row in some if row['seed'] in seeds] for some in (mine, hard)
+def _chosen(rows: Sequence[Row]) -> tuple[list[Row], ...]:
+  """The checkpoints of soft and of hard training, those of hard training that
+  are as accurate as those of soft, and the bases."""
+  soft, hard, base = common(
+    best(rows, 'soft'), best(rows, 'hard'), best(rows, 'base')
   )
-  if not seeds:
-    raise MissingRowsError('no seed has both arms')
-  return mine, hard, early(rows, mine)
+  return soft, hard, early(rows, soft), base
 
 
-def _learned(rows: Sequence[Row], trained: Sequence[Row]) -> bool:
+def _learned(trained: Sequence[Row], base: Sequence[Row]) -> bool:
   """Whether training raised the greedy accuracy of its bases."""
-  seeds = tuple(row['seed'] for row in trained)
-  base = select(rows, arm='base', dataset='in', seed=seeds)
   return difference(tested(trained, 'greedy'), tested(base, 'greedy')).low > 0
 
 
@@ -112,55 +65,69 @@ def _counted(d: Difference) -> str:
 
 def pass_at_1_verdict(rows: Sequence[Row]) -> Verdict:
   """Claim 7."""
-  soft, hard, _ = _pair(rows)
-  base = select(rows, arm='base', dataset='in')
+  soft, hard, _, base = _chosen(rows)
   greedy = lambda some: tested(some, 'greedy')
   d = difference(greedy(soft), greedy(hard))
   sampled = difference(passed(soft, 1), passed(hard, 1))
-  fuzzy, *_ = _pair(rows, 'fuzzy')
-  control = select(rows, arm='hard, shuffled', dataset='in')[-1:]
+  controls = {
+    name: f'{greedy(best(rows, arm)).mean():.3f}'
+    for name, arm in (
+      ('rewards of other problems', 'hard, shuffled'),
+      ('fuzzy', 'fuzzy'),
+    )
+  }
   return Verdict(
     f'greedy {shown(estimate(greedy(soft)))} against hard '
     f'{shown(estimate(greedy(hard)))} (base '
     f'{shown(estimate(greedy(base)))}): {shown(d, signed=True)}; sampled '
     f'{shown(sampled, signed=True)}; {_counted(d)}',
-    f'rewards of other problems {greedy(control).mean():.3f}; fuzzy '
-    f'{greedy(fuzzy).mean():.3f}',
-    _decided(d.low >= -MARGIN, d.high < -MARGIN, _learned(rows, hard)),
+    ', '.join(' '.join(x) for x in controls.items()),
+    _decided(d.low >= -MARGIN, d.high < -MARGIN, _learned(hard, base)),
+    _exploration(rows),
   )
+
+
+def _exploration(rows: Sequence[Row]) -> str:
+  """How often a group of soft or of hard training has no gradient, at first,
+  and what three times the steps change."""
+  first = min(row['step'] for row in select(rows, arm='hard', dataset='in'))
+  flat = [
+    np.mean([x['equal_rewards'] for x in select(rows, arm=arm, step=first)])
+    for arm in ('soft', 'hard')
+  ]
+  text = 'equal rewards in {:.2f} of the first groups of soft, {:.2f} of hard'
+  try:
+    long = tested(best(rows, 'soft, long'), 'greedy').mean()
+  except MissingRowsError:
+    return text.format(*flat)
+  return f'{text.format(*flat)}; with three times the steps soft has {long:.3f}'
 
 
 def pass_at_32_verdict(rows: Sequence[Row]) -> Verdict:
   """Claim 8."""
-  soft, hard, matched = _pair(rows)
-  d = difference(passed(soft, 32), passed(hard, 32))
-  as_early = difference(passed(soft, 32), passed(matched, 32))
-  base = difference(
-    passed(hard, 32), passed(select(rows, arm='base', dataset='in'), 32)
-  )
-  seen, held = (_where_held_back(rows, _pair(rows), x) for x in (False, True))
+  soft, hard, matched, base = _chosen(rows)
+  mine, theirs = passed(soft, 32), passed(hard, 32)
+  d, as_early = (difference(mine, x) for x in (theirs, passed(matched, 32)))
+  from_base = difference(theirs, passed(base, 32))
+  teacher, _ = common(select(rows, arm='teacher'), soft)
+  held = tested(teacher, 'held_back') == 1
+  parts = [(mine - theirs)[x].mean() for x in (~held, held)]
   return Verdict(
-    f'{shown(estimate(passed(soft, 32)))} against hard '
-    f'{shown(estimate(passed(hard, 32)))}: {shown(d, signed=True)} (facts of '
-    f'RL {seen:+.3f}, facts held back {held:+.3f}); hard less its base '
-    f'{shown(base, signed=True)}; {_counted(d)}',
+    f'{shown(estimate(mine))} against hard {shown(estimate(theirs))}: '
+    f'{shown(d, signed=True)} (facts of RL {parts[0]:+.3f}, facts held back '
+    f'{parts[1]:+.3f}); hard less its base {shown(from_base, signed=True)}; '
+    f'{_counted(d)}',
     f'at equal greedy accuracy soft - hard {shown(as_early, signed=True)}',
     _decided(
       d.low > 0 and as_early.low > 0,
       d.high < GAIN or as_early.high < GAIN,
-      _learned(rows, hard),
+      _learned(hard, base),
     ),
+    'hard training does not lose pass@32 of its base: tokens sample the '
+    'alternatives that RL then rewards'
+    if from_base.low > -GAIN
+    else '',
   )
-
-
-def _where_held_back(rows, pair, is_held_back: bool) -> float:
-  """soft - hard at pass@32 on the problems that meet a fact that RL never met,
-  or on the others."""
-  soft, hard, _ = pair
-  seeds = tuple(row['seed'] for row in soft)
-  held = tested(select(rows, arm='teacher', seed=seeds), 'held_back')
-  gain = passed(soft, 32) - passed(hard, 32)
-  return float(gain[held == is_held_back].mean())
 
 
 def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
@@ -168,15 +135,12 @@ def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
   ours, kinds = 'soft', {'greedy': grades, 'sample': lambda x: pass_at_k(x, 32)}
   text, may_exceed, exceeds = [], False, []
   for kind, of in kinds.items():
-    mine = of(cell(rows, ours, f'hard {kind}'))
-    others = {}
+    own, others = cell(rows, ours, f'hard {kind}'), {}
+    mine = of(own)
     for model, thinking in product(MODELS[1:], THINKING):
       if (model, thinking) != (ours, 'hard'):
-        theirs = of(cell(rows, model, f'{thinking} {kind}'))
-        seeds = min(len(mine), len(theirs))
-        others[f'{model}, {thinking}'] = difference(
-          theirs[:seeds], mine[:seeds]
-        )
+        pair = common(cell(rows, model, f'{thinking} {kind}'), own)
+        others[f'{model}, {thinking}'] = difference(*map(of, pair))
     name, d = max(others.items(), key=lambda x: x[1].mean)
     may_exceed |= any(x.high > MARGIN for x in others.values())
     exceeds += [x for x, y in others.items() if y.low > 0]
@@ -198,27 +162,14 @@ def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
   )
 
 
-def cell(
-  rows: Sequence[Row], model: str, mode: str, control: str = ''
-) -> list[Row]:
-  """The rows of a model in an inference mode."""
-  named = [
-    row | {'inference': row['evaluated'].split('/')[1]}
-    for row in rows
-    if 'evaluated' in row
-  ]
-  return select(named, arm=model, inference=mode, control=control)
-
-
 def outside_verdict(rows: Sequence[Row]) -> Verdict:
   """Claim 10."""
-  soft, hard, matched = _pair(rows)
+  soft, hard, matched, base = _chosen(rows)
   of = lambda some, name: outside(rows, some, name)
   accuracy = difference(of(soft, 'greedy'), of(hard, 'greedy'))
   nats = difference(of(soft, 'nats'), of(hard, 'nats'))
   as_early = difference(of(soft, 'nats'), of(matched, 'nats'))
-  base = select(rows, arm='base', dataset='in')
-  control = select(rows, arm='hard, shuffled', dataset='in')[-1:]
+  control = best(rows, 'hard, shuffled')
   columns = [
     f'{name} {of(some, "greedy").mean():.3f} and {of(some, "nats").mean():.3f}'
     for name, some in (('base', base), ('hard', hard), ('soft', soft))
@@ -232,7 +183,7 @@ def outside_verdict(rows: Sequence[Row]) -> Verdict:
     _decided(
       accuracy.low >= -MARGIN and nats.high < 0 and as_early.high < 0,
       nats.low > -NATS or as_early.low > -NATS or accuracy.high < -MARGIN,
-      _learned(rows, hard),
+      _learned(hard, base),
     ),
   )
 
@@ -276,12 +227,17 @@ def table(rows: Sequence[Row]) -> list[dict]:
       'nats outside': of(outside(rows, chosen, 'nats')),
     }
     for kind, k in ('greedy', 1), ('sample', 1), ('sample', 32):
-      found = [
-        of(pass_at_k(cell(rows, model, f'{x} {kind}'), k)) for x in THINKING
-      ]
+      found = [_sampled(rows, model, f'{x} {kind}', k) for x in THINKING]
       line[f'{kind} pass@{k}: hard / soft / fuzzy'] = ' / '.join(found)
     lines.append(line)
   return lines
+
+
+def _sampled(rows: Sequence[Row], model: str, mode: str, k: int) -> str:
+  try:
+    return f'{pass_at_k(cell(rows, model, mode), k).mean():.3f}'
+  except MissingRowsError:
+    return '–'
 
 
 def figure(rows: Sequence[Row], folder: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.studies import soft_tokens
-from experiments.studies.soft_tokens import STUDY, cells
-from experiments.studies.soft_tokens_verdicts import best, early
+from experiments.studies.soft_tokens import STUDY
+from experiments.studies.soft_tokens_rows import best, early
 from experiments.studies.study import Row, main, rows_in, verdicts
 
 PROBLEMS = 400
@@ -25,7 +25,7 @@ def scored(
   """A checkpoint whose problems vary around these means."""
   rng = np.random.default_rng([seed, step])
   share = np.clip(at_32 + rng.normal(0, 0.02, PROBLEMS), 0, 0.999)
-  same = {'arm': arm, 'seed': seed, 'step': step}
+  same = {'arm': arm, 'seed': seed, 'step': step, 'equal_rewards': 0.1}
   threshold = (np.arange(PROBLEMS) * 7 % PROBLEMS) / PROBLEMS
   columns = {
     'greedy': (threshold < greedy).astype(int).tolist(),
@@ -138,7 +138,11 @@ def test_the_command_with_two_steps_per_run(tmp_path, monkeypatch):
   arms = {name: soft_tokens.ARMS[name] for name in ('hard', 'soft')}
   for name, value in {
     **{'BASE_STEPS': 2, 'STEPS': 2, 'EVERY': 1, 'GRID': 8, 'LATENTS': 8},
-    **{'ARMS': arms, 'MODES': soft_tokens.MODES[2:3]},  # soft, greedy
+    **{
+      'ARMS': arms,
+      'MODELS': ('base', *arms),
+      'MODES': soft_tokens.MODES[2:3],
+    },  # soft, greedy
   }.items():
     monkeypatch.setattr(soft_tokens, name, value)
   monkeypatch.setattr(
@@ -147,7 +151,8 @@ def test_the_command_with_two_steps_per_run(tmp_path, monkeypatch):
   main(STUDY, 'about')
   rows = rows_in(tmp_path, STUDY, 1)
   assert {row['cell'] for row in rows} == {
-    *('base-0', 'hard-0', 'soft-0', 'overhead')
+    *('base-0', 'hard-0', 'soft-0', 'overhead'),
+    *('grid-base-0', 'grid-hard-0', 'grid-soft-0'),
   }
   assert {row['control'] for row in rows if 'evaluated' in row} == {
     *('', 'other_problem', 'pause', 'dropped')
