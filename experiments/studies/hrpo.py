@@ -17,9 +17,10 @@ The claims of HRPO (arXiv 2505.18454), and the criterion of each verdict:
    GRPO is below the paper's 0.009; else the seeds that it would take.
 2. Hidden states as inputs collapse. Shown where `direct` ends below half of the
    accuracy of its base, refuted where above.
-3. Interpolated inputs learn, then collapse. Shown where the reward rises to
-   within 0.1 of GRPO's, then falls below half of its peak; refuted where it
-   rises and ends above 0.9 of the peak.
+3. Interpolated inputs learn, then collapse, in the paper after some hundred
+   steps. Shown where the reward rises to within 0.1 of GRPO's, then falls below
+   half of its peak; refuted where it rises and, after 300 steps or more, is
+   above 0.9 of the peak.
 4. The hidden ratio grows in training. AdamW shrinks Lambda, which raises the
    ratio without learning. So four arms: weight decay 0.1 (the paper's) or none,
    rewards of the completions or of other problems (objectives/shuffled.py).

@@ -40,7 +40,7 @@ class Arm(NamedTuple):
 
 
 _repeated = partial(Arm, all_seeds=True)
-_worked = partial(Arm, base='worked', steps=160)
+_worked = partial(Arm, base='worked')
 R_MIN = 'feedback.init_kwargs.r_min'
 SHUFFLED = {'advantage.function': 'shuffled:group_relative'}
 NO_DECAY = {

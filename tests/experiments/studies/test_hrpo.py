@@ -89,10 +89,19 @@ def test_accuracies_are_paired(hrpo, grpo, expected):
 
 
 @pytest.mark.parametrize(
-  ('end', 'expected'),
-  [(0.1, 'shown'), (0.9, 'refuted'), (0.6, 'out of reach here')],
+  ('end', 'steps', 'expected'),
+  [
+    (0.1, 100, 'shown'),
+    (0.9, 100, 'out of reach here'),  # the paper has it later
+    (0.9, 300, 'refuted'),
+    (0.6, 300, 'out of reach here'),
+  ],
 )
-def test_interpolated_rewards_rise_then_fall_or_not(end, expected):
+def test_interpolated_rewards_rise_then_fall_or_not(
+  end, steps, expected, monkeypatch
+):
+  arm = ARMS['interpolated']._replace(steps=steps)
+  monkeypatch.setitem(ARMS, 'interpolated', arm)
   rise = np.linspace(0.5, 0.9, 50).tolist()
   rows = [
     training('interpolated', 0, reward=rise + [end] * 50),
