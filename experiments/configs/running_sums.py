@@ -59,6 +59,9 @@ def get_config(argument: str) -> ConfigDict:
   config.rollout.max_completion_length = COMPLETION
   if method in ('sft', 'rl'):
     config.rollout.max_completion_length = config.rollout.logits_chunk = ANSWER
+  if method == 'rl':
+    for group in config.optimizer.groups.values():
+      group.lr = 3e-4
   if method in lrt_arithmetic.STAGES:
     config.evaluate.update(budgets=BUDGETS, answer_reserve=RESERVE)
     config.eval.num_generations = 4

@@ -6,12 +6,12 @@ r"""Latent Reasoning Tuning on running sums: latents in place of a thinking.
 Claims 21 to 26 of the board. Per seed a base of two layers learns to think for
 some 20 tokens before it answers, and to answer at once
 (hybrid_latent/data/running_sums.py), and is then frozen. Its correct
-completions are the training data of reasoners of three layers with 4 to 128
+completions are the training data of reasoners of three layers with 2 to 64
 latents, which read the whole prompt:
 
   SFT      UPDATES steps of 32 given answers
   SFT+RL   RL_STEPS more of 32 x 8 sampled answers, rewarded
-  SFT+SFT  RL_STEPS more of 256 given answers, as many, at a higher rate
+  SFT+SFT  RL_STEPS more of 256 given answers, as many
   SFT+RL, shuffled rewards   as SFT+RL, rewards shuffled over the batch
 
 The base is compared with its thinking and without (NoThinking), and after RL
@@ -19,7 +19,7 @@ that makes its thinking shorter (ShorterBetter, LC-R1). Half of the answers that
 it gives after its thinking are worked, half bare: SFT imitates both, and only
 rewards tell which is right more often where latents are the thinking.
 
-All have four completions (at other numbers of latents than 16: one) at
+All have four completions (at other numbers of latents than 8: one) at
 temperature 0.6 and top-p 0.95 of each of the same 2,048 test problems, at
 budgets of 8, 20 and 40 tokens. What does not think ends before the eighth
 token, so that its one measurement holds at all budgets. Controls of each
@@ -67,7 +67,7 @@ from .lrt_arms import (
 from .lrt_verdicts import VERDICTS, figure, table
 from .study import Cell, Row, Study, main
 
-OTHERS = (4, 64, 128)  # latents, of SFT and SFT+RL
+OTHERS = (2, 64)  # latents, of SFT and SFT+RL
 FRAGMENTS = 1024  # thinkings of which parts are deleted
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 

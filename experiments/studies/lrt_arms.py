@@ -20,11 +20,11 @@ from .study import Row
 MODEL = replace(
   SMALL, vocab=320, width=64, layers=2, heads=2, kv_heads=2, mlp=192
 )
-BACKBONE = replace(SMALL, vocab=320, width=128, heads=4, kv_heads=4, mlp=256)
+BACKBONE = replace(MODEL, layers=3, mlp=128)
 COMPLETIONS = 16_384  # sampled of the base
-UPDATES, RL_STEPS = 1000, 150
-LATENTS = 16  # of most reasoners
-SHORTER_STEPS = 60  # of ShorterBetter and LC-R1, 16 x 8 completions each
+UPDATES, RL_STEPS = 800, 100
+LATENTS = 8  # of most reasoners
+SHORTER_STEPS = 40  # of ShorterBetter and LC-R1, 8 x 8 completions each
 PROBLEMS, SAMPLES = 2048, 4
 STAGES = ('SFT', 'SFT+RL', 'SFT+SFT', 'SFT+RL, shuffled rewards')
 SHORTER = {'ShorterBetter': 'shorter_better', 'LC-R1': 'lc_r1'}
@@ -61,7 +61,6 @@ def train_shorter(name: str, seed: int, workdir: Path) -> Path:
   config = running_sums.get_config(f'{base},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, SHORTER_STEPS
-    config.rollout.prompts_per_step = 16
   return train_once(grpo.train, config, workdir / f'{method}-{seed}') / 'model'
 
 
@@ -82,8 +81,6 @@ def train_reasoner(stage: str, count: int, seed: int, workdir: Path) -> Path:
       config.feedback.init_kwargs.source = f'{sft_run}/reasoner'
     if stage == 'SFT+SFT':
       config.rollout.prompts_per_step *= 8  # completions of a step of RL
-      for group in config.optimizer.groups.values():
-        group.lr = 5e-4
     if 'shuffled' in stage:
       config.advantage.function = 'shuffled:group_relative'
 

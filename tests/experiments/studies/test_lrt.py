@@ -49,8 +49,8 @@ def rows(accuracies):
   ]  # fmt: skip
 
 
-OWN = ('SFT+RL', 16, '')
-SHOWN = {OWN: 0.7, ('SFT+RL', 64, ''): 0.6, ('SFT', 16, ''): 0.5}
+OWN = ('SFT+RL', 8, '')
+SHOWN = {OWN: 0.7, ('SFT', 8, ''): 0.5}
 
 
 def found(accuracies, claim):
@@ -69,15 +69,14 @@ def test_a_claim_is_shown_where_it_holds(claim):
   [
     (22, {('LC-R1', 0, ''): 0.8}, 'refuted'),
     (22, {('thinking', 0, ''): 0.8}, 'refuted'),
-    (22, {('SFT+RL', 16, 'other_problem'): 0.8}, 'refuted'),
-    (22, {('SFT+RL', 16, 'pause'): 0.7}, 'shown'),
+    (22, {('SFT+RL', 8, 'other_problem'): 0.8}, 'refuted'),
+    (22, {('SFT+RL', 8, 'pause'): 0.7}, 'shown'),
     (23, {OWN: 0.5, ('NoThinking', 0, ''): 0.9}, 'refuted'),
     (23, {OWN: 0.5, (*OWN[:2], 'other_problem'): 0.9}, 'refuted'),
-    (24, {('SFT+RL', 128, ''): 0.8}, 'refuted'),
-    (24, {('SFT+RL', 4, ''): 0.8}, 'refuted'),
-    (24, {('SFT+RL', 64, ''): 0.8}, 'shown'),
-    (25, {('SFT+SFT', 16, ''): 0.8}, 'refuted'),
-    (25, {('SFT', 16, ''): 0.9}, 'refuted'),
+    (24, {('SFT+RL', 64, ''): 0.8}, 'refuted'),
+    (24, {('SFT+RL', 2, ''): 0.8}, 'refuted'),
+    (25, {('SFT+SFT', 8, ''): 0.8}, 'refuted'),
+    (25, {('SFT', 8, ''): 0.9}, 'refuted'),
   ],
 )
 def test_and_refuted_where_it_does_not(claim, changed, verdict):
