@@ -6,12 +6,12 @@ r"""Coconut and CODI on chains of moves between states, a minute on a CPU core.
     python -m experiments.sft --workdir=runs/coconut \
         --config=states:runs/words/model,coconut
 
-The argument is FOLDER[,METHOD][,MOVES]. `words`, the default, trains a new
-model on the states in words. From there `coconut` turns one more state into a
-latent per stage, until all are; `pause` has pause tokens in their place and
+The argument is FOLDER[,METHOD][,MOVES][,small]. `words`, the default, trains a
+new model on the states in words. From there `coconut` turns one more state into
+a latent per stage, until all are; `pause` has pause tokens in their place and
 `dropped` nothing, at the same steps and rates. `codi` has as many steps with
 all states as latents at once. `no_cot` learns the answers alone from a new
-model.
+model. `small` has half of the letters, and fewer steps: `make quickstart`.
 
 Start and end tokens around the latents would shift the distance from a state to
 its letter, which one layer cannot follow: Coconut has none here.
@@ -23,18 +23,22 @@ from ml_collections import ConfigDict
 from . import rl, sft
 
 METHODS = 'words', 'coconut', 'pause', 'dropped', 'codi', 'no_cot'
-WORDS, STAGE = 400, 60  # steps in words, and per stage
+LETTERS, WORDS, STAGE = 8, 400, 60  # and steps in words, and per stage
+SMALL = 4, 150, 50
 
 
 def get_config(argument: str) -> ConfigDict:
-  source, (method, count), _ = rl.parse_arg(argument, METHODS, '548')
+  source, (method, count, size), _ = rl.parse_arg(
+    argument, METHODS, '548', ['whole', 'small']
+  )
   moves = int(count)
+  letters, words, stage = SMALL if size == 'small' else (LETTERS, WORDS, STAGE)
   config = sft.defaults(source)
   config.seed = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   config.data.update(function='states:problems', prompt_template='{question}')
   config.data.kwargs = dict(
-    count=1_000_000, states=10, letters=8, steps=(moves, moves)
+    count=1_000_000, states=10, letters=letters, steps=(moves, moves)
   )
   config.batch_size, config.gradient_accumulation_steps = 64, 1
   # Question, states, ' ####', answer and end: all rows are equally long.
@@ -56,15 +60,15 @@ def get_config(argument: str) -> ConfigDict:
     schedule='constant', warmup_ratio=0.05, b1=0.9, b2=0.99, max_grad_norm=1.0
   )
   if method in ('words', 'no_cot'):
-    config.max_steps = WORDS if method == 'words' else WORDS + STAGE * moves
+    config.max_steps = words if method == 'words' else words + stage * moves
     config.curriculum.kwargs.steps = method == 'words'
     return config.lock()
-  config.max_steps = 1 + STAGE * moves
+  config.max_steps = 1 + stage * moves
   if method == 'codi':
     _self_distillation(config, moves)
     return config.lock()
   config.stages.update(
-    starts=(0, *range(1, config.max_steps, STAGE)),
+    starts=(0, *range(1, config.max_steps, stage)),
     data_fraction=(1.0,) * (moves + 1),
   )
   config.curriculum = dict(

@@ -38,6 +38,7 @@ def html_report(
   intro: str,
   table: Sequence[dict],
   runs: Mapping[str, str | Path],
+  pictures: Sequence[Chart] = (),
   figures: str | Path | None = None,
 ) -> None:
   """Writes the page.
@@ -48,6 +49,7 @@ def html_report(
     intro: what was run; a blank line starts a paragraph.
     table: the results, one dict per row; floats are shown with four digits.
     runs: name on the page -> working directory of the run.
+    pictures: charts above the table.
     figures: the folder for the files of charts (PNG, SVG, CSV) and tables
       (CSV, LaTeX).
   """
@@ -63,6 +65,7 @@ def html_report(
     intro=''.join(
       f'<p>{html.escape(part)}</p>' for part in intro.split('\n\n') if part
     ),
+    pictures=_charts_html(pictures),
     table=scrolled_table(table),
     evaluations=_evaluations_html(found, _traces_links(path, records)),
     origin=origin_html(runs),

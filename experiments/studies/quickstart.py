@@ -1,11 +1,13 @@
-r"""Trains a new model with GRPO and with HRPO on arithmetic, in five minutes.
+r"""A computation in latents, then GRPO and HRPO, in five minutes.
 
     python -m experiments.studies.quickstart \
         [--workdir=runs/quickstart] [--minutes=5]
 
-Makes a small Qwen3 model with random weights and its tokenizer, teaches it the
-format of arithmetic word problems (SFT), and trains it from there with GRPO and
-with HRPO: same data, steps and completions, as many seeds as the minutes allow.
+First a model of one layer learns to follow five moves of a state in words, then
+in latents (Coconut), and is evaluated with its own latents, with those of
+another problem, and without. Then a small Qwen3 model learns the format of
+arithmetic word problems (SFT), and is trained from there with GRPO and with
+HRPO: same data, steps and completions, as many seeds as the minutes allow.
 """
 
 from hybrid_latent.ranges import PositiveFloat
@@ -37,14 +39,26 @@ import numpy as np
 from absl import logging
 
 from hybrid_latent.data import arithmetic
+from hybrid_latent.data import states as moves
 
 from .. import PACKAGE, grpo, sft
-from ..configs import rl_arithmetic, sft_arithmetic
+from ..configs import rl_arithmetic, sft_arithmetic, states
+from ..evaluate import evaluate
 from ..new_model import new_model
+from ..report.charts import Chart, Points
+from ..report.figures import write_picture
 from ..report.page import curves_png, html_report
 from ..training.cli import Config
 from ..training.compilation_cache import keep_compiled
+from .states import MODEL, evaluation_of
 
+LATENTS = {  # control -> its name
+  '': 'own',
+  'other_problem': "another problem's",
+  'pause': 'pause tokens',
+  'dropped': 'none: words',
+}
+PROBLEMS = 1024  # of moves
 METHODS = ('grpo', 'hrpo')
 
 
@@ -56,10 +70,12 @@ def main() -> None:
   began, workdir = time.monotonic(), Path(flags.workdir)
   keep_compiled()
 
-  for old in ('start', 'sft', 'grpo-*', 'hrpo-*'):
+  for old in ('latents', 'start', 'sft', 'grpo-*', 'hrpo-*'):
     for folder in workdir.glob(old):
       shutil.rmtree(folder)
-  print('1. Supervised fine-tuning of a new model', flush=True)
+  print('1. Five moves of a state, in words, then in latents', flush=True)
+  controls = train_latents(workdir / 'latents')
+  print('2. Supervised fine-tuning of a new model', flush=True)
   start = new_model(workdir / 'start', arithmetic.tokenizer())
   sft.train(sft_arithmetic.get_config(str(start)), str(workdir / 'sft'))
   warm = str(workdir / 'sft' / 'model')
@@ -68,7 +84,7 @@ def main() -> None:
     round_began = time.monotonic()
     for method in METHODS:
       name = f'{method}, seed {seed}'
-      print(f'{len(runs) + 2}. {name}', flush=True)
+      print(f'{len(runs) + 3}. {name}', flush=True)
       runs[name] = workdir / f'{method}-{seed}'
       before, after = train(warm, method, seed, runs[name])
       rows.append({'method': method, 'seed': seed, 'before': before,
@@ -80,25 +96,80 @@ def main() -> None:
     if spent + 1.1 * next_round > 60 * flags.minutes - 10:
       break
 
-  table = summary_table(rows)
+  table, chart = summary_table(rows), controls_chart(controls)
+  found = controls_text(controls)
   verdict = conclusion(rows, time.monotonic() - began)
+  write_picture(workdir / 'latents.png', [chart])
   curves_png(workdir / 'curves.png', runs)
   html_report(
     workdir / 'report.html',
-    title='Quickstart: GRPO and HRPO on arithmetic word problems',
-    intro=verdict,
+    title='Quickstart: a computation in latents; GRPO and HRPO',
+    intro=f'{found}\n\n{verdict}',
+    pictures=[chart],
     table=table,
     runs=runs,
   )
-  print('\n' + text_table(table))
+  print('\n' + text_table(controls_table(controls)))
+  print(f'\n{found}\n\n{text_table(table)}')
   print('\n' + verdict)
   model = shlex.quote(f'{warm},grpo')
   print(
-    f'\nCurves: {workdir / "curves.png"}\n'
+    f'\nPictures: {workdir / "latents.png"}, {workdir / "curves.png"}\n'
     f'Report, for a browser: {(workdir / "report.html").resolve().as_uri()}\n'
     'Next, any method from the same start:\n'
     f'  {shlex.quote(sys.executable)} -m {PACKAGE}.grpo --workdir=runs/mine '
     f'--config=rl_arithmetic:{model}'
+  )
+
+
+def train_latents(workdir: Path) -> list[dict]:
+  """Trains a model on five moves; the rows of its evaluation, one per control
+  of its latents."""
+  source = new_model(workdir / 'start', moves.tokenizer(states=10), MODEL)
+  for method in 'words', 'coconut':
+    config: Config = states.get_config(f'{source},{method},small')
+    with config.unlocked():
+      config.eval.num_prompts = 0
+    sft.train(config, str(workdir / method))
+    source = workdir / method / 'model'
+  evaluation = evaluation_of(config, f'latents={workdir / "coconut"}')
+  evaluation.eval.num_prompts = PROBLEMS
+  return evaluate(evaluation.lock(), str(workdir / 'evaluation'))
+
+
+def controls_table(rows: list[dict]) -> list[dict]:
+  """One line per control."""
+  fields = 'accuracy', 'low', 'high', 'tokens'
+  return [
+    {'latents': LATENTS[row['control']]} | {name: row[name] for name in fields}
+    for row in rows
+  ]
+
+
+def controls_text(rows: list[dict]) -> str:
+  """What the controls say."""
+  own, other, pause, dropped = (row['accuracy'] for row in rows)
+  return (
+    f'Five moves in latents: accuracy {own:.3f}, with the latents of another '
+    f'problem {other:.3f}, with pause tokens in their place {pause:.3f}. '
+    'Without them the model writes the states in words, as it first learned: '
+    f'{dropped:.3f}. A guess is right for one problem in ten.'
+  )
+
+
+def controls_chart(rows: list[dict]) -> Chart:
+  """Accuracy per control."""
+  places = np.arange(len(rows))
+  ends = ([row[name] for row in rows] for name in ('accuracy', 'low', 'high'))
+  points = Points(places, *map(np.array, ends))
+  return Chart(
+    'latents',
+    'Five moves in latents',
+    'accuracy, 95 % interval · a guess: 0.1',
+    {'accuracy': points},
+    kind='dots',
+    x='',
+    categories=[LATENTS[row['control']] for row in rows],
   )
 
 
