@@ -212,7 +212,8 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
     f'{mean(after, "switches"):.1f} spans (gain {shown(gained, signed=True)}), '
     f'150 more supervised updates {accuracy(more)} with '
     f'{mean(more, "tokens"):.1f}, 900 more {accuracy(longest)} with '
-    f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more {shown(gap, signed=True)}; '
+    f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more '
+    f'{shown(gap, signed=True)}; '
     f'{counted(after)}',
     f"GRPO with another problem's latents {accuracy(swapped)}"
     + also(rows, 'GRPO of dropped steps', 'grpo_drop')
