@@ -12,7 +12,7 @@ from 0 to that of the stage:
 
   entropy, random  HyRea's cold start, weight of the marks 4 or 1; steps of
                    lowest entropy, or random ones; one latent per step, and 2, 4
-                   and 8 with 750 updates
+                   and 8 with 300 updates
   first, last, highest  other steps
   pause            the steps of `entropy`, latents without content in training
   drop             the steps of `entropy` simply gone

@@ -30,6 +30,7 @@ SAMPLES = 2  # per problem, where decoding is not greedy
 UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
+SHORT = 300  # updates with several latents per span, which cost as many passes
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
@@ -39,13 +40,16 @@ CONTROLS = ('other_problem', 'pause', 'dropped')
 def cold_start(
   arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> list[Row]:
-  """The rows of an arm at two numbers of updates."""
+  """The rows of an arm after EARLY and UPDATES, or after SHORT."""
   run = train_cold_start(arm, seed, c, weight, workdir)
   labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
   latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
+  steps = (EARLY, UPDATES) if c == 1 else (SHORT,)
+  if (arm, c, weight) == ('entropy', 1, 4.0):
+    steps = (SHORT, *steps)  # what more latents are compared with
   return [
     row
-    for step in ((EARLY, UPDATES) if c == 1 else (MORE,))
+    for step in steps
     for row in measured(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
@@ -131,7 +135,11 @@ def train_cold_start(
       config.curriculum.kwargs.switch_weight = weight
       config.data.step_entropy_dir = f'{annotated(workdir, seed)}'
     if c > 1:
-      config.max_steps = MORE  # an update costs as much as it has latents
+      config.max_steps = SHORT
+      starts = [x for x in config.stages.starts if x < SHORT]
+      config.stages.update(
+        starts=tuple(starts), data_fraction=(1.0,) * len(starts)
+      )
       config.curriculum.kwargs.num_latents = c
       config.feedback.init_kwargs.num_latents = c
       config.max_length = max(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .hyrea_arms import EARLY, MORE, UPDATES
+from .hyrea_arms import EARLY, MORE, SHORT, UPDATES
 from .outcomes import Difference, difference, estimate, grades, shown
 from .study import MissingRowsError, Row, Verdict, select
 
@@ -175,9 +175,9 @@ def _mean_at(found: Mapping[tuple, float], spans: str) -> float:
 
 
 def many_latents(rows: Sequence[Row]) -> Verdict:
-  """Shown where eight latents per span are more than 0.1 below one, after 750
+  """Shown where eight latents per span are more than 0.1 below one, after 300
   updates each."""
-  of = partial(rows_of, rows, 'entropy', updates=MORE)
+  of = partial(rows_of, rows, 'entropy', updates=SHORT)
   ran = {row['c'] for row in of(c=(1, 2, 4, 8))}
   arms = {c: of(c=c) for c in (1, *sorted(ran - {1, 8}), 8)}
   gap = compared(arms[1], arms[8])
@@ -212,7 +212,8 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
     f'{mean(after, "switches"):.1f} spans (gain {shown(gained, signed=True)}), '
     f'150 more supervised updates {accuracy(more)} with '
     f'{mean(more, "tokens"):.1f}, 900 more {accuracy(longest)} with '
-    f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more {shown(gap, signed=True)}; '
+    f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more '
+    f'{shown(gap, signed=True)}; '
     f'{counted(after)}',
     f"GRPO with another problem's latents {accuracy(swapped)}"
     + also(rows, 'GRPO of dropped steps', 'grpo_drop')
