@@ -22,7 +22,7 @@ MODEL = replace(
 )
 BACKBONE = replace(MODEL, layers=3, mlp=128)
 COMPLETIONS = 16_384  # sampled of the base
-UPDATES, RL_STEPS = 800, 100
+UPDATES, RL_STEPS = 2000, 100
 LATENTS = 8  # of most reasoners
 SHORTER_STEPS = 40  # of ShorterBetter and LC-R1, 8 x 8 completions each
 PROBLEMS, SAMPLES = 2048, 4
