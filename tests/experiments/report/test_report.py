@@ -72,14 +72,15 @@ class Tags(HTMLParser):
     assert self.stack.pop() == tag
 
 
-def test_pictures_stand_above_the_table(runs, tmp_path):
+def test_pictures_stand_above_the_text(runs, tmp_path):
   one = np.array([0.0])
   chart = Chart('a', 'First', 'a note', {'accuracy': Points(one, one)})
   path = tmp_path / 'report.html'
   about = {'title': '', 'intro': 'One.', 'table': [{'run': 'a'}]}
   html_report(path, **about, runs=runs, pictures=[chart])
   page = path.read_text('utf-8')
-  places = [page.index(x) for x in ('One.', '<b>First</b>', '<table', 'Curves')]
+  parts = '<b>First</b>', '<p>One.</p>', '<table', '<h2>Curves'
+  places = [page.index(x) for x in parts]
   assert places == sorted(places) and not Tags(page).stack
 
 

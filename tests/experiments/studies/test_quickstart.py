@@ -12,7 +12,7 @@ ROWS = [
 def test_the_controls_are_named_in_table_text_and_picture():
   lines = quickstart.controls_table(ROWS)
   assert [line['latents'] for line in lines] == [
-    'own', "another problem's", 'pause tokens', 'none: words'
+    'own', "another's", 'pause', 'none: words'
   ]  # fmt: skip
   text = quickstart.controls_text(ROWS)
   places = [text.index(x) for x in ('0.970', '0.100', '0.020', '1.000')]
