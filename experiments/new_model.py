@@ -5,8 +5,9 @@ r"""A small Qwen3-shaped model with random weights, and the tokenizer of a task.
 
 Writes a Hugging Face folder, which must not exist; it can be the MODEL of any
 config. The tokenizer is made by a function of hybrid_latent/data,
-arithmetic:tokenizer, arithmetic:thinking_tokenizer or prosqa:tokenizer, or of a
-module of your own; the vocabulary is its size rounded up to a multiple of 64.
+arithmetic:tokenizer, arithmetic:thinking_tokenizer, prosqa:tokenizer or
+states:tokenizer, or of a module of your own; the vocabulary is its size rounded
+up to a multiple of 64.
 """
 
 from pathlib import Path

@@ -6,12 +6,13 @@ r"""Coconut and CODI on chains of moves between states, a minute on a CPU core.
     python -m experiments.sft --workdir=runs/coconut \
         --config=states:runs/words/model,coconut
 
-The argument is FOLDER[,METHOD][,MOVES][,small]. `words`, the default, trains a
-new model on the states in words. From there `coconut` turns one more state into
-a latent per stage, until all are; `pause` has pause tokens in their place and
-`dropped` nothing, at the same steps and rates. `codi` has as many steps with
-all states as latents at once. `no_cot` learns the answers alone from a new
-model. `small` has half of the letters, and fewer steps: `make quickstart`.
+The argument is FOLDER[,METHOD][,MOVES][,small|text]. `words`, the default,
+trains a new model on the states in words. From there `coconut` turns one more
+state into a latent per stage, until all are; `pause` has pause tokens in their
+place and `dropped` nothing, at the same steps and rates. `codi` has as many
+steps with all states as latents at once. `no_cot` learns the answers alone from
+a new model. `small` has half of the letters, and fewer steps: `make
+quickstart`; `text` as many, each in two wordings.
 
 Start and end tokens around the latents would shift the distance from a state to
 its letter, which one layer cannot follow: Coconut has none here.
@@ -23,30 +24,35 @@ from ml_collections import ConfigDict
 from . import rl, sft
 
 METHODS = 'words', 'coconut', 'pause', 'dropped', 'codi', 'no_cot'
-LETTERS, WORDS, STAGE = 8, 400, 60  # and steps in words, and per stage
-SMALL = 4, 150, 50
+SIZES = {  # letters, steps in words, steps per stage
+  **{'whole': (8, 400, 60), 'small': (4, 150, 50), 'text': (4, 400, 60)},
+}
 
 
 def get_config(argument: str) -> ConfigDict:
   source, (method, count, size), _ = rl.parse_arg(
-    argument, METHODS, '548', ['whole', 'small']
+    argument, METHODS, '548', [*SIZES]
   )
-  moves = int(count)
-  letters, words, stage = SMALL if size == 'small' else (LETTERS, WORDS, STAGE)
+  moves, text = int(count), size == 'text'
+  letters, words, stage = SIZES[size]
   config = sft.defaults(source)
   config.seed = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
   config.data.update(function='states:problems', prompt_template='{question}')
   config.data.kwargs = dict(
-    count=1_000_000, states=10, letters=letters, steps=(moves, moves)
+    count=1_000_000,
+    states=10,
+    letters=letters,
+    steps=(moves, moves),
+    text=text,
   )
   config.batch_size, config.gradient_accumulation_steps = 64, 1
   # Question, states, ' ####', answer and end: all rows are equally long.
-  config.max_length, config.buckets = 2 * moves + 6, 1
+  config.max_length, config.buckets = 2 * moves + 6 + 3 * text, 1
   config.rollout.update(
     prompts_per_step=512,
     num_generations=1,
-    max_prompt_length=moves + 3,
+    max_prompt_length=moves + 3 + 3 * text,
     max_completion_length=moves + 5,
     buckets=1,
   )
@@ -107,4 +113,4 @@ def _self_distillation(config: ConfigDict, moves: int) -> None:
   config.optimizer.groups.projector = dict(
     pattern=r'^feedback\.inner\.', lr=3e-3, weight_decay=0.01
   )
-  config.max_length = 4 * moves + 13
+  config.max_length = 4 * moves + 19

@@ -49,7 +49,7 @@ def html_report(
     intro: what was run; a blank line starts a paragraph.
     table: the results, one dict per row; floats are shown with four digits.
     runs: name on the page -> working directory of the run.
-    pictures: charts above the table.
+    pictures: charts above the text.
     figures: the folder for the files of charts (PNG, SVG, CSV) and tables
       (CSV, LaTeX).
   """
@@ -62,10 +62,10 @@ def html_report(
   template = Path(__file__).with_name('report.html').read_text('utf-8')
   page = Template(template).substitute(
     title=html.escape(title),
+    pictures=_charts_html(pictures),
     intro=''.join(
       f'<p>{html.escape(part)}</p>' for part in intro.split('\n\n') if part
     ),
-    pictures=_charts_html(pictures),
     table=scrolled_table(table),
     evaluations=_evaluations_html(found, _traces_links(path, records)),
     origin=origin_html(runs),

@@ -54,8 +54,8 @@ from .states import MODEL, evaluation_of
 
 LATENTS = {  # control -> its name
   '': 'own',
-  'other_problem': "another problem's",
-  'pause': 'pause tokens',
+  'other_problem': "another's",
+  'pause': 'pause',
   'dropped': 'none: words',
 }
 PROBLEMS = 1024  # of moves

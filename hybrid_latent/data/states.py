@@ -1,11 +1,13 @@
 """Chains of moves between states: a computation that cannot be guessed.
 
   moves b a d from 3   ->   7 1 4 #### 4
+  Ann goes by tram coach boat from the castle   ->   school park pool #### pool
 
 Each letter is a fixed permutation of the states; the steps of a solution are
-the states after each move. The task shows whether a model carries a state from
-step to step, in words or in latents: steps depend on each other one by one, and
-a transformer of one layer has no parallel way to the end of five.
+the states after each move. As text, letters are ways of travelling between ten
+places, each in two wordings. The task shows whether a model carries a state
+from step to step, in words or in latents: steps depend on each other one by
+one, and a transformer of one layer has no parallel way to the end of five.
 
 What shortcuts score: states and answers are uniform, so that the last letter,
 all letters without the start, or the start without the letters leave every
@@ -25,6 +27,15 @@ from hybrid_latent.data.chat import word_tokenizer
 from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.ranges import PositiveInt, Range
 
+PLACES = ('museum', 'church', 'pool', 'market', 'school', 'harbour', 'castle',
+          'library', 'station', 'park')  # fmt: skip
+WAYS = {
+  **{'a': ('bus', 'coach'), 'b': ('tram', 'streetcar')},
+  **{'c': ('boat', 'ferry'), 'd': ('bike', 'bicycle')},
+  **{'e': ('train', 'railway'), 'f': ('taxi', 'cab')},
+  **{'g': ('metro', 'subway'), 'h': ('lorry', 'truck')},
+}
+PEOPLE = 'Ann', 'Ben', 'Mia', 'Tom'
 _TEST_SHARE = 8  # one question in eight is for 'test'
 
 States = Annotated[int, Range(ge=2)]
@@ -39,9 +50,10 @@ def problems(
   states: States = 10,
   letters: Letters = 4,
   steps: tuple[int, int] = (5, 5),
+  text: bool = False,
 ) -> ProceduralRows:
   """`count` problems by number. The hash of a question assigns it to 'train' or
-  'test' for every seed.
+  'test' for every seed, whatever the wording.
 
   Args:
     split: 'train' or 'test'.
@@ -50,6 +62,7 @@ def problems(
     states: number of states.
     letters: number of letters, the different moves.
     steps: smallest and largest number of moves per problem.
+    text: journeys between places, ten at most, with eight ways at most.
   """
   if split not in ('train', 'test'):
     raise ValueError(f"split={split!r}: accepted are 'train' and 'test'")
@@ -57,14 +70,25 @@ def problems(
     raise ValueError(
       f'steps={steps}: accepted are (smallest, largest), both at least 1'
     )
+  if text and (states > len(PLACES) or letters > len(WAYS)):
+    raise ValueError(
+      f'text=True with states={states}, letters={letters}: write at most '
+      f'{len(PLACES)} and {len(WAYS)}, which have names'
+    )
   table = moves(states, letters)
 
   def row(rng):
     start = rng.randrange(states)
     word = rng.choices([*table], k=rng.randint(*steps))
     question = f'moves {" ".join(word)} from {start}'
-    if for_test(question) == (split == 'test'):
-      return problem(question, path(table, start, word))
+    if for_test(question) != (split == 'test'):
+      return None
+    visited = path(table, start, word)
+    if not text:
+      return problem(question, visited)
+    ways = ' '.join(rng.choice(WAYS[letter]) for letter in word)
+    journey = f'{rng.choice(PEOPLE)} goes by {ways} from the {PLACES[start]}'
+    return problem(journey, [PLACES[state] for state in visited])
 
   advice = (
     f'steps={steps} with states={states} and letters={letters} leave too few '
@@ -101,7 +125,7 @@ def for_test(question: str) -> bool:
   return hashlib.sha256(question.encode()).digest()[0] % _TEST_SHARE == 0
 
 
-def problem(question: str, visited: list[int]) -> dict[str, Any]:
+def problem(question: str, visited: list[Any]) -> dict[str, Any]:
   """The row of a question and the states of its solution."""
   steps, ending = [f' {state}' for state in visited], f' #### {visited[-1]}'
   return {
@@ -114,8 +138,10 @@ def problem(question: str, visited: list[int]) -> dict[str, Any]:
 
 
 def tokenizer(states: int = 100) -> PreTrainedTokenizerFast:
-  """A tokenizer with one token per state and per letter, the space before it
-  included; all other text is bytes."""
+  """A tokenizer with one token per state, per letter and per word, the space
+  before it included; all other text is bytes."""
   words = [*(f' {i}' for i in range(states)), ' ####', 'moves', ' from']
   words += [f' {letter}' for letter in string.ascii_lowercase]
+  text = *PLACES, *(x for pair in WAYS.values() for x in pair), 'goes', 'by'
+  words += [*PEOPLE, *(f' {word}' for word in text), ' the']
   return word_tokenizer(words)

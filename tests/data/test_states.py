@@ -39,6 +39,23 @@ def test_a_solution_follows_the_moves():
   assert {len(row['steps']) for row in rows(steps=(2, 6))} == {2, 3, 4, 5, 6}
 
 
+def test_a_journey_is_the_same_moves_in_words():
+  symbols, texts = rows(count=100), rows(count=100, text=True, seed=3)
+  assert {len(row['steps']) for row in texts} == {5}
+  way_of = {way: x for x, ways in states.WAYS.items() for way in ways}
+  used = set()
+  for row in texts:
+    _, _, _, *ways, _, _, place = row['question'].split()
+    used |= {*ways}
+    at = states.PLACES.index(place)
+    visited = states.path(states.moves(10, 4), at, [way_of[x] for x in ways])
+    names = [f' {states.PLACES[state]}' for state in visited]
+    assert row['steps'] == names and f' {row["answer"]}' == names[-1]
+    question = f'moves {" ".join(way_of[x] for x in ways)} from {at}'
+    assert not states.for_test(question)
+  assert len(used) == 8 and symbols[0]['answer'].isdigit()
+
+
 def test_each_letter_is_a_permutation_of_its_own():
   table = states.moves(10, 4)
   assert all(sorted(move) == list(range(10)) for move in table.values())
@@ -85,7 +102,12 @@ def test_what_shortcuts_score():
 
 
 def test_one_token_per_state_and_letter():
-  encode, row = states.tokenizer(), rows(count=1, states=100)[0]
+  encode = states.tokenizer()
+  text = rows(count=1, text=True)[0]
+  answer = ''.join([*text['steps'], text['ending']])
+  tokens = encode.tokenize(text['question'] + answer)
+  assert len(tokens) == 3 + 5 + 3 + 5 + 2
+  row = rows(count=1, states=100)[0]
   ids = lambda text: encode(text, add_special_tokens=False)['input_ids']
   assert len(ids(row['question'])) == 5 + 3  # moves, from, the start
   assert all(len(ids(step)) == 1 for step in row['steps'])
@@ -99,6 +121,7 @@ def test_one_token_per_state_and_letter():
     ({'split': 'valid'}, "split='valid': accepted are 'train' and 'test'"),
     ({'steps': (3, 2)}, r'steps=\(3, 2\): accepted are'),
     ({'states': 1}, 'states=1, letters=4: accepted are at least 2 states'),
+    ({'text': True, 'letters': 9}, 'text=True with .* write at most 10 and 8'),
     ({'letters': 27}, 'letters=27: accepted are .* 1 to 26 letters'),
   ],
 )

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from experiments import configs
-from experiments.configs import lrt_arithmetic, noisy_states, running_sums, states
+from experiments.configs import (
+  lrt_arithmetic,
+  noisy_states,
+  running_sums,
+  states,
+)
 from experiments.configs.sft_arithmetic import METHODS
 from experiments.training.cli import named, resolved
 

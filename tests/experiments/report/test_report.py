@@ -72,6 +72,18 @@ class Tags(HTMLParser):
     assert self.stack.pop() == tag
 
 
+def test_pictures_stand_above_the_text(runs, tmp_path):
+  one = np.array([0.0])
+  chart = Chart('a', 'First', 'a note', {'accuracy': Points(one, one)})
+  path = tmp_path / 'report.html'
+  about = {'title': '', 'intro': 'One.', 'table': [{'run': 'a'}]}
+  html_report(path, **about, runs=runs, pictures=[chart])
+  page = path.read_text('utf-8')
+  parts = '<b>First</b>', '<p>One.</p>', '<table', '<h2>Curves'
+  places = [page.index(x) for x in parts]
+  assert places == sorted(places) and not Tags(page).stack
+
+
 def test_text_from_a_model_is_only_text(page):
   found = Tags(page)
   assert not found.stack

@@ -87,8 +87,7 @@ def test_each_seed_has_all_arms():
 @pytest.mark.slow
 @pytest.mark.parametrize('arm', METHODS)
 def test_an_arm_runs(arm, tmp_path, monkeypatch):
-  for name in 'WORDS', 'STAGE':
-    monkeypatch.setattr(config, name, 2)
+  monkeypatch.setitem(config.SIZES, 'whole', (4, 2, 2))
   monkeypatch.setattr(states, 'PROBLEMS', 16)
   (cell,) = (x for x in cells(1) if x.name == f'{arm}-{ONE_LAYER[0]}-seed0')
   run_cell(cell, tmp_path)
