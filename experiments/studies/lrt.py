@@ -6,7 +6,7 @@ r"""Latent Reasoning Tuning on running sums: latents in place of a thinking.
 Claims 21 to 26 of the board. Per seed a base of two layers learns to think for
 some 20 tokens before it answers, and to answer at once
 (hybrid_latent/data/running_sums.py), and is then frozen. Its correct
-completions are the training data of reasoners of three layers with 2 to 64
+completions are the training data of reasoners of three layers with 2 to 32
 latents, which read the whole prompt:
 
   SFT      UPDATES steps of 32 given answers
@@ -67,7 +67,7 @@ from .lrt_arms import (
 from .lrt_verdicts import VERDICTS, figure, table
 from .study import Cell, Row, Study, main
 
-OTHERS = (2, 64)  # latents, of SFT and SFT+RL
+OTHERS = (2, 32)  # latents, after SFT
 FRAGMENTS = 1024  # thinkings of which parts are deleted
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 
@@ -88,8 +88,7 @@ def cells(seeds: int) -> Iterator[Cell]:
 
 def _other_cells(seed: int) -> Iterator[Cell]:
   for count in OTHERS:
-    for stage in STAGES[:2]:
-      yield _reasoner_cell(stage, count, seed)
+    yield _reasoner_cell('SFT', count, seed)
   for name, method in SHORTER.items():
     yield Cell(f'{method}-{seed}', partial(run_shorter, name, seed))
   yield _reasoner_cell(STAGES[3], LATENTS, seed)

@@ -7,7 +7,7 @@ with so few seeds and problems.
   22  SFT+RL over NoThinking, ShorterBetter, LC-R1 and the thinking itself at
       the lowest budget, and over the latents of another problem
   23  its pass@4 over that of NoThinking, and of the latents of another problem
-  24  8 latents over 2 and over 64
+  24  after SFT 8 latents over 2 and over 32
   25  SFT+RL over SFT, and over SFT with as many more answers
 
 21 is shown where half of the tokens deleted costs at most 0.05, 26 where no
@@ -135,24 +135,23 @@ def at_four(rows: Sequence[Row]) -> Verdict:
 
 def counts(rows: Sequence[Row]) -> Verdict:
   """Claim 24."""
-  values = {
-    count: {stage: _of(rows, stage, latents=count) for stage in STAGES}
+  values = {count: _of(rows, 'SFT', latents=count) for count in COUNTS}
+  fewest, some, most = COUNTS
+  over = {end: _minus(values[some], values[end]) for end in (fewest, most)}
+  others = {
+    count: _of(rows, 'SFT', latents=count, control='other_problem')
     for count in COUNTS
   }
-  rl = {count: of['SFT+RL'] for count, of in values.items()}
-  fewest, some, most = COUNTS
-  over = {end: _minus(rl[some], rl[end]) for end in (fewest, most)}
-  other = _of(rows, 'SFT+RL', latents=most, control='other_problem')
+  listed = ', '.join(f'{c}: {x.mean():.3f}' for c, x in others.items())
   return Verdict(
-    'after SFT and RL '
-    + ', '.join(f'{count}: {_accuracy(x)}' for count, x in rl.items())
+    'after SFT '
+    + ', '.join(f'{count}: {_accuracy(x)}' for count, x in values.items())
     + f'; {some} over '
     + ', '.join(f'{end} {_over(x)}' for end, x in over.items())
-    + f' ({_extent(rl[some])})',
-    f'latents of another problem, {most}: {other.mean():.3f}',
+    + f' ({_extent(values[some])})',
+    f'latents of another problem, {listed}',
     _judged(*over.values()),
-    'after SFT alone '
-    + ', '.join(f'{c}: {of["SFT"].mean():.3f}' for c, of in values.items()),
+    'all have the same updates and answers',
   )
 
 
@@ -196,7 +195,7 @@ def modes(rows: Sequence[Row]) -> Verdict:
   )
 
 
-STAGES, COUNTS = ('SFT', 'SFT+RL'), (2, 8, 64)
+COUNTS = 2, 8, 32
 VERDICTS: Mapping = {
   21: fragments,
   22: equal_budgets,
@@ -251,13 +250,14 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
   other = _of(rows, 'SFT+RL', control='other_problem')
   at_budgets['latents of another problem'] = _flat(other, BUDGETS)
   by_count = {
-    stage: _points(COUNTS, [_of(rows, stage, latents=x) for x in COUNTS])
-    for stage in STAGES
+    name: _points(
+      COUNTS, [_of(rows, 'SFT', latents=x, control=control) for x in COUNTS]
+    )
+    for name, control in (
+      ('SFT', ''),
+      ('latents of another problem', 'other_problem'),
+    )
   }
-  others = [
-    _of(rows, 'SFT+RL', latents=x, control='other_problem') for x in COUNTS
-  ]
-  by_count['SFT+RL, latents of another problem'] = _points(COUNTS, others)
   note = 'accuracy, with 95 % intervals over seeds and problems'
   write_figures(
     folder,
