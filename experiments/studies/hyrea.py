@@ -6,9 +6,9 @@ r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 Claims 12 to 18 and 20 of the board. A model of two layers learns worked
 solutions (hybrid_latent/data/dial.py), which have choices, work and checks. Its
 first checkpoint with 70 % of the test problems right is the base, and gives the
-entropies of the steps. From it each arm has 1,500 updates of 32 rows with up to
-four of six steps replaced, one more every 150 updates, each row a number drawn
-from 0 to that of the stage:
+entropies of the steps. From it each arm has updates of 32 rows with up to four
+of six steps replaced, one more every 150 updates, each row a number drawn from
+0 to that of the stage; `entropy` and `random` have 1,500, the others 750:
 
   entropy, random  HyRea's cold start, weight of the marks 4 or 1; steps of
                    lowest entropy, or random ones; one latent per step, and 2, 4
