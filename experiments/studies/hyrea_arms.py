@@ -31,6 +31,7 @@ UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 SHORT = 300  # updates with several latents per span, which cost as many passes
+LONG = ('entropy', 'random', 'coconut')  # have UPDATES, the others MORE
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
@@ -40,11 +41,13 @@ CONTROLS = ('other_problem', 'pause', 'dropped')
 def cold_start(
   arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> list[Row]:
-  """The rows of an arm after EARLY and UPDATES, or after SHORT."""
+  """The rows of an arm after EARLY or SHORT, of the main ones UPDATES too."""
   run = train_cold_start(arm, seed, c, weight, workdir)
   labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
   latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
-  steps = (EARLY, UPDATES) if c == 1 else (SHORT,)
+  steps = (EARLY,) if c == 1 else (SHORT,)
+  if c == 1 and arm in LONG:
+    steps = (EARLY, UPDATES)
   if (arm, c, weight) == ('entropy', 1, 4.0):
     steps = (SHORT, *steps)  # what more latents are compared with
   return [
@@ -129,7 +132,7 @@ def train_cold_start(
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = UPDATES
+    config.max_steps = UPDATES if arm in LONG else MORE
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
