@@ -84,13 +84,13 @@ class Arm(NamedTuple):
 
 
 SHUFFLED = {'advantage.function': 'shuffled:leave_one_out'}
-LOW_RATE = {'optimizer.groups.model.lr': 1e-4}
+SLOW = {'optimizer.groups.model.lr': 1e-4}
 ARMS = {
   'hard': Arm('hard'),
   'soft': Arm('soft'),
   'fuzzy': Arm('fuzzy'),
   'hard, shuffled': Arm('hard', SHUFFLED, seeds=1),
-  'soft, low rate': Arm('soft', LOW_RATE, seeds=1),
+  'soft, slow': Arm('soft', SLOW, seeds=1),
 }
 LOGGED = {  # of a row -> of metrics.jsonl
   'reward': 'reward',

@@ -97,7 +97,7 @@ def _exploration(rows: Sequence[Row]) -> str:
   ]
   text = 'equal rewards in {:.2f} of the first groups of soft, {:.2f} of hard'
   try:
-    low = tested(best(rows, 'soft, low rate'), 'greedy').mean()
+    low = tested(best(rows, 'soft, slow'), 'greedy').mean()
   except MissingRowsError:
     return text.format(*flat)
   return f'{text.format(*flat)}; at a third of the rate soft has {low:.3f}'
@@ -212,7 +212,7 @@ VERDICTS: dict[int, Callable[[Sequence[Row]], Verdict]] = {
 def table(rows: Sequence[Row]) -> list[dict]:
   """A line per model: hard thinking exactly, then the six modes."""
   lines = []
-  for model in (*MODELS, 'hard, shuffled', 'soft, low rate'):
+  for model in (*MODELS, 'hard, shuffled', 'soft, slow'):
     try:
       chosen = best(rows, model)
     except MissingRowsError:
