@@ -89,7 +89,7 @@ def pass_at_1_verdict(rows: Sequence[Row]) -> Verdict:
 
 def _exploration(rows: Sequence[Row]) -> str:
   """How often a group of soft or of hard training has no gradient, at first,
-  and what three times the steps change."""
+  and what a third of the rate changes."""
   first = min(row['step'] for row in select(rows, arm='hard', dataset='in'))
   flat = [
     np.mean([x['equal_rewards'] for x in select(rows, arm=arm, step=first)])
@@ -97,10 +97,10 @@ def _exploration(rows: Sequence[Row]) -> str:
   ]
   text = 'equal rewards in {:.2f} of the first groups of soft, {:.2f} of hard'
   try:
-    long = tested(best(rows, 'soft, long'), 'greedy').mean()
+    low = tested(best(rows, 'soft, slow'), 'greedy').mean()
   except MissingRowsError:
     return text.format(*flat)
-  return f'{text.format(*flat)}; with three times the steps soft has {long:.3f}'
+  return f'{text.format(*flat)}; at a third of the rate soft has {low:.3f}'
 
 
 def pass_at_32_verdict(rows: Sequence[Row]) -> Verdict:
@@ -212,7 +212,7 @@ VERDICTS: dict[int, Callable[[Sequence[Row]], Verdict]] = {
 def table(rows: Sequence[Row]) -> list[dict]:
   """A line per model: hard thinking exactly, then the six modes."""
   lines = []
-  for model in (*MODELS, 'hard, shuffled', 'soft, long'):
+  for model in (*MODELS, 'hard, shuffled', 'soft, slow'):
     try:
       chosen = best(rows, model)
     except MissingRowsError:
