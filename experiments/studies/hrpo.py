@@ -29,7 +29,7 @@ The claims of HRPO (arXiv 2505.18454), and the criterion of each verdict:
    shuffled rewards. Refuted where it is below 0, or where the excess is below
    half of what the decay adds with shuffled rewards.
 5. Completions become shorter than GRPO's. Mean length in the second half of the
-   steps. Shown where shorter, refuted where longer or within 2 %.
+   steps. Refuted where longer or within 2 %, shown where shorter.
 6. A smaller r_min helps knowledge tasks, which are out of reach; here the ratio
    and the accuracy on arithmetic.
 

@@ -1,6 +1,7 @@
 """The verdicts of the study of HRPO; hrpo.py has their criteria in words."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Float
@@ -8,8 +9,8 @@ from jaxtyping import Float
 from hybrid_latent.feedback.gated import C
 
 from .hrpo_arms import ARMS
-from .outcomes import Difference, difference, estimate, grades, shown
-from .study import Row, Verdict, select
+from .outcomes import difference, estimate, grades, shown
+from .study import MissingRowsError, Row, Verdict, select
 
 DECAYS = ('', ', no decay')
 SHUFFLED = ', shuffled rewards'
@@ -21,15 +22,19 @@ SOME_HUNDRED = 300  # steps, after which the paper has interpolation collapse
 def beats_grpo(rows: Sequence[Row]) -> Verdict:
   """Claim 1."""
   rows = of_common_seeds(rows, 'HRPO', 'GRPO')
-  found = {name: final(rows, name) for name in ('HRPO', 'GRPO', 'PPO')}
+  found = {name: final(rows, name) for name in ('HRPO', 'GRPO')}
   to_grpo = difference(found['HRPO'], found['GRPO'])
-  to_ppo = difference(found['HRPO'][:1], found['PPO'])
+  with suppress(MissingRowsError):
+    found['PPO'] = final(rows, 'PPO')
+  # PPO has the first seed only.
+  to_ppo = (
+    difference(found['HRPO'][:1], found['PPO']) if 'PPO' in found else None
+  )
   # Seeds for a power of 0.8: the square of (1.96 + 0.84) standard errors over
   # the paper's difference, with the deviation between seeds of these runs.
-  by_seed = (found['HRPO'] - found['GRPO']).mean(1)
-  deviation = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan
+  deviation = (found['HRPO'] - found['GRPO']).mean(1).std(ddof=1)
   seeds = np.ceil((2.8 * deviation / PAPER) ** 2)
-  if min(to_grpo.low, to_ppo.low) > 0:
+  if to_grpo.low > 0 and to_ppo and to_ppo.low > 0:
     verdict, why = 'shown', ''
   elif to_grpo.high < PAPER:
     verdict, why = 'refuted', f'the interval excludes +{PAPER} over GRPO'
@@ -39,13 +44,17 @@ def beats_grpo(rows: Sequence[Row]) -> Verdict:
       f'the difference to GRPO has a deviation of {deviation:.3f} between '
       f'seeds: to tell +{PAPER} from 0 takes {seeds:.0f} seeds'
     )
-  dropped = estimate(final(rows, 'HRPO', control='dropped'))
+  dropped, other = (
+    shown(estimate(final(rows, 'HRPO', control)))
+    for control in ('dropped', 'other_problem')
+  )
   return Verdict(
     ', '.join(f'{x} {shown(estimate(y))}' for x, y in found.items())
-    + f'; HRPO less GRPO {shown(to_grpo, signed=True)}, less PPO '
-    f'{shown(to_ppo, signed=True)}; {_counts(to_grpo)}, PPO 1 seed',
-    f'HRPO without its latent part {shown(dropped)}, with that of another '
-    f'problem {shown(estimate(final(rows, "HRPO", control="other_problem")))}',
+    + f'; HRPO less GRPO {shown(to_grpo, signed=True)}; {to_grpo.seeds} seeds, '
+    f'{to_grpo.problems} problems; less PPO '
+    + (f'{shown(to_ppo, signed=True)}, 1 seed' if to_ppo else 'not run'),
+    f'HRPO without its latent part {dropped}, with that of another problem '
+    f'{other}',
     verdict,
     why,
   )
@@ -142,10 +151,10 @@ def completions_shorten(rows: Sequence[Row]) -> Verdict:
   hrpo, grpo, noise = (part(rows, name, 'length', 0.5, 1) for name in names)
   found, margin = difference(hrpo, grpo), 0.02 * grpo.mean()
   verdict = 'out of reach here'
-  if found.high < 0:
-    verdict = 'shown'
-  elif found.low > 0 or max(-found.low, found.high) < margin:
+  if found.low > 0 or max(-found.low, found.high) < margin:
     verdict = 'refuted'
+  elif found.high < 0:
+    verdict = 'shown'
   return Verdict(
     f'{hrpo.mean():.2f} tokens, GRPO {grpo.mean():.2f}: '
     f'{shown(found, signed=True)}; {found.seeds} seeds',
@@ -153,7 +162,7 @@ def completions_shorten(rows: Sequence[Row]) -> Verdict:
     verdict,
     {
       'shown': '',
-      'refuted': 'thinking in words is what earns the reward here',
+      'refuted': 'both learn to show their work, which earns the reward here',
       'out of reach here': 'more seeds',
     }[verdict],
   )
@@ -177,16 +186,23 @@ def r_min_helps(rows: Sequence[Row]) -> Verdict:
 
 
 def of_common_seeds(rows: Sequence[Row], *arms: str) -> list[Row]:
-  """The rows of the seeds that all of the arms have."""
-  seeds = [{row['seed'] for row in select(rows, arm=arm)} for arm in arms]
-  return [row for row in rows if row['seed'] in set.intersection(*seeds)]
+  """The rows of the seeds that all of the arms have. MissingRowsError for fewer
+  than two, which have no interval over seeds."""
+  own = [{row['seed'] for row in select(rows, arm=arm)} for arm in arms]
+  seeds = set.intersection(*own)
+  if len(seeds) < 2:
+    raise MissingRowsError(f'{arms} have the seeds {seeds} in common')
+  return [row for row in rows if row['seed'] in seeds]
 
 
 def final(
   rows: Sequence[Row], arm: str, control: str = ''
 ) -> Float[np.ndarray, 's u']:
-  """The grades of the greedy evaluation after training, per seed."""
-  return grades(select(rows, arm=arm, control=control))
+  """The grades of the greedy evaluation after training, per seed, of the
+  problems that all seeds have: the first ones."""
+  found = select(rows, arm=arm, control=control)
+  count = min(len(row['correct']) for row in found)
+  return grades([{**row, 'correct': row['correct'][:count]} for row in found])
 
 
 def curves_of(
@@ -228,7 +244,3 @@ def blocks(curves: Float[np.ndarray, 's t']) -> Float[np.ndarray, 's n']:
   """Means over blocks of steps."""
   steps = curves.shape[1] // BLOCK * BLOCK
   return curves[:, :steps].reshape(len(curves), -1, BLOCK).mean(-1)
-
-
-def _counts(found: Difference) -> str:
-  return f'{found.seeds} seeds, {found.problems} problems'
