@@ -178,7 +178,7 @@ def _mean_at(found: Mapping[tuple, float], spans: str) -> float:
 
 
 def many_latents(rows: Sequence[Row]) -> Verdict:
-  """Shown where eight latents per span are more than 0.1 below one, after 300
+  """Shown where eight latents per span are more than 0.1 below one, after 150
   updates each."""
   of = partial(rows_of, rows, 'entropy', updates=SHORT)
   ran = {row['c'] for row in of(c=(1, 2, 4, 8))}
@@ -214,7 +214,7 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
     f'GRPO {accuracy(after)} with {mean(after, "tokens"):.1f} and '
     f'{mean(after, "switches"):.1f} spans (gain {shown(gained, signed=True)}), '
     f'150 more supervised updates {accuracy(more)} with '
-    f'{mean(more, "tokens"):.1f}, 900 more {accuracy(longest)} with '
+    f'{mean(more, "tokens"):.1f}, 750 more {accuracy(longest)} with '
     f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more '
     f'{shown(gap, signed=True)}; '
     f'{counted(after)}',
