@@ -185,7 +185,9 @@ def measured(
 ) -> list[Row]:
   """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
   config = dial.get_config(f'{workdir},{method}')
-  folder = workdir / f'{Path(model).name}-{labels["updates"]}-evaluation'
+  path = Path(model)  # WORKDIR@STEP, or FOLDER/model
+  name = path.parent.name if path.name == 'model' else path.name
+  folder = workdir / f'{name}-{labels["updates"]}-evaluation'
   controls = () if method == 'grpo_words' else CONTROLS
   return [
     *evaluated(config, model, folder / 'greedy', controls, **labels),

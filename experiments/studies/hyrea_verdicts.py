@@ -90,7 +90,12 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   gap, saved = compared(ours, base), mean(ours, 'tokens') / mean(base, 'tokens')
   carried = grades(other).mean() < grades(ours).mean() / 2
   if saved <= 0.55 and carried:
-    verdict = judged(gap, 'the accuracy is lower', -0.05)
+    verdict = judged(
+      gap,
+      'the accuracy is lower, and still rises with the updates; at equal '
+      'accuracy GRPO saves less, see 17',
+      -0.05,
+    )
   else:
     verdict = dict(verdict='refuted', why=f'tokens are {saved:.2f} of theirs')
   return Verdict(
