@@ -27,10 +27,10 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES = 1500  # of a cold start
+UPDATES = 1350  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
-SHORT = 300  # updates with several latents per span, which cost as many passes
+SHORT = 150  # updates with several latents per span, which cost as many passes
 LONG = ('entropy', 'random', 'coconut')  # have UPDATES, the others MORE
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
@@ -185,7 +185,9 @@ def measured(
 ) -> list[Row]:
   """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
   config = dial.get_config(f'{workdir},{method}')
-  folder = workdir / f'{Path(model).name}-{labels["updates"]}-evaluation'
+  path = Path(model)  # WORKDIR@STEP, or FOLDER/model
+  name = path.parent.name if path.name == 'model' else path.name
+  folder = workdir / f'{name}-{labels["updates"]}-evaluation'
   controls = () if method == 'grpo_words' else CONTROLS
   return [
     *evaluated(config, model, folder / 'greedy', controls, **labels),

@@ -10,7 +10,15 @@ import pytest
 from experiments.configs import dial as config
 from experiments.studies import hyrea_arms
 from experiments.studies.hyrea import STUDY, cells, figure, table
-from experiments.studies.hyrea_arms import replaced, steps_of
+from experiments.studies.hyrea_arms import (
+  EARLY,
+  LONG,
+  MORE,
+  SHORT,
+  UPDATES,
+  replaced,
+  steps_of,
+)
 from experiments.studies.study import Verdict, run_cell, verdicts
 
 PROBLEMS = 400
@@ -18,7 +26,8 @@ PROBLEMS = 400
 
 def row(arm: str, accuracy: float, seed: int = 0, **more) -> dict:
   rng = np.random.default_rng(seed)
-  usual = dict(control='', sampling='greedy', updates=1500, weight=4.0, c=1)
+  updates = UPDATES if arm in LONG else EARLY
+  usual = dict(control='', sampling='greedy', updates=updates, weight=4.0, c=1)
   latent = arm in ('entropy', 'random', 'grpo')
   correct = (rng.random(PROBLEMS) < accuracy).astype(int).tolist()
   return {
@@ -52,7 +61,7 @@ def test_half_of_the_tokens(accuracy, other, tokens, expected):
     12,
     over_seeds('entropy', accuracy, tokens=tokens),
     over_seeds('entropy', other, control='other_problem'),
-    over_seeds('none', 0.97),
+    over_seeds('entropy', 0.97, control='dropped', tokens=27.0),
     over_seeds('pause', 0.1),
     over_seeds('drop', 0.5),
   )
@@ -67,12 +76,12 @@ def test_half_of_the_tokens(accuracy, other, tokens, expected):
 def test_rl_against_as_many_more_updates(after, more, expected):
   verdict = found(
     17,
-    over_seeds('grpo', after, updates=600),
-    over_seeds('grpo', 0.1, updates=600, control='other_problem'),
-    over_seeds('grpo_drop', 0.5, updates=600),
-    over_seeds('drop', 0.5, updates=750),
-    over_seeds('entropy', 0.6, updates=600),
-    over_seeds('entropy', more, updates=750),
+    over_seeds('grpo', after, updates=EARLY),
+    over_seeds('grpo', 0.1, updates=EARLY, control='other_problem'),
+    over_seeds('grpo_drop', 0.5, updates=EARLY),
+    over_seeds('drop', 0.5, updates=MORE),
+    over_seeds('entropy', 0.6, updates=EARLY),
+    over_seeds('entropy', more, updates=MORE),
     over_seeds('entropy', 0.9),
   )
   assert verdict.verdict == expected
@@ -85,7 +94,8 @@ def by_spans(arm: str, accuracies: list[float]) -> list[dict]:
           str(n): [200, round(200 * (x + 0.01 * seed)), 200 * (27 - 4 * n)]
           for n, x in enumerate(accuracies)
         })
-    for seed in range(3) for weight in (1.0, 4.0) for updates in (600, 1500)
+    for seed in range(3) for weight in (1.0, 4.0)
+    for updates in (EARLY, UPDATES)
   ]  # fmt: skip
 
 
@@ -122,7 +132,7 @@ def test_rare_numbers_of_spans_do_not_count():
 
 
 def test_eight_latents_collapse_or_not():
-  of = partial(over_seeds, 'entropy', updates=750)
+  of = partial(over_seeds, 'entropy', updates=SHORT)
   rows = [x for c in (1, 2, 4) for x in of(0.8, c=c)]
   swapped = of(0.1, c=8, control='other_problem')
   assert found(16, rows, of(0.3, c=8), swapped).verdict == 'shown'
@@ -151,9 +161,9 @@ def test_steps_of_a_completion_and_what_spans_replace():
 
 @pytest.mark.slow
 def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
-  """Two to eight updates of each kind of arm, on real data."""
-  for name, value in dict(UPDATES=8, EARLY=2, RL_STEPS=2, MORE=4,
-                          PROBLEMS=16).items():  # fmt: skip
+  """Five to fifteen updates of each kind of arm, on real data."""
+  for name, value in dict(UPDATES=15, EARLY=5, RL_STEPS=5, MORE=10,
+                          SHORT=5, PROBLEMS=16).items():  # fmt: skip
     monkeypatch.setattr(hyrea_arms, name, value)
   monkeypatch.setattr(config, 'STAGE', 2)
   monkeypatch.setattr(config, 'WORDS', 4)
@@ -183,6 +193,6 @@ def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
     path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob('*')
   }
   for x in rows:
-    x['updates'] = {2: 600, 8: 1500}.get(x['updates'], x['updates'])
+    x['updates'] = {5: EARLY, 15: UPDATES}.get(x['updates'], x['updates'])
   figure(rows, tmp_path)
   assert (tmp_path / 'hyrea.png').stat().st_size > 10_000
