@@ -245,7 +245,7 @@ def name_of(arm: str, seed: int) -> str:
 STUDY = Study(
   name='soft_tokens',
   about='Soft Tokens: hard, soft and fuzzy training of a base of known pass@k',
-  core_minutes=45,
+  core_minutes=30,
   cells=cells,
   verdicts=VERDICTS,
   table=table,
