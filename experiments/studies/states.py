@@ -242,7 +242,7 @@ def table(rows: Sequence[Row]) -> list[dict]:
     for arm in METHODS:
       with suppress(MissingRowsError):
         found = accuracy(rows, setting, arm)
-        line = {'moves': setting.moves, 'layers': setting.layers, 'arm': arm}
+        line = {'task': setting.name, 'layers': setting.layers, 'arm': arm}
         line |= {'seeds': len(found), 'accuracy': shown(estimate(found))}
         lines.append(line | dict.fromkeys(CONTROLS, '–'))
         for control in CONTROLS:
@@ -282,7 +282,7 @@ STUDY = Study(
   name='states',
   about='Moves of a state: whether latents carry a computation, in one layer '
   'and in two.',
-  core_minutes=30,
+  core_minutes=45,
   cells=cells,
   verdicts={27: content_matters},
   table=table,
