@@ -55,11 +55,8 @@ from pathlib import Path
 
 from .. import PACKAGE
 from ..report.tables import markdown_table, write_atomic
-from .board import write_board
+from .board import FIGURES, PAGE, RESULTS, write_board
 from .study import RAW, Study, cell_file, recorded_rows, rows_in
-
-RESULTS = RAW.parents[1] / 'RESULTS.md'
-PAGE = RAW.parents[3] / 'docs' / 'what_latents_do.md'
 
 
 @cli.report_errors()
@@ -71,8 +68,8 @@ def main() -> None:
   elif FLAGS.all:
     run_all(studies, workdir, FLAGS.hours, FLAGS.jobs)
   elif FLAGS.board:
-    write_board(RESULTS, PAGE, studies)
-    print(f'wrote {RESULTS}, {PAGE} and its figures')
+    write_board(studies)
+    print(f'wrote {RESULTS}, {PAGE} and {FIGURES}')
   else:
     names = FLAGS.record or NAMES
     record([study for study in studies if study.name in names], workdir)

@@ -7,16 +7,19 @@ Paper's figures: HRPO arXiv 2505.18454, Soft Tokens arXiv 2509.19170, HyRea
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..report.tables import markdown_table, write_atomic
-from .study import Study, recorded_rows, verdicts
+from .study import RAW, MissingRowsError, Study, recorded_rows, verdicts
 
 BEGIN, END = (
   '<!-- board: python -m experiments.studies --board -->',
   '<!-- end of the board -->',
 )
+RESULTS = RAW.parents[1] / 'RESULTS.md'
+PAGE = RAW.parents[3] / 'docs' / 'what_latents_do.md'
+FIGURES = PAGE.parent / 'studies'
 
 
 class Claim(NamedTuple):
@@ -120,8 +123,10 @@ def _section(study: Study, rows: Sequence[dict]) -> Iterator[str]:
     f'{minutes:.0f} CPU minutes on shared cores; commit {commits}; '
     f'[rows](raw/studies/{study.name}.jsonl).\n'
   )
-  yield markdown_table(study.table(rows)) + '\n'
-  yield f'![{study.about}](../../docs/studies/{study.name}.png)\n'
+  with suppress(MissingRowsError):
+    yield markdown_table(study.table(rows)) + '\n'
+  if (FIGURES / f'{study.name}.png').exists():
+    yield f'![{study.about}](../../docs/studies/{study.name}.png)\n'
   for i, verdict in verdicts(study, rows).items():
     yield (
       f'- **{i}. {CLAIMS[i].paper}: {CLAIMS[i].text}: {verdict.verdict}.** '
@@ -156,13 +161,12 @@ def with_claims(page: str, studies: Sequence[Study]) -> str:
   return re.sub(marked, text, page, flags=re.DOTALL)
 
 
-def write_board(results: Path, page: Path, studies: Sequence[Study]) -> None:
-  """Writes the board into RESULTS.md, the claims into a page of the
-  documentation, and the figures into the folder `studies` beside the page."""
-  figures = page.parent / 'studies'
-  figures.mkdir(exist_ok=True)
+def write_board(studies: Sequence[Study]) -> None:
+  """Writes the figures, the board into RESULTS.md, and the claims into the page
+  of the documentation."""
+  FIGURES.mkdir(exist_ok=True)
   for study in studies:
-    if rows := recorded_rows(study):
-      study.figure(rows, figures)
-  write_atomic(results, with_board(results.read_text(), markdown(studies)))
-  write_atomic(page, with_claims(page.read_text(), studies))
+    with suppress(MissingRowsError):
+      study.figure(recorded_rows(study), FIGURES)
+  write_atomic(RESULTS, with_board(RESULTS.read_text(), markdown(studies)))
+  write_atomic(PAGE, with_claims(PAGE.read_text(), studies))

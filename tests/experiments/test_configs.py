@@ -68,6 +68,7 @@ OTHERS = {
   'lrt_table': ['X', 'smollm2-135m,smoke', 'FOLDER,arithmetic'],
   'sft_arithmetic': ['FOLDER', *(f'FOLDER,{name}' for name in METHODS)],
   'states': [f'FOLDER,{name}' for name in (*states.METHODS, 'coconut,8')],
+  'dial': [f'FOLDER,{method}' for method in dial.METHODS],
   'noisy_states': ['FOLDER', *(f'FOLDER,{x}' for x in noisy_states.METHODS)],
 }
 listed = lambda table: [(name, x) for name, some in table.items() for x in some]
