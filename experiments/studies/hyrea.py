@@ -6,23 +6,20 @@ r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 Claims 12 to 18 and 20 of the board. A model of two layers learns worked
 solutions (hybrid_latent/data/dial.py), which have choices, work and checks. Its
 first checkpoint with 70 % of the test problems right is the base, and gives the
-entropies of the steps. From it each arm is trained on 32 rows per update, with
-up to four of six steps replaced, one more every 150 updates, each row a number
-drawn from 0 to that of the stage. 1,350 updates:
+entropies of the steps. From it each arm has 1,800 updates of 32 rows, with up
+to four of six steps replaced, one more every 150 updates, each row a number
+drawn from 0 to that of the stage:
 
   entropy, random  HyRea's cold start, steps of lowest entropy or random ones;
                    weight of the marks 4 or 1
   coconut          the first steps in latents before the solution
-
-750 updates, of which 600 count, as many as `grpo` begins with:
-
   pause, drop      the steps of `entropy` as pause tokens, or simply gone
   none             solutions in words
   first, last, highest  other steps
 
-And `entropy` with 2, 4 and 8 latents per step for 150 updates; `grpo`, HyRea's
+And `entropy` with 2, 4 and 8 latents per step for 600 updates; `grpo`, HyRea's
 second stage of 150 steps of 16 x 8 from 600 updates of `entropy`, against 150
-and 750 more updates; `soft_thinking`, the base without training.
+and 1,200 more updates; `soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without

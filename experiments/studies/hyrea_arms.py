@@ -27,11 +27,9 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES = 1350  # of a cold start
+UPDATES = 1800  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
-SHORT = 150  # updates with several latents per span, which cost as many passes
-LONG = ('entropy', 'random', 'coconut')  # have UPDATES, the others MORE
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
@@ -41,18 +39,14 @@ CONTROLS = ('other_problem', 'pause', 'dropped')
 def cold_start(
   arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> list[Row]:
-  """The rows of an arm after EARLY or SHORT, of the main ones UPDATES too."""
+  """The rows of an arm after EARLY updates, with one latent per span (several
+  cost as many passes) after UPDATES too."""
   run = train_cold_start(arm, seed, c, weight, workdir)
   labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
   latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
-  steps = (EARLY,) if c == 1 else (SHORT,)
-  if c == 1 and arm in LONG:
-    steps = (EARLY, UPDATES)
-  if (arm, c, weight) == ('entropy', 1, 4.0):
-    steps = (SHORT, *steps)  # what more latents are compared with
   return [
     row
-    for step in steps
+    for step in ((EARLY, UPDATES) if c == 1 else (EARLY,))
     for row in measured(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
@@ -132,17 +126,12 @@ def train_cold_start(
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = UPDATES if arm in LONG else MORE
+    config.max_steps = UPDATES if c == 1 else EARLY
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
       config.data.step_entropy_dir = f'{annotated(workdir, seed)}'
     if c > 1:
-      config.max_steps = SHORT
-      starts = [x for x in config.stages.starts if x < SHORT]
-      config.stages.update(
-        starts=tuple(starts), data_fraction=(1.0,) * len(starts)
-      )
       config.curriculum.kwargs.num_latents = c
       config.feedback.init_kwargs.num_latents = c
       config.max_length = max(

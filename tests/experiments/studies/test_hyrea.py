@@ -12,9 +12,7 @@ from experiments.studies import hyrea_arms
 from experiments.studies.hyrea import STUDY, cells, figure, table
 from experiments.studies.hyrea_arms import (
   EARLY,
-  LONG,
   MORE,
-  SHORT,
   UPDATES,
   replaced,
   steps_of,
@@ -26,7 +24,7 @@ PROBLEMS = 400
 
 def row(arm: str, accuracy: float, seed: int = 0, **more) -> dict:
   rng = np.random.default_rng(seed)
-  updates = UPDATES if arm in LONG else EARLY
+  updates = EARLY if arm.startswith('grpo') else UPDATES
   usual = dict(control='', sampling='greedy', updates=updates, weight=4.0, c=1)
   latent = arm in ('entropy', 'random', 'grpo')
   correct = (rng.random(PROBLEMS) < accuracy).astype(int).tolist()
@@ -61,7 +59,7 @@ def test_half_of_the_tokens(accuracy, other, tokens, expected):
     12,
     over_seeds('entropy', accuracy, tokens=tokens),
     over_seeds('entropy', other, control='other_problem'),
-    over_seeds('entropy', 0.97, control='dropped', tokens=27.0),
+    over_seeds('none', 0.97),
     over_seeds('pause', 0.1),
     over_seeds('drop', 0.5),
   )
@@ -132,7 +130,7 @@ def test_rare_numbers_of_spans_do_not_count():
 
 
 def test_eight_latents_collapse_or_not():
-  of = partial(over_seeds, 'entropy', updates=SHORT)
+  of = partial(over_seeds, 'entropy', updates=EARLY)
   rows = [x for c in (1, 2, 4) for x in of(0.8, c=c)]
   swapped = of(0.1, c=8, control='other_problem')
   assert found(16, rows, of(0.3, c=8), swapped).verdict == 'shown'
@@ -163,7 +161,7 @@ def test_steps_of_a_completion_and_what_spans_replace():
 def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
   """Five to fifteen updates of each kind of arm, on real data."""
   for name, value in dict(UPDATES=15, EARLY=5, RL_STEPS=5, MORE=10,
-                          SHORT=5, PROBLEMS=16).items():  # fmt: skip
+                          PROBLEMS=16).items():  # fmt: skip
     monkeypatch.setattr(hyrea_arms, name, value)
   monkeypatch.setattr(config, 'STAGE', 2)
   monkeypatch.setattr(config, 'WORDS', 4)
