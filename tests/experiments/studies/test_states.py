@@ -8,7 +8,6 @@ from experiments.studies import states
 from experiments.studies.states import METHODS, ONE_LAYER, STUDY, cells, table
 from experiments.studies.study import run_cell, verdicts
 
-
 BESIDE = {'no_cot', 'codi'}  # of one task
 
 
