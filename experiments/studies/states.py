@@ -40,7 +40,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -123,7 +123,7 @@ def trained(
     source = trained('words', setting, seed, workdir)[0] / 'model'
   size = setting.form or 'whole'
   argument = f'{source},{METHODS[arm]},{setting.moves},{size}'
-  config = states.get_config(argument)
+  config: Config = states.get_config(argument)
   with config.unlocked():
     config.seed, config.eval.num_prompts = seed, 0
   run = train_once(sft.train, config, workdir / f'{arm}-{setting}-seed{seed}')
@@ -142,7 +142,7 @@ def new_start(setting: Setting, seed: int, workdir: Path) -> Path:
 def evaluation_of(config: Config, model: str) -> Config:
   """The config that evaluates a run of sft; unlocked."""
   config = config.copy_and_resolve_references().unlock()
-  evaluation = rl.defaults('')
+  evaluation: Config = rl.defaults('')
   for part in OF_EVALUATION:
     evaluation[part] = config[part]
   del evaluation.data.step_entropy_dir
@@ -210,7 +210,7 @@ def content_matters(rows: Sequence[Row]) -> Verdict:
     else:
       least = min(gain.low for gain in gains.values())
       found.append('shown' if least > ENOUGH else 'out of reach here')
-  worst = next(
+  worst: Any = next(
     (x for x in ('refuted', 'out of reach here') if x in found), 'shown'
   )
   return Verdict(
@@ -223,8 +223,7 @@ def content_matters(rows: Sequence[Row]) -> Verdict:
 def settings_in(
   rows: Sequence[Row], settings: Sequence[Setting]
 ) -> list[Setting]:
-  """Those with a seed that all arms have.
-  MissingRowsError without one."""
+  """Those with a seed that all arms have. MissingRowsError without one."""
   found = []
   for setting in settings:
     with suppress(MissingRowsError):

@@ -73,14 +73,12 @@ class Tags(HTMLParser):
 
 
 def test_pictures_stand_above_the_text(runs, tmp_path):
-  one = np.array([0.0])
-  chart = Chart('a', 'First', 'a note', {'accuracy': Points(one, one)})
-  path = tmp_path / 'report.html'
+  series = {'accuracy': Points(np.zeros(1), np.zeros(1))}
+  chart, path = Chart('a', 'First', '', series), tmp_path / 'report.html'
   about = {'title': '', 'intro': 'One.', 'table': [{'run': 'a'}]}
   html_report(path, **about, runs=runs, pictures=[chart])
-  page = path.read_text('utf-8')
-  parts = '<b>First</b>', '<p>One.</p>', '<table', '<h2>Curves'
-  places = [page.index(x) for x in parts]
+  page = path.read_text()
+  places = [*map(page.index, ('<b>First', '<p>One.', '<table', '<h2>Curv'))]
   assert places == sorted(places) and not Tags(page).stack
 
 
