@@ -1,5 +1,7 @@
 """The cost of latents: rollouts of many, alternating with as many tokens."""
 
+import statistics
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +10,6 @@ import jax
 from hybrid_latent import sharding
 from hybrid_latent.ops.sampling import sampling
 
-from ..benchmarks.timing import interleaved
 from ..fields.named import problems_of
 from ..training.actor import feedback_of, rollout_mesh
 from ..training.cli import Config
@@ -22,8 +23,9 @@ ROUNDS, SAMPLES = 5, 8
 def rollout_seconds(
   configs: Mapping[str, Config], length: int
 ) -> dict[str, float]:
-  """Name -> median seconds of a rollout of its config, with `SAMPLES`
-  completions per prompt of `length` tokens of thinking that nothing ends."""
+  """Name -> median CPU seconds, which other work on the machine changes least,
+  of a rollout of its config, with `SAMPLES` completions per prompt of `length`
+  tokens of thinking that nothing ends."""
   runs = {}
   for name, given in configs.items():
     config = given.copy_and_resolve_references()
@@ -50,5 +52,12 @@ def rollout_seconds(
         sampler.sample(policy, prompt, ready, key, params, SAMPLES)
       )
 
+    run()  # compiles
     runs[name] = run
-  return interleaved(runs, ROUNDS)
+  seconds = {name: [] for name in runs}
+  for _ in range(ROUNDS):
+    for name, run in runs.items():
+      began = time.process_time()
+      run()
+      seconds[name].append(time.process_time() - began)
+  return {name: statistics.median(some) for name, some in seconds.items()}

@@ -36,7 +36,7 @@ soft - hard in hard thinking, paired by seed and problem:
    equal greedy accuracy. Refuted where accuracy is below -0.03, or either
    difference of nats above -0.01.
 11. The overhead is minimal: a rollout of soft thinking takes less than 1.25
-   times the seconds of one of hard thinking.
+   times the CPU seconds of one of hard thinking.
 
 7, 8 and 10 need a hard training that learns.
 """

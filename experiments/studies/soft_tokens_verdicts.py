@@ -193,8 +193,8 @@ def overhead_verdict(rows: Sequence[Row]) -> Verdict:
   (row,) = select(rows, dataset='overhead')
   ratio = row['soft'] / row['hard']
   return Verdict(
-    f'{ratio:.2f} times the seconds of a rollout with {row["latents"]} tokens, '
-    'three layers of width 96, two CPU cores',
+    f'{ratio:.2f} times the CPU seconds of a rollout with {row["latents"]} '
+    'tokens, three layers of width 96',
     'alternating rollouts in one process',
     'shown' if ratio < LARGEST else 'refuted',
   )
