@@ -76,7 +76,7 @@ def table(rows: Sequence[Row]) -> list[dict]:
     line = {'arm': arm, 'seeds': len(own), 'accuracy': _accuracy(rows, arm, '')}
     for control in ('other_problem', 'pause', 'dropped'):
       line[control.replace('_', ' ')] = _accuracy(rows, arm, control)
-    line['tokens'] = round(np.mean([row['tokens'] for row in own]), 2)
+    line['tokens'] = round(float(np.mean([row['tokens'] for row in own])), 2)
     try:
       ratio = curves_of(rows, arm, 'hidden_ratio')
       first, last = ratio[:, :BLOCK].mean(), ratio[:, -BLOCK:].mean()
