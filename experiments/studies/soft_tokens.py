@@ -147,7 +147,7 @@ def train_base(workdir: Path, seed: int) -> Path:
   run, start = workdir / f'base-{seed}', workdir / f'start-{seed}'
   if not start.exists():
     new_model(start, noisy_states.tokenizer(), MODEL, seed)
-  config = configs.get_config(f'{start}').unlock()
+  config: Config = configs.get_config(f'{start}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
   config.max_steps = BASE_STEPS
   return train_once(sft.train, config.lock(), run) / 'model'
@@ -157,7 +157,7 @@ def config_of(workdir: Path, arm: str, seed: int) -> Config:
   """The config of an arm, which begins with the base of its seed."""
   method, fields, _ = ARMS[arm]
   base = train_base(workdir, seed)
-  config = configs.get_config(f'{base},{method}').unlock()
+  config: Config = configs.get_config(f'{base},{method}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
   config.max_steps = STEPS
   config.checkpoint.update(every=EVERY, keep=STEPS // EVERY)
@@ -231,7 +231,7 @@ def grid_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
   return found
 
 
-def test_rows(dataset: str, seed: int) -> list[dict]:
+def test_rows(dataset: noisy_states.Task, seed: int) -> list[dict]:
   """All test problems of a task, each once."""
   rows = noisy_states.problems(
     'test', count=16384, table_seed=seed, tasks=(dataset,)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from .soft_tokens_rows import (
 )
 from .study import MissingRowsError, Row, Verdict, select
 
+Outcome = Literal['shown', 'refuted', 'out of reach here']
 MARGIN = 0.03  # of equal accuracies
 GAIN, NATS = 0.02, 0.01  # of pass@32, and per token: the least that counts
 LARGEST = 1.25  # of a minimal overhead
@@ -52,7 +54,7 @@ def _learned(trained: Sequence[Row], base: Sequence[Row]) -> bool:
   return difference(tested(trained, 'greedy'), tested(base, 'greedy')).low > 0
 
 
-def _decided(is_shown: bool, is_refuted: bool, learned: bool = True) -> str:
+def _decided(is_shown: bool, is_refuted: bool, learned: bool = True) -> Outcome:
   """`learned`: a study whose baseline learns nothing tells nothing."""
   if not learned:
     return 'out of reach here'
