@@ -5,9 +5,11 @@ r"""Soft Tokens against hard and fuzzy training, where pass@k is set by design.
 A new model imitates a teacher that errs (data/noisy_states.py, table `rule`),
 so that its pass@1 and pass@32 are known: only the reward tells right from
 wrong, and sharpening onto even states gains accuracy on every fact and loses
-the right answers that are odd. RL (RLOO, 8 x 32 completions, equal steps and
-rate) trains with hard, soft and fuzzy thinking on problems that do not meet one
-fact in four. Each seed has facts, a base and RL of its own.
+the right answers that are odd. RL (RLOO, 8 x 32 completions, equal
+steps) trains with hard, soft and fuzzy thinking on problems that do not meet
+one fact in four, soft also at a third of the rate, the better of which counts:
+with the rate of hard training it is unsteady. Each seed has facts, a base and
+RL of its own.
 
 Every `EVERY` steps a checkpoint is scored on all test problems: the exact
 probability p of the right solution (likelihoods.py), with which k samples of
@@ -67,7 +69,7 @@ from .likelihoods import Likelihoods, solution_likelihoods
 from .overhead import rollout_seconds
 from .runs import evaluate_once, train_once
 from .soft_tokens_rows import best
-from .soft_tokens_verdicts import MODELS, VERDICTS, figure, table
+from .soft_tokens_verdicts import MODELS, SOFT, VERDICTS, figure, table
 from .study import Cell, Row, Study, main
 
 BASE_STEPS, STEPS, EVERY = 1200, 240, 40
@@ -90,7 +92,7 @@ ARMS = {
   'soft': Arm('soft'),
   'fuzzy': Arm('fuzzy'),
   'hard, shuffled': Arm('hard', SHUFFLED, seeds=1),
-  'soft, slow': Arm('soft', SLOW, seeds=1),
+  'soft, slow': Arm('soft', SLOW),
 }
 LOGGED = {  # of a row -> of metrics.jsonl
   'reward': 'reward',
@@ -145,7 +147,7 @@ def train_base(workdir: Path, seed: int) -> Path:
   run, start = workdir / f'base-{seed}', workdir / f'start-{seed}'
   if not start.exists():
     new_model(start, noisy_states.tokenizer(), MODEL, seed)
-  config = configs.get_config(f'{start}').unlock()
+  config: Config = configs.get_config(f'{start}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
   config.max_steps = BASE_STEPS
   return train_once(sft.train, config.lock(), run) / 'model'
@@ -155,7 +157,7 @@ def config_of(workdir: Path, arm: str, seed: int) -> Config:
   """The config of an arm, which begins with the base of its seed."""
   method, fields, _ = ARMS[arm]
   base = train_base(workdir, seed)
-  config = configs.get_config(f'{base},{method}').unlock()
+  config: Config = configs.get_config(f'{base},{method}').unlock()
   config.seed = config.data.kwargs.table_seed = seed
   config.max_steps = STEPS
   config.checkpoint.update(every=EVERY, keep=STEPS // EVERY)
@@ -219,7 +221,7 @@ def grid_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
       controls=(),
     )
   found = evaluate_once(config, folder, arm=arm, seed=seed)
-  if arm == 'soft':
+  if arm in SOFT:
     mode = next(mode for mode in MODES if mode.startswith('soft greedy'))
     with config.unlocked():
       config.evaluate.update(feedbacks=(mode,))
@@ -229,7 +231,7 @@ def grid_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
   return found
 
 
-def test_rows(dataset: str, seed: int) -> list[dict]:
+def test_rows(dataset: noisy_states.Task, seed: int) -> list[dict]:
   """All test problems of a task, each once."""
   rows = noisy_states.problems(
     'test', count=16384, table_seed=seed, tasks=(dataset,)
@@ -245,7 +247,7 @@ def name_of(arm: str, seed: int) -> str:
 STUDY = Study(
   name='soft_tokens',
   about='Soft Tokens: hard, soft and fuzzy training of a base of known pass@k',
-  core_minutes=30,
+  core_minutes=35,
   cells=cells,
   verdicts=VERDICTS,
   table=table,

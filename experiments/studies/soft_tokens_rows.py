@@ -10,9 +10,9 @@ from .study import MissingRowsError, Row, select
 Values = Float[np.ndarray, 's u']  # by seed and problem
 
 
-def best(rows: Sequence[Row], arm: str) -> list[Row]:
-  """Of each seed of an arm the checkpoint with the highest greedy accuracy in
-  validation; its row of the task of RL."""
+def best(rows: Sequence[Row], arm: str | tuple[str, ...]) -> list[Row]:
+  """Of each seed of an arm, or of several, the checkpoint with the highest
+  greedy accuracy in validation; its row of the task of RL."""
   found = {}
   for row in select(rows, arm=arm, dataset='in'):
     kept = found.get(row['seed'])

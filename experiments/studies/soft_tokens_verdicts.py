@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,20 +28,23 @@ from .soft_tokens_rows import (
 )
 from .study import MissingRowsError, Row, Verdict, select
 
+Outcome = Literal['shown', 'refuted', 'out of reach here']
 MARGIN = 0.03  # of equal accuracies
 GAIN, NATS = 0.02, 0.01  # of pass@32, and per token: the least that counts
 LARGEST = 1.25  # of a minimal overhead
 KS = 1, 2, 4, 8, 16, 32
-MODELS = 'base', 'hard', 'soft', 'fuzzy'
+SOFT = 'soft', 'soft, slow'
+MODELS = 'base', 'hard', *SOFT, 'fuzzy'
 THINKING = 'hard', 'soft', 'fuzzy'
 CONTROLS = 'other_problem', 'pause', 'dropped'
 
 
 def _chosen(rows: Sequence[Row]) -> tuple[list[Row], ...]:
-  """The checkpoints of soft and of hard training, those of hard training that
-  are as accurate as those of soft, and the bases."""
+  """The checkpoints of soft training at the better of its rates and of hard
+  training, those of hard training that are as accurate as those of soft, and
+  the bases."""
   soft, hard, base = common(
-    best(rows, 'soft'), best(rows, 'hard'), best(rows, 'base')
+    best(rows, SOFT), best(rows, 'hard'), best(rows, 'base')
   )
   return soft, hard, early(rows, soft), base
 
@@ -50,13 +54,21 @@ def _learned(trained: Sequence[Row], base: Sequence[Row]) -> bool:
   return difference(tested(trained, 'greedy'), tested(base, 'greedy')).low > 0
 
 
-def _decided(is_shown: bool, is_refuted: bool, learned: bool = True) -> str:
+def _decided(is_shown: bool, is_refuted: bool, learned: bool = True) -> Outcome:
   """`learned`: a study whose baseline learns nothing tells nothing."""
   if not learned:
     return 'out of reach here'
   if is_shown:
     return 'shown'
   return 'refuted' if is_refuted else 'out of reach here'
+
+
+def _why(verdict: str, d: Difference, text: str = '') -> str:
+  """Why it is so, or what it would take."""
+  if verdict != 'out of reach here':
+    return text
+  open_ = f'{d.seeds} seeds, whose facts and bases differ, leave it open: more'
+  return f'{open_}; {text}' if text else open_
 
 
 def _counted(d: Difference) -> str:
@@ -76,31 +88,36 @@ def pass_at_1_verdict(rows: Sequence[Row]) -> Verdict:
       ('fuzzy', 'fuzzy'),
     )
   }
+  verdict = _decided(d.low >= -MARGIN, d.high < -MARGIN, _learned(hard, base))
   return Verdict(
     f'greedy {shown(estimate(greedy(soft)))} against hard '
     f'{shown(estimate(greedy(hard)))} (base '
     f'{shown(estimate(greedy(base)))}): {shown(d, signed=True)}; sampled '
     f'{shown(sampled, signed=True)}; {_counted(d)}',
     ', '.join(' '.join(x) for x in controls.items()),
-    _decided(d.low >= -MARGIN, d.high < -MARGIN, _learned(hard, base)),
-    _exploration(rows),
+    verdict,
+    _why(verdict, d, _exploration(rows)),
   )
 
 
 def _exploration(rows: Sequence[Row]) -> str:
-  """How often a group of soft or of hard training has no gradient, at first,
-  and what a third of the rate changes."""
+  """How often a group has no gradient, at first, and what the rate does."""
   first = min(row['step'] for row in select(rows, arm='hard', dataset='in'))
-  flat = [
-    np.mean([x['equal_rewards'] for x in select(rows, arm=arm, step=first)])
-    for arm in ('soft', 'hard')
-  ]
-  text = 'equal rewards in {:.2f} of the first groups of soft, {:.2f} of hard'
-  try:
-    low = tested(best(rows, 'soft, slow'), 'greedy').mean()
-  except MissingRowsError:
-    return text.format(*flat)
-  return f'{text.format(*flat)}; at a third of the rate soft has {low:.3f}'
+  text = []
+  for arm in ('hard', *SOFT):
+    try:
+      logged = select(rows, arm=arm, step=first, dataset='in')
+    except MissingRowsError:
+      continue
+    flat = np.mean([row['equal_rewards'] for row in logged])
+    at = [
+      f'{x["seed"]}: {tested([x], "greedy").mean():.3f}'
+      for x in best(rows, arm)
+    ]
+    text.append(
+      f'{arm}: {", ".join(at)}, equal rewards in {flat:.2f} of the first groups'
+    )
+  return f'by training and seed, greedy: {"; ".join(text)}'
 
 
 def pass_at_32_verdict(rows: Sequence[Row]) -> Verdict:
@@ -112,32 +129,40 @@ def pass_at_32_verdict(rows: Sequence[Row]) -> Verdict:
   teacher, _ = common(select(rows, arm='teacher'), soft)
   held = tested(teacher, 'held_back') == 1
   parts = [(mine - theirs)[x].mean() for x in (~held, held)]
+  verdict = _decided(
+    d.low > 0 and as_early.low > 0,
+    d.high < GAIN or as_early.high < GAIN,
+    _learned(hard, base),
+  )
   return Verdict(
     f'{shown(estimate(mine))} against hard {shown(estimate(theirs))}: '
     f'{shown(d, signed=True)} (facts of RL {parts[0]:+.3f}, facts held back '
     f'{parts[1]:+.3f}); hard less its base {shown(from_base, signed=True)}; '
     f'{_counted(d)}',
     f'at equal greedy accuracy soft - hard {shown(as_early, signed=True)}',
-    _decided(
-      d.low > 0 and as_early.low > 0,
-      d.high < GAIN or as_early.high < GAIN,
-      _learned(hard, base),
+    verdict,
+    _why(
+      verdict,
+      d,
+      'hard training does not lose pass@32 of its base: tokens sample the '
+      'alternatives that RL then rewards'
+      if from_base.low > -GAIN
+      else '',
     ),
-    'hard training does not lose pass@32 of its base: tokens sample the '
-    'alternatives that RL then rewards'
-    if from_base.low > -GAIN
-    else '',
   )
 
 
 def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
   """Claim 9."""
-  ours, kinds = 'soft', {'greedy': grades, 'sample': lambda x: pass_at_k(x, 32)}
+  kinds = {'greedy': grades, 'sample': lambda x: pass_at_k(x, 32)}
+  arms = dict.fromkeys(row['arm'] for row in rows if 'evaluated' in row)
+  greedy = lambda arm: grades(cell(rows, arm, 'hard greedy')).mean()
+  ours = max((arm for arm in SOFT if arm in arms), key=greedy, default='soft')
   text, may_exceed, exceeds = [], False, []
   for kind, of in kinds.items():
     own, others = cell(rows, ours, f'hard {kind}'), {}
     mine = of(own)
-    for model, thinking in product(MODELS[1:], THINKING):
+    for model, thinking in product(('hard', ours, 'fuzzy'), THINKING):
       if (model, thinking) != (ours, 'hard'):
         pair = common(cell(rows, model, f'{thinking} {kind}'), own)
         others[f'{model}, {thinking}'] = difference(*map(of, pair))
@@ -145,8 +170,10 @@ def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
     may_exceed |= any(x.high > MARGIN for x in others.values())
     exceeds += [x for x, y in others.items() if y.low > 0]
     metric = 'greedy pass@1' if kind == 'greedy' else 'sampled pass@32'
+    own_thinking = others[f'{ours}, soft']
     text.append(
-      f'{metric} {shown(estimate(mine))}, the best other pair ({name}) '
+      f'{metric} {shown(estimate(mine))}, soft inference '
+      f'{shown(own_thinking, signed=True)}, the best other pair ({name}) '
       f'{shown(d, signed=True)}'
     )
   controls = [
@@ -158,7 +185,9 @@ def best_pair_verdict(rows: Sequence[Row]) -> Verdict:
     f'{"; ".join(text)}; {len(mine)} seeds, {mine.shape[1]} problems',
     'soft greedy thinking with its own latents' + ', '.join(controls),
     _decided(not may_exceed, bool(exceeds)),
-    f'better pairs: {", ".join(dict.fromkeys(exceeds))}' if exceeds else '',
+    f'better (training, inference): {"; ".join(dict.fromkeys(exceeds))}'
+    if exceeds
+    else '',
   )
 
 
@@ -174,17 +203,19 @@ def outside_verdict(rows: Sequence[Row]) -> Verdict:
     f'{name} {of(some, "greedy").mean():.3f} and {of(some, "nats").mean():.3f}'
     for name, some in (('base', base), ('hard', hard), ('soft', soft))
   ]
+  verdict = _decided(
+    accuracy.low >= -MARGIN and nats.high < 0 and as_early.high < 0,
+    nats.low > -NATS or as_early.low > -NATS or accuracy.high < -MARGIN,
+    _learned(hard, base),
+  )
   return Verdict(
     f'accuracy and nats per token: {", ".join(columns)}; soft - hard '
     f'{shown(accuracy, signed=True)} and {shown(nats, signed=True)}; '
     f'{_counted(nats)}',
     f'at equal greedy accuracy in domain nats {shown(as_early, signed=True)}'
     f'; rewards of other problems {of(control, "nats").mean():.3f}',
-    _decided(
-      accuracy.low >= -MARGIN and nats.high < 0 and as_early.high < 0,
-      nats.low > -NATS or as_early.low > -NATS or accuracy.high < -MARGIN,
-      _learned(hard, base),
-    ),
+    verdict,
+    _why(verdict, nats),
   )
 
 
@@ -212,7 +243,7 @@ VERDICTS: dict[int, Callable[[Sequence[Row]], Verdict]] = {
 def table(rows: Sequence[Row]) -> list[dict]:
   """A line per model: hard thinking exactly, then the six modes."""
   lines = []
-  for model in (*MODELS, 'hard, shuffled', 'soft, slow'):
+  for model in (*MODELS, 'hard, shuffled'):
     try:
       chosen = best(rows, model)
     except MissingRowsError:

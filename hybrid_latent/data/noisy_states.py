@@ -29,7 +29,7 @@ own, for accuracy and likelihood outside the domain of RL.
 
 import hashlib
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
@@ -42,8 +42,12 @@ from hybrid_latent.ranges import PositiveInt, Range
 
 SLIPS = (0.95, 0.95, 0.95, 0.4, 0.06)  # how often the teacher is right
 EVEN, EVEN_RIGHT = 0.6, 0.7  # the teacher writes it; it is right
-TASKS = {'in': ('abcde', ' ####'), 'out': ('xyz', ' ====')}  # letters and mark
 Table = Literal['slips', 'rule']
+Task = Literal['in', 'out']
+TASKS: dict[Task, tuple[str, str]] = {  # letters and mark
+  'in': ('abcde', ' ####'),
+  'out': ('xyz', ' ===='),
+}
 
 
 class Fact(NamedTuple):
@@ -65,7 +69,7 @@ def problems(
   table_seed: int = 0,
   states: Annotated[int, Range(ge=4)] = 32,
   steps: PositiveInt = 3,
-  tasks: tuple[Literal['in', 'out'], ...] = ('in',),
+  tasks: tuple[Task, ...] = ('in',),
   teacher: bool = False,
   seen_only: bool = False,
 ) -> ProceduralRows:
@@ -171,7 +175,7 @@ def pass_at_1(question: str, known: Facts) -> float:
   *word, start = question.split()
   reached = {int(start): 1.0}
   for letter in word:
-    following: Counter[int] = Counter()
+    following: dict[int, float] = defaultdict(float)
     for state, probability in reached.items():
       for other, share in known[letter, state].written.items():
         following[other] += probability * share
