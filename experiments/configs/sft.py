@@ -74,7 +74,7 @@ def use_latent_spans(
       num_latents=num_latents,
       sampled=False,
       opening=opening,
-      delimiters=delimiters,
+      **({} if delimiters else {'delimiters': False}),
     ),
   )
 

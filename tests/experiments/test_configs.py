@@ -11,6 +11,7 @@ import pytest
 
 from experiments import configs
 from experiments.configs import (
+  dial,
   lrt_arithmetic,
   noisy_states,
   running_sums,

@@ -210,12 +210,14 @@ WRONG = {
     "'mean', 'sum' or 'max'": {'entropy.aggregation': ['median']},
   },
   ('sft', 'hyrea_sft_math:MODEL'): {
-    "'entropy', 'random' or 'none'": {'curriculum.kwargs.replace': ['all']},
-    COUNT: {
-      'curriculum.kwargs.num_latents': ['0', '-1'],
-      'feedback.init_kwargs.num_latents': ['0', 'two'],
+    "'entropy', 'random', 'first', 'last', 'highest' or 'none'": {
+      'curriculum.kwargs.replace': ['all'],
     },
-    MAYBE: {'curriculum.kwargs.min_step_tokens': ['-1']},
+    COUNT: {'feedback.init_kwargs.num_latents': ['0', 'two']},
+    MAYBE: {
+      'curriculum.kwargs.num_latents': ['-1'],
+      'curriculum.kwargs.min_step_tokens': ['-1'],
+    },
   },
   ('sft', 'codi_gsm8k:MODEL'): {
     MAYBE: {
