@@ -1,8 +1,9 @@
 """What the rows of the study of LRT say: verdicts, table and figures.
 
 A verdict is on differences, paired by seed and problem, with 95 % intervals:
-shown where all exceed 0, refuted where one is below 0.02, and else out of reach
-with so few seeds and problems.
+shown where all exceed 0, refuted where one is below 0.02 over three seeds at
+least, and else out of reach with so few seeds and problems. An arm that was not
+run leaves a claim on it out of reach.
 
   22  SFT+RL over NoThinking, ShorterBetter, LC-R1 and the thinking itself at
       the lowest budget, and over the latents of another problem
@@ -16,6 +17,7 @@ token of the base differs in a batch of both modes.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,9 +27,9 @@ from ..report.charts import Chart, Points
 from ..report.figures import write_figures
 from .lrt_arms import LATENTS
 from .outcomes import Difference, difference, estimate, grades, pass_at_k, shown
-from .study import Row, Verdict, select
+from .study import MissingRowsError, Row, Verdict, select
 
-NEGLIGIBLE = 0.02
+NEGLIGIBLE, ENOUGH = 0.02, 3  # a difference, seeds for a refutation
 WORDS = 'NoThinking', 'ShorterBetter', 'LC-R1', 'thinking'
 Grades = Float[np.ndarray, 's u']
 
@@ -47,6 +49,14 @@ def _of(
   return grades(found) if k == 1 else pass_at_k(found, k)
 
 
+def _run(rows: Sequence[Row], **values: Any) -> bool:
+  """Whether there are rows with these values."""
+  try:
+    return bool(select(rows, **values))
+  except MissingRowsError:
+    return False
+
+
 def _accuracy(values: Grades) -> str:
   return shown(estimate(values))
 
@@ -61,10 +71,12 @@ def _over(difference: Difference) -> str:
   return shown(difference, signed=True)
 
 
-def _judged(*differences: Difference) -> str:
-  if all(x.low > 0 for x in differences):
+def _judged(*differences: Difference | None) -> str:
+  if all(x and x.low > 0 for x in differences):
     return 'shown'
-  refuted = any(x.high < NEGLIGIBLE for x in differences)
+  refuted = any(
+    x and x.high < NEGLIGIBLE and x.seeds >= ENOUGH for x in differences
+  )
   return 'refuted' if refuted else 'out of reach here'
 
 
@@ -103,7 +115,9 @@ def equal_budgets(rows: Sequence[Row]) -> Verdict:
   larger = '; '.join(
     f'at {budget} tokens '
     + ', '.join(
-      f'{arm} {_of(rows, arm, budget=budget).mean():.3f}' for arm in WORDS[1:]
+      f'{arm} {_of(rows, arm, budget=budget).mean():.3f}'
+      for arm in WORDS[1:]
+      if _run(rows, arm=arm, budget=budget)
     )
     for budget in BUDGETS[1:]
   )
@@ -135,31 +149,43 @@ def at_four(rows: Sequence[Row]) -> Verdict:
 
 def counts(rows: Sequence[Row]) -> Verdict:
   """Claim 24."""
-  values = {count: _of(rows, 'SFT', latents=count) for count in COUNTS}
+  run = [x for x in COUNTS if _run(rows, arm='SFT', latents=x)]
+  values = {count: _of(rows, 'SFT', latents=count) for count in run}
   fewest, some, most = COUNTS
-  over = {end: _minus(values[some], values[end]) for end in (fewest, most)}
+  over = {
+    end: _minus(values[some], values[end]) if end in values else None
+    for end in (fewest, most)
+  }
   others = {
     count: _of(rows, 'SFT', latents=count, control='other_problem')
-    for count in COUNTS
+    for count in run
   }
   listed = ', '.join(f'{c}: {x.mean():.3f}' for c, x in others.items())
   return Verdict(
     'after SFT '
     + ', '.join(f'{count}: {_accuracy(x)}' for count, x in values.items())
     + f'; {some} over '
-    + ', '.join(f'{end} {_over(x)}' for end, x in over.items())
+    + ', '.join(f'{end} {_over(x)}' for end, x in over.items() if x)
     + f' ({_extent(values[some])})',
     f'latents of another problem, {listed}',
     _judged(*over.values()),
-    'all have the same updates and answers',
+    'all have the same updates and answers'
+    + ''.join(f'; {x} latents were not run' for x in COUNTS if x not in run),
   )
 
 
 def second_stage(rows: Sequence[Row]) -> Verdict:
   """Claim 25."""
-  rl, sft, more = (_of(rows, x) for x in ('SFT+RL', 'SFT', 'SFT+SFT'))
-  over = {'SFT': _minus(rl, sft), 'SFT+SFT': _minus(rl, more)}
-  shuffled = _of(rows, 'SFT+RL, shuffled rewards')
+  rl, sft = _of(rows, 'SFT+RL'), _of(rows, 'SFT')
+  more = {
+    arm: _of(rows, arm) if _run(rows, arm=arm) else None
+    for arm in ('SFT+SFT', 'SFT+RL, shuffled rewards')
+  }
+  given = more['SFT+SFT']
+  over = {
+    'SFT': _minus(rl, sft),
+    'SFT+SFT': None if given is None else _minus(rl, given),
+  }
   other = _of(rows, 'SFT+RL', control='other_problem')
   forms = {
     stage: select(rows, arm=stage, latents=LATENTS, control='')
@@ -168,11 +194,13 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
   mean = lambda stage, name: np.mean([row[name] for row in forms[stage]])
   return Verdict(
     f'SFT+RL {_accuracy(rl)}, over '
-    + ', '.join(f'{name} {_over(x)}' for name, x in over.items())
+    + ', '.join(f'{name} {_over(x)}' for name, x in over.items() if x)
     + f' ({_extent(rl)})',
-    f'as many more given answers (SFT+SFT) {more.mean():.3f}, RL on shuffled '
-    f'rewards {shuffled.mean():.3f}, latents of another problem '
-    f'{other.mean():.3f}',
+    ', '.join(
+      f'{arm} {"not run" if x is None else f"{x.mean():.3f}"}'
+      for arm, x in more.items()
+    )
+    + f', latents of another problem {other.mean():.3f}',
     _judged(*over.values()),
     f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
     f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
@@ -245,13 +273,14 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
     'NoThinking': _flat(_of(rows, 'NoThinking'), BUDGETS),
   }
   for arm in WORDS[1:]:
-    values = [_of(rows, arm, budget=budget) for budget in BUDGETS]
-    at_budgets[arm] = _points(BUDGETS, values)
+    run = [x for x in BUDGETS if _run(rows, arm=arm, budget=x)]
+    at_budgets[arm] = _points(run, [_of(rows, arm, budget=x) for x in run])
   other = _of(rows, 'SFT+RL', control='other_problem')
   at_budgets['latents of another problem'] = _flat(other, BUDGETS)
+  run = [x for x in COUNTS if _run(rows, arm='SFT', latents=x)]
   by_count = {
     name: _points(
-      COUNTS, [_of(rows, 'SFT', latents=x, control=control) for x in COUNTS]
+      run, [_of(rows, 'SFT', latents=x, control=control) for x in run]
     )
     for name, control in (
       ('SFT', ''),

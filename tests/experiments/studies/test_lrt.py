@@ -121,6 +121,24 @@ def test_missing_rows_are_no_verdict():
   assert [*verdicts(STUDY, some)] == [23, 24, 25]
 
 
+@pytest.mark.parametrize(
+  ('claim', 'arm', 'latents'), [(24, 'SFT', 32), (25, 'SFT+SFT', 8)]
+)
+def test_an_arm_that_was_not_run_leaves_it_out_of_reach(claim, arm, latents):
+  some = rows(SHOWN)
+  some = [x for x in some if (x['arm'], x['latents']) != (arm, latents)]
+  verdict = verdicts(STUDY, some)[claim]
+  assert verdict.verdict == 'out of reach here'
+  assert 'not run' in verdict.controls + verdict.why
+
+
+def test_one_seed_refutes_nothing():
+  some = rows(SHOWN | {('SFT', 8, ''): 0.9})
+  alone = [x for x in some if not x['seed']]
+  assert verdicts(STUDY, some)[25].verdict == 'refuted'
+  assert verdicts(STUDY, alone)[25].verdict == 'out of reach here'
+
+
 def test_the_table_and_the_figures(tmp_path):
   some = rows(SHOWN)
   table = STUDY.table(some)
