@@ -48,6 +48,7 @@ from hybrid_latent.types import Mode, Prompt
 
 from ..configs import running_sums
 from ..fields.named import problems_of
+from ..training.cli import Config
 from ..training.dataset_sampling import decoding_actor
 from ..training.prompts import prompt_ids
 from . import cot_ablation
@@ -64,7 +65,8 @@ from .lrt_arms import (
   train_reasoner,
   train_shorter,
 )
-from .lrt_verdicts import VERDICTS, figure, table
+from .lrt_figures import figure, table
+from .lrt_verdicts import VERDICTS
 from .study import Cell, Row, Study, main
 
 OTHERS = (2, 32)  # latents, after SFT
@@ -132,7 +134,7 @@ def run_reasoner(stage: str, count: int, seed: int, workdir: Path) -> list[Row]:
 def run_fragments(workdir: Path) -> list[Row]:
   """The accuracy of answers from what is left of a thinking."""
   base = train_base(workdir, 0)
-  config = running_sums.get_config(f'{base},words')
+  config: Config = running_sums.get_config(f'{base},words')
   with config.unlocked():
     config.generate.num_prompts = FRAGMENTS
     config.rollout.max_answer_tokens = running_sums.ANSWER
@@ -150,7 +152,7 @@ def run_modes(workdir: Path) -> list[Row]:
   """How the completions of a policy with a reasoner differ from those of its
   base alone, where every other row of a batch reads latents."""
   run = train_reasoner('SFT', LATENTS, 0, workdir)
-  config = running_sums.get_config(f'{train_base(workdir, 0)},rl')
+  config: Config = running_sums.get_config(f'{train_base(workdir, 0)},rl')
   with config.unlocked():
     config.feedback.init_kwargs.source = f'{run}/reasoner'
     config.rollout.max_completion_length = running_sums.COMPLETION

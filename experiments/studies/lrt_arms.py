@@ -14,6 +14,7 @@ from ..configs import running_sums
 from ..evaluation.record import read_record
 from ..new_model import SMALL, new_model
 from ..report.tables import read_rows
+from ..training.cli import Config
 from .runs import evaluate_once, train_once
 from .study import Row
 
@@ -39,7 +40,7 @@ def train_base(workdir: Path, seed: int) -> Path:
       new_model(start, task.tokenizer(), MODEL, seed)
     sft.train(config, run)
 
-  config = running_sums.get_config(f'{start},thinking')
+  config: Config = running_sums.get_config(f'{start},thinking')
   with config.unlocked():
     config.seed = seed
   return train_once(train, config, workdir / f'base-{seed}') / 'model'
@@ -47,7 +48,7 @@ def train_base(workdir: Path, seed: int) -> Path:
 
 def sampled_answers(workdir: Path, seed: int) -> Path:
   """The folder of the correct completions of a base."""
-  config = running_sums.get_config(f'{train_base(workdir, seed)},words')
+  config: Config = running_sums.get_config(f'{train_base(workdir, seed)},words')
   with config.unlocked():
     config.seed = seed
     config.rollout.prompts_per_step = 512
@@ -58,7 +59,7 @@ def sampled_answers(workdir: Path, seed: int) -> Path:
 def train_shorter(name: str, seed: int, workdir: Path) -> Path:
   """The folder of a base after RL that makes its thinking shorter."""
   base, method = train_base(workdir, seed), SHORTER[name]
-  config = running_sums.get_config(f'{base},{method}')
+  config: Config = running_sums.get_config(f'{base},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, SHORTER_STEPS
   return train_once(grpo.train, config, workdir / f'{method}-{seed}') / 'model'
@@ -68,7 +69,7 @@ def train_reasoner(stage: str, count: int, seed: int, workdir: Path) -> Path:
   """The folder of the run of a reasoner's last stage."""
   base, backbone = train_base(workdir, seed), workdir / f'backbone-{seed}'
   method = 'sft' if stage.endswith('SFT') else 'rl'
-  config = running_sums.get_config(f'{base},{method},{backbone}')
+  config: Config = running_sums.get_config(f'{base},{method},{backbone}')
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
     config.feedback.init_kwargs.latents = count
@@ -98,7 +99,7 @@ def measured(
 ) -> list[Row]:
   """The rows of a model in a mode, of a reasoner with its controls; at the
   lowest budget alone where there is no thinking."""
-  config = running_sums.get_config(f'{base},rl')
+  config: Config = running_sums.get_config(f'{base},rl')
   with config.unlocked():
     config.eval.update(num_prompts=PROBLEMS, num_generations=SAMPLES)
     config.rollout.update(prompts_per_step=512, num_generations=SAMPLES)

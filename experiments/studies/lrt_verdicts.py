@@ -1,4 +1,4 @@
-"""What the rows of the study of LRT say: verdicts, table and figures.
+"""What the rows of the study of LRT say: verdicts.
 
 A verdict is on differences, paired by seed and problem, with 95 % intervals:
 shown where all exceed 0, refuted where one is below 0.02 over three seeds at
@@ -16,25 +16,23 @@ token of the base differs in a batch of both modes.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from ..configs.running_sums import BUDGETS
-from ..report.charts import Chart, Points
-from ..report.figures import write_figures
 from .lrt_arms import LATENTS
 from .outcomes import Difference, difference, estimate, grades, pass_at_k, shown
 from .study import MissingRowsError, Row, Verdict, select
 
+COUNTS = 2, 8, 32  # of latents
 NEGLIGIBLE, ENOUGH = 0.02, 3  # a difference, seeds for a refutation
 WORDS = 'NoThinking', 'ShorterBetter', 'LC-R1', 'thinking'
 Grades = Float[np.ndarray, 's u']
 
 
-def _of(
+def of_arm(
   rows: Sequence[Row],
   arm: str,
   k: int = 1,
@@ -49,7 +47,7 @@ def _of(
   return grades(found) if k == 1 else pass_at_k(found, k)
 
 
-def _run(rows: Sequence[Row], **values: Any) -> bool:
+def is_run(rows: Sequence[Row], **values: Any) -> bool:
   """Whether there are rows with these values."""
   try:
     return bool(select(rows, **values))
@@ -57,7 +55,8 @@ def _run(rows: Sequence[Row], **values: Any) -> bool:
     return False
 
 
-def _accuracy(values: Grades) -> str:
+def accuracy(values: Grades) -> str:
+  """A mean grade with its interval, as text."""
   return shown(estimate(values))
 
 
@@ -71,7 +70,9 @@ def _over(difference: Difference) -> str:
   return shown(difference, signed=True)
 
 
-def _judged(*differences: Difference | None) -> str:
+def _judged(
+  *differences: Difference | None,
+) -> Literal['shown', 'refuted', 'out of reach here']:
   if all(x and x.low > 0 for x in differences):
     return 'shown'
   refuted = any(
@@ -107,39 +108,39 @@ def fragments(rows: Sequence[Row]) -> Verdict:
 
 def equal_budgets(rows: Sequence[Row]) -> Verdict:
   """Claim 22."""
-  own = _of(rows, 'SFT+RL')
-  over = {arm: _minus(own, _of(rows, arm)) for arm in WORDS}
-  other = _of(rows, 'SFT+RL', control='other_problem')
-  pause = _of(rows, 'SFT+RL', control='pause')
+  own = of_arm(rows, 'SFT+RL')
+  over = {arm: _minus(own, of_arm(rows, arm)) for arm in WORDS}
+  other = of_arm(rows, 'SFT+RL', control='other_problem')
+  pause = of_arm(rows, 'SFT+RL', control='pause')
   content = _minus(own, other)
   larger = '; '.join(
     f'at {budget} tokens '
     + ', '.join(
-      f'{arm} {_of(rows, arm, budget=budget).mean():.3f}'
+      f'{arm} {of_arm(rows, arm, budget=budget).mean():.3f}'
       for arm in WORDS[1:]
-      if _run(rows, arm=arm, budget=budget)
+      if is_run(rows, arm=arm, budget=budget)
     )
     for budget in BUDGETS[1:]
   )
   return Verdict(
-    f'at {BUDGETS[0]} tokens {LATENTS} latents {_accuracy(own)}, over '
+    f'at {BUDGETS[0]} tokens {LATENTS} latents {accuracy(own)}, over '
     + ', '.join(f'{arm} {_over(x)}' for arm, x in over.items())
     + f' ({_extent(own)})',
     f'latents of another problem {other.mean():.3f}, pause tokens '
     f'{pause.mean():.3f}',
     _judged(*over.values(), content),
-    f'where the budget allows thinking, thinking is ahead: {larger}',
+    f'the other arms with more tokens: {larger}',
   )
 
 
 def at_four(rows: Sequence[Row]) -> Verdict:
   """Claim 23."""
-  own, without = _of(rows, 'SFT+RL', k=4), _of(rows, 'NoThinking', k=4)
-  other = _of(rows, 'SFT+RL', k=4, control='other_problem')
-  before = _of(rows, 'SFT', k=4)
+  own, without = of_arm(rows, 'SFT+RL', k=4), of_arm(rows, 'NoThinking', k=4)
+  other = of_arm(rows, 'SFT+RL', k=4, control='other_problem')
+  before = of_arm(rows, 'SFT', k=4)
   gain, content = _minus(own, without), _minus(own, other)
   return Verdict(
-    f'pass@4 {_accuracy(own)}, NoThinking {_accuracy(without)}: {_over(gain)} '
+    f'pass@4 {accuracy(own)}, NoThinking {accuracy(without)}: {_over(gain)} '
     f'({_extent(own)})',
     f'latents of another problem {other.mean():.3f}',
     _judged(gain, content),
@@ -149,21 +150,22 @@ def at_four(rows: Sequence[Row]) -> Verdict:
 
 def counts(rows: Sequence[Row]) -> Verdict:
   """Claim 24."""
-  run = [x for x in COUNTS if _run(rows, arm='SFT', latents=x)]
-  values = {count: _of(rows, 'SFT', latents=count) for count in run}
   fewest, some, most = COUNTS
+  select(rows, arm='SFT', latents=some)
+  run = [x for x in COUNTS if is_run(rows, arm='SFT', latents=x)]
+  values = {count: of_arm(rows, 'SFT', latents=count) for count in run}
   over = {
     end: _minus(values[some], values[end]) if end in values else None
     for end in (fewest, most)
   }
   others = {
-    count: _of(rows, 'SFT', latents=count, control='other_problem')
+    count: of_arm(rows, 'SFT', latents=count, control='other_problem')
     for count in run
   }
   listed = ', '.join(f'{c}: {x.mean():.3f}' for c, x in others.items())
   return Verdict(
     'after SFT '
-    + ', '.join(f'{count}: {_accuracy(x)}' for count, x in values.items())
+    + ', '.join(f'{count}: {accuracy(x)}' for count, x in values.items())
     + f'; {some} over '
     + ', '.join(f'{end} {_over(x)}' for end, x in over.items() if x)
     + f' ({_extent(values[some])})',
@@ -176,9 +178,9 @@ def counts(rows: Sequence[Row]) -> Verdict:
 
 def second_stage(rows: Sequence[Row]) -> Verdict:
   """Claim 25."""
-  rl, sft = _of(rows, 'SFT+RL'), _of(rows, 'SFT')
+  rl, sft = of_arm(rows, 'SFT+RL'), of_arm(rows, 'SFT')
   more = {
-    arm: _of(rows, arm) if _run(rows, arm=arm) else None
+    arm: of_arm(rows, arm) if is_run(rows, arm=arm, latents=LATENTS) else None
     for arm in ('SFT+SFT', 'SFT+RL, shuffled rewards')
   }
   given = more['SFT+SFT']
@@ -186,14 +188,14 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     'SFT': _minus(rl, sft),
     'SFT+SFT': None if given is None else _minus(rl, given),
   }
-  other = _of(rows, 'SFT+RL', control='other_problem')
+  other = of_arm(rows, 'SFT+RL', control='other_problem')
   forms = {
     stage: select(rows, arm=stage, latents=LATENTS, control='')
     for stage in ('SFT', 'SFT+RL')
   }
   mean = lambda stage, name: np.mean([row[name] for row in forms[stage]])
   return Verdict(
-    f'SFT+RL {_accuracy(rl)}, over '
+    f'SFT+RL {accuracy(rl)}, over '
     + ', '.join(f'{name} {_over(x)}' for name, x in over.items() if x)
     + f' ({_extent(rl)})',
     ', '.join(
@@ -223,7 +225,6 @@ def modes(rows: Sequence[Row]) -> Verdict:
   )
 
 
-COUNTS = 2, 8, 32
 VERDICTS: Mapping = {
   21: fragments,
   22: equal_budgets,
@@ -232,82 +233,3 @@ VERDICTS: Mapping = {
   25: second_stage,
   26: modes,
 }
-
-
-def table(rows: Sequence[Row]) -> list[dict]:
-  """Accuracy, pass@4 and tokens by arm, latents, budget and control."""
-  keys = dict.fromkeys(
-    (row['arm'], row['latents'], row['budget'], row['control'])
-    for row in rows
-    if 'correct' in row
-  )
-  lines = []
-  for arm, latents, budget, control in keys:
-    found = select(
-      rows, arm=arm, latents=latents, budget=budget, control=control
-    )
-    values = grades(found)
-    several = found[0]['samples'] >= 4
-    mean = lambda name, found=found: np.mean([row[name] for row in found])
-    lines.append(
-      {
-        'arm': arm,
-        'latents': latents or '',
-        'control': control.replace('_', ' '),
-        'budget': budget,
-        'accuracy': _accuracy(values),
-        'pass@4': f'{pass_at_k(found, 4).mean():.3f}' if several else '',
-        'tokens': f'{mean("tokens"):.1f}',
-        'worked': f'{mean("worked"):.2f}',
-        'seeds': len(values),
-      }
-    )
-  return lines
-
-
-def figure(rows: Sequence[Row], folder: Path) -> None:
-  """Accuracy by tokens, and by number of latents."""
-  own = _of(rows, 'SFT+RL')
-  at_budgets = {
-    f'{LATENTS} latents': _flat(own, BUDGETS),
-    'NoThinking': _flat(_of(rows, 'NoThinking'), BUDGETS),
-  }
-  for arm in WORDS[1:]:
-    run = [x for x in BUDGETS if _run(rows, arm=arm, budget=x)]
-    at_budgets[arm] = _points(run, [_of(rows, arm, budget=x) for x in run])
-  other = _of(rows, 'SFT+RL', control='other_problem')
-  at_budgets['latents of another problem'] = _flat(other, BUDGETS)
-  run = [x for x in COUNTS if _run(rows, arm='SFT', latents=x)]
-  by_count = {
-    name: _points(
-      run, [_of(rows, 'SFT', latents=x, control=control) for x in run]
-    )
-    for name, control in (
-      ('SFT', ''),
-      ('latents of another problem', 'other_problem'),
-    )
-  }
-  note = 'accuracy, with 95 % intervals over seeds and problems'
-  write_figures(
-    folder,
-    [
-      Chart('lrt', 'At equal token budgets', note, at_budgets, 'line',
-            'tokens that a completion may have'),
-      Chart('lrt_latents', 'By number of latents', note, by_count, 'line',
-            'latents', log2=True),
-    ],
-  )  # fmt: skip
-
-
-def _points(x: Sequence[int], values: Sequence[Grades]) -> Points:
-  found = [estimate(one) for one in values]
-  mean, low, high = (
-    np.array([getattr(one, name) for one in found])
-    for name in ('mean', 'low', 'high')
-  )
-  return Points(np.array(x), mean, low, high)
-
-
-def _flat(values: Grades, x: Sequence[int]) -> Points:
-  """That of completions that end before the lowest budget."""
-  return _points(x, [values] * len(x))

@@ -27,9 +27,9 @@ import random
 from itertools import pairwise
 from typing import Annotated
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models
+from tokenizers import Regex, Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
-from transformers import PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 from hybrid_latent.data.arithmetic import THINKING_TOKENS
 from hybrid_latent.data.chat import SPECIAL, chat_tokenizer
