@@ -36,6 +36,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -105,7 +106,8 @@ def _reasoner_cell(stage: str, count: int, seed: int) -> Cell:
 def run_base(seed: int, workdir: Path) -> list[Row]:
   """The rows of the base, with and without its thinking."""
   base = train_base(workdir, seed)
-  run, labels = base.parent, dict(seed=seed, latents=0)
+  run = base.parent
+  labels: dict[str, Any] = dict(seed=seed, latents=0)
   return [
     *measured(base, 'chain_of_thought', run / 'thinking', arm='thinking',
               losses=losses(run), **labels),
@@ -117,7 +119,7 @@ def run_base(seed: int, workdir: Path) -> list[Row]:
 def run_shorter(name: str, seed: int, workdir: Path) -> list[Row]:
   """The rows of the base after RL that makes its thinking shorter."""
   model = train_shorter(name, seed, workdir)
-  labels = dict(arm=name, seed=seed, latents=0)
+  labels: dict[str, Any] = dict(arm=name, seed=seed, latents=0)
   return measured(
     model, 'chain_of_thought', model.parent / 'thinking', **labels
   )
@@ -127,7 +129,9 @@ def run_reasoner(stage: str, count: int, seed: int, workdir: Path) -> list[Row]:
   """The rows of a reasoner, with controls."""
   base = train_base(workdir, seed)
   run = train_reasoner(stage, count, seed, workdir)
-  labels = dict(arm=stage, seed=seed, latents=count, losses=losses(run))
+  labels: dict[str, Any] = dict(
+    arm=stage, seed=seed, latents=count, losses=losses(run)
+  )
   return measured(base, 'latent', run / 'latent', f'{run}/reasoner', **labels)
 
 
@@ -164,7 +168,8 @@ def run_modes(workdir: Path) -> list[Row]:
   tokens = np.array(
     [prompt_ids(tokenizer, config.data, rows[i]) for i in ids.tolist()]
   )
-  prompt = Prompt(tokens, np.ones(tokens.shape, bool), ids)
+  arrays: Any = tokens, np.ones(tokens.shape, bool), ids
+  prompt = Prompt(*arrays)
   sampled = jax.jit(
     partial(
       rollout,

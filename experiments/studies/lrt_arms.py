@@ -118,7 +118,7 @@ def with_forms(rows: list[Row], folder: Path) -> list[Row]:
   """The rows, with the share of worked answers and the accuracy of either
   form."""
   worked: dict[str, list[tuple[bool, float]]] = {}
-  for sample in read_record(folder):
+  for sample in read_record(f'{folder}'):
     answer = sample['completion'].rpartition('</think>')[2]
     is_worked = bool(answer.partition('####')[0].strip())
     pair = is_worked, sample['correct'] or 0.0
