@@ -83,7 +83,7 @@ def _judged(
 
 def _extent(values: Grades) -> str:
   seeds, problems = values.shape
-  return f'{seeds} seeds, {problems} problems'
+  return f'{seeds} seed{"s" * (seeds > 1)}, {problems} problems'
 
 
 def fragments(rows: Sequence[Row]) -> Verdict:
@@ -204,7 +204,8 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     )
     + f', latents of another problem {other.mean():.3f}',
     _judged(*over.values()),
-    f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
+    'the forms leave RL something to choose only where one is right more '
+    f'often: worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
     f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
     f'{mean("SFT", "accuracy_worked"):.3f} of these and '
     f'{mean("SFT", "accuracy_bare"):.3f} of the bare ones after SFT',
