@@ -204,8 +204,8 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     )
     + f', latents of another problem {other.mean():.3f}',
     _judged(*over.values()),
-    'the forms leave RL something to choose only where one is right more '
-    f'often: worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
+    'RL has something to choose only where one form is right more often: '
+    f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
     f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
     f'{mean("SFT", "accuracy_worked"):.3f} of these and '
     f'{mean("SFT", "accuracy_bare"):.3f} of the bare ones after SFT',
