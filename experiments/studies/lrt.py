@@ -204,7 +204,7 @@ def run_modes(workdir: Path) -> list[Row]:
 STUDY = Study(
   name='lrt',
   about='Latent Reasoning Tuning: latents in place of a thinking in words.',
-  core_minutes=50,
+  core_minutes=70,
   cells=cells,
   verdicts=VERDICTS,
   table=table,

@@ -83,7 +83,7 @@ def _judged(
 
 def _extent(values: Grades) -> str:
   seeds, problems = values.shape
-  return f'{seeds} seeds, {problems} problems'
+  return f'{seeds} seed{"s" * (seeds > 1)}, {problems} problems'
 
 
 def fragments(rows: Sequence[Row]) -> Verdict:
@@ -204,6 +204,7 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     )
     + f', latents of another problem {other.mean():.3f}',
     _judged(*over.values()),
+    'RL has something to choose only where one form is right more often: '
     f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '
     f'{mean("SFT+RL", "worked"):.2f} after RL; right are '
     f'{mean("SFT", "accuracy_worked"):.3f} of these and '
