@@ -15,7 +15,7 @@ import numpy as np
 
 from .hyrea_arms import EARLY, MORE, UPDATES
 from .outcomes import Difference, difference, estimate, grades, shown
-from .study import MissingRowsError, Row, Verdict, select
+from .study import MissingRowsError, Row, Verdict, common, select
 
 _SPANS = ('1', '2', '3', '4')  # per completion, which training has
 FEW = 50  # completions
@@ -36,11 +36,7 @@ def rows_of(rows: Sequence[Row], arm: str, **values: Any) -> list[Row]:
 
 def compared(a: Sequence[Row], b: Sequence[Row]) -> Difference:
   """a - b on the seeds that both have."""
-  seeds = {row['seed'] for row in a} & {row['seed'] for row in b}
-  if not seeds:
-    raise MissingRowsError('no seed has both arms')
-  of = lambda rows: grades([row for row in rows if row['seed'] in seeds])
-  return difference(of(a), of(b))
+  return difference(*map(grades, common(a, b)))
 
 
 def accuracy(rows: Sequence[Row]) -> str:

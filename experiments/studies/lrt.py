@@ -24,8 +24,8 @@ temperature 0.6 and top-p 0.95 of each of the same 2,048 test problems, at
 budgets of 8, 20 and 40 tokens. What does not think ends before the eighth
 token, so that its one measurement holds at all budgets. Controls of each
 reasoner: the latents of another problem, and pause tokens in their place; one
-whose latents are dropped is NoThinking. The criteria of the verdicts, fixed
-before the runs, are in lrt_verdicts.py.
+whose latents are dropped is NoThinking. The criteria of the verdicts are in
+lrt_verdicts.py; those of refutations were set after the first seed was seen.
 """
 
 from .parser import cells_parser

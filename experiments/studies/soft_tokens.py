@@ -8,7 +8,8 @@ wrong, and sharpening onto even states gains accuracy on every fact and loses
 the right answers that are odd. RL (RLOO, 8 x 32 completions, equal
 steps) trains with hard, soft and fuzzy thinking on problems that do not meet
 one fact in four, soft also at a third of the rate, the better of which counts:
-with the rate of hard training it is unsteady. Each seed has facts, a base and
+with the rate of hard training it is unsteady (a rule set after the first seed
+was seen). Each seed has facts, a base and
 RL of its own.
 
 Every `EVERY` steps a checkpoint is scored on all test problems: the exact

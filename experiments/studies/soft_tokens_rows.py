@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from .study import MissingRowsError, Row, select
+from .study import Row, select
 
 Values = Float[np.ndarray, 's u']  # by seed and problem
 
@@ -57,15 +57,6 @@ def outside(rows: Sequence[Row], chosen: Sequence[Row], name: str) -> Values:
     for row in chosen
   ]
   return np.array([row[name] for (row,) in found], float)
-
-
-def common(*groups: Sequence[Row]) -> list[list[Row]]:
-  """The rows of the seeds that all groups have; MissingRowsError without
-  one."""
-  seeds = set.intersection(*({row['seed'] for row in x} for x in groups))
-  if not seeds:
-    raise MissingRowsError('no seed has all arms')
-  return [[row for row in some if row['seed'] in seeds] for some in groups]
 
 
 def cell(

@@ -20,13 +20,12 @@ from .outcomes import (
 from .soft_tokens_rows import (
   best,
   cell,
-  common,
   early,
   outside,
   passed,
   tested,
 )
-from .study import MissingRowsError, Row, Verdict, select
+from .study import MissingRowsError, Row, Verdict, common, select
 
 Outcome = Literal['shown', 'refuted', 'out of reach here']
 MARGIN = 0.03  # of equal accuracies

@@ -55,7 +55,16 @@ from ..report.figures import write_figures
 from ..training.cli import Config
 from .outcomes import difference, estimate, grades, shown
 from .runs import evaluate_once, train_once
-from .study import Cell, MissingRowsError, Row, Study, Verdict, main, select
+from .study import (
+  Cell,
+  MissingRowsError,
+  Row,
+  Study,
+  Verdict,
+  common,
+  main,
+  select,
+)
 
 PROBLEMS, CHANCE = 2048, 0.1
 ENOUGH = 0.5  # gain over each control
@@ -177,18 +186,12 @@ def accuracy(
 
 def compared(rows: Sequence[Row], setting: Setting) -> dict[str, Grades]:
   """Those of own latents and of AGAINST, of the seeds that all have."""
-  of_setting, found = setting._asdict(), {}
-  for name, (arm, control) in SERIES.items():
-    if name in AGAINST or arm == 'latents':
-      some = select(rows, **of_setting, arm=arm, control=control)
-      found[name] = {row['seed']: row for row in some}
-  seeds = sorted(set.intersection(*map(set, found.values())))
-  if not seeds:
-    raise MissingRowsError(f'{setting}: no seed has all arms')
-  return {
-    name: grades([of_seed[seed] for seed in seeds])
-    for name, of_seed in found.items()
+  found = {
+    name: select(rows, **setting._asdict(), arm=arm, control=control)
+    for name, (arm, control) in SERIES.items()
+    if name in AGAINST or arm == 'latents'
   }
+  return dict(zip(found, map(grades, common(*found.values())), strict=True))
 
 
 def content_matters(rows: Sequence[Row]) -> Verdict:

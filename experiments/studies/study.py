@@ -148,3 +148,12 @@ def select(rows: Sequence[Row], **values: Any) -> list[Row]:
   if not found:
     raise MissingRowsError(f'no row has {values}')
   return found
+
+
+def common(*groups: Sequence[Row]) -> list[list[Row]]:
+  """The rows of the seeds that all groups have; MissingRowsError without
+  one."""
+  seeds = set.intersection(*({row['seed'] for row in x} for x in groups))
+  if not seeds:
+    raise MissingRowsError('no seed has all arms')
+  return [[row for row in some if row['seed'] in seeds] for some in groups]

@@ -22,7 +22,6 @@ first number 0.11, for all operations without it 0.21, and without the first or
 the last operation 0.37 or 0.19.
 """
 
-import hashlib
 import random
 from itertools import pairwise
 from typing import Annotated
@@ -34,11 +33,11 @@ from transformers import AddedToken, PreTrainedTokenizerFast
 from hybrid_latent.data.arithmetic import THINKING_TOKENS
 from hybrid_latent.data.chat import SPECIAL, chat_tokenizer
 from hybrid_latent.data.procedural import ProceduralRows
+from hybrid_latent.data.states import for_test
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt, Range
 
 Share = Annotated[float, Range(ge=0, le=1)]
 Number = Annotated[int, Range(ge=2, le=99)]
-_TEST_SHARE = 8  # one question in eight is for 'test'
 
 
 def problems(
@@ -77,7 +76,7 @@ def problems(
   def row(rng):
     sums = _sums(rng, steps, largest, most)
     question = f'from {sums[0]} {" ".join(_operations(sums))}'
-    if _for_test(question) != (split == 'test'):
+    if for_test(question) != (split == 'test'):
       return None
     lines = [f' {question}\n', _line(sums[1:]) + '\n']
     repeated = [line * rng.randint(1, 1 + repeats) for line in lines]
@@ -114,12 +113,6 @@ def _line(sums: list[int]) -> str:
 
 def _operations(sums: list[int]) -> list[str]:
   return [f'{after - before:+d}' for before, after in pairwise(sums)]
-
-
-def _for_test(question: str) -> bool:
-  # Not hash(): Python's differs from process to process.
-  digest = hashlib.sha256(question.encode()).digest()
-  return digest[0] % _TEST_SHARE == 0
 
 
 def tokenizer(
