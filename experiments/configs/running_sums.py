@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from . import lrt_arithmetic, sft_arithmetic
 
-STEPS, SHOWN, REPEATS = 5, 2, 1  # of hybrid_latent/data/running_sums.py
+STEPS, SHOWN, REPEATS = 5, 4, 1  # of hybrid_latent/data/running_sums.py
 QUESTION = STEPS + 2  # tokens
 THINKING = (1 + REPEATS) * (QUESTION + 1 + STEPS + 1)  # tokens, at most
 ANSWER = SHOWN + 3  # tokens, at most: sums, ####, the answer, the end
