@@ -9,7 +9,7 @@ from ..configs.running_sums import BUDGETS
 from ..report.charts import Chart, Points
 from ..report.figures import write_figures
 from .lrt_arms import LATENTS
-from .lrt_verdicts import COUNTS, WORDS, Grades, accuracy, is_run, of_arm
+from .lrt_verdicts import COUNTS, WORDS, accuracy, is_run, of_arm
 from .outcomes import estimate, grades, pass_at_k
 from .study import Row, select
 
@@ -26,7 +26,6 @@ def table(rows: Sequence[Row]) -> list[dict]:
     found = select(
       rows, arm=arm, latents=latents, budget=budget, control=control
     )
-    values = grades(found)
     several = found[0]['samples'] >= 4
     mean = lambda name, found=found: np.mean([row[name] for row in found])
     lines.append(
@@ -35,11 +34,11 @@ def table(rows: Sequence[Row]) -> list[dict]:
         'latents': latents or '',
         'control': control.replace('_', ' '),
         'budget': budget,
-        'accuracy': accuracy(values),
+        'accuracy': accuracy(found),
         'pass@4': f'{pass_at_k(found, 4).mean():.3f}' if several else '',
         'tokens': f'{mean("tokens"):.1f}',
         'worked': f'{mean("worked"):.2f}',
-        'seeds': len(values),
+        'seeds': len(found),
       }
     )
   return lines
@@ -79,8 +78,8 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
   )  # fmt: skip
 
 
-def _points(x: Sequence[int], values: Sequence[Grades]) -> Points:
-  found = [estimate(one) for one in values]
+def _points(x: Sequence[int], arms: Sequence[list[Row]]) -> Points:
+  found = [estimate(grades(rows)) for rows in arms]
   mean, low, high = (
     np.array([getattr(one, name) for one in found])
     for name in ('mean', 'low', 'high')
@@ -88,6 +87,6 @@ def _points(x: Sequence[int], values: Sequence[Grades]) -> Points:
   return Points(np.array(x), mean, low, high)
 
 
-def _flat(values: Grades, x: Sequence[int]) -> Points:
+def _flat(rows: list[Row], x: Sequence[int]) -> Points:
   """That of completions that end before the lowest budget."""
-  return _points(x, [values] * len(x))
+  return _points(x, [rows] * len(x))

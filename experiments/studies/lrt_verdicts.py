@@ -19,32 +19,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from ..configs.running_sums import BUDGETS
 from .lrt_arms import LATENTS
-from .outcomes import Difference, difference, estimate, grades, pass_at_k, shown
-from .study import MissingRowsError, Row, Verdict, select
+from .outcomes import Difference, difference, estimate, pass_at_k, shown
+from .study import MissingRowsError, Row, Verdict, common, select
 
 COUNTS = 2, 8, 32  # of latents
 NEGLIGIBLE, ENOUGH = 0.02, 3  # a difference, seeds for a refutation
 WORDS = 'NoThinking', 'ShorterBetter', 'LC-R1', 'thinking'
-Grades = Float[np.ndarray, 's u']
 
 
 def of_arm(
   rows: Sequence[Row],
   arm: str,
-  k: int = 1,
   latents: int | None = None,
   control: str = '',
   budget: int = BUDGETS[0],
-) -> Grades:
-  """The grades of an arm, or its pass@k, per seed and problem."""
+) -> list[Row]:
+  """The rows of an arm, by seed."""
   if latents is None:
     latents = 0 if arm in WORDS else LATENTS
-  found = select(rows, arm=arm, latents=latents, control=control, budget=budget)
-  return grades(found) if k == 1 else pass_at_k(found, k)
+  return select(rows, arm=arm, latents=latents, control=control, budget=budget)
 
 
 def is_run(rows: Sequence[Row], **values: Any) -> bool:
@@ -55,15 +51,18 @@ def is_run(rows: Sequence[Row], **values: Any) -> bool:
     return False
 
 
-def accuracy(values: Grades) -> str:
-  """A mean grade with its interval, as text."""
-  return shown(estimate(values))
+def accuracy(rows: Sequence[Row], k: int = 1) -> str:
+  """pass@k with its interval, as text."""
+  return shown(estimate(pass_at_k(rows, k)))
 
 
-def _minus(a: Grades, b: Grades) -> Difference:
-  """Paired, over the seeds that both have."""
-  seeds = min(len(a), len(b))
-  return difference(a[:seeds], b[:seeds])
+def _mean(rows: Sequence[Row], k: int = 1) -> str:
+  return f'{pass_at_k(rows, k).mean():.3f}'
+
+
+def _minus(a: Sequence[Row], b: Sequence[Row], k: int = 1) -> Difference:
+  """Of pass@k, paired, over the seeds that both have."""
+  return difference(*(pass_at_k(rows, k) for rows in common(a, b)))
 
 
 def _over(difference: Difference) -> str:
@@ -81,9 +80,9 @@ def _judged(
   return 'refuted' if refuted else 'out of reach here'
 
 
-def _extent(values: Grades) -> str:
-  seeds, problems = values.shape
-  return f'{seeds} seed{"s" * (seeds > 1)}, {problems} problems'
+def _extent(rows: Sequence[Row]) -> str:
+  seeds = len(rows)
+  return f'{seeds} seed{"s" * (seeds > 1)}, {rows[0]["problems"]} problems'
 
 
 def fragments(rows: Sequence[Row]) -> Verdict:
@@ -116,7 +115,7 @@ def equal_budgets(rows: Sequence[Row]) -> Verdict:
   larger = '; '.join(
     f'at {budget} tokens '
     + ', '.join(
-      f'{arm} {of_arm(rows, arm, budget=budget).mean():.3f}'
+      f'{arm} {_mean(of_arm(rows, arm, budget=budget))}'
       for arm in WORDS[1:]
       if is_run(rows, arm=arm, budget=budget)
     )
@@ -126,8 +125,7 @@ def equal_budgets(rows: Sequence[Row]) -> Verdict:
     f'at {BUDGETS[0]} tokens {LATENTS} latents {accuracy(own)}, over '
     + ', '.join(f'{arm} {_over(x)}' for arm, x in over.items())
     + f' ({_extent(own)})',
-    f'latents of another problem {other.mean():.3f}, pause tokens '
-    f'{pause.mean():.3f}',
+    f'latents of another problem {_mean(other)}, pause tokens {_mean(pause)}',
     _judged(*over.values(), content),
     f'the other arms with more tokens: {larger}',
   )
@@ -135,16 +133,16 @@ def equal_budgets(rows: Sequence[Row]) -> Verdict:
 
 def at_four(rows: Sequence[Row]) -> Verdict:
   """Claim 23."""
-  own, without = of_arm(rows, 'SFT+RL', k=4), of_arm(rows, 'NoThinking', k=4)
-  other = of_arm(rows, 'SFT+RL', k=4, control='other_problem')
-  before = of_arm(rows, 'SFT', k=4)
-  gain, content = _minus(own, without), _minus(own, other)
+  own, without = of_arm(rows, 'SFT+RL'), of_arm(rows, 'NoThinking')
+  other = of_arm(rows, 'SFT+RL', control='other_problem')
+  before = of_arm(rows, 'SFT')
+  gain, content = _minus(own, without, k=4), _minus(own, other, k=4)
   return Verdict(
-    f'pass@4 {accuracy(own)}, NoThinking {accuracy(without)}: {_over(gain)} '
-    f'({_extent(own)})',
-    f'latents of another problem {other.mean():.3f}',
+    f'pass@4 {accuracy(own, k=4)}, NoThinking {accuracy(without, k=4)}: '
+    f'{_over(gain)} ({_extent(own)})',
+    f'latents of another problem {_mean(other, k=4)}',
     _judged(gain, content),
-    f'after SFT alone pass@4 is {before.mean():.3f}',
+    f'after SFT alone pass@4 is {_mean(before, k=4)}',
   )
 
 
@@ -162,7 +160,7 @@ def counts(rows: Sequence[Row]) -> Verdict:
     count: of_arm(rows, 'SFT', latents=count, control='other_problem')
     for count in run
   }
-  listed = ', '.join(f'{c}: {x.mean():.3f}' for c, x in others.items())
+  listed = ', '.join(f'{c}: {_mean(x)}' for c, x in others.items())
   return Verdict(
     'after SFT '
     + ', '.join(f'{count}: {accuracy(x)}' for count, x in values.items())
@@ -199,10 +197,9 @@ def second_stage(rows: Sequence[Row]) -> Verdict:
     + ', '.join(f'{name} {_over(x)}' for name, x in over.items() if x)
     + f' ({_extent(rl)})',
     ', '.join(
-      f'{arm} {"not run" if x is None else f"{x.mean():.3f}"}'
-      for arm, x in more.items()
+      f'{arm} {"not run" if x is None else _mean(x)}' for arm, x in more.items()
     )
-    + f', latents of another problem {other.mean():.3f}',
+    + f', latents of another problem {_mean(other)}',
     _judged(*over.values()),
     'RL has something to choose only where one form is right more often: '
     f'worked answers are {mean("SFT", "worked"):.2f} of all after SFT and '

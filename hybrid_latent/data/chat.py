@@ -1,8 +1,9 @@
 """Byte-level tokenizers with a chat template, for the generated problems."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ('<|pad|>', '<|end|>', '<|system|>', '<|user|>', '<|assistant|>')
@@ -26,9 +27,13 @@ def byte_level(model: models.BPE) -> Tokenizer:
   return tokens
 
 
-def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+def word_tokenizer(
+  words: Sequence[str], pattern: str | None = None
+) -> PreTrainedTokenizerFast:
   """A tokenizer with one token per word, the space before it included; all
-  other text is bytes."""
+  other text is bytes. Texts are first split by `pattern`, a regular expression;
+  by default as GPT-2 does."""
+  byte_level = partial(pre_tokenizers.ByteLevel, add_prefix_space=False)
   texts = [
     *SPECIAL,
     *sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -38,7 +43,11 @@ def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
   # Without merges a word is one token if in the vocabulary, else its bytes.
   bpe = Tokenizer(models.BPE(vocabulary, merges=[], ignore_merges=True))
   # Unlike that of `byte_level` it does not separate the digits of a number.
-  bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  bpe.pre_tokenizer = byte_level()
+  if pattern:
+    split = pre_tokenizers.Split(Regex(pattern), 'isolated')
+    parts = [split, byte_level(use_regex=False)]
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(parts)
   bpe.decoder = decoders.ByteLevel()
   bpe.add_special_tokens(list(SPECIAL))
   return chat_tokenizer(bpe)

@@ -28,10 +28,9 @@ import itertools
 import random
 from typing import Annotated
 
-from tokenizers import Regex, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from hybrid_latent.data.chat import SPECIAL, byte_level, chat_tokenizer
+from hybrid_latent.data.chat import word_tokenizer
 from hybrid_latent.ranges import PositiveInt, Range
 
 LARGEST = 32  # modulus
@@ -133,20 +132,5 @@ def tokenizer() -> PreTrainedTokenizerFast:
     *['turn', 'it', 'on', 'to', 'the', 'dial', 'shows', 'is'],
     *(f'{sign}{i}' for sign in ('', '+') for i in range(LARGEST)),
   ]
-  texts = [
-    *SPECIAL,
-    *sorted(pre_tokenizers.ByteLevel.alphabet()),
-    *('From', '####'),
-    *(f'Ġ{word}' for word in words),
-  ]
-  vocabulary = {text: i for i, text in enumerate(texts)}
-  # Without merges a word is one token if in the vocabulary, else its bytes.
-  bpe = byte_level(models.BPE(vocabulary, merges=[], ignore_merges=True))
-  bpe.pre_tokenizer = pre_tokenizers.Sequence(
-    [
-      pre_tokenizers.Split(Regex(r' ?[^\s.]+|\.'), 'isolated'),
-      pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ]
-  )
-  bpe.add_special_tokens(list(SPECIAL))
-  return chat_tokenizer(bpe)
+  texts = ['From', '####', *(f' {word}' for word in words)]
+  return word_tokenizer(texts, r' ?[^\s.]+|\.')

@@ -26,12 +26,10 @@ import random
 from itertools import pairwise
 from typing import Annotated
 
-from tokenizers import Regex, Tokenizer, decoders, models
-from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from hybrid_latent.data.arithmetic import THINKING_TOKENS
-from hybrid_latent.data.chat import SPECIAL, chat_tokenizer
+from hybrid_latent.data.chat import word_tokenizer
 from hybrid_latent.data.procedural import ProceduralRows
 from hybrid_latent.data.states import for_test
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt, Range
@@ -123,24 +121,7 @@ def tokenizer(
   and remain in decoded text."""
   words = ['from', ' from', ' ####', *(f' {i}' for i in range(1, largest + 1))]
   words += [f' {sign}{i}' for sign in '+-' for i in range(1, most + 1)]
-  texts = [
-    *SPECIAL,
-    *sorted(ByteLevel.alphabet()),
-    *(word.replace(' ', 'Ġ') for word in words),
-  ]
-  vocabulary = {text: i for i, text in enumerate(texts)}
-  # Without merges a word is one token if in the vocabulary, else its bytes.
-  bpe = Tokenizer(models.BPE(vocabulary, merges=[], ignore_merges=True))
-  # Unlike `chat.byte_level`, which separates signs and digits.
-  bpe.pre_tokenizer = Sequence(
-    [
-      Split(Regex(r' ?\S+|\s'), 'isolated'),
-      ByteLevel(add_prefix_space=False, use_regex=False),
-    ]
-  )
-  bpe.decoder = decoders.ByteLevel()
-  bpe.add_special_tokens(list(SPECIAL))
-  tokens = chat_tokenizer(bpe)
+  tokens = word_tokenizer(words, r' ?\S+|\s')
   # Not special, so that `skip_special_tokens` does not remove them.
   tokens.add_tokens([AddedToken(x, normalized=False) for x in THINKING_TOKENS])
   return tokens
