@@ -21,7 +21,7 @@ rewards tell which is right more often where latents are the thinking.
 
 All have four completions (at other numbers of latents than 8: one) at
 temperature 0.6 and top-p 0.95 of each of the same 2,048 test problems, at
-budgets of 8, 20 and 40 tokens. What does not think ends before the eighth
+budgets of 10, 20 and 40 tokens. What does not think ends before the tenth
 token, so that its one measurement holds at all budgets. Controls of each
 reasoner: the latents of another problem, and pause tokens in their place; one
 whose latents are dropped is NoThinking. The criteria of the verdicts are in

@@ -24,9 +24,9 @@ def study_parser(name: str, about: str | None, seeds: int = 1) -> cli.Parser:
   return parser
 
 
-def cells_parser(name: str, about: str | None) -> cli.Parser:
+def cells_parser(name: str, about: str | None, seeds: int = 3) -> cli.Parser:
   """Options of a study that is made of cells."""
-  parser = study_parser(name, about, seeds=3)
+  parser = study_parser(name, about, seeds)
   parser.add_argument(
     '--part',
     default=(0, 1),

@@ -1,6 +1,7 @@
 r"""Soft Tokens against hard and fuzzy training, where pass@k is set by design.
 
-    python -m experiments.studies.soft_tokens [--workdir=runs/soft_tokens]
+    python -m experiments.studies.soft_tokens [--workdir=runs/soft_tokens] \
+        [--seeds=5] [--part=I/N]
 
 A new model imitates a teacher that errs (data/noisy_states.py, table `rule`),
 so that its pass@1 and pass@32 are known: only the reward tells right from
@@ -47,7 +48,7 @@ soft - hard in hard thinking, paired by seed and problem:
 from .parser import cells_parser
 
 if __name__ == '__main__':  # before the imports: --help takes a second
-  cells_parser('soft_tokens', __doc__).parse_args()
+  cells_parser('soft_tokens', __doc__, seeds=5).parse_args()
 
 import json
 from collections.abc import Iterator, Mapping
@@ -228,7 +229,8 @@ def grid_rows(arm: str, seed: int, workdir: Path) -> list[Row]:
       config.evaluate.update(feedbacks=(mode,))
       config.evaluate.controls = ('other_problem', 'pause', 'dropped')
     folder = folder.with_name(f'{folder.name}-controls')
-    found += evaluate_once(config, folder, arm=arm, seed=seed)
+    again = evaluate_once(config, folder, arm=arm, seed=seed)
+    found += [row for row in again if row['control']]
   return found
 
 
@@ -248,11 +250,12 @@ def name_of(arm: str, seed: int) -> str:
 STUDY = Study(
   name='soft_tokens',
   about='Soft Tokens: hard, soft and fuzzy training of a base of known pass@k',
-  core_minutes=35,
+  core_minutes=45,
   cells=cells,
   verdicts=VERDICTS,
   table=table,
   figure=figure,
+  seeds=5,
 )
 
 if __name__ == '__main__':

@@ -59,7 +59,7 @@ def main(study: Study, about: str | None) -> None:
   from ..report.tables import markdown_table
   from ..training.compilation_cache import keep_compiled
 
-  flags = cells_parser(study.name, about).parse_args()
+  flags = cells_parser(study.name, about, study.seeds).parse_args()
   logging.set_verbosity(logging.WARNING)
   keep_compiled()
   workdir = Path(flags.workdir)
