@@ -143,6 +143,9 @@ def train_cold_start(
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
     config.max_steps = updates
+    # Twice as many updates have stages that are twice as long.
+    starts = config.stages.starts
+    config.stages.starts = tuple(x * updates // UPDATES or x for x in starts)
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
