@@ -18,10 +18,10 @@ drawn from 0 to that of the stage:
   first, last, highest  other steps
 
 And `entropy` with 6,000 updates and stages four times as long, as after 1,500
-one of three seeds has not learnt four spans (words are at 1.000 then); `entropy` with 2, 4 and 8
-latents per step; `grpo`, HyRea's second stage of 150 steps of 16 x 8 from 600
-updates of `entropy`, against 150 and 900 more updates, with two more seeds;
-`soft_thinking`, the base without training.
+one of three seeds has not learnt four spans (words are at 1.000 then); with 2,
+4 and 8 latents per step; `grpo`, HyRea's second stage of 150 steps of 16 x 8
+from 600 updates of `entropy`, against 150 and 900 more updates, with two more
+seeds; `soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
