@@ -54,12 +54,6 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   group = config.rollout.num_generations
   updates = config.num_iterations * config.num_mini_batches  # per rollout
   feedback = feedback_of(config.feedback)
-  if updates > 1 and feedback is not discrete():
-    raise ValueError(
-      f'config.num_iterations * config.num_mini_batches is {updates}: write '
-      '1, as a trajectory with latents may be trained on once, by the weights '
-      'that sampled it: no importance ratio corrects for latents of others'
-    )
   rows = config.rollout.prompts_per_step * group
   warn_uneven_microbatch(
     rows // config.num_mini_batches // config.gradient_accumulation_steps, mesh

@@ -29,6 +29,7 @@ from hybrid_latent.types import (
   Prompt,
   PyTree,
   Sampling,
+  ScoreInputs,
   StepOut,
   StoppingRule,
   Trajectory,
@@ -238,7 +239,8 @@ def _write_token(model, feedback, state):
 
   def score(token_logits):
     of_token = token_scores(token_logits, token).log_probs
-    score = feedback.log_prob(model, logits, output.record, of_token)
+    inputs = ScoreInputs(state.hidden, logits, token_logits, of_token)
+    score = feedback.log_prob(model, inputs, output.record)
     return jnp.where(active, score, 0)  # ended rows continue on padding
 
   column = {

@@ -14,6 +14,7 @@ from hybrid_latent.types import (
   LanguageModel,
   Mode,
   Prompt,
+  ScoreInputs,
   Trajectory,
 )
 
@@ -46,9 +47,10 @@ def rescore(
   def scores(part):
     hidden, tokens, record = part
     logits = model.unembed(hidden)
-    scores = token_scores(logits / score_temperature, tokens)
-    log_probs = feedback.log_prob(model, logits, record, scores.log_probs)
-    return scores._replace(log_probs=log_probs)
+    token_logits = logits / score_temperature
+    scores = token_scores(token_logits, tokens)
+    inputs = ScoreInputs(hidden, logits, token_logits, scores.log_probs)
+    return scores._replace(log_probs=feedback.log_prob(model, inputs, record))
 
   parts = hidden, trajectory.tokens, trajectory.record
   zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)

@@ -138,6 +138,17 @@ class FeedbackOutput(NamedTuple):
   state: PyTree  # carried to the next step
 
 
+class ScoreInputs(NamedTuple):
+  """What the random choice of each position is scored from."""
+
+  hidden: Float[Array, '*b d']  # post-norm hidden state of the logits
+  logits: Float[Array, '*b v']  # float32, the model's
+  # Of the distribution that scores tokens: `logits` over the score temperature,
+  # or, for `behavior_log_probs`, scaled and filtered as they were sampled from.
+  token_logits: Float[Array, '*b v']
+  token_log_probs: Float[Array, '*b']  # of the written tokens, under these
+
+
 class InitFn(Protocol):
   """`Feedback.init`."""
 
@@ -172,12 +183,7 @@ class LogProbFn(Protocol):
   """`Feedback.log_prob`."""
 
   def __call__(
-    self,
-    model: Any,
-    logits: Float[Array, '*b v'],
-    record: PyTree,
-    token_log_probs: Float[Array, '*b'],
-    /,
+    self, model: Any, inputs: ScoreInputs, record: PyTree, /
   ) -> Float[Array, '*b']:
     """The log-prob of each position's random choice: that of its token, or the
     log-density of its latent."""
@@ -245,6 +251,10 @@ class Feedback(NamedTuple):
   prefix: PrefixFn | None = None
   # Where a latent is a mixture of token embeddings; else None.
   mixture_logits: MixtureLogitsFn | None = None
+  # Whether every latent is a drawn action that `log_prob` scores, so that an
+  # importance ratio corrects for old weights. Else a latent is a function of
+  # the weights that sampled it, and a rollout is trained on once.
+  latents_are_actions: bool = False
 
 
 class Trajectory(NamedTuple):

@@ -7,6 +7,7 @@ from .rule import (
   Rule,
   eval_metrics,
   is_ours,
+  made_feedback,
   one_fill_axis,
   repeats,
   trains,
@@ -134,10 +135,11 @@ RL = (
     lambda c, _: (
       c.max_steps
       and c.num_iterations * c.num_mini_batches > 1
-      and not is_ours(c, 'feedback.function', 'discrete:discrete')
+      and not made_feedback(c).latents_are_actions
     ),
-    'num_iterations=1 and num_mini_batches=1, as a trajectory with latents may '
-    'be trained on once, by the weights that sampled it',
+    'num_iterations=1 and num_mini_batches=1, as its latents are functions of '
+    'the weights that sampled them and may be trained on once, by these; or a '
+    'feedback whose latents are drawn, such as soft:soft',
   ),
   Rule(
     ('advantage.function', 'critic.enabled'),

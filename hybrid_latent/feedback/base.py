@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hybrid_latent.types import FeedbackOutput, LanguageModel, PyTree, StepOut
+from hybrid_latent.types import (
+  FeedbackOutput,
+  LanguageModel,
+  PyTree,
+  ScoreInputs,
+  StepOut,
+)
 
 Params = TypeVar('Params')
 
@@ -18,13 +24,10 @@ def stateless(batch: int) -> tuple:
 
 
 def token_log_prob(
-  model: LanguageModel,
-  logits: Float[Array, '*b v'],
-  record: PyTree,
-  token_log_probs: Float[Array, '*b'],
+  model: LanguageModel, inputs: ScoreInputs, record: PyTree
 ) -> Float[Array, '*b']:
   """The log-prob of a step whose only random choice is its token."""
-  return token_log_probs
+  return inputs.token_log_probs
 
 
 def drawn_token(

@@ -58,8 +58,8 @@ def observed(feedback: Feedback, top: int = 5) -> Feedback:
   def recompute_inputs(model, record, tokens):
     return feedback.recompute_inputs(model, record.inner, tokens)
 
-  def log_prob(model, logits, record, token_log_probs):
-    return feedback.log_prob(model, logits, record.inner, token_log_probs)
+  def log_prob(model, inputs, record):
+    return feedback.log_prob(model, inputs, record.inner)
 
   return feedback._replace(
     step=step, recompute_inputs=recompute_inputs, log_prob=log_prob
