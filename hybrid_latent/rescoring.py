@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
 from hybrid_latent.policy import Policy, check_inputs, checked_forward
@@ -27,6 +29,7 @@ def rescore(
   *,
   score_temperature: Float[Array, ''] | float = 1.0,
   logits_chunk: int = 128,
+  latent_passes: int = 0,
 ) -> TokenScores:
   """Log-probs and entropies [b t] of the trajectory under this model.
 
@@ -35,6 +38,12 @@ def rescore(
   flow through `feedback.recompute_inputs` and the model. Zero where
   `trajectory.mask` is False.
 
+  With `latent_passes`, latents that are functions of the hidden state before
+  them are then computed anew, with gradient: all gradients through chains of at
+  most as many latents. Under the weights that sampled the trajectory their
+  values are the recorded ones; under others they are exact after as many passes
+  as a row has latents.
+
   Prompts are those of the rollout, and row u * group + g of the trajectory
   belongs to prompt u: refused is only a number of prompts that does not divide
   that of the rows. The feedback is that of the rollout, or one without a record
@@ -42,7 +51,7 @@ def rescore(
   with a record of the same structure is not refused. At most `logits_chunk`
   positions have logits at a time.
   """
-  hidden = hidden_states(model, feedback, prompt, trajectory)
+  hidden = hidden_states(model, feedback, prompt, trajectory, latent_passes)
 
   def scores(part):
     hidden, tokens, record = part
@@ -62,9 +71,10 @@ def hidden_states(
   feedback: Feedback,
   prompt: Prompt,
   trajectory: Trajectory,
+  latent_passes: int = 0,
 ) -> Float[Array, 'b t d']:
   """The hidden state that each position was sampled from: the one at the
-  position before it."""
+  position before it. `latent_passes` as in `rescore`."""
   check_inputs(model, feedback, prompt, decodes=False)
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
@@ -90,6 +100,17 @@ def hidden_states(
   # The last token's state is unused, but p + t positions are sharded evenly.
   x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
+  if latent_passes:
+    before = jnp.zeros((b, prefix_end), bool)
+    fed = jnp.concatenate([before, trajectory.latent_share > 0], axis=1)
+    x = recomputed_latents(
+      model,
+      x,
+      fed,
+      feedback.latent_from_hidden,
+      (positions(mask), causal_mask(mask)),
+      passes=latent_passes,
+    )
   hidden, _ = checked_forward(model, x, None, mask)
   if not feedback.prefix:
     return hidden[:, p - 1 : -1]

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.objectives.accumulators import RunningMean
-from hybrid_latent.objectives.base import (
+from hybrid_latent.objectives.aggregation import (
   AGGREGATIONS,
   Aggregation,
+)
+from hybrid_latent.objectives.base import (
   LossInputs,
   lookup,
 )
@@ -25,7 +27,7 @@ SMALLEST_STD = 1e-6  # against division by 0 where all teacher states are equal
 def cross_entropy(
   inputs: LossInputs, *, aggregation: Aggregation = 'token'
 ) -> tuple[RunningMean, dict[str, RunningMean]]:
-  """The cross-entropy in nats, with the aggregations of base.py."""
+  """The cross-entropy in nats, with the aggregations of aggregation.py."""
   mean = lookup('aggregation', aggregation, AGGREGATIONS)
   return mean(-inputs.log_probs, inputs.loss_mask), {}
 

@@ -31,6 +31,7 @@ WORDS = {
   'soft_tokens_math': ['', ',soft'],
   'soft_tokens_deepscaler': ['', ',hard'],
   'hyrea_rl_math': ['', ',easyr1', ',words', ',easyr1,words'],
+  'switch_math': [''],
   'grpo_gsm8k': [
     *('', ',official', ',dr_grpo', ',gspo'),
     *(',official,dr_grpo', ',official,gspo'),

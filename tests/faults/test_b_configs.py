@@ -36,6 +36,7 @@ WRONG = {
     COUNT: {
       'num_iterations': ['0', '-1', '1.5'],
       'num_mini_batches': ['0', 'two'],
+      'latent_passes': ['-1', '1.5'],
       'gradient_accumulation_steps': ['0', '-2', 'None'],
       'rollout.prompts_per_step': ['0', '-8'],
       'rollout.num_generations': ['0', '-1'],
