@@ -74,10 +74,8 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   @jax.jit
   def ref_log_probs(reference, prompt, trajectory):
     """Log-probs under the reference, whose inputs are token ids only."""
-    tokens_only = dict(latent_passes=0)
-    return score(
-      reference, discrete(), prompt, trajectory, **tokens_only
-    ).log_probs
+    scores = score(reference, discrete(), prompt, trajectory, latent_passes=0)
+    return scores.log_probs
 
   @jax.jit
   def advantages(trainable, frozen, prompt, trajectory, reference, rewards):
@@ -96,9 +94,10 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     if config.reward_kl.beta:
       kl = divergence(trajectory.log_probs, reference)
       by_token = -config.reward_kl.beta * kl
-    estimates = advantages_of(
-      AdvantageInputs(rewards, mask, by_token, values), group
-    )
+    sampled = (trajectory.log_probs, trajectory.latent_share,
+               trajectory.terminated)  # fmt: skip
+    inputs = AdvantageInputs(rewards, mask, by_token, values, *sampled)
+    estimates = advantages_of(inputs, group)
     # One prompt per completion, so that any slice of the batch is complete.
     prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
     return Batch(prompt, trajectory, mask, estimates.values, reference, old,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hybrid_latent.feedback.base import computed_prefix
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
@@ -125,13 +126,11 @@ def prompt_inputs(
 ) -> tuple[Float[Array, 'u s d'], Bool[Array, 'u s']]:
   """The inputs before the completion and their mask: the prompt's embeddings,
   then the feedback's prefix. Gradients flow through the prefix, but not through
-  the prompt's hidden states that it is computed from."""
+  the prompt's hidden states that it is given."""
   x, mask = model.embed(prompt.tokens), prompt.mask
   if not feedback.prefix:
     return x, mask
-  hidden, _ = checked_forward(model, x, None, mask)
-  # As in the rollout, where the prompt's states come from the prefill.
-  prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
+  prefix = computed_prefix(model, feedback.prefix, prompt)
   latent = prompt_mode(feedback, prompt) == Mode.LATENT
   return (
     jnp.concatenate([x, prefix], axis=1),

@@ -8,7 +8,9 @@ from tests.tiny import END, FEEDBACKS, GROUP, SLOT, START
 SPANS = FEEDBACKS['switching'], FEEDBACKS['switching-soft']
 DENSITIES = FEEDBACKS['soft'], FEEDBACKS['switching-soft']
 # What they read after a token is that token.
-PLAIN = FEEDBACKS['discrete'], FEEDBACKS['prefix'], FEEDBACKS['prefix-of-all']
+PLAIN = tuple(
+  FEEDBACKS[name] for name in ('discrete', 'jacobi', 'prefix', 'prefix-of-all')
+)
 
 
 def words(feedback, out):

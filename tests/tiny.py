@@ -11,6 +11,7 @@ import numpy as np
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.jacobi import Latents, jacobi
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import SoftTokens, soft
@@ -46,6 +47,7 @@ FEEDBACKS = {
   'gated-width-0': gated(width=0),
   'hidden': hidden(),
   'interpolated': interpolated(),
+  'jacobi': jacobi(passes=2),
   'prefix': prefix(),
   'prefix-of-all': prefix()._replace(prefix=partial(prefix().prefix)),
   'projected': projected(),
@@ -92,6 +94,9 @@ PARAMETERS = {
   FEEDBACKS['soft']: SOFT,
   FEEDBACKS['soft-thinking']: ColdStop(
     jnp.int32(CLOSE), jnp.float32(4.2), jnp.int32(3)
+  ),
+  FEEDBACKS['jacobi']: Latents(
+    *(jnp.array(x, jnp.int32) for x in ([START], [SLOT] * 3, [END]))
   ),
   FEEDBACKS['switching']: SPANS,
   FEEDBACKS['switching-soft']: SPANS._replace(inner=SOFT),

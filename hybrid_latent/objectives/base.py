@@ -23,17 +23,9 @@ class AdvantageInputs(NamedTuple):
   loss_mask: Bool[Array, 'b t']  # the tokens that a loss counts
   token_rewards: Float[Array, 'b t'] | None = None  # added to `rewards`
   values: Float[Array, 'b t'] | None = None  # the critic's
-
-
-def row_rewards(inputs: AdvantageInputs) -> Float[Array, 'b']:
-  """The rewards. ValueError where they are not one per row."""
-  rows = inputs.loss_mask.shape[:1]
-  if inputs.rewards.shape != rows:
-    raise ValueError(
-      f'AdvantageInputs: rewards have shape {inputs.rewards.shape}: write one '
-      f'number per row of loss_mask, shape {rows}'
-    )
-  return inputs.rewards
+  log_probs: Float[Array, 'b t'] | None = None  # as sampled, see Trajectory
+  latent_share: Float[Array, 'b t'] | None = None  # see Trajectory
+  terminated: Bool[Array, 'b'] | None = None  # ended by a stop token
 
 
 class Advantages(NamedTuple):
@@ -61,6 +53,8 @@ class LossInputs(NamedTuple):
   ref_log_probs: Float[Array, 'b t'] | None = None
   returns: Float[Array, 'b t'] | None = None
   old_values: Float[Array, 'b t'] | None = None  # None: equal to values
+  latent_share: Float[Array, 'b t'] | None = None  # see Trajectory
+  terminated: Bool[Array, 'b'] | None = None  # ended by a stop token
 
 
 def token_mean(

@@ -119,7 +119,8 @@ def policy_gradient(
   mask = inputs.loss_mask
   # The inputs are masked, not the loss: a NaN at a masked position would enter
   # the gradient as 0 * NaN.
-  counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), inputs)
+  per_token = inputs._replace(terminated=None)
+  counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), per_token)
   old_log_probs = (
     counted.log_probs
     if counted.old_log_probs is None

@@ -147,7 +147,7 @@ def test_an_unknown_name_lists_what_there_is(spec, told):
     named(spec, FEEDBACK)
   if 'no module' in told or 'write' in told:
     assert str(error.value).endswith(
-      "has ['discrete', 'gated', 'hidden', 'prefix', 'projected', "
+      "has ['discrete', 'gated', 'hidden', 'jacobi', 'prefix', 'projected', "
       "'soft', 'soft_thinking', 'switching']"
     )
 
