@@ -50,7 +50,7 @@ FEEDBACKS = {
   'gumbel-soft': gumbel_soft(width=5),
   'hidden': hidden(),
   'interpolated': interpolated(),
-  'multiplex': multiplex(),
+  'multiplex': multiplex(width=2),
   'prefix': prefix(),
   'prefix-of-all': prefix()._replace(prefix=partial(prefix().prefix)),
   'projected': projected(),

@@ -31,7 +31,7 @@ it only rounding.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,12 @@ from hybrid_latent.feedback.mixtures import (
   no_mixture,
 )
 from hybrid_latent.ops.sampling import top_k
-from hybrid_latent.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from hybrid_latent.ranges import (
+  NonNegativeFloat,
+  PositiveFloat,
+  PositiveInt,
+  Range,
+)
 from hybrid_latent.types import Feedback
 
 _EXCLUDED = -1e9  # g of a token that the filters exclude
@@ -75,7 +80,7 @@ def gumbel_noise(
   high: float = 3.0,
   one_sided: bool = False,
   renormalized: bool = True,
-  min_log_prob: float = -3.0,
+  min_log_prob: Annotated[float, Range(infinite=True)] = -3.0,
 ) -> GumbelNoise:
   """Settings, by default those of SofT-GRPO."""
   if temperature <= 0 or scale < 0 or low >= high:
