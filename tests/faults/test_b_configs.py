@@ -179,6 +179,19 @@ WRONG = {
     },
     PLUS: {'feedback.init_kwargs.threshold': ['-1']},
   },
+  ('grpo', 'soft_grpo_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0']},
+    POSITIVE: {'feedback.init_kwargs.temperature': ['0']},
+    PLUS: {'feedback.init_kwargs.scale': ['-1']},
+  },
+  ('grpo', 'multiplex_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0', '1.5']},
+    FLAG: {'feedback.kwargs.weighted': ['2']},
+  },
+  ('grpo', 'swireasoning_gsm8k:MODEL'): {
+    MAYBE: {'feedback.init_kwargs.window': ['-1']},
+    UNIT: {'feedback.init_kwargs.beta': ['1.5', 'nan']},
+  },
   ('grpo', 'ppo_gsm8k:MODEL'): {
     UNIT: {
       'advantage.kwargs.gamma': ['1.5', '-1'],
