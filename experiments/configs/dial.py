@@ -104,7 +104,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
   config.rollout.update(prompts_per_step=256, num_generations=1)
   config.data.step_entropy_dir = ''
   if method != 'words':
-    config.max_steps, starts = 1800, (0, 1, STAGE, 2 * STAGE, 3 * STAGE)
+    config.max_steps, starts = 1500, (0, 1, STAGE, 2 * STAGE, 3 * STAGE)
   if method == 'coconut':
     config.curriculum.kwargs.update(c_thought=1, max_latent_stage=4)
     config.feedback.init_kwargs.num_latents = 4
@@ -139,7 +139,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
         weight_decay=0.01,
       )
     ),
-    schedule='constant',
+    schedule='constant' if method == 'words' else 'cosine',
     warmup_ratio=0.05,
     b1=0.9,
     b2=0.99,
