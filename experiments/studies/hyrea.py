@@ -19,8 +19,8 @@ drawn from 0 to that of the stage:
 
 And `short`, `entropy` with 1, 2, 4 and 8 latents per step and 600 updates in
 all; `grpo`, HyRea's second stage of 150 steps of 16 x 8 from 600 updates of
-`entropy`, against 150 and 900 more updates; `soft_thinking`, the base without
-training.
+`entropy`, against 150 and 900 more updates; `switch`, the same with gradients
+through the latents, as SWITCH has; `soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -52,10 +52,11 @@ def cells(seeds: int) -> Iterator[Cell]:
   for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
+    yield Cell(f'grpo-seed{seed}', partial(rl, 'grpo', seed))
     for arm in ('pause', 'drop', 'none'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'drop', seed))
+    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'grpo_drop', seed))
+    yield Cell(f'switch-seed{seed}', partial(rl, 'switch', seed))
     yield Cell(f'base-seed{seed}', partial(untrained, seed))
     for c in (1, 8):
       yield _cell(SHORT, seed, c=c)
