@@ -41,6 +41,8 @@ _MODULES = {
   'gumbel_soft': 'hybrid_latent.feedback.gumbel_soft',
   'gumbel_noise': 'hybrid_latent.feedback.gumbel_soft',
   'hidden': 'hybrid_latent.feedback.hidden',
+  'jacobi': 'hybrid_latent.feedback.jacobi',
+  'parallel_latents': 'hybrid_latent.feedback.jacobi',
   'multiplex': 'hybrid_latent.feedback.multiplex',
   'prefix': 'hybrid_latent.feedback.prefix',
   'projected': 'hybrid_latent.feedback.projected',
@@ -74,6 +76,10 @@ if TYPE_CHECKING:
   from hybrid_latent.feedback.gumbel_soft import gumbel_noise as gumbel_noise
   from hybrid_latent.feedback.gumbel_soft import gumbel_soft as gumbel_soft
   from hybrid_latent.feedback.hidden import hidden as hidden
+  from hybrid_latent.feedback.jacobi import jacobi as jacobi
+  from hybrid_latent.feedback.jacobi import (
+    parallel_latents as parallel_latents,
+  )
   from hybrid_latent.feedback.multiplex import multiplex as multiplex
   from hybrid_latent.feedback.prefix import prefix as prefix
   from hybrid_latent.feedback.projected import projected as projected

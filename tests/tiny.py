@@ -12,7 +12,7 @@ from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
 from hybrid_latent.feedback.hidden import hidden
-from hybrid_latent.feedback.jacobi import Latents, jacobi
+from hybrid_latent.feedback.jacobi import ParallelLatents, jacobi
 from hybrid_latent.feedback.multiplex import multiplex
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
@@ -113,7 +113,7 @@ PARAMETERS = {
   FEEDBACKS['soft-thinking']: ColdStop(
     jnp.int32(CLOSE), jnp.float32(4.2), jnp.int32(3)
   ),
-  FEEDBACKS['jacobi']: Latents(
+  FEEDBACKS['jacobi']: ParallelLatents(
     *(jnp.array(x, jnp.int32) for x in ([START], [SLOT] * 3, [END]))
   ),
   FEEDBACKS['switching']: SPANS,

@@ -30,7 +30,7 @@ from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.types import Feedback
 
 
-class Latents(NamedTuple):
+class ParallelLatents(NamedTuple):
   """The settings, as arrays."""
 
   start: Int[Array, 's']  # token ids
@@ -39,7 +39,7 @@ class Latents(NamedTuple):
   inner: Any = None  # parameters of the wrapped feedback
 
 
-def latents(
+def parallel_latents(
   key: Key[Array, ''] | None,
   model: Any,
   tokenizer: Any,
@@ -49,19 +49,20 @@ def latents(
   start: str = '<start-latent>',
   slot: str = '<latent>',
   end: str = '<end-latent>',
-) -> Latents:
+) -> ParallelLatents:
   """Settings for a tokenizer that has the three tokens."""
   first, within, last = token_ids(tokenizer, start, slot, end)
-  ids = [first], [within] * num_latents, [last]
-  return Latents(*(jnp.array(x, jnp.int32) for x in ids), inner)
+  ids = lambda *tokens: jnp.array(tokens, jnp.int32)
+  slots = ids(*[within] * num_latents)
+  return ParallelLatents(ids(first), slots, ids(last), inner)
 
 
 @functools.cache  # one object, so that a jit that takes it compiles once
 def jacobi(
   inside: Feedback | None = None, *, passes: PositiveInt = 3
 ) -> Feedback:
-  """Latents of the feedback `inside` (by default `hidden()`) by `passes`, T,
-  for a `Policy(model, latents(...))`."""
+  """Latents of the feedback `inside` (by default `hidden()`) by `passes`, T, for
+  a `Policy(model, parallel_latents(...))`."""
   latent_from_hidden: Any = (inside or hidden()).latent_from_hidden
   of_hidden = lambda model, states: latent_from_hidden(
     Policy(model, _settings(model).inner), states
@@ -88,5 +89,5 @@ def jacobi(
   )
 
 
-def _settings(model) -> Latents:
-  return parameters(model, 'latents', Latents)
+def _settings(model) -> ParallelLatents:
+  return parameters(model, 'parallel_latents', ParallelLatents)

@@ -34,7 +34,8 @@ def group_relative(
   corrections. `inputs` must have `log_probs` and `terminated`."""
   mask: Any = inputs.loss_mask
   log_probs: Any = inputs.log_probs
-  valid = jnp.where(inputs.terminated, advantages.row_rewards(inputs), jnp.nan)
+  terminated: Any = inputs.terminated
+  valid = jnp.where(terminated, advantages.row_rewards(inputs), jnp.nan)
   values = advantages.group_relative(
     inputs._replace(rewards=valid), group, **kwargs
   ).values

@@ -1,4 +1,4 @@
-"""Latents by parallel passes, against decoding them in sequence."""
+"""ParallelLatents by parallel passes, against decoding them in sequence."""
 
 from functools import partial
 
@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from hybrid_latent.decoding import prefill
-from hybrid_latent.feedback.jacobi import Latents, jacobi, latents
+from hybrid_latent.feedback.jacobi import (
+  ParallelLatents,
+  jacobi,
+  parallel_latents,
+)
 from hybrid_latent.feedback.projected import projected
 from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.rescoring import prompt_inputs, rescore
@@ -18,7 +22,7 @@ from tests.tiny import END, FEEDBACKS, QUICK, SLOT, START
 
 PROMPT = tiny.prompts()._replace(mode=jnp.full(3, Mode.LATENT))
 COUNT = 3
-SETTINGS = Latents(
+SETTINGS = ParallelLatents(
   *(jnp.array(x, jnp.int32) for x in ([START], [SLOT] * COUNT, [END]))
 )
 INNER = {
@@ -102,5 +106,5 @@ def test_the_settings_are_those_of_the_tokenizer():
     def get_vocab(self):
       return {'<start-latent>': 3, '<latent>': 4, '<end-latent>': 5}
 
-  found = latents(None, None, Tokenizer(), num_latents=2)
+  found = parallel_latents(None, None, Tokenizer(), num_latents=2)
   assert [x.tolist() for x in found[:3]] == [[3], [4, 4], [5]]
