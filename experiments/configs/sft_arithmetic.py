@@ -86,7 +86,7 @@ def get_config(argument: str) -> ConfigDict:
     groups['projector'] = r'^feedback\.inner\.'
     config.curriculum.kwargs.update(num_latents=3, cue=' ####')
     config.feedback.inner.init_kwargs.width = 0
-    config.distillation.weight = 1.0
+    config.objective.kwargs.weight = 1.0
   config.optimizer = dict(
     groups={
       name: dict(pattern=pattern, lr=3e-3 if from_scratch else 1e-3,

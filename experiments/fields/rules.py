@@ -1,8 +1,16 @@
 """The rules of each command that relate fields of a config."""
 
-from .rule import Rule, has_prefix, is_ours, updates_divide
+from .named import Config
+from .rule import Rule, has_prefix, is_ours, objective_inputs, updates_divide
 from .sampling_rules import EVALUATED, GENERATED, SAMPLED, MadeFor
 from .training_rules import REINFORCED, RL, TRAINED
+
+
+def _distills(c: Config) -> bool:
+  """Whether the loss, or the one inside of it, compares two views."""
+  objective = c.objective.get('inner', c.objective)
+  return is_ours(objective, 'function', 'codi:self_distillation')
+
 
 _LRT = (
   *REINFORCED,
@@ -89,21 +97,28 @@ _SFT = (
     'one share of the data per stage',
   ),
   Rule(
-    ('distillation.weight', 'curriculum.function'),
+    ('objective.function',),
+    lambda c, _: objective_inputs(c) == 'LossInputs',
+    'a loss of supervised texts, such as supervised:weighted_cross_entropy',
+  ),
+  Rule(
+    ('objective.function', 'curriculum.function'),
     lambda c, _: (
-      c.distillation.weight
+      _distills(c)
       and is_ours(
         c,
         'curriculum.function',
         *('cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
       )
     ),
-    'codi:codi, whose rows have the two views to compare, or weight=0',
+    'codi:codi, whose rows have the two views to compare, or '
+    'objective.function=supervised:weighted_cross_entropy',
   ),
   Rule(
-    ('distillation.weight', 'packing'),
-    lambda c, _: c.distillation.weight and c.packing,
-    'packing=False, as each row has the two views to compare',
+    ('objective.function', 'packing'),
+    lambda c, _: _distills(c) and c.packing,
+    'packing=False, as each row has the two views that codi:self_distillation '
+    'compares',
   ),
   Rule(
     ('batch_size',),
