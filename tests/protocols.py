@@ -10,6 +10,7 @@ from hybrid_latent.objectives.advantages import leave_one_out
 from hybrid_latent.objectives.base import Advantage, Objective
 from hybrid_latent.objectives.codi import self_distillation
 from hybrid_latent.objectives.gae import gae
+from hybrid_latent.objectives.sim_cot import sim_cot
 from hybrid_latent.objectives.supervised import (
   SupervisedObjective,
   cross_entropy,
@@ -31,6 +32,7 @@ OBJECTIVES: tuple[Objective, ...] = (hl.policy_gradient, cross_entropy)
 SUPERVISED: tuple[SupervisedObjective, ...] = (
   weighted_cross_entropy,
   self_distillation,
+  sim_cot,
 )
 REWARDS: tuple[Reward, ...] = (
   *(answers.exact, answers.correct, math.accuracy),

@@ -5,6 +5,9 @@ from .rule import Rule, has_prefix, is_ours, objective_inputs, updates_divide
 from .sampling_rules import EVALUATED, GENERATED, SAMPLED, MadeFor
 from .training_rules import REINFORCED, RL, TRAINED
 
+# Curricula whose examples have one view.
+_ONE_VIEW = 'cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'
+
 
 def _distills(c: Config) -> bool:
   """Whether the loss, or the one inside of it, compares two views."""
@@ -103,16 +106,22 @@ _SFT = (
   ),
   Rule(
     ('objective.function', 'curriculum.function'),
-    lambda c, _: (
-      _distills(c)
-      and is_ours(
-        c,
-        'curriculum.function',
-        *('cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
-      )
-    ),
+    lambda c, _: _distills(c) and is_ours(c, 'curriculum.function', *_ONE_VIEW),
     'codi:codi, whose rows have the two views to compare, or '
     'objective.function=supervised:weighted_cross_entropy',
+  ),
+  Rule(
+    ('objective.function', 'objective.init', 'curriculum.function'),
+    lambda c, _: (
+      is_ours(c, 'objective.function', 'sim_cot:sim_cot')
+      and c.objective.kwargs.get('weight', 1)
+      and (
+        not c.objective.init
+        or is_ours(c, 'curriculum.function', *_ONE_VIEW, 'codi:codi')
+      )
+    ),
+    'sim_cot:decoder as objective.init, and sim_cot:coconut or sim_cot:codi as '
+    'curriculum.function, whose rows have the texts of the decoder',
   ),
   Rule(
     ('objective.function', 'packing'),
