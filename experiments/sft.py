@@ -16,7 +16,8 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import sub
 from typing import Any
 
@@ -28,17 +29,16 @@ from jax.sharding import Mesh
 from hybrid_latent import latents, sharding
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches, passes_of
-from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import token_mean
-from hybrid_latent.objectives.supervised import layer_distances, loss_weights
+from hybrid_latent.objectives.supervised import SupervisedInputs, loss_weights
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import TokenBatch
 
 from .fields.named import problems_of
-from .training.actor import export_model, feedback_of
-from .training.cli import Config, named
+from .training.actor import export_model, feedback_of, shard
+from .training.cli import Config, configured, named
 from .training.ending import print_summary
 from .training.loop import Loop
 from .training.setup import set_up
@@ -48,20 +48,19 @@ from .training.step_functions import make_learner, warn_uneven_microbatch
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """(trained arrays, frozen arrays, the functions of a step) of a policy, which
   may hold abstract arrays."""
-  slices, distillation = config.gradient_accumulation_steps, config.distillation
+  slices = config.gradient_accumulation_steps
+  objective = objective_of(config.objective)
   warn_uneven_microbatch(config.batch_size // slices, mesh)
   feedback = feedback_of(config.feedback)
   learner = make_learner(
     policy, mesh, config.optimizer, horizon(config.stages, config.max_steps)
   )
-  # A mean over the accumulated slices: each counts the same.
-  mean = lambda total: RunningMean(total, jnp.float32(1 / slices))
 
   def update(trainable, frozen, opt_state, texts, passes):
     """One step on a batch whose texts have up to `passes` latents each."""
 
     def loss(trainable, part):
-      (texts, share), policy = part, combine(trainable, frozen)
+      (texts, shares), policy = part, combine(trainable, frozen)
       x = latents.inputs_with_latents(
         policy,
         texts,
@@ -69,46 +68,24 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         passes=passes,
         bptt_steps=config.bptt_steps,
       )
-      places, total, metrics = latents.positions_and_mask(texts), 0.0, {}
-      if distillation.weight:
-        hidden, gaps = layer_gaps(policy, x, places, texts)
-        gaps /= slices
-        total = distillation.weight * gaps.mean()
-        metrics = {f'distillation/{i}': mean(gap) for i, gap in enumerate(gaps)}
-      else:
-        hidden, _ = policy.forward(x, None, *places)
-      scores = latents.score_tokens(
-        policy, texts, hidden, logits_chunk=config.logits_chunk
+      score = lambda model, hidden: latents.score_tokens(
+        model, texts, hidden, logits_chunk=config.logits_chunk
       )
-      total -= jnp.sum(share * scores.log_probs)
-      targets, norms = texts.weights > 0, jnp.linalg.norm(x, axis=-1)
-      written = texts.segments > 0
+      layout = latents.positions_and_mask(texts)
+      inputs = SupervisedInputs(policy, texts, x, layout, shares, slices, score)
+      mean, metrics = objective(inputs)
+      norms, written = jnp.linalg.norm(x, axis=-1), texts.segments > 0
       metrics |= {
-        'entropy': token_mean(scores.entropy, targets),
-        'mean_token_accuracy': token_mean(scores.is_argmax, targets),
-        'tokens': mean(jnp.sum(written)),
+        'tokens': inputs.mean(jnp.sum(written)),
         'embedding_norm': token_mean(norms, written & ~texts.latent),
       }
       if passes:
         metrics['latent_norm'] = token_mean(norms, texts.latent)
-      return mean(total), metrics
+      return mean, metrics
 
     # Weights over the targets of the whole batch, before it is sliced.
     batch = texts, loss_weights(texts)
     return learner.step(loss, trainable, opt_state, batch, slices)
-
-  def layer_gaps(policy, x, places, texts):
-    """The last hidden states, and the distance per layer [layers] between the
-    two views of a row at their align positions."""
-    positions, paired = align_positions(texts)
-    hidden, states = policy.model.layer_states(x, *places, positions)
-    return hidden, layer_distances(
-      states[:, :, 0],
-      states[:, :, 1],
-      paired,
-      kind=distillation.loss_type,
-      scaled=distillation.div_std,
-    )
 
   update = learner.jit(update, static_argnames='passes')
   run = learner.functions(mesh, config.rollout, feedback, update)
@@ -122,13 +99,21 @@ def horizon(stages: Config, steps: int) -> int:
   return max(map(sub, [*stages.starts[1:], steps], stages.starts))
 
 
-def align_positions(texts: TokenBatch):
-  """The positions at which the two views of a row are compared [b 2], and
-  whether the row has both [b]."""
-  at = lambda part: jnp.argmax(
-    texts.align_position & (texts.view == part), axis=1
-  )
-  return jnp.stack([at(0), at(1)], axis=1), texts.align_position.sum(1) == 2
+def objective_of(objective: Config) -> Callable:
+  """The loss of `config.objective`, around that of its `inner` if it has
+  one."""
+  make = configured(objective, 'hybrid_latent.objectives')
+  if 'inner' in objective:
+    return partial(make, inner=objective_of(objective.inner))
+  return make
+
+
+def with_objective(objective: Config, policy: Policy, key) -> Policy:
+  """The policy with the new parameters of its loss, if it has some."""
+  if not objective.init:
+    return policy
+  make = named(objective.init, 'hybrid_latent.objectives')
+  return policy._replace(objective=make(key, policy, **objective.init_kwargs))
 
 
 def curriculum_of(
@@ -162,7 +147,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   evaluations."""
   setup, begin = set_up(config, 'sft'), config.stages.starts
   mesh, actor = setup.mesh, setup.actor
-  trainable, frozen, run = step_functions(config, mesh, actor.policy)
+  policy = with_objective(config.objective, actor.policy, setup.keys.init)
+  trainable, frozen, run = step_functions(config, mesh, shard(policy, mesh))
   state = trainable, run.init_optimizer(trainable)
   curriculum = curriculum_of(
     config.curriculum, config.feedback, actor.tokenizer

@@ -8,8 +8,14 @@ from functools import partial
 import hybrid_latent as hl
 from hybrid_latent.objectives.advantages import leave_one_out
 from hybrid_latent.objectives.base import Advantage, Objective
+from hybrid_latent.objectives.codi import self_distillation
 from hybrid_latent.objectives.gae import gae
-from hybrid_latent.objectives.supervised import cross_entropy
+from hybrid_latent.objectives.sim_cot import sim_cot
+from hybrid_latent.objectives.supervised import (
+  SupervisedObjective,
+  cross_entropy,
+  weighted_cross_entropy,
+)
 from hybrid_latent.rewards import answers, hrpo, math
 from hybrid_latent.rewards.base import Reward
 from hybrid_latent.rewards.hyrea import latent
@@ -24,6 +30,11 @@ FEEDBACKS: tuple[hl.Feedback, ...] = (
 )
 ADVANTAGES: tuple[Advantage, ...] = (hl.group_relative, leave_one_out, gae)
 OBJECTIVES: tuple[Objective, ...] = (hl.policy_gradient, cross_entropy)
+SUPERVISED: tuple[SupervisedObjective, ...] = (
+  weighted_cross_entropy,
+  self_distillation,
+  sim_cot,
+)
 REWARDS: tuple[Reward, ...] = (
   *(answers.exact, answers.correct, math.accuracy),
   *(hrpo.gsm8k, hrpo.choice, hrpo.boxed_math, hrpo.correct),

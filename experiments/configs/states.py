@@ -109,7 +109,10 @@ def _self_distillation(config: ConfigDict, moves: int) -> None:
   config.curriculum = dict(
     function='codi:codi', kwargs=dict(num_latents=moves, cue=' ####')
   )
-  config.distillation.weight = 1.0
+  config.objective.update(
+    function='codi:self_distillation',
+    kwargs=dict(weight=1.0, loss_type='smooth_l1', div_std=True),
+  )
   config.optimizer.groups.projector = dict(
     pattern=r'^feedback\.inner\.', lr=3e-3, weight_decay=0.01
   )

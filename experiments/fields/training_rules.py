@@ -8,6 +8,7 @@ from .rule import (
   eval_metrics,
   is_ours,
   made_feedback,
+  objective_inputs,
   one_fill_axis,
   repeats,
   trains,
@@ -51,6 +52,11 @@ TRAINED = (
 )
 REINFORCED = (
   *TRAINED,
+  Rule(
+    ('objective.function',),
+    lambda c, _: objective_inputs(c) == 'SupervisedInputs',
+    'a loss of completions, such as policy_gradient:policy_gradient',
+  ),
   Rule(
     ('rollout.prompts_per_step',),
     lambda c, hosts: c.rollout.prompts_per_step % hosts,

@@ -96,8 +96,13 @@ WRONG = [
   ('sft', SFT, 'stages.data_fraction=(0.5,0.5)',
    'data_fraction=(0.5, 0.5), config.stages.sta'),
   ('sft', SFT, 'max_steps=0', 'config.max_steps=0: write the firs'),
-  ('sft', SFT, 'distillation.weight=1 packing=True',
+  ('sft', SFT, 'objective.function=codi:self_distillation '
+   'curriculum.function=codi:codi curriculum.kwargs={} packing=True',
    'packing=True: write packi'),
+  ('sft', SFT, 'objective.function=supervised:cross_entropy',
+   'write a loss of supervised texts'),
+  ('grpo', RL, 'objective.function=supervised:weighted_cross_entropy '
+   'objective.kwargs={}', 'write a loss of completions'),
   # ------------------------------------------------------------------ latents
   ('grpo', RL, 'rollout.mode=latent', "mode='latent', config.feedback.functio"),
   ('lrt', LRT, 'rollout.mode=chain_of_thought',

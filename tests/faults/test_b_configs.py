@@ -219,8 +219,6 @@ WRONG = {
     f'a tuple of values, each {SHARE}': {
       'stages.data_fraction': ['0', '(1.5,)', '(nan,)'],
     },
-    PLUS: {'distillation.weight': ['-1', 'nan']},
-    "'smooth_l1' or 'l2'": {'distillation.loss_type': ['l3']},
     "'mean', 'sum' or 'max'": {'entropy.aggregation': ['median']},
   },
   ('sft', 'hyrea_sft_math:MODEL'): {
@@ -234,11 +232,15 @@ WRONG = {
     },
   },
   ('sft', 'codi_gsm8k:MODEL'): {
+    "'smooth_l1' or 'l2'": {'objective.kwargs.loss_type': ['l3']},
     MAYBE: {
       'curriculum.kwargs.num_latents': ['-1', '1.5'],
       'feedback.inner.init_kwargs.width': ['-1'],
     },
-    PLUS: {'curriculum.kwargs.teacher': ['-1']},
+    PLUS: {
+      'curriculum.kwargs.teacher': ['-1'],
+      'objective.kwargs.weight': ['-1', 'nan'],
+    },
   },
   ('sft', 'coconut_gsm8k:MODEL'): {
     MAYBE: {
