@@ -1,6 +1,6 @@
 """Log-probs of a trajectory in one parallel forward pass, differentiable."""
 
-from typing import Any, no_type_check
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -104,13 +104,9 @@ def hidden_states(
   if latent_passes:
     before = jnp.zeros((b, prefix_end), bool)
     fed = jnp.concatenate([before, trajectory.latent_share > 0], axis=1)
+    layout = positions(mask), causal_mask(mask)
     x = recomputed_latents(
-      model,
-      x,
-      fed,
-      feedback.latent_from_hidden,
-      (positions(mask), causal_mask(mask)),
-      passes=latent_passes,
+      model, x, fed, feedback.latent_from_hidden, layout, passes=latent_passes
     )
   hidden, _ = checked_forward(model, x, None, mask)
   if not feedback.prefix:
@@ -149,11 +145,3 @@ def state_values(
   hidden = hidden_states(model, feedback, prompt, trajectory)
   values = hidden.astype(jnp.float32) @ critic.value_head
   return jnp.where(trajectory.mask, values, 0)
-
-
-@no_type_check  # the result has another t
-def trim_padding(trajectory: Trajectory, length: int) -> Trajectory:
-  """The first `length` positions (static); no row may be longer."""
-  per_position = trajectory._replace(terminated=None, steps=None)
-  cut = jax.tree.map(lambda x: x[:, :length], per_position)
-  return cut._replace(terminated=trajectory.terminated, steps=trajectory.steps)

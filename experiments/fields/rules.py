@@ -37,14 +37,14 @@ _LRT = (
     lambda c, _: (
       c.max_steps
       and bool(c.data.sft_answers_dir)
-      != is_ours(c, 'objective.function', 'supervised:cross_entropy')
+      != is_ours(c, 'objective.function', 'cross_entropy:cross_entropy')
       and is_ours(
         c,
         'objective.function',
-        *('supervised:cross_entropy', 'policy_gradient:policy_gradient'),
+        *('cross_entropy:cross_entropy', 'policy_gradient:policy_gradient'),
       )
     ),
-    'supervised:cross_entropy for the answers of data.sft_answers_dir, and '
+    'cross_entropy:cross_entropy for the answers of data.sft_answers_dir, and '
     'policy_gradient:policy_gradient for sampled ones',
   ),
   Rule(

@@ -217,7 +217,9 @@ RL = (
   ),
   Rule(
     ('objective.function',),
-    lambda c, _: is_ours(c, 'objective.function', 'supervised:cross_entropy'),
+    lambda c, _: is_ours(
+      c, 'objective.function', 'cross_entropy:cross_entropy'
+    ),
     'policy_gradient:policy_gradient, as cross-entropy has no rewards',
   ),
 )

@@ -42,13 +42,6 @@ def drawn_token(
   return out.token, jnp.ones(out.token.shape, bool)
 
 
-def sampled_logits(
-  model: LanguageModel, state: PyTree, out: StepOut
-) -> Float[Array, 'b v']:
-  """`mixture_logits` of a mixture of the distribution that is sampled from."""
-  return out.filtered
-
-
 def latent_where(
   chosen: Bool[Array, 'b'],
   latent: Float[Array, 'b d'],

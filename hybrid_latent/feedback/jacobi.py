@@ -61,8 +61,8 @@ def parallel_latents(
 def jacobi(
   inside: Feedback | None = None, *, passes: PositiveInt = 3
 ) -> Feedback:
-  """Latents of the feedback `inside` (by default `hidden()`) by `passes`, T, for
-  a `Policy(model, parallel_latents(...))`."""
+  """T `passes` with the latents of the feedback `inside` (by default
+  `hidden()`), for a `Policy(model, parallel_latents(...))`."""
   latent_from_hidden: Any = (inside or hidden()).latent_from_hidden
   of_hidden = lambda model, states: latent_from_hidden(
     Policy(model, _settings(model).inner), states

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
-from hybrid_latent.objectives.aggregation import AGGREGATIONS, Aggregation
-from hybrid_latent.objectives.base import LossInputs, lookup, token_mean
+from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import TokenBatch
 
@@ -68,15 +67,6 @@ def target_loss(
     'entropy': token_mean(scores.entropy, targets),
     'mean_token_accuracy': token_mean(scores.is_argmax, targets),
   }
-
-
-def cross_entropy(
-  inputs: LossInputs, *, aggregation: Aggregation = 'token'
-) -> tuple[RunningMean, dict[str, RunningMean]]:
-  """The cross-entropy in nats of given completions, with the aggregations of
-  aggregation.py."""
-  mean = lookup('aggregation', aggregation, AGGREGATIONS)
-  return mean(-inputs.log_probs, inputs.loss_mask), {}
 
 
 def loss_weights(texts: TokenBatch) -> Float[Array, 'b t']:

@@ -38,7 +38,7 @@ WRONG = [
   ('lrt', 'lrt:MODEL,sft', '',
    "sft_answers_dir='', config.rollout.num_generations=1: write num_g"),
   ('lrt', LRT, 'data.sft_answers_dir=F rollout.num_generations=1',
-   'write supervised:cross_entr'),
+   'write cross_entropy:cross_'),
   ('sft', SFT, 'batch_size=6',
    'batch_size=6, config.gradient_accumulation_steps=4: write gradient_acc'),
   ('sft', SFT, 'gradient_accumulation_steps=5',
@@ -85,7 +85,7 @@ WRONG = [
   ('grpo', RL, 'objective.kwargs.length=64.0', "length=64.0: write the larges"),
   ('grpo', HRPO, 'feedback.init_kwargs.r_min=0.9999',
    'r_min=0.9999, config.feedb'),
-  ('grpo', RL, 'objective.function=supervised:cross_entropy '
+  ('grpo', RL, 'objective.function=cross_entropy:cross_entropy '
    'objective.kwargs={}', 'cross-entropy has no rewards'),
   ('sft', SFT, 'stages.starts=(1,)',
    'starts=(1,), config.max_steps=700: write the '),
@@ -99,7 +99,7 @@ WRONG = [
   ('sft', SFT, 'objective.function=codi:self_distillation '
    'curriculum.function=codi:codi curriculum.kwargs={} packing=True',
    'packing=True: write packi'),
-  ('sft', SFT, 'objective.function=supervised:cross_entropy',
+  ('sft', SFT, 'objective.function=cross_entropy:cross_entropy',
    'write a loss of supervised texts'),
   ('grpo', RL, 'objective.function=supervised:weighted_cross_entropy '
    'objective.kwargs={}', 'write a loss of completions'),
