@@ -13,6 +13,7 @@ The same letters are used in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -216,13 +217,23 @@ class LatentFromHiddenFn(Protocol):
     ...
 
 
+class PrefixInputs(NamedTuple):
+  """What the prefix of each prompt is computed from."""
+
+  tokens: Int[Array, 'u p']
+  mask: Bool[Array, 'u p']  # False on the padding
+  hidden: Float[Array, 'u p d']  # of the prompt, without gradient
+  # Inputs [u j d] after the prompt -> their hidden states [u j d].
+  forward: Callable[[Array], Array]
+
+
 class PrefixFn(Protocol):
   """`Feedback.prefix`."""
 
   def __call__(
-    self, model: Any, hidden: Float[Array, 'u p d'], mask: Bool[Array, 'u p'], /
+    self, model: Any, prompt: PrefixInputs, /
   ) -> Float[Array, 'u j d']:
-    """The latents of each prompt, from its hidden states."""
+    """The latents of each prompt."""
     ...
 
 

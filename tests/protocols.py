@@ -26,6 +26,7 @@ from hybrid_latent.rewards.soft_tokens import soft_tokens
 FEEDBACKS: tuple[hl.Feedback, ...] = (
   *(hl.discrete(), hl.gated(), hl.hidden(), hl.prefix(), hl.projected()),
   *(hl.soft(), hl.soft_thinking(), hl.switching(hl.soft())),
+  *(hl.gumbel_soft(), hl.jacobi(), hl.multiplex(), hl.swireasoning()),
 )
 ADVANTAGES: tuple[Advantage, ...] = (hl.group_relative, leave_one_out, gae)
 OBJECTIVES: tuple[Objective, ...] = (hl.policy_gradient, cross_entropy)

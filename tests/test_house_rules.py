@@ -37,6 +37,7 @@ SHARED = {
   'hybrid_latent.feedback.hidden',
   'hybrid_latent.objectives.accumulators',
   'hybrid_latent.objectives.advantages',
+  'hybrid_latent.objectives.aggregation',
   'hybrid_latent.objectives.base',
   'hybrid_latent.objectives.kl',
   'hybrid_latent.objectives.ratio',

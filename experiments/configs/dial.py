@@ -14,8 +14,8 @@ The argument is FOLDER[,METHOD]; FOLDER is made with --tokenizer=dial:tokenizer.
 `last`, `highest` and `none` are HyRea's cold start with these steps replaced;
 `pause` and `drop` are `entropy` with pause tokens, and with the steps simply
 gone; `coconut` drops the first steps. `grpo` is HyRea's second stage,
-`grpo_words` the same without spans; `soft_thinking` needs no training. Numbers:
-experiments/studies/hyrea.py.
+`grpo_words` the same without spans, `switch` with gradients through latents;
+`soft_thinking` needs no training. Numbers: experiments/studies/hyrea.py.
 """
 
 from ml_collections import ConfigDict
@@ -38,6 +38,7 @@ METHODS = {
   'coconut': (coconut_gsm8k.get_config, ''),
   'grpo': (hyrea_rl_math.get_config, ''),
   'grpo_words': (hyrea_rl_math.get_config, ',words'),
+  'switch': (hyrea_rl_math.get_config, ''),
   'soft_thinking': (soft_thinking_gsm8k.get_config, ''),
 }
 TOKENS = ('<start-latent>= From', '<latent>', '<end-latent>')
@@ -92,6 +93,8 @@ def get_config(argument: str) -> ConfigDict:
     _supervised(config, method)
   elif method != 'soft_thinking':
     _rl(config)
+  if method == 'switch':
+    config.latent_passes = 6  # latents of a completion, in place of its steps
   return config.lock()
 
 
@@ -104,7 +107,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
   config.rollout.update(prompts_per_step=256, num_generations=1)
   config.data.step_entropy_dir = ''
   if method != 'words':
-    config.max_steps, starts = 1800, (0, 1, STAGE, 2 * STAGE, 3 * STAGE)
+    config.max_steps, starts = 1500, (0, 1, STAGE, 2 * STAGE, 3 * STAGE)
   if method == 'coconut':
     config.curriculum.kwargs.update(c_thought=1, max_latent_stage=4)
     config.feedback.init_kwargs.num_latents = 4
@@ -139,7 +142,7 @@ def _supervised(config: ConfigDict, method: str) -> None:
         weight_decay=0.01,
       )
     ),
-    schedule='constant',
+    schedule='constant' if method == 'words' else 'cosine',
     warmup_ratio=0.05,
     b1=0.9,
     b2=0.99,

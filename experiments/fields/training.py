@@ -69,6 +69,12 @@ TRAINING = {
   'bptt_steps': Field(
     NonNegativeInt, 'Latents that the gradient flows back through; 0: all.'
   ),
+  'latent_passes': Field(
+    NonNegativeInt,
+    'Passes of an update that compute the latents of a completion anew, with '
+    'gradient; 0: they are constants. All gradients, with as many passes as a '
+    'completion has latents.',
+  ),
   'model.source': Field(
     Folder,
     'Preset, .gguf file, Hugging Face folder or name on its hub.',

@@ -141,11 +141,18 @@ RL = (
     lambda c, _: (
       c.max_steps
       and c.num_iterations * c.num_mini_batches > 1
-      and not made_feedback(c).latents_are_actions
+      and not (made_feedback(c).latents_are_actions or c.latent_passes)
     ),
     'num_iterations=1 and num_mini_batches=1, as its latents are functions of '
-    'the weights that sampled them and may be trained on once, by these; or a '
-    'feedback whose latents are drawn, such as soft:soft',
+    'the weights that sampled them and may be trained on once, by these; or '
+    'latent_passes, which compute them anew; or a feedback whose latents are '
+    'drawn, such as soft:soft',
+  ),
+  Rule(
+    ('latent_passes', 'feedback.function'),
+    lambda c, _: c.latent_passes and not made_feedback(c).latent_from_hidden,
+    'latent_passes=0, or a feedback whose latents are functions of the hidden '
+    'state, such as hidden:hidden or switching:switching',
   ),
   Rule(
     ('advantage.function', 'critic.enabled'),

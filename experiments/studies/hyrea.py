@@ -6,7 +6,7 @@ r"""HyRea on turns of a dial: which steps latents can replace, and the price.
 Claims 12 to 18 and 20 of the board. A model of two layers learns worked
 solutions (hybrid_latent/data/dial.py), which have choices, work and checks. Its
 first checkpoint with 70 % of the test problems right is the base, and gives the
-entropies of the steps. From it each arm has 1,800 updates of 32 rows, with up
+entropies of the steps. From it each arm has 1,500 updates of 32 rows, with up
 to four of six steps replaced, one more every 150 updates, each row a number
 drawn from 0 to that of the stage:
 
@@ -17,9 +17,10 @@ drawn from 0 to that of the stage:
   none             solutions in words
   first, last, highest  other steps
 
-And `entropy` with 2, 4 and 8 latents per step for 600 updates; `grpo`, HyRea's
-second stage of 150 steps of 16 x 8 from 600 updates of `entropy`, against 150
-and 1,200 more updates; `soft_thinking`, the base without training.
+And `short`, `entropy` with 1, 2, 4 and 8 latents per step and 600 updates in
+all; `grpo`, HyRea's second stage of 150 steps of 16 x 8 from 600 updates of
+`entropy`, against 150 and 900 more updates; `switch`, the same with gradients
+through the latents, as SWITCH has; `soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -40,7 +41,7 @@ import numpy as np
 
 from ..report.charts import Chart, Points
 from ..report.figures import write_picture
-from .hyrea_arms import EARLY, UPDATES, cold_start, rl, untrained
+from .hyrea_arms import EARLY, SHORT, UPDATES, cold_start, rl, untrained
 from .hyrea_verdicts import FEW, VERDICTS, accuracy, mean, rows_of
 from .outcomes import grades
 from .study import Cell, MissingRowsError, Row, Study, main
@@ -51,16 +52,19 @@ def cells(seeds: int) -> Iterator[Cell]:
   for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
+    yield Cell(f'grpo-seed{seed}', partial(rl, 'grpo', seed))
     for arm in ('pause', 'drop', 'none'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'drop', seed))
+    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'grpo_drop', seed))
+    yield Cell(f'switch-seed{seed}', partial(rl, 'switch', seed))
     yield Cell(f'base-seed{seed}', partial(untrained, seed))
+    for c in (1, 8):
+      yield _cell(SHORT, seed, c=c)
+  for c in (2, 4):
+    yield _cell(SHORT, 0, c=c)
+  for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed, weight=1.0)
-    if not seed:
-      for c in (2, 4, 8):
-        yield _cell('entropy', seed, c=c)
   for arm in ('coconut', 'last', 'highest', 'first'):
     yield _cell(arm, 0)
 

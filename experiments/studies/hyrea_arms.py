@@ -27,10 +27,11 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES = 1800  # of a cold start
+UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
+SHORT = 'short'  # the arm `entropy` with EARLY updates, for more latents
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
 
@@ -39,38 +40,41 @@ CONTROLS = ('other_problem', 'pause', 'dropped')
 def cold_start(
   arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> list[Row]:
-  """The rows of an arm after EARLY updates, with one latent per span (several
-  cost as many passes) after UPDATES too."""
+  """The rows of an arm after EARLY updates, and after all of them."""
   run = train_cold_start(arm, seed, c, weight, workdir)
   labels = dict(arm=arm, seed=seed, c=c, weight=weight, curve=curve(run))
   latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
   return [
     row
-    for step in ((EARLY, UPDATES) if c == 1 else (EARLY,))
+    for step in sorted({EARLY, updates_of(arm)})
     for row in measured(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
   ]
 
 
-def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
-  """GRPO from an early model of a cold start, and as many more updates."""
+def rl(name: str, seed: int, workdir: Path) -> list[Row]:
+  """RL from an early model of a cold start, and as many more updates of it:
+  `grpo`, `switch`, and `grpo_drop` of steps that are gone."""
+  arm = 'drop' if name == 'grpo_drop' else 'entropy'
   run = train_cold_start(arm, seed, 1, 4.0, workdir)
   start = exported(run, EARLY, workdir / f'{run.name}-{EARLY}')
-  method = 'grpo_words' if arm == 'drop' else 'grpo'
+  method = 'grpo_words' if arm == 'drop' else name
   config = dial.get_config(f'{start},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
     config.eval.every = max(RL_STEPS // 3, 1)
   after = train_once(grpo.train, config, workdir / f'{method}-{run.name}')
   labels = dict(seed=seed, c=1, weight=4.0)
-  name = 'grpo' if arm == 'entropy' else f'grpo_{arm}'
-  return [
-    *measured(f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
-              curve=curve(after), **labels),
-    *measured(f'{run}@{MORE}', method, workdir, arm=arm, updates=MORE,
-              **labels),
-  ]  # fmt: skip
+  rows = measured(
+    f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
+    curve=curve(after), **labels,
+  )  # fmt: skip
+  if name == 'switch':
+    return rows
+  return rows + measured(
+    f'{run}@{MORE}', method, workdir, arm=arm, updates=MORE, **labels
+  )
 
 
 def untrained(seed: int, workdir: Path) -> list[Row]:
@@ -123,10 +127,11 @@ def train_cold_start(
 ) -> Path:
   """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
-  config = dial.get_config(f'{base},{arm}')
+  method = 'entropy' if arm == SHORT else arm
+  config = dial.get_config(f'{base},{method}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = UPDATES if c == 1 else EARLY
+    config.max_steps = updates_of(arm)
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
@@ -139,6 +144,11 @@ def train_cold_start(
       )
       config.rollout.max_completion_length += 6 * c
   return train_once(sft.train, config, workdir / run)
+
+
+def updates_of(arm: str) -> int:
+  """Of the whole training, over which the rate decays."""
+  return EARLY if arm == SHORT else UPDATES
 
 
 def annotated(workdir: Path, seed: int) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .hyrea_arms import EARLY, MORE, UPDATES
+from .hyrea_arms import EARLY, MORE, SHORT, UPDATES
 from .outcomes import Difference, difference, estimate, grades, shown
 from .study import MissingRowsError, Row, Verdict, common, select
 
@@ -29,7 +29,7 @@ def rows_of(rows: Sequence[Row], arm: str, **values: Any) -> list[Row]:
   )
   if arm in ('base', 'soft_thinking'):
     usual = dict(control='', sampling='greedy')
-  elif arm.startswith('grpo'):
+  elif arm.startswith('grpo') or arm == 'switch':
     usual['updates'] = EARLY
   return select(rows, arm=arm, **usual | values)
 
@@ -174,9 +174,9 @@ def _mean_at(found: Mapping[tuple, float], spans: str) -> float:
 
 
 def many_latents(rows: Sequence[Row]) -> Verdict:
-  """Shown where eight latents per span are more than 0.1 below one, after 600
-  updates each."""
-  of = partial(rows_of, rows, 'entropy', updates=EARLY)
+  """Shown where eight latents per span are more than 0.1 below one, each with
+  600 updates in all."""
+  of = partial(rows_of, rows, SHORT, updates=EARLY)
   ran = {row['c'] for row in of(c=(1, 2, 4, 8))}
   arms = {c: of(c=c) for c in (1, *sorted(ran - {1, 8}), 8)}
   gap = compared(arms[1], arms[8])
@@ -188,8 +188,8 @@ def many_latents(rows: Sequence[Row]) -> Verdict:
     f'c={c}: {accuracy(x)}, {written[c]:.1f} words' for c, x in arms.items()
   )
   return Verdict(
-    f'{text}; c=1 minus c=8 {shown(gap, signed=True)}; seed 0, '
-    f'{gap.problems} problems',
+    f'{text}; c=1 minus c=8 {shown(gap, signed=True)}; {gap.seeds} '
+    f'seeds, {gap.problems} problems',
     f"c=8 with another problem's latents {accuracy(swapped)}",
     **judged(gap, 'eight latents learn as well', 0.1),
   )
@@ -210,11 +210,12 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
     f'GRPO {accuracy(after)} with {mean(after, "tokens"):.1f} and '
     f'{mean(after, "switches"):.1f} spans (gain {shown(gained, signed=True)}), '
     f'150 more supervised updates {accuracy(more)} with '
-    f'{mean(more, "tokens"):.1f}, 1,200 more {accuracy(longest)} with '
+    f'{mean(more, "tokens"):.1f}, 900 more {accuracy(longest)} with '
     f'{mean(longest, "tokens"):.1f}; GRPO minus 150 more '
     f'{shown(gap, signed=True)}; '
     f'{counted(after)}',
     f"GRPO with another problem's latents {accuracy(swapped)}"
+    + also(rows, 'GRPO with gradients through latents', 'switch')
     + also(rows, 'GRPO of dropped steps', 'grpo_drop')
     + also(rows, 'these with 150 more updates', 'drop', updates=MORE),
     **judged(gap, 'supervised updates do as much as RL'),

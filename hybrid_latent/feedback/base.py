@@ -7,9 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from hybrid_latent.ops.prefix import with_prefix
+from hybrid_latent.policy import checked_forward
 from hybrid_latent.types import (
   FeedbackOutput,
   LanguageModel,
+  PrefixFn,
+  PrefixInputs,
+  Prompt,
   PyTree,
   ScoreInputs,
   StepOut,
@@ -69,6 +74,25 @@ def recorded_latents(
   """The inputs of `latent_where` from its record, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
+
+
+def computed_prefix(
+  model: LanguageModel, prefix: PrefixFn, prompt: Prompt
+) -> Float[Array, 'u j d']:
+  """The latents of each prompt, without a cache."""
+  x, p = model.embed(prompt.tokens), prompt.tokens.shape[1]
+
+  def forward(latents):
+    ones = jnp.ones(latents.shape[0], bool)
+    mask = with_prefix(prompt.mask, ones, latents.shape[1])
+    inputs = jnp.concatenate([x, latents], axis=1)
+    return checked_forward(model, inputs, None, mask)[0][:, p:]
+
+  hidden, _ = checked_forward(model, x, None, prompt.mask)
+  # As in the rollout, where the prompt's states come from the prefill.
+  hidden = jax.lax.stop_gradient(hidden)
+  inputs = PrefixInputs(prompt.tokens, prompt.mask, hidden, forward)
+  return prefix(model, inputs)
 
 
 def parameters(model: Any, init: str, kind: type[Params]) -> Params:

@@ -13,13 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
-from hybrid_latent.objectives.base import (
-  AGGREGATIONS,
-  Aggregation,
-  LossInputs,
-  lookup,
-  token_mean,
-)
+from hybrid_latent.objectives.aggregation import AGGREGATIONS, Aggregation
+from hybrid_latent.objectives.base import LossInputs, lookup, token_mean
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import TokenBatch
 
@@ -78,7 +73,7 @@ def cross_entropy(
   inputs: LossInputs, *, aggregation: Aggregation = 'token'
 ) -> tuple[RunningMean, dict[str, RunningMean]]:
   """The cross-entropy in nats of given completions, with the aggregations of
-  base.py."""
+  aggregation.py."""
   mean = lookup('aggregation', aggregation, AGGREGATIONS)
   return mean(-inputs.log_probs, inputs.loss_mask), {}
 

@@ -23,6 +23,8 @@ WRONG = [
    "num_iterations=2, config.num_mini_batches=1, config.feedbac"),
   ('grpo', HRPO, 'num_mini_batches=2',
    'num_mini_batches=2, config.feedback.function='),
+  ('grpo', HRPO, 'latent_passes=2',
+   "latent_passes=2, config.feedback.function='gated:gated': write latent"),
   ('grpo', RL, 'rollout.dynamic_sampling_max_batches=2',
    'rollout.buckets=3: write rollout.bucket'),
   ('grpo', RL, 'max_steps=0 eval.num_prompts=0',

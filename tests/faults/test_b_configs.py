@@ -36,6 +36,7 @@ WRONG = {
     COUNT: {
       'num_iterations': ['0', '-1', '1.5'],
       'num_mini_batches': ['0', 'two'],
+      'latent_passes': ['-1', '1.5'],
       'gradient_accumulation_steps': ['0', '-2', 'None'],
       'rollout.prompts_per_step': ['0', '-8'],
       'rollout.num_generations': ['0', '-1'],
@@ -177,6 +178,19 @@ WRONG = {
       'feedback.kwargs.width': ['0', '-1'],
     },
     PLUS: {'feedback.init_kwargs.threshold': ['-1']},
+  },
+  ('grpo', 'soft_grpo_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0']},
+    POSITIVE: {'feedback.init_kwargs.temperature': ['0']},
+    PLUS: {'feedback.init_kwargs.scale': ['-1']},
+  },
+  ('grpo', 'multiplex_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0', '1.5']},
+    FLAG: {'feedback.kwargs.weighted': ['2']},
+  },
+  ('grpo', 'swireasoning_gsm8k:MODEL'): {
+    MAYBE: {'feedback.init_kwargs.window': ['-1']},
+    UNIT: {'feedback.init_kwargs.beta': ['1.5', 'nan']},
   },
   ('grpo', 'ppo_gsm8k:MODEL'): {
     UNIT: {
