@@ -60,7 +60,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     """One step on a batch whose texts have up to `passes` latents each."""
 
     def loss(trainable, part):
-      (texts, shares), policy = part, combine(trainable, frozen)
+      (texts, weights), policy = part, combine(trainable, frozen)
       x = latents.inputs_with_latents(
         policy,
         texts,
@@ -72,7 +72,9 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         model, texts, hidden, logits_chunk=config.logits_chunk
       )
       layout = latents.positions_and_mask(texts)
-      inputs = SupervisedInputs(policy, texts, x, layout, shares, slices, score)
+      inputs = SupervisedInputs(
+        policy, texts, x, layout, weights, slices, score
+      )
       mean, metrics = objective(inputs)
       norms, written = jnp.linalg.norm(x, axis=-1), texts.segments > 0
       metrics |= {

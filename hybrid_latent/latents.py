@@ -45,7 +45,7 @@ def inputs_with_latents(
       change nothing.
     bptt_steps: the gradient flows through at most this many latents; 0: all.
   """
-  embedded = model.embed(texts.tokens)
+  embedded = _embedded(model, texts)
   if not passes:
     return embedded
   of_texts = texts.latent, latent_from_hidden, positions_and_mask(texts)
@@ -75,15 +75,31 @@ def score_tokens(
 ) -> TargetScores:
   """Scores of each token from `hidden` at the position before it; meaningless
   at the first position of a text. At most `logits_chunk` positions have logits
-  at a time."""
+  at a time. The log-prob of a mixture is the mean over its tokens by their
+  shares, so that its negative is the cross-entropy towards it."""
 
   def score(chunk):
-    hidden, tokens = chunk
+    hidden, tokens, targets, shares = chunk
     logits = model.unembed(hidden)
     scores = token_scores(logits, tokens)
     is_argmax = jnp.argmax(logits, axis=-1) == tokens
-    return TargetScores(scores.log_probs, scores.entropy, is_argmax)
+    log_probs = scores.log_probs
+    if targets is not None:
+      each = jnp.take_along_axis(jax.nn.log_softmax(logits), targets, axis=-1)
+      whole = jnp.maximum(shares.sum(-1), jnp.finfo(shares.dtype).tiny)
+      log_probs = jnp.einsum('btm,btm->bt', shares, each) / whole
+    return TargetScores(log_probs, scores.entropy, is_argmax)
 
   # Rolled inputs, not shifted outputs: every chunk keeps the same shape.
   previous = jnp.roll(hidden, 1, axis=1)
-  return over_chunks(score, (previous, texts.tokens), logits_chunk)
+  chunks = previous, texts.tokens, texts.targets, texts.shares
+  return over_chunks(score, chunks, logits_chunk)
+
+
+def _embedded(model: LanguageModel, texts: TokenBatch) -> Float[Array, 'b t d']:
+  """The embedding of each token; of a mixture, the sum of its tokens' times
+  their shares."""
+  if texts.targets is None:
+    return model.embed(texts.tokens)
+  each = model.embed(texts.targets)
+  return jnp.einsum('btm,btmd->btd', texts.shares.astype(each.dtype), each)

@@ -7,7 +7,7 @@
   n  query heads                       k  key/value heads
   h  head width                        l  layers
   r  LoRA rank                         e  a second model width (gates)
-  j  latents of a prefix
+  j  latents of a prefix               m  tokens of a mixture
 
 The same letters are used in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
@@ -80,11 +80,15 @@ class TokenBatch(NamedTuple):
 
   tokens: Int[Array, 'b t']
   segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
-  view: Int[Array, 'b t']  # 0, or 1 for the second text of an example
+  # 0, 1 for the second text of an example, from 2 on for another decoder's
+  view: Int[Array, 'b t']
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
   latent: Bool[Array, 'b t']  # input is a latent of the state before it
   # where the hidden states of an example's two texts are aligned
   align_position: Bool[Array, 'b t']
+  # Where tokens are mixtures, as inputs and as targets: ids and their shares.
+  targets: Int[Array, 'b t m'] | None = None
+  shares: Float[Array, 'b t m'] | None = None
 
 
 class Sampling(NamedTuple):

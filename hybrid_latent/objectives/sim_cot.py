@@ -55,7 +55,7 @@ def sim_cot(
     )
   hidden, _ = decoder.forward(_read_latents(inputs), None, *inputs.layout)
   scores, steps = inputs.score(decoder, hidden), texts.view > 1
-  total = -jnp.sum(jnp.where(steps, inputs.shares, 0) * scores.log_probs)
+  total = -jnp.sum(jnp.where(steps, inputs.loss_weights, 0) * scores.log_probs)
   accuracy = token_mean(scores.is_argmax, steps & (texts.weights > 0))
   return RunningMean(loss.total + weight * total, loss.count), {
     **metrics,

@@ -25,8 +25,7 @@ class SupervisedInputs(NamedTuple):
   texts: TokenBatch
   x: Float[Array, 'b t d']  # the policy's inputs, latents with their gradient
   layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]  # positions, mask
-  # Of each target in the loss of the whole batch: see `loss_weights`.
-  shares: Float[Array, 'b t']
+  loss_weights: Float[Array, 'b t']  # of each target in the whole batch's loss
   slices: int  # of the batch
   # (model, hidden states) -> `latents.TargetScores` of the texts
   score: Callable[..., Any]
@@ -63,7 +62,7 @@ def target_loss(
   scores = inputs.score(inputs.policy, hidden)
   own = inputs.texts.view < 2
   targets = (inputs.texts.weights > 0) & own
-  return -jnp.sum(jnp.where(own, inputs.shares, 0) * scores.log_probs), {
+  return -jnp.sum(jnp.where(own, inputs.loss_weights, 0) * scores.log_probs), {
     'entropy': token_mean(scores.entropy, targets),
     'mean_token_accuracy': token_mean(scores.is_argmax, targets),
   }

@@ -121,7 +121,7 @@ def test_weight_0_is_the_loss_inside_bit_for_bit(x):
   # The policy is not scored on what the decoder says.
   others = TEXTS._replace(weights=jnp.where(TEXTS.view > 1, 0, TEXTS.weights))
   alone = inputs_of(POLICY, x)._replace(texts=others)
-  alone = alone._replace(shares=loss_weights(others))
+  alone = alone._replace(loss_weights=loss_weights(others))
   assert float(weighted_cross_entropy(alone)[0].value) == pytest.approx(
     float(expected[0]), rel=1e-6
   )
