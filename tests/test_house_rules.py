@@ -35,6 +35,7 @@ SHARED = {
   'hybrid_latent.feedback.base',
   'hybrid_latent.feedback.discrete',
   'hybrid_latent.feedback.hidden',
+  'hybrid_latent.feedback.mixtures',
   'hybrid_latent.objectives.accumulators',
   'hybrid_latent.objectives.advantages',
   'hybrid_latent.objectives.base',
