@@ -184,6 +184,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   def read_batch() -> tuple[TokenBatch, int]:
     batch, most = next(loop.batches), curriculum.num_latents(stage_of(step))
     passes = sharding.over_hosts(np.max, passes_of(batch, most)) if most else 0
+    passes = min(passes, config.latent_passes or passes)
     return sharding.from_host(TokenBatch(**batch), mesh), passes
 
   def evaluate():
@@ -227,7 +228,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 def with_spans(policy: Policy, spans: Mapping) -> Policy:
   """The policy with its curriculum's settings of spans, for decoding."""
-  if not spans:
+  if not (spans and hasattr(policy.feedback, 'opening')):
     return policy
   arrays = {name: jnp.asarray(value) for name, value in spans.items()}
   return policy._replace(feedback=policy.feedback._replace(**arrays))

@@ -50,7 +50,7 @@ def defaults(source: str) -> ConfigDict:
     function='cot:worked_solutions', kwargs=dict(steps=True)
   )
   config.stages = dict(starts=(0,), data_fraction=(1.0,), reset_optimizer=False)
-  config.bptt_steps = 0
+  config.bptt_steps = config.latent_passes = 0
   config.objective = dict(
     function='supervised:weighted_cross_entropy',
     kwargs={},

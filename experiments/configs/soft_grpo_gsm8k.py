@@ -4,16 +4,16 @@ arXiv 2511.06411 and 2604.27998, and the released code of both (verl).
     python -m experiments.grpo --workdir=runs/soft_grpo \
         --config=soft_grpo_gsm8k
 
-The argument is MODEL[,soft_grpo|latent_grpo][,smoke], a model that thinks before
-</think>. SofT-GRPO trains DeepSeek-R1-Distill-Qwen-1.5B on DeepScaleR
+The argument is MODEL[,soft_grpo|latent_grpo][,smoke], a model that thinks
+before </think>. SofT-GRPO trains DeepSeek-R1-Distill-Qwen-1.5B on DeepScaleR
 (--config.data.kwargs.task=deepscaler --config.eval.num_prompts=0
---config.data.path=FOLDER --config.max_steps=STEPS); the values are those of that
-run, the steps one epoch of GSM8K. Latent-GRPO trains a Llama-3.2-1B that
+--config.data.path=FOLDER --config.max_steps=STEPS); the values are those of
+that run, the steps one epoch of GSM8K. Latent-GRPO trains a Llama-3.2-1B that
 Latent-SFT (arXiv 2510.15522) has taught to think in mixtures, which we do not
 have, on GSM8K-Aug; the steps are ten epochs of GSM8K.
-SofT-GRPO reports, over three models and five benchmarks, 0.13 points more pass@1
-and 2.19 more pass@32 than GRPO; neither has this model on GSM8K. 8 A100
-(Latent-GRPO). Not run at that size here.
+Paper (SofT-GRPO): 0.13 points more pass@1 and 2.19 more pass@32 than GRPO, on
+average over three models and five benchmarks. 8 GPUs. Not run at that size
+here.
 """
 
 from ml_collections import ConfigDict

@@ -68,7 +68,7 @@ def _imported(name: str):
 
 
 # Modules with nothing that a config names.
-_UNNAMED = 'base', 'controls', 'observed'
+_UNNAMED = 'base', 'controls', 'mixtures', 'observed'
 
 
 def _choices(package: str) -> str:

@@ -71,9 +71,9 @@ TRAINING = {
   ),
   'latent_passes': Field(
     NonNegativeInt,
-    'Passes of an update that compute the latents of a completion anew, with '
-    'gradient; 0: they are constants. All gradients, with as many passes as a '
-    'completion has latents.',
+    'Passes that compute the latents of a row in parallel, exact with as many '
+    'as it has latents. 0: as many, in supervised training; in RL none, as '
+    'latents are constants.',
   ),
   'model.source': Field(
     Folder,

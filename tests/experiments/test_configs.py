@@ -56,6 +56,7 @@ SUPERVISED = {
     *(',small', ',no_thoughts,small', ',cot,small'),
   ],
   'codi_gsm8k': [''],
+  'pccot_gsm8k': [''],
   'sim_cot_gsm8k': ['', ',codi'],
 }
 REASONED = {
