@@ -65,6 +65,7 @@ def get_config(
       renormalized=False,
       min_log_prob=-float('inf'),
     )
+    config.advantage.function = 'latent_grpo:group_relative'
     # The embedding is frozen.
     config.optimizer.groups.model.pattern = r'^model\.(?!embedding)'
     config.max_steps = 1167
