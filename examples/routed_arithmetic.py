@@ -10,7 +10,7 @@ from experiments.configs import rl_arithmetic
 
 
 def get_config(argument: str):
-  """GRPO's config for this task, with the feedback unless it is the baseline."""
+  """GRPO on this task, with the feedback unless it is the baseline."""
   folder, _, method = argument.partition(',')
   config = rl_arithmetic.get_config(f'{folder},grpo').unlock()
   config.max_steps = 60
