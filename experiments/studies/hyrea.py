@@ -17,10 +17,10 @@ drawn from 0 to that of the stage:
   none             solutions in words
   first, last, highest  other steps
 
-And `short`, `entropy` with 1, 2, 4 and 8 latents per step and 600 updates in
-all; `grpo`, HyRea's second stage of 150 steps of 16 x 8 from 600 updates of
-`entropy`, against 150 and 900 more updates; `switch`, the same with gradients
-through the latents, as SWITCH has; `soft_thinking`, the base without training.
+And `entropy` with 2, 4 and 8 latents per step; `grpo`, HyRea's second stage of
+150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
+updates; `switch`, the same with gradients through the latents, as SWITCH has;
+`soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -41,7 +41,7 @@ import numpy as np
 
 from ..report.charts import Chart, Points
 from ..report.figures import write_picture
-from .hyrea_arms import EARLY, SHORT, UPDATES, cold_start, rl, untrained
+from .hyrea_arms import EARLY, UPDATES, cold_start, rl, untrained
 from .hyrea_verdicts import FEW, VERDICTS, accuracy, mean, rows_of
 from .outcomes import grades
 from .study import Cell, MissingRowsError, Row, Study, main
@@ -58,10 +58,9 @@ def cells(seeds: int) -> Iterator[Cell]:
     yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'grpo_drop', seed))
     yield Cell(f'switch-seed{seed}', partial(rl, 'switch', seed))
     yield Cell(f'base-seed{seed}', partial(untrained, seed))
-    for c in (1, 8):
-      yield _cell(SHORT, seed, c=c)
+    yield _cell('entropy', seed, c=8)
   for c in (2, 4):
-    yield _cell(SHORT, 0, c=c)
+    yield _cell('entropy', 0, c=c)
   for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed, weight=1.0)

@@ -31,7 +31,6 @@ UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
-SHORT = 'short'  # the arm `entropy` with EARLY updates, for more latents
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
 CONTROLS = ('other_problem', 'pause', 'dropped')
 
@@ -46,7 +45,7 @@ def cold_start(
   latent = 'grpo_words' if arm in ('drop', 'none') else 'grpo'
   return [
     row
-    for step in sorted({EARLY, updates_of(arm)})
+    for step in (EARLY, UPDATES)
     for row in measured(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
@@ -127,11 +126,10 @@ def train_cold_start(
 ) -> Path:
   """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
-  method = 'entropy' if arm == SHORT else arm
-  config = dial.get_config(f'{base},{method}')
+  config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = updates_of(arm)
+    config.max_steps = UPDATES
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight
@@ -144,11 +142,6 @@ def train_cold_start(
       )
       config.rollout.max_completion_length += 6 * c
   return train_once(sft.train, config, workdir / run)
-
-
-def updates_of(arm: str) -> int:
-  """Of the whole training, over which the rate decays."""
-  return EARLY if arm == SHORT else UPDATES
 
 
 def annotated(workdir: Path, seed: int) -> Path:

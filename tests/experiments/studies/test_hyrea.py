@@ -130,7 +130,7 @@ def test_rare_numbers_of_spans_do_not_count():
 
 
 def test_eight_latents_collapse_or_not():
-  of = partial(over_seeds, 'short', updates=EARLY)
+  of = partial(over_seeds, 'entropy')
   rows = [x for c in (1, 2, 4) for x in of(0.8, c=c)]
   swapped = of(0.1, c=8, control='other_problem')
   assert found(16, rows, of(0.3, c=8), swapped).verdict == 'shown'
@@ -166,7 +166,7 @@ def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
   monkeypatch.setattr(config, 'STAGE', 2)
   monkeypatch.setattr(config, 'WORDS', 4)
   names = ['entropy-c1-w4-seed0', 'grpo-seed0', 'pause-c1-w4-seed0',
-           'base-seed0', 'short-c2-w4-seed0', 'coconut-c1-w4-seed0',
+           'base-seed0', 'entropy-c2-w4-seed0', 'coconut-c1-w4-seed0',
            'drop-c1-w4-seed0']  # fmt: skip
   some = [cell for cell in cells(1) if cell.name in names]
   assert len(some) == len(names)
@@ -180,7 +180,6 @@ def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
   }
   assert {x['arm'] for x in rows} == {
     *('entropy', 'grpo', 'pause', 'base', 'soft_thinking', 'coconut', 'drop'),
-    'short',
   }
   assert len(table(rows)) == len(
     {(x['arm'], x.get('c'), x['updates'], x['sampling']) for x in rows}
