@@ -9,6 +9,7 @@ import hybrid_latent as hl
 from hybrid_latent.objectives.advantages import leave_one_out
 from hybrid_latent.objectives.base import Advantage, Objective
 from hybrid_latent.objectives.codi import self_distillation
+from hybrid_latent.objectives.colar import colar
 from hybrid_latent.objectives.gae import gae
 from hybrid_latent.objectives.sim_cot import sim_cot
 from hybrid_latent.objectives.supervised import (
@@ -33,6 +34,7 @@ SUPERVISED: tuple[Objective, ...] = (
   weighted_cross_entropy,
   self_distillation,
   sim_cot,
+  colar,
 )
 REWARDS: tuple[Reward, ...] = (
   *(answers.exact, answers.correct, math.accuracy),

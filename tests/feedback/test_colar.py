@@ -1,5 +1,7 @@
 """CoLaR's latents: their draws and their density; its loss and its examples."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,6 @@ from scipy import stats
 
 from hybrid_latent import latents
 from hybrid_latent.curricula.colar import colar as examples
-from hybrid_latent.feedback.colar import latent_distribution
 from hybrid_latent.objectives.colar import colar as colar_loss
 from hybrid_latent.objectives.supervised import (
   SupervisedInputs,
@@ -108,75 +109,73 @@ def test_three_tokens_are_one_input_and_one_target():
   assert made.shares[6:].tolist() == [[1, 0, 0]] * 3
 
 
-def inputs() -> SupervisedInputs:
+def texts() -> TokenBatch:
   made = example()
   one = {name: jnp.asarray(x)[None] for name, x in made._asdict().items()}
-  texts = TokenBatch(segments=jnp.ones_like(one['tokens']), **one)
-  x = latents.inputs_with_latents(POLICY, texts, None, passes=0)
-  return SupervisedInputs(
-    POLICY,
-    texts,
+  return TokenBatch(segments=jnp.ones_like(one['tokens']), **one)
+
+
+TEXTS = texts()
+
+
+@pytest.fixture(scope='module')
+def x():
+  return latents.inputs_with_latents(POLICY, TEXTS, None, passes=0)
+
+
+@partial(jax.jit, static_argnames='loss_type')
+def losses(policy, x, loss_type):
+  """The cross-entropy, the whole with half of the head's loss, the latter."""
+  given = SupervisedInputs(
+    policy,
+    TEXTS,
     x,
-    latents.positions_and_mask(texts),
-    loss_weights(texts),
+    latents.positions_and_mask(TEXTS),
+    loss_weights(TEXTS),
     1,
-    lambda model, states: latents.score_tokens(model, texts, states),
+    lambda model, states: latents.score_tokens(model, TEXTS, states),
   )
+  base, _ = weighted_cross_entropy(given)
+  loss, metrics = colar_loss(given, weight=0.5, loss_type=loss_type)
+  return base.value, loss.value, metrics['embedding_loss'].value
 
 
 @pytest.mark.parametrize('loss_type', ['nll', 'mse'])
-def test_the_head_is_trained_towards_the_next_embedding(loss_type):
-  given = inputs()
-  base, _ = weighted_cross_entropy(given)
-  loss, metrics = colar_loss(given, weight=0.5, loss_type=loss_type)
-  hidden, _ = POLICY.forward(given.x, None, *given.layout)
+def test_the_head_is_trained_towards_the_next_embedding(x, loss_type):
+  base, loss, of_head = map(float, losses(POLICY, x, loss_type))
+  layout = latents.positions_and_mask(TEXTS)
+  hidden, _ = POLICY.forward(x, None, *layout)
   mean, log_std = by_hand(POLICY.feedback, hidden[0, 1:6])
   std = np.exp(log_std)
-  x = np.float64(given.x[0, 2:7]) / np.std(np.asarray(POLICY.table))
+  gold = np.float64(x[0, 2:7]) / np.std(np.asarray(POLICY.table))
   expected = (
-    -stats.norm(mean, std).logpdf(x)
+    -stats.norm(mean, std).logpdf(gold)
     if loss_type == 'nll'
-    else (x - mean) ** 2 + std**2
+    else (gold - mean) ** 2 + std**2
   ).mean(-1)
-  assert float(metrics['embedding_loss'].value) == pytest.approx(
-    expected.mean(), rel=1e-4
-  )
-  assert float(loss.value) == pytest.approx(
-    float(base.value) + 0.5 * expected.sum() / 7, rel=1e-5
-  )
+  assert of_head == pytest.approx(expected.mean(), rel=1e-4)
+  # Seven targets: five of the head, two words.
+  assert loss == pytest.approx(base + 0.5 * expected.sum() / 7, rel=1e-5)
 
 
-def test_the_gradient_of_the_head_is_that_of_finite_differences():
-  given = inputs()
+def test_the_gradient_is_that_of_finite_differences(x):
+  """Of the head; and of the inputs, which it takes as targets without one."""
 
-  def loss(head):
-    policy = POLICY._replace(feedback=head)
-    return colar_loss(given._replace(policy=policy), loss_type='nll')[0].value
+  def of_head(head, x):
+    return losses(POLICY._replace(feedback=head), x, 'nll')[2]
 
   head = POLICY.feedback
-  slope = jax.grad(loss)(head)
+  slope, reached = jax.grad(of_head, (0, 1))(head, x)
   direction = jax.tree.map(
     lambda x: jax.random.normal(jax.random.key(x.size), x.shape), head
   )
   direction = direction._replace(scale=jnp.float32(0))
   move = lambda eps: jax.tree.map(lambda x, d: x + eps * d, head, direction)
-  eps = 1e-3
-  expected = float(loss(move(eps)) - loss(move(-eps))) / (2 * eps)
+  ends = [float(of_head(move(eps), x)) for eps in (1e-3, -1e-3)]
   dots = jax.tree.map(jnp.vdot, slope, direction)
   assert sum(map(float, jax.tree.leaves(dots))) == pytest.approx(
-    expected, rel=2e-2
+    (ends[0] - ends[1]) / 2e-3, rel=2e-2
   )
-
-
-def test_the_loss_leaves_its_targets_alone():
-  """A latent's embedding is learned as an input, not to be easy to predict."""
-  given = inputs()
-
-  def of_head(x):
-    metrics = colar_loss(given._replace(x=x))[1]
-    return metrics['embedding_loss'].value
-
-  slope = np.abs(jax.grad(of_head)(given.x)[0]).sum(-1) > 0
-  assert slope.tolist() == [True] * 6 + [False] * 3
-  mean, *_ = latent_distribution(POLICY, given.x)
-  assert mean.shape == given.x.shape
+  # What is read last predicts nothing: its embedding is a target alone.
+  found = np.abs(reached[0]).sum(-1) > 0
+  assert found.tolist() == [True] * 6 + [False] * 3
