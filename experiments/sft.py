@@ -16,8 +16,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from operator import sub
 from typing import Any
 
@@ -36,9 +35,9 @@ from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import TokenBatch
 
-from .fields.named import problems_of
+from .fields.named import composed, problems_of
 from .training.actor import export_model, feedback_of, shard
-from .training.cli import Config, configured, named
+from .training.cli import Config, named
 from .training.ending import print_summary
 from .training.loop import Loop
 from .training.setup import set_up
@@ -49,7 +48,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """(trained arrays, frozen arrays, the functions of a step) of a policy, which
   may hold abstract arrays."""
   slices = config.gradient_accumulation_steps
-  objective = objective_of(config.objective)
+  objective = composed(config.objective, 'hybrid_latent.objectives')
   warn_uneven_microbatch(config.batch_size // slices, mesh)
   feedback = feedback_of(config.feedback)
   learner = make_learner(
@@ -99,15 +98,6 @@ def horizon(stages: Config, steps: int) -> int:
   if not stages.reset_optimizer:
     return steps
   return max(map(sub, [*stages.starts[1:], steps], stages.starts))
-
-
-def objective_of(objective: Config) -> Callable:
-  """The loss of `config.objective`, around that of its `inner` if it has
-  one."""
-  make = configured(objective, 'hybrid_latent.objectives')
-  if 'inner' in objective:
-    return partial(make, inner=objective_of(objective.inner))
-  return make
 
 
 def with_objective(objective: Config, policy: Policy, key) -> Policy:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hybrid_latent.feedback.colar import colar, latent_head
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
@@ -44,6 +45,7 @@ from hybrid_latent.types import (
 )
 
 FEEDBACKS = {
+  'colar': colar(),
   'discrete': discrete(),
   'gated': gated(),
   'gated-published': gated('published'),
@@ -162,6 +164,9 @@ def thinker(reads: str) -> Prefix:
   return Prefix(map_named(random, made), jnp.array([CLOSE, 7], jnp.int32))
 
 
+PARAMETERS[FEEDBACKS['colar']] = latent_head(
+  jax.random.key(2), policy(), None, width=24
+)
 PARAMETERS[FEEDBACKS['projected']] = projector(
   jax.random.key(1), policy(), None, width=24
 )

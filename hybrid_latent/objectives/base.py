@@ -6,7 +6,7 @@ reported: the mean over a batch does not depend on how the batch is split.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -78,9 +78,10 @@ class Objective(Protocol):
   """A loss, its settings bound (`functools.partial`)."""
 
   def __call__(
-    self, inputs: LossInputs, /
+    self, inputs: Any, /
   ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
-    """The loss to minimise, and metrics by name."""
+    """The loss to minimise and metrics by name, of `LossInputs` or, in
+    supervised training, of `supervised.SupervisedInputs`."""
     ...
 
 

@@ -26,10 +26,9 @@ from jaxtyping import Array, Float, Key
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.objectives.accumulators import RunningMean
-from hybrid_latent.objectives.base import token_mean
+from hybrid_latent.objectives.base import Objective, token_mean
 from hybrid_latent.objectives.supervised import (
   SupervisedInputs,
-  SupervisedObjective,
   weighted_cross_entropy,
 )
 from hybrid_latent.policy import Policy
@@ -40,7 +39,7 @@ def sim_cot(
   inputs: SupervisedInputs,
   *,
   weight: NonNegativeFloat = 1.0,
-  inner: SupervisedObjective = weighted_cross_entropy,
+  inner: Objective = weighted_cross_entropy,
 ) -> tuple[RunningMean, dict[str, Any]]:
   """The loss `inner` plus `weight` times the cross-entropy of the steps under
   `policy.objective`, for texts of `curricula.sim_cot`."""

@@ -6,13 +6,13 @@ transformers and TRL (over the whole batch, not per device), with a weight per
 target: HyRea (ICLR 2026) weighs a switch token four times.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
-from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
+from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import TokenBatch
@@ -33,16 +33,6 @@ class SupervisedInputs(NamedTuple):
   def mean(self, total: Num[Array, '']) -> RunningMean:
     """The part `total` of a mean over the batch: each slice counts the same."""
     return RunningMean(total, jnp.float32(1 / self.slices))
-
-
-class SupervisedObjective(Protocol):
-  """A supervised loss, its settings bound (`functools.partial`)."""
-
-  def __call__(
-    self, inputs: SupervisedInputs, /
-  ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
-    """The loss to minimise, and metrics by name."""
-    ...
 
 
 def weighted_cross_entropy(

@@ -58,6 +58,7 @@ SUPERVISED = {
   'codi_gsm8k': [''],
   'pccot_gsm8k': [''],
   'sim_cot_gsm8k': ['', ',codi'],
+  'colar_gsm8k': [''],
 }
 REASONED = {
   'lrt': ['', ',rl'],
