@@ -102,8 +102,7 @@ def hidden_states(
   x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
   if latent_passes:
-    before = jnp.zeros((b, prefix_end), bool)
-    fed = jnp.concatenate([before, trajectory.latent_share > 0], axis=1)
+    fed = jnp.pad(trajectory.latent_share > 0, ((0, 0), (prefix_end, 0)))
     layout = positions(mask), causal_mask(mask)
     x = recomputed_latents(
       model, x, fed, feedback.latent_from_hidden, layout, passes=latent_passes

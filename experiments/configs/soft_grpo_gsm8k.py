@@ -74,6 +74,7 @@ def get_config(
       max_prompt_length=192,
       max_completion_length=128,
       cache_stages=1,
+      buckets=1,  # batches of dynamic sampling are concatenated
       dynamic_sampling_max_batches=50,
     )
     config.rollout.sampling.top_k = 30

@@ -81,11 +81,9 @@ def computed_prefix(
     inputs = jnp.concatenate([x, latents], axis=1)
     return checked_forward(model, inputs, None, mask)[0][:, p:]
 
-  hidden, _ = checked_forward(model, x, None, prompt.mask)
   # As in the rollout, where the prompt's states come from the prefill.
-  hidden = jax.lax.stop_gradient(hidden)
-  inputs = PrefixInputs(prompt.tokens, prompt.mask, hidden, forward)
-  return prefix(model, inputs)
+  hidden = jax.lax.stop_gradient(checked_forward(model, x, None, prompt.mask))
+  return prefix(model, PrefixInputs(*prompt[:2], hidden[0], forward))
 
 
 def parameters(model: Any, init: str, kind: type[Params]) -> Params:

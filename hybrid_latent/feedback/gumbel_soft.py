@@ -89,9 +89,14 @@ def gumbel_noise(
       f'high={high}: write a temperature > 0, a scale >= 0 and low < high'
     )
   shift = -low if one_sided else 0.0
-  values = map(jnp.float32, (temperature, scale, low, high, shift))
   return GumbelNoise(
-    *values, jnp.bool_(renormalized), jnp.float32(min_log_prob)
+    temperature=jnp.float32(temperature),
+    scale=jnp.float32(scale),
+    low=jnp.float32(low),
+    high=jnp.float32(high),
+    shift=jnp.float32(shift),
+    renormalized=jnp.bool_(renormalized),
+    min_log_prob=jnp.float32(min_log_prob),
   )
 
 
