@@ -80,8 +80,7 @@ class TokenBatch(NamedTuple):
 
   tokens: Int[Array, 'b t']
   segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
-  # 0, 1 for the second text of an example, from 2 on for another decoder's
-  view: Int[Array, 'b t']
+  view: Int[Array, 'b t']  # 0; 1: an example's second text; 2 on: a decoder's
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
   latent: Bool[Array, 'b t']  # input is a latent of the state before it
   # where the hidden states of an example's two texts are aligned
