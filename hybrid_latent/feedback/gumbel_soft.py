@@ -25,9 +25,10 @@ keys, and with tau near 0 and no clipping every input is as well.
 We differ from the releases: log p is at the score temperature, as for words
 (Latent-GRPO has 1 for latents, 0.6 for words); which tokens are scored is
 decided at sampling, not by the trained weights; d is not clipped again when it
-is scored; gradients reach E through the mixture. Latent-GRPO's reversed
-gradient for d < 0 at negative advantages is not here: one-sided noise leaves
-it only rounding.
+is scored; gradients reach E through the mixture. Not here is Latent-GRPO's
+reversed gradient for d < 0 at negative advantages: with one-sided noise d is
+negative only where an update has raised log p past g. Not for spans
+(`switching`): their token is forced, not drawn.
 """
 
 import functools
