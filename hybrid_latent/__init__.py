@@ -35,6 +35,8 @@ _MODULES = {
   'stopping_rule': 'hybrid_latent.ops.thinking',
   'stream': 'hybrid_latent.streaming',
   # Feedbacks, each before the function that makes its parameters.
+  'colar': 'hybrid_latent.feedback.colar',
+  'latent_head': 'hybrid_latent.feedback.colar',
   'discrete': 'hybrid_latent.feedback.discrete',
   'gated': 'hybrid_latent.feedback.gated',
   'gate': 'hybrid_latent.feedback.gated',
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
   from hybrid_latent import latents as latents
   from hybrid_latent.decoding import decode as decode
   from hybrid_latent.decoding import prefill as prefill
+  from hybrid_latent.feedback.colar import colar as colar
+  from hybrid_latent.feedback.colar import latent_head as latent_head
   from hybrid_latent.feedback.discrete import discrete as discrete
   from hybrid_latent.feedback.gated import gate as gate
   from hybrid_latent.feedback.gated import gated as gated

@@ -24,7 +24,14 @@ from hybrid_latent.rewards.lengths import lc_r1, shorter_better, soft_overlong
 from hybrid_latent.rewards.soft_tokens import soft_tokens
 
 FEEDBACKS: tuple[hl.Feedback, ...] = (
-  *(hl.discrete(), hl.gated(), hl.hidden(), hl.prefix(), hl.projected()),
+  *(
+    hl.colar(),
+    hl.discrete(),
+    hl.gated(),
+    hl.hidden(),
+    hl.prefix(),
+    hl.projected(),
+  ),
   *(hl.soft(), hl.soft_thinking(), hl.switching(hl.soft())),
   *(hl.gumbel_soft(), hl.jacobi(), hl.multiplex(), hl.swireasoning()),
 )
