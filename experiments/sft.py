@@ -29,7 +29,7 @@ from hybrid_latent import latents, sharding
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches, passes_of
 from hybrid_latent.objectives.base import token_mean
-from hybrid_latent.objectives.supervised import SupervisedInputs, loss_weights
+from hybrid_latent.objectives.texts import SupervisedInputs, loss_weights
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine

@@ -41,7 +41,7 @@ SHARED = {
   'hybrid_latent.objectives.base',
   'hybrid_latent.objectives.kl',
   'hybrid_latent.objectives.ratio',
-  'hybrid_latent.objectives.supervised',
+  'hybrid_latent.objectives.texts',
 }
 # Whose public functions take arrays, and how a shape is written.
 SHAPED = tuple(

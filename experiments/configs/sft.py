@@ -52,7 +52,7 @@ def defaults(source: str) -> ConfigDict:
   config.stages = dict(starts=(0,), data_fraction=(1.0,), reset_optimizer=False)
   config.bptt_steps = 0
   config.objective = dict(
-    function='supervised:weighted_cross_entropy',
+    function='texts:weighted_cross_entropy',
     kwargs={},
     init='',
     init_kwargs={},

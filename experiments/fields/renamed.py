@@ -187,7 +187,7 @@ def _with_objective(fields: Mapping[str, Any]) -> dict[str, Any]:
   kwargs = renamed_config(fields['distillation'], 'distillation')
   function = 'codi:self_distillation'
   if not kwargs['weight']:
-    function, kwargs = 'supervised:weighted_cross_entropy', {}
+    function, kwargs = 'texts:weighted_cross_entropy', {}
   loss = {'function': function, 'kwargs': kwargs, 'init': '', 'init_kwargs': {}}
   others = {name: x for name, x in fields.items() if name != 'distillation'}
   return others | {'objective': loss}

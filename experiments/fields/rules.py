@@ -102,13 +102,13 @@ _SFT = (
   Rule(
     ('objective.function',),
     lambda c, _: objective_inputs(c) == 'LossInputs',
-    'a loss of supervised texts, such as supervised:weighted_cross_entropy',
+    'a loss of supervised texts, such as texts:weighted_cross_entropy',
   ),
   Rule(
     ('objective.function', 'curriculum.function'),
     lambda c, _: _distills(c) and is_ours(c, 'curriculum.function', *_ONE_VIEW),
     'codi:codi, whose rows have the two views to compare, or '
-    'objective.function=supervised:weighted_cross_entropy',
+    'objective.function=texts:weighted_cross_entropy',
   ),
   Rule(
     ('objective.function', 'objective.init', 'curriculum.function'),

@@ -81,7 +81,7 @@ class Objective(Protocol):
     self, inputs: Any, /
   ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
     """The loss to minimise and metrics by name, of `LossInputs` or, in
-    supervised training, of `supervised.SupervisedInputs`."""
+    supervised training, of `texts.SupervisedInputs`."""
     ...
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import lookup
-from hybrid_latent.objectives.supervised import SupervisedInputs, target_loss
+from hybrid_latent.objectives.texts import SupervisedInputs, target_loss
 from hybrid_latent.ranges import NonNegativeFloat
 from hybrid_latent.types import TokenBatch
 

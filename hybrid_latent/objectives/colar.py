@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from hybrid_latent.feedback.colar import latent_distribution, log_density
 from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import lookup, token_mean
-from hybrid_latent.objectives.supervised import SupervisedInputs, target_loss
+from hybrid_latent.objectives.texts import SupervisedInputs, target_loss
 from hybrid_latent.ranges import NonNegativeFloat
 
 

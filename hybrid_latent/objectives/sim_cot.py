@@ -27,7 +27,7 @@ from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import Objective, token_mean
-from hybrid_latent.objectives.supervised import (
+from hybrid_latent.objectives.texts import (
   SupervisedInputs,
   weighted_cross_entropy,
 )

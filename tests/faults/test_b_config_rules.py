@@ -101,7 +101,7 @@ WRONG = [
    'packing=True: write packi'),
   ('sft', SFT, 'objective.function=supervised:cross_entropy',
    'write a loss of supervised texts'),
-  ('grpo', RL, 'objective.function=supervised:weighted_cross_entropy '
+  ('grpo', RL, 'objective.function=texts:weighted_cross_entropy '
    'objective.kwargs={}', 'write a loss of completions'),
   # ------------------------------------------------------------------ latents
   ('grpo', RL, 'rollout.mode=latent', "mode='latent', config.feedback.functio"),

@@ -11,7 +11,7 @@ from scipy import stats
 from hybrid_latent import latents
 from hybrid_latent.curricula.colar import colar as examples
 from hybrid_latent.objectives.colar import colar as colar_loss
-from hybrid_latent.objectives.supervised import (
+from hybrid_latent.objectives.texts import (
   SupervisedInputs,
   loss_weights,
   weighted_cross_entropy,

@@ -12,7 +12,7 @@ import pytest
 from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.objectives.sim_cot import decoder, sim_cot
-from hybrid_latent.objectives.supervised import (
+from hybrid_latent.objectives.texts import (
   SupervisedInputs,
   loss_weights,
   weighted_cross_entropy,
