@@ -53,7 +53,7 @@ ARMS = {
   'HRPO, shuffled rewards': _repeated('hrpo', SHUFFLED),
   'HRPO, no decay, shuffled rewards': _repeated('hrpo', NO_DECAY | SHUFFLED),
   'GRPO': _repeated('grpo'),
-  'interpolated': _worked('interpolated'),
+  'interpolated': _worked('interpolated', steps=300),
   'direct': _worked('direct'),
   'GRPO, worked base': _worked('grpo'),
   'PPO': Arm('ppo'),

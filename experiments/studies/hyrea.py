@@ -19,8 +19,9 @@ drawn from 0 to that of the stage:
 
 And `entropy` with 2, 4 and 8 latents per step; `grpo`, HyRea's second stage of
 150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
-updates; `switch`, the same with gradients through the latents, as SWITCH has;
-`soft_thinking`, the base without training.
+150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
+updates, with two more seeds; `switch`, the same with gradients through the
+latents, as SWITCH has; `soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -59,6 +60,10 @@ def cells(seeds: int) -> Iterator[Cell]:
     yield Cell(f'switch-seed{seed}', partial(rl, 'switch', seed))
     yield Cell(f'base-seed{seed}', partial(untrained, seed))
     yield _cell('entropy', seed, c=8)
+  # What RL adds depends on the seed more than all else.
+  for seed in range(seeds, seeds + 2):
+    yield _cell('entropy', seed)
+    yield Cell(f'grpo-seed{seed}', partial(rl, 'grpo', seed))
   for c in (2, 4):
     yield _cell('entropy', 0, c=c)
   for seed in range(seeds):

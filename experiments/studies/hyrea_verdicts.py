@@ -81,8 +81,11 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   updates (lower end), tokens are at most 0.55 of theirs, and another problem's
   latents halve the accuracy at least; refuted where the upper end is below
   -0.03, or one of the others fails."""
-  ours, base = rows_of(rows, 'entropy'), rows_of(rows, 'none')
-  other = rows_of(rows, 'entropy', control='other_problem')
+  ours, base, other = common(
+    rows_of(rows, 'entropy'),
+    rows_of(rows, 'none'),
+    rows_of(rows, 'entropy', control='other_problem'),
+  )
   gap, saved = compared(ours, base), mean(ours, 'tokens') / mean(base, 'tokens')
   carried = grades(other).mean() < grades(ours).mean() / 2
   if saved <= 0.55 and carried:
