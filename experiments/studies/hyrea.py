@@ -19,7 +19,6 @@ drawn from 0 to that of the stage:
 
 And `entropy` with 2, 4 and 8 latents per step; `grpo`, HyRea's second stage of
 150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
-150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
 updates, with two more seeds; `switch`, the same with gradients through the
 latents, as SWITCH has; `soft_thinking`, the base without training.
 
