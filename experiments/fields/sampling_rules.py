@@ -23,6 +23,7 @@ RESERVED = (*EVAL_METRICS, 'prompts', 'too_long', 'ungraded', 'judged')
 # Feedbacks with parameters, and the function of their module that initializes
 # them.
 WITH_PARAMS = {
+  'colar:colar': 'colar:latent_head',
   'gated:gated': 'gated:gate',
   'gumbel_soft:gumbel_soft': 'gumbel_soft:gumbel_noise',
   'jacobi:jacobi': 'jacobi:parallel_latents',
