@@ -149,6 +149,16 @@ RL = (
     'drawn, such as soft:soft',
   ),
   Rule(
+    ('objective.kwargs.beta', 'reward_kl.beta', 'feedback.function'),
+    lambda c, _: (
+      (c.objective.kwargs.get('beta') or c.reward_kl.beta)
+      and made_feedback(c).latents_are_actions
+      and not made_feedback(c).prefix
+      and not is_ours(c, 'feedback.function', 'discrete:discrete')
+    ),
+    'beta=0, as the reference scores tokens and not the densities of latents',
+  ),
+  Rule(
     ('latent_passes', 'feedback.function'),
     lambda c, _: c.latent_passes and not made_feedback(c).latent_from_hidden,
     'latent_passes=0, or a feedback whose latents are functions of the hidden '

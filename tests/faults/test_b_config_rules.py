@@ -23,6 +23,8 @@ WRONG = [
    "num_iterations=2, config.num_mini_batches=1, config.feedbac"),
   ('grpo', HRPO, 'num_mini_batches=2',
    'num_mini_batches=2, config.feedback.function='),
+  ('grpo', 'soft_tokens_gsm8k:MODEL', 'objective.kwargs.beta=0.1',
+   "feedback.function='soft:soft': write beta=0, as the reference"),
   ('grpo', HRPO, 'latent_passes=2',
    "latent_passes=2, config.feedback.function='gated:gated': write latent"),
   ('grpo', RL, 'rollout.dynamic_sampling_max_batches=2',
