@@ -27,7 +27,7 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES = 1500  # of a cold start
+UPDATES, LONG = 1500, 3000  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
@@ -50,6 +50,16 @@ def cold_start(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
   ]
+
+
+def long_cold_start(arm: str, seed: int, workdir: Path) -> list[Row]:
+  """The rows of an arm after LONG updates, over which its rate decays."""
+  run = train_cold_start(arm, seed, 1, 4.0, workdir, LONG)
+  latent = 'grpo_words' if arm == 'none' else 'grpo'
+  return measured(
+    f'{run}@{LONG}', latent, workdir, updates=LONG, arm=arm, seed=seed, c=1,
+    weight=4.0, curve=curve(run),
+  )  # fmt: skip
 
 
 def rl(name: str, seed: int, workdir: Path) -> list[Row]:
@@ -122,14 +132,24 @@ def exported(run: Path, step: int, folder: Path) -> Path:
 
 
 def train_cold_start(
-  arm: str, seed: int, c: int, weight: float, workdir: Path
+  arm: str,
+  seed: int,
+  c: int,
+  weight: float,
+  workdir: Path,
+  updates: int = UPDATES,
 ) -> Path:
-  """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
+  """A run from the base, with checkpoints at EARLY, MORE and the end."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
+  if updates != UPDATES:
+    run += f'-{updates}'
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = UPDATES
+    config.max_steps = updates
+    # Twice as many updates have stages that are twice as long.
+    starts = config.stages.starts
+    config.stages.starts = tuple(x * updates // UPDATES or x for x in starts)
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight

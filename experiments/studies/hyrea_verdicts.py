@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .hyrea_arms import EARLY, MORE, UPDATES
+from .hyrea_arms import EARLY, LONG, MORE, UPDATES
 from .outcomes import Difference, difference, estimate, grades, shown
 from .study import MissingRowsError, Row, Verdict, common, select
 
@@ -81,10 +81,9 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   updates (lower end), tokens are at most 0.55 of theirs, and another problem's
   latents halve the accuracy at least; refuted where the upper end is below
   -0.03, or one of the others fails."""
+  of = partial(rows_of, rows, updates=LONG)
   ours, base, other = common(
-    rows_of(rows, 'entropy'),
-    rows_of(rows, 'none'),
-    rows_of(rows, 'entropy', control='other_problem'),
+    of('entropy'), of('none'), of('entropy', control='other_problem')
   )
   gap, saved = compared(ours, base), mean(ours, 'tokens') / mean(base, 'tokens')
   carried = grades(other).mean() < grades(ours).mean() / 2
@@ -98,10 +97,16 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
     f'{accuracy(base)} with {mean(base, "tokens"):.1f}; difference '
     f'{shown(gap, signed=True)}; {counted(ours)}',
     f"another problem's latents {accuracy(other)}"
-    + also(rows, 'after 600 updates', 'entropy', updates=EARLY)
+    + also(rows, 'after 1,500 updates', 'entropy')
     + also(rows, 'trained with pause tokens', 'pause')
     + also(rows, 'with the same steps dropped', 'drop')
-    + also(rows, 'the same model without spans', 'entropy', control='dropped'),
+    + also(
+      rows,
+      'the same model without spans',
+      'entropy',
+      updates=LONG,
+      control='dropped',
+    ),
     **verdict,
   )
 

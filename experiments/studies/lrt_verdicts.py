@@ -151,7 +151,8 @@ def counts(rows: Sequence[Row]) -> Verdict:
   fewest, some, most = COUNTS
   select(rows, arm='SFT', latents=some)
   run = [x for x in COUNTS if is_run(rows, arm='SFT', latents=x)]
-  values = {count: of_arm(rows, 'SFT', latents=count) for count in run}
+  arms = common(*(of_arm(rows, 'SFT', latents=count) for count in run))
+  values = dict(zip(run, arms, strict=True))
   over = {
     end: _minus(values[some], values[end]) if end in values else None
     for end in (fewest, most)

@@ -26,7 +26,8 @@ def row(arm, seed, accuracy, latents=0, budget=BUDGETS[0], control=''):
   share = np.clip(accuracy + easy + 0.004 * (seed - 1), 0, 1)
   return {
     **{'arm': arm, 'seed': seed, 'latents': latents, 'budget': budget},
-    **{'control': control, 'samples': SAMPLES, 'tokens': 5.0, 'worked': 0.5},
+    **{'control': control, 'samples': SAMPLES, 'problems': PROBLEMS},
+    **{'tokens': 5.0, 'worked': 0.5},
     **{'accuracy_worked': 0.8, 'accuracy_bare': 0.6},
     'correct': rng.binomial(SAMPLES, share).tolist(),
   }
