@@ -27,7 +27,7 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES, LONG = 1500, 3000  # of a cold start
+UPDATES, LONG = 1500, 6000  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
@@ -52,14 +52,11 @@ def cold_start(
   ]
 
 
-def long_cold_start(arm: str, seed: int, workdir: Path) -> list[Row]:
-  """The rows of an arm after LONG updates, over which its rate decays."""
-  run = train_cold_start(arm, seed, 1, 4.0, workdir, LONG)
-  latent = 'grpo_words' if arm == 'none' else 'grpo'
-  return measured(
-    f'{run}@{LONG}', latent, workdir, updates=LONG, arm=arm, seed=seed, c=1,
-    weight=4.0, curve=curve(run),
-  )  # fmt: skip
+def long_cold_start(seed: int, workdir: Path) -> list[Row]:
+  """The rows of `entropy` after LONG updates, over which its rate decays."""
+  run = train_cold_start('entropy', seed, 1, 4.0, workdir, LONG)
+  labels = dict(arm='entropy', seed=seed, c=1, weight=4.0, curve=curve(run))
+  return measured(f'{run}@{LONG}', 'grpo', workdir, updates=LONG, **labels)
 
 
 def rl(name: str, seed: int, workdir: Path) -> list[Row]:
@@ -147,7 +144,7 @@ def train_cold_start(
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
     config.max_steps = updates
-    # Twice as many updates have stages that are twice as long.
+    # More updates have longer stages.
     starts = config.stages.starts
     config.stages.starts = tuple(x * updates // UPDATES or x for x in starts)
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
