@@ -1,7 +1,7 @@
 """The routed feedback on the embedded arithmetic, beside GRPO.
 
     python -m experiments.grpo --workdir=runs/routed \
-        --config=routed_arithmetic.py:runs/base/model
+        --config=my_config.py:runs/base/model
 
 The argument is FOLDER[,grpo].
 """
