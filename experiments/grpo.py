@@ -24,8 +24,7 @@ from jax.sharding import Mesh
 
 from hybrid_latent import optim, sharding
 from hybrid_latent.feedback.discrete import discrete
-from hybrid_latent.objectives.base import AdvantageInputs, lookup
-from hybrid_latent.objectives.kl import ESTIMATORS
+from hybrid_latent.objectives.base import AdvantageInputs
 from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import rescore, state_values
 from hybrid_latent.rewards.grader import Grader
@@ -33,7 +32,7 @@ from hybrid_latent.trees import combine
 
 from .fields.named import problems_of
 from .training.actor import export_model, feedback_of, needs_reference
-from .training.cli import Config, configured
+from .training.cli import Config, configured, named
 from .training.ending import print_summary
 from .training.loop import Loop
 from .training.rollout_files import StoredBatches, dump
@@ -54,21 +53,14 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   group = config.rollout.num_generations
   updates = config.num_iterations * config.num_mini_batches  # per rollout
   feedback = feedback_of(config.feedback)
-  if updates > 1 and feedback is not discrete():
-    raise ValueError(
-      f'config.num_iterations * config.num_mini_batches is {updates}: write '
-      '1, as a trajectory with latents may be trained on once, by the weights '
-      'that sampled it: no importance ratio corrects for latents of others'
-    )
   rows = config.rollout.prompts_per_step * group
   warn_uneven_microbatch(
     rows // config.num_mini_batches // config.gradient_accumulation_steps, mesh
   )
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
-  divergence = lookup(
-    'config.reward_kl.estimator', config.reward_kl.estimator, ESTIMATORS
-  )
+  estimator = named('kl:estimator', 'hybrid_latent.objectives')
+  divergence = estimator(config.reward_kl.estimator)
   learner = make_learner(
     policy, mesh, config.optimizer, config.max_steps * updates
   )
@@ -76,12 +68,14 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     rescore,
     score_temperature=config.rollout.sampling.score_temperature,
     logits_chunk=config.rollout.logits_chunk,
+    latent_passes=config.latent_passes,
   )
 
   @jax.jit
   def ref_log_probs(reference, prompt, trajectory):
     """Log-probs under the reference, whose inputs are token ids only."""
-    return score(reference, discrete(), prompt, trajectory).log_probs
+    scores = score(reference, discrete(), prompt, trajectory, latent_passes=0)
+    return scores.log_probs
 
   @jax.jit
   def advantages(trainable, frozen, prompt, trajectory, reference, rewards):
@@ -100,9 +94,10 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     if config.reward_kl.beta:
       kl = divergence(trajectory.log_probs, reference)
       by_token = -config.reward_kl.beta * kl
-    estimates = advantages_of(
-      AdvantageInputs(rewards, mask, by_token, values), group
-    )
+    sampled = (trajectory.log_probs, trajectory.latent_share,
+               trajectory.terminated)  # fmt: skip
+    inputs = AdvantageInputs(rewards, mask, by_token, values, *sampled)
+    estimates = advantages_of(inputs, group)
     # One prompt per completion, so that any slice of the batch is complete.
     prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
     return Batch(prompt, trajectory, mask, estimates.values, reference, old,

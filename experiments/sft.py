@@ -28,16 +28,15 @@ from jax.sharding import Mesh
 from hybrid_latent import latents, sharding
 from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches, passes_of
-from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import token_mean
-from hybrid_latent.objectives.supervised import layer_distances, loss_weights
+from hybrid_latent.objectives.supervised import SupervisedInputs, loss_weights
 from hybrid_latent.policy import Policy
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import TokenBatch
 
-from .fields.named import problems_of
-from .training.actor import export_model, feedback_of
+from .fields.named import composed, problems_of
+from .training.actor import export_model, feedback_of, shard
 from .training.cli import Config, named
 from .training.ending import print_summary
 from .training.loop import Loop
@@ -48,20 +47,19 @@ from .training.step_functions import make_learner, warn_uneven_microbatch
 def step_functions(config: Config, mesh: Mesh, policy: Policy):
   """(trained arrays, frozen arrays, the functions of a step) of a policy, which
   may hold abstract arrays."""
-  slices, distillation = config.gradient_accumulation_steps, config.distillation
+  slices = config.gradient_accumulation_steps
+  objective = composed(config.objective, 'hybrid_latent.objectives')
   warn_uneven_microbatch(config.batch_size // slices, mesh)
   feedback = feedback_of(config.feedback)
   learner = make_learner(
     policy, mesh, config.optimizer, horizon(config.stages, config.max_steps)
   )
-  # A mean over the accumulated slices: each counts the same.
-  mean = lambda total: RunningMean(total, jnp.float32(1 / slices))
 
   def update(trainable, frozen, opt_state, texts, passes):
     """One step on a batch whose texts have up to `passes` latents each."""
 
     def loss(trainable, part):
-      (texts, share), policy = part, combine(trainable, frozen)
+      (texts, weights), policy = part, combine(trainable, frozen)
       x = latents.inputs_with_latents(
         policy,
         texts,
@@ -69,46 +67,26 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
         passes=passes,
         bptt_steps=config.bptt_steps,
       )
-      places, total, metrics = latents.positions_and_mask(texts), 0.0, {}
-      if distillation.weight:
-        hidden, gaps = layer_gaps(policy, x, places, texts)
-        gaps /= slices
-        total = distillation.weight * gaps.mean()
-        metrics = {f'distillation/{i}': mean(gap) for i, gap in enumerate(gaps)}
-      else:
-        hidden, _ = policy.forward(x, None, *places)
-      scores = latents.score_tokens(
-        policy, texts, hidden, logits_chunk=config.logits_chunk
+      score = lambda model, hidden: latents.score_tokens(
+        model, texts, hidden, logits_chunk=config.logits_chunk
       )
-      total -= jnp.sum(share * scores.log_probs)
-      targets, norms = texts.weights > 0, jnp.linalg.norm(x, axis=-1)
-      written = texts.segments > 0
+      layout = latents.positions_and_mask(texts)
+      inputs = SupervisedInputs(
+        policy, texts, x, layout, weights, slices, score
+      )
+      mean, metrics = objective(inputs)
+      norms, written = jnp.linalg.norm(x, axis=-1), texts.segments > 0
       metrics |= {
-        'entropy': token_mean(scores.entropy, targets),
-        'mean_token_accuracy': token_mean(scores.is_argmax, targets),
-        'tokens': mean(jnp.sum(written)),
+        'tokens': inputs.mean(jnp.sum(written)),
         'embedding_norm': token_mean(norms, written & ~texts.latent),
       }
       if passes:
         metrics['latent_norm'] = token_mean(norms, texts.latent)
-      return mean(total), metrics
+      return mean, metrics
 
     # Weights over the targets of the whole batch, before it is sliced.
     batch = texts, loss_weights(texts)
     return learner.step(loss, trainable, opt_state, batch, slices)
-
-  def layer_gaps(policy, x, places, texts):
-    """The last hidden states, and the distance per layer [layers] between the
-    two views of a row at their align positions."""
-    positions, paired = align_positions(texts)
-    hidden, states = policy.model.layer_states(x, *places, positions)
-    return hidden, layer_distances(
-      states[:, :, 0],
-      states[:, :, 1],
-      paired,
-      kind=distillation.loss_type,
-      scaled=distillation.div_std,
-    )
 
   update = learner.jit(update, static_argnames='passes')
   run = learner.functions(mesh, config.rollout, feedback, update)
@@ -122,13 +100,12 @@ def horizon(stages: Config, steps: int) -> int:
   return max(map(sub, [*stages.starts[1:], steps], stages.starts))
 
 
-def align_positions(texts: TokenBatch):
-  """The positions at which the two views of a row are compared [b 2], and
-  whether the row has both [b]."""
-  at = lambda part: jnp.argmax(
-    texts.align_position & (texts.view == part), axis=1
-  )
-  return jnp.stack([at(0), at(1)], axis=1), texts.align_position.sum(1) == 2
+def with_objective(objective: Config, policy: Policy, key) -> Policy:
+  """The policy with the new parameters of its loss, if it has some."""
+  if not objective.init:
+    return policy
+  make = named(objective.init, 'hybrid_latent.objectives')
+  return policy._replace(objective=make(key, policy, **objective.init_kwargs))
 
 
 def curriculum_of(
@@ -162,7 +139,8 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   evaluations."""
   setup, begin = set_up(config, 'sft'), config.stages.starts
   mesh, actor = setup.mesh, setup.actor
-  trainable, frozen, run = step_functions(config, mesh, actor.policy)
+  policy = with_objective(config.objective, actor.policy, setup.keys.init)
+  trainable, frozen, run = step_functions(config, mesh, shard(policy, mesh))
   state = trainable, run.init_optimizer(trainable)
   curriculum = curriculum_of(
     config.curriculum, config.feedback, actor.tokenizer
@@ -196,6 +174,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   def read_batch() -> tuple[TokenBatch, int]:
     batch, most = next(loop.batches), curriculum.num_latents(stage_of(step))
     passes = sharding.over_hosts(np.max, passes_of(batch, most)) if most else 0
+    passes = min(passes, config.latent_passes or passes)
     return sharding.from_host(TokenBatch(**batch), mesh), passes
 
   def evaluate():
@@ -239,7 +218,7 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
 def with_spans(policy: Policy, spans: Mapping) -> Policy:
   """The policy with its curriculum's settings of spans, for decoding."""
-  if not spans:
+  if not (spans and hasattr(policy.feedback, 'opening')):
     return policy
   arrays = {name: jnp.asarray(value) for name, value in spans.items()}
   return policy._replace(feedback=policy.feedback._replace(**arrays))

@@ -35,10 +35,17 @@ _MODULES = {
   'stopping_rule': 'hybrid_latent.ops.thinking',
   'stream': 'hybrid_latent.streaming',
   # Feedbacks, each before the function that makes its parameters.
+  'colar': 'hybrid_latent.feedback.colar',
+  'latent_head': 'hybrid_latent.feedback.colar',
   'discrete': 'hybrid_latent.feedback.discrete',
   'gated': 'hybrid_latent.feedback.gated',
   'gate': 'hybrid_latent.feedback.gated',
+  'gumbel_soft': 'hybrid_latent.feedback.gumbel_soft',
+  'gumbel_noise': 'hybrid_latent.feedback.gumbel_soft',
   'hidden': 'hybrid_latent.feedback.hidden',
+  'jacobi': 'hybrid_latent.feedback.jacobi',
+  'parallel_latents': 'hybrid_latent.feedback.jacobi',
+  'multiplex': 'hybrid_latent.feedback.multiplex',
   'prefix': 'hybrid_latent.feedback.prefix',
   'projected': 'hybrid_latent.feedback.projected',
   'projector': 'hybrid_latent.feedback.projected',
@@ -46,6 +53,8 @@ _MODULES = {
   'soft_tokens': 'hybrid_latent.feedback.soft',
   'soft_thinking': 'hybrid_latent.feedback.soft_thinking',
   'cold_stop': 'hybrid_latent.feedback.soft_thinking',
+  'swireasoning': 'hybrid_latent.feedback.swireasoning',
+  'switches': 'hybrid_latent.feedback.swireasoning',
   'switching': 'hybrid_latent.feedback.switching',
   'spans': 'hybrid_latent.feedback.switching',
   # Training.
@@ -63,10 +72,19 @@ if TYPE_CHECKING:
   from hybrid_latent import latents as latents
   from hybrid_latent.decoding import decode as decode
   from hybrid_latent.decoding import prefill as prefill
+  from hybrid_latent.feedback.colar import colar as colar
+  from hybrid_latent.feedback.colar import latent_head as latent_head
   from hybrid_latent.feedback.discrete import discrete as discrete
   from hybrid_latent.feedback.gated import gate as gate
   from hybrid_latent.feedback.gated import gated as gated
+  from hybrid_latent.feedback.gumbel_soft import gumbel_noise as gumbel_noise
+  from hybrid_latent.feedback.gumbel_soft import gumbel_soft as gumbel_soft
   from hybrid_latent.feedback.hidden import hidden as hidden
+  from hybrid_latent.feedback.jacobi import jacobi as jacobi
+  from hybrid_latent.feedback.jacobi import (
+    parallel_latents as parallel_latents,
+  )
+  from hybrid_latent.feedback.multiplex import multiplex as multiplex
   from hybrid_latent.feedback.prefix import prefix as prefix
   from hybrid_latent.feedback.projected import projected as projected
   from hybrid_latent.feedback.projected import projector as projector
@@ -76,6 +94,10 @@ if TYPE_CHECKING:
   from hybrid_latent.feedback.soft_thinking import (
     soft_thinking as soft_thinking,
   )
+  from hybrid_latent.feedback.swireasoning import (
+    swireasoning as swireasoning,
+  )
+  from hybrid_latent.feedback.swireasoning import switches as switches
   from hybrid_latent.feedback.switching import spans as spans
   from hybrid_latent.feedback.switching import switching as switching
   from hybrid_latent.formats.pretrained import pretrained as pretrained

@@ -26,9 +26,11 @@ from hybrid_latent.types import (
   Feedback,
   LanguageModel,
   Mode,
+  PrefixInputs,
   Prompt,
   PyTree,
   Sampling,
+  ScoreInputs,
   StepOut,
   StoppingRule,
   Trajectory,
@@ -56,14 +58,19 @@ def prefill(
   states, cache = checked_forward(model, x, empty, mask)
   hidden = states[:, -1]  # prompts are left padded
   if feedback.prefix:
-    x = feedback.prefix(model, states, mask)
-    mask = with_prefix(mask, mode == Mode.LATENT, x.shape[1])
-    cache = _grown(model, cache, *mask.shape)
-    after, cache = model.forward(
-      x, cache, positions(mask)[:, p:], causal_mask(mask)[:, p:]
-    )
+
+    def after(x, latent):
+      both = with_prefix(mask, latent, x.shape[1])
+      layout = positions(both)[:, p:], causal_mask(both)[:, p:]
+      grown = _grown(model, cache, *both.shape)
+      return *model.forward(x, grown, *layout), both
+
+    forward = lambda x: after(x, jnp.ones(u, bool))[0]
+    inputs = PrefixInputs(prompt.tokens, mask, states, forward)
+    x = feedback.prefix(model, inputs)
+    final, cache, mask = after(x, mode == Mode.LATENT)
     # A row without a prefix has it masked and starts from its prompt's state.
-    hidden = jnp.where(mask[:, -1:], after[:, -1], hidden)
+    hidden = jnp.where(mask[:, -1:], final[:, -1], hidden)
   return Prefilled(cache, hidden, mask, mode == Mode.CHAIN_OF_THOUGHT)
 
 
@@ -83,8 +90,8 @@ def decode(
   """The second half of `rollout`, for callers that time or reuse the first."""
   check_settings(sampling, stop, cache_stages=cache_stages)
   p, first = prefilled.mask.shape[1], -(-max_steps // cache_stages)
-  settings = {'sampling': sampling, 'stop': stop, 'group': group}
-  settings |= {'max_steps': max_steps, 'slots': p + first}
+  settings = dict(sampling=sampling, stop=stop, group=group)
+  settings |= dict(max_steps=max_steps, slots=p + first)
   state = begin(model, feedback, prompt, prefilled, key, **settings)
   for stage in range(1, cache_stages + 1):
     until = -(-max_steps * stage // cache_stages)
@@ -173,6 +180,8 @@ def advance(
       state.position[:, None],
       cache_mask[:, None],
     )
+    # Not a scan's stacked outputs: a while loop has none, and this is in place.
+    put = partial(jax.lax.dynamic_update_index_in_dim, index=state.step, axis=1)
     return state._replace(
       step=state.step + 1,
       slot=state.slot + 1,
@@ -181,7 +190,7 @@ def advance(
       cache=cache,
       cache_mask=cache_mask,
       feedback=output.state,
-      columns=_with_column(state.columns, column, state.step),
+      columns=jax.tree.map(put, state.columns, column),
       **changes,
     )
 
@@ -228,17 +237,16 @@ def _write_token(model, feedback, state):
   token = jnp.where(forced < 0, token, forced)
   thinking, stopped = update(stop, thinking, state.step, token)
   active = is_active(state)  # from before it: a stop token is kept
-  thinking_continues = active & (state.step + 1 < thinking.end)
+  continues = active & (state.step + 1 < thinking.end)
   out = out._replace(
-    token=token,
-    thinking_continues=thinking_continues,
-    in_thinking=active & in_thinking,
+    token=token, thinking_continues=continues, in_thinking=active & in_thinking
   )
   output = feedback.step(model, state.feedback, feed_keys, out)
 
   def score(token_logits):
     of_token = token_scores(token_logits, token).log_probs
-    score = feedback.log_prob(model, logits, output.record, of_token)
+    inputs = ScoreInputs(state.hidden, logits, token_logits, of_token)
+    score = feedback.log_prob(model, inputs, output.record)
     return jnp.where(active, score, 0)  # ended rows continue on padding
 
   column = {
@@ -247,7 +255,7 @@ def _write_token(model, feedback, state):
     'policy_mask': active & chosen & (forced < 0),
     'log_probs': score(logits / sampling.score_temperature),
     'behavior_log_probs': score(filtered),
-    'thinking_mask': thinking_continues,
+    'thinking_mask': continues,
     'latent_share': jnp.where(active, output.latent_share, 0),
     'record': output.record,
   }
@@ -268,13 +276,6 @@ def _empty_columns(column, max_steps, pad):
   columns = jax.tree.map(lambda x: jnp.zeros(shape(x), x.dtype), column)
   columns['tokens'] += pad
   return columns
-
-
-def _with_column(columns, column, step):
-  """The buffers with this column at position `step`."""
-  # Not a scan's stacked outputs: a while loop has none, and this is in place.
-  write = partial(jax.lax.dynamic_update_index_in_dim, index=step, axis=1)
-  return jax.tree.map(write, columns, column)
 
 
 def _with_room(model, state, slots):

@@ -1,15 +1,6 @@
 """Supervised training on texts in which some inputs are latents: functions of
-the parameters and of the positions before them, with gradient.
-
-The latent at position t is computed from the hidden state at t - 1, which
-depends on the latents before it: a recurrence. Instead of position by position
-it is solved by fixed-point passes over all positions: pass k computes every
-latent from the states of pass k - 1. The first latent of each text is exact
-after one pass, the second after two; after as many passes as a text has latents
-all are, and so are their gradients, since no exact latent depends on an inexact
-one. Texts of one row, and spans at different positions, are solved in
-parallel. A pass costs a forward pass, and its activations are recomputed in the
-backward pass: memory grows by the inputs [b t d] of each.
+the parameters and of the positions before them, with gradient
+(ops/latent_passes.py).
 
 Coconut (arXiv 2412.06769) computes the same with one forward pass per latent
 over a key-value cache, for which all rows must have their latents in the same
@@ -24,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent.ops.attention import segment_mask, segment_positions
+from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 from hybrid_latent.types import LanguageModel, TokenBatch
 
@@ -53,31 +45,18 @@ def inputs_with_latents(
       change nothing.
     bptt_steps: the gradient flows through at most this many latents; 0: all.
   """
-  embedded = model.embed(texts.tokens)
+  embedded = _embedded(model, texts)
   if not passes:
     return embedded
-  if latent_from_hidden is None:
-    raise ValueError(
-      'latent_from_hidden is None, but the texts have latents: write a '
-      "feedback that has it, such as config.feedback.function='hidden:hidden'"
-    )
-  layout = positions_and_mask(texts)
-
-  def refine(x, _):
-    hidden, _ = model.forward(x, None, *layout)
-    # The roll moves the state at t - 1 to t; no text begins with a latent.
-    previous = jnp.roll(hidden, 1, axis=1)
-    latent = latent_from_hidden(model, previous).astype(x.dtype)
-    return jnp.where(texts.latent[..., None], latent, embedded), None
-
-  # Without it the scan would save the activations of every pass.
-  refine = jax.checkpoint(refine)
+  of_texts = texts.latent, latent_from_hidden, positions_and_mask(texts)
   with_gradient = min(bptt_steps or passes, passes)
-  x, _ = jax.lax.scan(refine, embedded, length=passes - with_gradient)
+  x = recomputed_latents(
+    model, embedded, *of_texts, passes=passes - with_gradient
+  )
   if with_gradient < passes:
     # Cut at the latents only: embeddings keep their gradient.
     x = jnp.where(texts.latent[..., None], jax.lax.stop_gradient(x), embedded)
-  return jax.lax.scan(refine, x, length=with_gradient)[0]
+  return recomputed_latents(model, x, *of_texts, passes=with_gradient)
 
 
 def positions_and_mask(
@@ -96,15 +75,31 @@ def score_tokens(
 ) -> TargetScores:
   """Scores of each token from `hidden` at the position before it; meaningless
   at the first position of a text. At most `logits_chunk` positions have logits
-  at a time."""
+  at a time. The log-prob of a mixture is the mean over its tokens by their
+  shares, so that its negative is the cross-entropy towards it."""
 
   def score(chunk):
-    hidden, tokens = chunk
+    hidden, tokens, targets, shares = chunk
     logits = model.unembed(hidden)
     scores = token_scores(logits, tokens)
     is_argmax = jnp.argmax(logits, axis=-1) == tokens
-    return TargetScores(scores.log_probs, scores.entropy, is_argmax)
+    log_probs = scores.log_probs
+    if targets is not None:
+      each = jnp.take_along_axis(jax.nn.log_softmax(logits), targets, axis=-1)
+      whole = jnp.maximum(shares.sum(-1), jnp.finfo(shares.dtype).tiny)
+      log_probs = jnp.einsum('btm,btm->bt', shares, each) / whole
+    return TargetScores(log_probs, scores.entropy, is_argmax)
 
   # Rolled inputs, not shifted outputs: every chunk keeps the same shape.
   previous = jnp.roll(hidden, 1, axis=1)
-  return over_chunks(score, (previous, texts.tokens), logits_chunk)
+  chunks = previous, texts.tokens, texts.targets, texts.shares
+  return over_chunks(score, chunks, logits_chunk)
+
+
+def _embedded(model: LanguageModel, texts: TokenBatch) -> Float[Array, 'b t d']:
+  """The embedding of each token; of a mixture, the sum of its tokens' times
+  their shares."""
+  if texts.targets is None:
+    return model.embed(texts.tokens)
+  each = model.embed(texts.targets)
+  return jnp.einsum('btm,btmd->btd', texts.shares.astype(each.dtype), each)

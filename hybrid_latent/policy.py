@@ -31,11 +31,12 @@ class Critic(NamedTuple):
 class Policy(NamedTuple):
   """A language model itself, so that sampling and scoring take either; one
   pytree, so that optimizer groups, checkpoints and shardings name every part
-  (`model.`, `feedback.`, `critic.`)."""
+  (`model.`, `feedback.`, `critic.`, `objective.`)."""
 
   model: Any  # a types.LanguageModel
   feedback: PyTree = None  # HRPO's gate, for example
   critic: Critic | None = None  # PPO's
+  objective: PyTree = None  # of a loss alone, SIM-CoT's decoder; not exported
 
   def embed(self, tokens):
     return self.model.embed(tokens)

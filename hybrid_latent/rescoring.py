@@ -1,11 +1,14 @@
 """Log-probs of a trajectory in one parallel forward pass, differentiable."""
 
-from typing import Any, no_type_check
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hybrid_latent.feedback.base import computed_prefix
+from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
 from hybrid_latent.policy import Policy, check_inputs, checked_forward
@@ -14,6 +17,7 @@ from hybrid_latent.types import (
   LanguageModel,
   Mode,
   Prompt,
+  ScoreInputs,
   Trajectory,
 )
 
@@ -26,6 +30,7 @@ def rescore(
   *,
   score_temperature: Float[Array, ''] | float = 1.0,
   logits_chunk: int = 128,
+  latent_passes: int = 0,
 ) -> TokenScores:
   """Log-probs and entropies [b t] of the trajectory under this model.
 
@@ -34,6 +39,12 @@ def rescore(
   flow through `feedback.recompute_inputs` and the model. Zero where
   `trajectory.mask` is False.
 
+  With `latent_passes`, latents that are functions of the hidden state before
+  them are then computed anew, with gradient: all gradients through chains of at
+  most as many latents. Under the weights that sampled the trajectory their
+  values are the recorded ones; under others they are exact after as many passes
+  as a row has latents.
+
   Prompts are those of the rollout, and row u * group + g of the trajectory
   belongs to prompt u: refused is only a number of prompts that does not divide
   that of the rows. The feedback is that of the rollout, or one without a record
@@ -41,14 +52,15 @@ def rescore(
   with a record of the same structure is not refused. At most `logits_chunk`
   positions have logits at a time.
   """
-  hidden = hidden_states(model, feedback, prompt, trajectory)
+  hidden = hidden_states(model, feedback, prompt, trajectory, latent_passes)
 
   def scores(part):
     hidden, tokens, record = part
     logits = model.unembed(hidden)
-    scores = token_scores(logits / score_temperature, tokens)
-    log_probs = feedback.log_prob(model, logits, record, scores.log_probs)
-    return scores._replace(log_probs=log_probs)
+    token_logits = logits / score_temperature
+    scores = token_scores(token_logits, tokens)
+    inputs = ScoreInputs(hidden, logits, token_logits, scores.log_probs)
+    return scores._replace(log_probs=feedback.log_prob(model, inputs, record))
 
   parts = hidden, trajectory.tokens, trajectory.record
   zero_padding = lambda x: jnp.where(trajectory.mask, x, 0)
@@ -60,9 +72,10 @@ def hidden_states(
   feedback: Feedback,
   prompt: Prompt,
   trajectory: Trajectory,
+  latent_passes: int = 0,
 ) -> Float[Array, 'b t d']:
   """The hidden state that each position was sampled from: the one at the
-  position before it."""
+  position before it. `latent_passes` as in `rescore`."""
   check_inputs(model, feedback, prompt, decodes=False)
   b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
   if b % u:
@@ -88,6 +101,12 @@ def hidden_states(
   # The last token's state is unused, but p + t positions are sharded evenly.
   x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
   mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
+  if latent_passes:
+    fed = jnp.pad(trajectory.latent_share > 0, ((0, 0), (prefix_end, 0)))
+    layout = positions(mask), causal_mask(mask)
+    x = recomputed_latents(
+      model, x, fed, feedback.latent_from_hidden, layout, passes=latent_passes
+    )
   hidden, _ = checked_forward(model, x, None, mask)
   if not feedback.prefix:
     return hidden[:, p - 1 : -1]
@@ -102,13 +121,11 @@ def prompt_inputs(
 ) -> tuple[Float[Array, 'u s d'], Bool[Array, 'u s']]:
   """The inputs before the completion and their mask: the prompt's embeddings,
   then the feedback's prefix. Gradients flow through the prefix, but not through
-  the prompt's hidden states that it is computed from."""
+  the prompt's hidden states that it is given."""
   x, mask = model.embed(prompt.tokens), prompt.mask
   if not feedback.prefix:
     return x, mask
-  hidden, _ = checked_forward(model, x, None, mask)
-  # As in the rollout, where the prompt's states come from the prefill.
-  prefix = feedback.prefix(model, jax.lax.stop_gradient(hidden), mask)
+  prefix = computed_prefix(model, feedback.prefix, prompt)
   latent = prompt_mode(feedback, prompt) == Mode.LATENT
   return (
     jnp.concatenate([x, prefix], axis=1),
@@ -127,11 +144,3 @@ def state_values(
   hidden = hidden_states(model, feedback, prompt, trajectory)
   values = hidden.astype(jnp.float32) @ critic.value_head
   return jnp.where(trajectory.mask, values, 0)
-
-
-@no_type_check  # the result has another t
-def trim_padding(trajectory: Trajectory, length: int) -> Trajectory:
-  """The first `length` positions (static); no row may be longer."""
-  per_position = trajectory._replace(terminated=None, steps=None)
-  cut = jax.tree.map(lambda x: x[:, :length], per_position)
-  return cut._replace(terminated=trajectory.terminated, steps=trajectory.steps)

@@ -7,12 +7,13 @@
   n  query heads                       k  key/value heads
   h  head width                        l  layers
   r  LoRA rank                         e  a second model width (gates)
-  j  latents of a prefix
+  j  latents of a prefix               m  tokens of a mixture
 
 The same letters are used in jaxtyping annotations, einsum strings, the sharding
 table and plot labels.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -79,11 +80,14 @@ class TokenBatch(NamedTuple):
 
   tokens: Int[Array, 'b t']
   segments: Int[Array, 'b t']  # number of the text, from 1 on; 0: padding
-  view: Int[Array, 'b t']  # 0, or 1 for the second text of an example
+  view: Int[Array, 'b t']  # 0; 1: an example's second text; 2 on: a decoder's
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
   latent: Bool[Array, 'b t']  # input is a latent of the state before it
   # where the hidden states of an example's two texts are aligned
   align_position: Bool[Array, 'b t']
+  # Where tokens are mixtures, as inputs and as targets: ids and their shares.
+  targets: Int[Array, 'b t m'] | None = None
+  shares: Float[Array, 'b t m'] | None = None
 
 
 class Sampling(NamedTuple):
@@ -138,6 +142,17 @@ class FeedbackOutput(NamedTuple):
   state: PyTree  # carried to the next step
 
 
+class ScoreInputs(NamedTuple):
+  """What the random choice of each position is scored from."""
+
+  hidden: Float[Array, '*b d']  # post-norm hidden state of the logits
+  logits: Float[Array, '*b v']  # float32, the model's
+  # Of the distribution that scores tokens: `logits` over the score temperature,
+  # or, for `behavior_log_probs`, scaled and filtered as they were sampled from.
+  token_logits: Float[Array, '*b v']
+  token_log_probs: Float[Array, '*b']  # of the written tokens, under these
+
+
 class InitFn(Protocol):
   """`Feedback.init`."""
 
@@ -172,12 +187,7 @@ class LogProbFn(Protocol):
   """`Feedback.log_prob`."""
 
   def __call__(
-    self,
-    model: Any,
-    logits: Float[Array, '*b v'],
-    record: PyTree,
-    token_log_probs: Float[Array, '*b'],
-    /,
+    self, model: Any, inputs: ScoreInputs, record: PyTree, /
   ) -> Float[Array, '*b']:
     """The log-prob of each position's random choice: that of its token, or the
     log-density of its latent."""
@@ -206,13 +216,23 @@ class LatentFromHiddenFn(Protocol):
     ...
 
 
+class PrefixInputs(NamedTuple):
+  """What the prefix of each prompt is computed from."""
+
+  tokens: Int[Array, 'u p']
+  mask: Bool[Array, 'u p']  # False on the padding
+  hidden: Float[Array, 'u p d']  # of the prompt, without gradient
+  # Inputs [u j d] after the prompt -> their hidden states [u j d].
+  forward: Callable[[Array], Array]
+
+
 class PrefixFn(Protocol):
   """`Feedback.prefix`."""
 
   def __call__(
-    self, model: Any, hidden: Float[Array, 'u p d'], mask: Bool[Array, 'u p'], /
+    self, model: Any, prompt: PrefixInputs, /
   ) -> Float[Array, 'u j d']:
-    """The latents of each prompt, from its hidden states."""
+    """The latents of each prompt."""
     ...
 
 
@@ -245,6 +265,10 @@ class Feedback(NamedTuple):
   prefix: PrefixFn | None = None
   # Where a latent is a mixture of token embeddings; else None.
   mixture_logits: MixtureLogitsFn | None = None
+  # Whether every latent is a drawn action that `log_prob` scores, so that an
+  # importance ratio corrects for old weights. Else a latent is a function of
+  # the weights that sampled it, and a rollout is trained on once.
+  latents_are_actions: bool = False
 
 
 class Trajectory(NamedTuple):

@@ -8,8 +8,14 @@ from functools import partial
 import hybrid_latent as hl
 from hybrid_latent.objectives.advantages import leave_one_out
 from hybrid_latent.objectives.base import Advantage, Objective
+from hybrid_latent.objectives.codi import self_distillation
+from hybrid_latent.objectives.colar import colar
 from hybrid_latent.objectives.gae import gae
-from hybrid_latent.objectives.supervised import cross_entropy
+from hybrid_latent.objectives.sim_cot import sim_cot
+from hybrid_latent.objectives.supervised import (
+  cross_entropy,
+  weighted_cross_entropy,
+)
 from hybrid_latent.rewards import answers, hrpo, math
 from hybrid_latent.rewards.base import Reward
 from hybrid_latent.rewards.hyrea import latent
@@ -18,11 +24,25 @@ from hybrid_latent.rewards.lengths import lc_r1, shorter_better, soft_overlong
 from hybrid_latent.rewards.soft_tokens import soft_tokens
 
 FEEDBACKS: tuple[hl.Feedback, ...] = (
-  *(hl.discrete(), hl.gated(), hl.hidden(), hl.prefix(), hl.projected()),
+  *(
+    hl.colar(),
+    hl.discrete(),
+    hl.gated(),
+    hl.hidden(),
+    hl.prefix(),
+    hl.projected(),
+  ),
   *(hl.soft(), hl.soft_thinking(), hl.switching(hl.soft())),
+  *(hl.gumbel_soft(), hl.jacobi(), hl.multiplex(), hl.swireasoning()),
 )
 ADVANTAGES: tuple[Advantage, ...] = (hl.group_relative, leave_one_out, gae)
 OBJECTIVES: tuple[Objective, ...] = (hl.policy_gradient, cross_entropy)
+SUPERVISED: tuple[Objective, ...] = (
+  weighted_cross_entropy,
+  self_distillation,
+  sim_cot,
+  colar,
+)
 REWARDS: tuple[Reward, ...] = (
   *(answers.exact, answers.correct, math.accuracy),
   *(hrpo.gsm8k, hrpo.choice, hrpo.boxed_math, hrpo.correct),

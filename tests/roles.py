@@ -7,13 +7,18 @@ from tests.tiny import END, FEEDBACKS, GROUP, SLOT, START
 
 SPANS = FEEDBACKS['switching'], FEEDBACKS['switching-soft']
 DENSITIES = FEEDBACKS['soft'], FEEDBACKS['switching-soft']
+# Scored by several tokens, whose probabilities depend on the temperature.
+JOINT = FEEDBACKS['gumbel-soft'], FEEDBACKS['multiplex']
 # What they read after a token is that token.
-PLAIN = FEEDBACKS['discrete'], FEEDBACKS['prefix'], FEEDBACKS['prefix-of-all']
+PLAIN = tuple(
+  FEEDBACKS[name] for name in ('discrete', 'jacobi', 'prefix', 'prefix-of-all')
+)
 
 
 def words(feedback, out):
   """Where the score is that of a token, not the density of a latent."""
-  return out.mask & ~out.record['fed'] if feedback in DENSITIES else out.mask
+  scored = feedback in (*DENSITIES, *JOINT)
+  return out.mask & ~out.record['fed'] if scored else out.mask
 
 
 def latent_inputs(feedback, out):
@@ -24,6 +29,8 @@ def latent_inputs(feedback, out):
     return spans(out)[0]
   if feedback is FEEDBACKS['soft']:  # the last of the thinking, too
     return inside(out)
+  if feedback is FEEDBACKS['swireasoning']:  # its own test says where
+    return out.mask & out.record['fed']
   return out.thinking_mask
 
 

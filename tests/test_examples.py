@@ -70,6 +70,31 @@ def test_a_feedback_of_ones_own_is_trained(key):
   assert (out.log_probs != same.log_probs).any()
 
 
+@jax.numpy_rank_promotion('allow')
+def test_a_method_of_one_file_is_scored(key):
+  """Its choices are: their log-probs are those of the router's shares. With no
+  latents it is the discrete feedback but for the score of choosing words."""
+  names = example('routed.py')
+  model, feedback = tiny.policy().model, names['routed']()
+  prompt, settings = tiny.prompts(), {'max_steps': 6, 'sampling': hl.sampling()}
+  settings['stop'] = hl.stopping_rule([], 6)
+  router = partial(names['router'], key, model)
+  policy = hl.Policy(model, router(latent=0.5))
+  out, gap = scored(policy, feedback, prompt, **settings)
+  assert gap < 1e-4
+  fed = np.asarray(out.record['fed'])
+  assert 0.2 < fed.mean() < 0.8
+  words, _ = scored(hl.Policy(model), hl.discrete(), prompt, **settings)
+  rare = hl.Policy(model, router(latent=1e-9))
+  same, gap = scored(rare, feedback, prompt, **settings)
+  assert gap < 1e-4
+  np.testing.assert_array_equal(same.tokens, words.tokens)
+  np.testing.assert_allclose(same.log_probs, words.log_probs, atol=1e-5)
+  before = np.argmax(fed[:, :-1].any(1) & ~fed[:, 0])  # a row not fed at first
+  first = out.log_probs[before, 0] - words.log_probs[before, 0]
+  np.testing.assert_allclose(first, np.log(0.5), atol=1e-5)
+
+
 def test_a_reward_of_ones_own_is_graded(monkeypatch):
   monkeypatch.syspath_prepend(EXAMPLES)
   rewards = {'mine': {'function': 'custom_reward:right_and_short'}}

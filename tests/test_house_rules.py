@@ -35,11 +35,14 @@ SHARED = {
   'hybrid_latent.feedback.base',
   'hybrid_latent.feedback.discrete',
   'hybrid_latent.feedback.hidden',
+  'hybrid_latent.feedback.mixtures',
   'hybrid_latent.objectives.accumulators',
   'hybrid_latent.objectives.advantages',
+  'hybrid_latent.objectives.aggregation',
   'hybrid_latent.objectives.base',
   'hybrid_latent.objectives.kl',
   'hybrid_latent.objectives.ratio',
+  'hybrid_latent.objectives.supervised',
 }
 # Whose public functions take arrays, and how a shape is written.
 SHAPED = tuple(

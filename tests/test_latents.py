@@ -205,3 +205,51 @@ def test_a_reading_is_of_the_next_token():
   np.testing.assert_allclose(found.entropy[:, 1:], entropy, atol=1e-4)
   best = p.argmax(-1) == index[..., 0]
   assert found.is_argmax[:, 1:].tolist() == best.tolist()
+
+
+def mixtures() -> TokenBatch:
+  """The texts, each token half itself and half another, except latents."""
+  other = jnp.where(TEXTS.latent, TEXTS.tokens, (TEXTS.tokens + 7) % 85)
+  return TEXTS._replace(
+    targets=jnp.stack([TEXTS.tokens, other], axis=-1),
+    shares=jnp.broadcast_to(jnp.array([0.75, 0.25]), (*other.shape, 2)),
+  )
+
+
+def test_a_mixture_is_read_and_predicted_by_its_shares():
+  policy, texts = tiny.policy(), mixtures()
+  x = latents.inputs_with_latents(policy, texts, None, passes=0)
+  table = np.asarray(policy.table, np.float64)
+  ids = np.asarray(texts.targets)
+  expected = 0.75 * table[ids[..., 0]] + 0.25 * table[ids[..., 1]]
+  np.testing.assert_allclose(x, expected, rtol=1e-5, atol=1e-7)
+  hidden, _ = policy.forward(x, None, *latents.positions_and_mask(texts))
+  found = latents.score_tokens(policy, texts, hidden, logits_chunk=7)
+  logits = np.asarray(policy.unembed(hidden), np.float64)
+  log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+  each = np.take_along_axis(np.roll(log_p, 1, axis=1), ids, axis=-1)
+  np.testing.assert_allclose(found.log_probs, each @ [0.75, 0.25], rtol=1e-4)
+  # Shares that do not add up to 1 scale the input, not the target.
+  double = latents.score_tokens(
+    policy, texts._replace(shares=2 * texts.shares), hidden
+  )
+  np.testing.assert_allclose(double.log_probs, found.log_probs, rtol=1e-5)
+
+
+def test_a_mixture_of_one_token_is_that_token():
+  policy = tiny.policy()
+  sure = TEXTS._replace(
+    targets=jnp.stack([TEXTS.tokens, TEXTS.tokens * 0], axis=-1),
+    shares=jnp.broadcast_to(jnp.array([1.0, 0.0]), (*TEXTS.tokens.shape, 2)),
+  )
+  read = lambda texts: latents.inputs_with_latents(
+    policy, texts, FEEDBACKS['hidden'].latent_from_hidden, passes=2
+  )
+  np.testing.assert_array_equal(read(sure), read(TEXTS))
+  hidden, _ = policy.forward(
+    read(TEXTS), None, *latents.positions_and_mask(TEXTS)
+  )
+  found, expected = (
+    latents.score_tokens(policy, texts, hidden) for texts in (sure, TEXTS)
+  )
+  np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=2e-6)

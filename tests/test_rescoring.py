@@ -11,9 +11,10 @@ import pytest
 from hybrid_latent.feedback.gated import Gate
 from hybrid_latent.feedback.projected import Projector
 from hybrid_latent.models.reasoner import Prefix
+from hybrid_latent.ops.padding import trim_padding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Critic
-from hybrid_latent.rescoring import rescore, state_values, trim_padding
+from hybrid_latent.rescoring import rescore, state_values
 from hybrid_latent.trees import combine, named_leaves, partition
 from tests import tiny
 from tests.roles import PLAIN

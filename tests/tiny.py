@@ -8,13 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hybrid_latent.feedback.colar import colar, latent_head
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
+from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.jacobi import ParallelLatents, jacobi
+from hybrid_latent.feedback.multiplex import multiplex
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import SoftTokens, soft
 from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
+from hybrid_latent.feedback.swireasoning import Switches, swireasoning
 from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import (
@@ -40,17 +45,22 @@ from hybrid_latent.types import (
 )
 
 FEEDBACKS = {
+  'colar': colar(),
   'discrete': discrete(),
   'gated': gated(),
   'gated-published': gated('published'),
   'gated-width-0': gated(width=0),
+  'gumbel-soft': gumbel_soft(width=5),
   'hidden': hidden(),
   'interpolated': interpolated(),
+  'jacobi': jacobi(passes=2),
+  'multiplex': multiplex(width=2),
   'prefix': prefix(),
   'prefix-of-all': prefix()._replace(prefix=partial(prefix().prefix)),
   'projected': projected(),
   'soft': soft(),
   'soft-thinking': soft_thinking(width=5),
+  'swireasoning': swireasoning(),
   'switching': switching(),
   'switching-soft': switching(soft()),
 }
@@ -88,10 +98,25 @@ SPANS = Spans(
   sampled=jnp.bool_(True),
 )
 SOFT = SoftTokens(jnp.float32(0.7), jnp.float32(0.5))
+SWITCHES = Switches(
+  *map(jnp.int32, (START, CLOSE)),
+  words=jnp.arange(CONFIG.vocab) % 9 == 4,
+  window=jnp.int32(2),
+  max_switches=jnp.int32(0),
+  alpha=jnp.float32(0.6),
+  beta=jnp.float32(0.7),
+  max_tokens=jnp.float32(STEPS),
+  mixtures_first=jnp.bool_(True),
+)
 PARAMETERS = {
+  FEEDBACKS['gumbel-soft']: gumbel_noise(None, temperature=0.4),
+  FEEDBACKS['swireasoning']: SWITCHES,
   FEEDBACKS['soft']: SOFT,
   FEEDBACKS['soft-thinking']: ColdStop(
     jnp.int32(CLOSE), jnp.float32(4.2), jnp.int32(3)
+  ),
+  FEEDBACKS['jacobi']: ParallelLatents(
+    *(jnp.array(x, jnp.int32) for x in ([START], [SLOT] * 3, [END]))
   ),
   FEEDBACKS['switching']: SPANS,
   FEEDBACKS['switching-soft']: SPANS._replace(inner=SOFT),
@@ -139,6 +164,9 @@ def thinker(reads: str) -> Prefix:
   return Prefix(map_named(random, made), jnp.array([CLOSE, 7], jnp.int32))
 
 
+PARAMETERS[FEEDBACKS['colar']] = latent_head(
+  jax.random.key(2), policy(), None, width=24
+)
 PARAMETERS[FEEDBACKS['projected']] = projector(
   jax.random.key(1), policy(), None, width=24
 )

@@ -174,14 +174,17 @@ def _prompt(config) -> Prompt:
 
 def _adapted(config, mesh, source):
   """The shapes of a policy that has no critic."""
-  policy = jax.eval_shape(
-    lambda model, key: init_policy(
+
+  def make(model, key):
+    policy = init_policy(
       config.lora, config.feedback, model, source.tokenizer, key
-    ),
-    source.model,
-    jax.eval_shape(lambda: jax.random.key(0)),
-  )
-  return shaped(policy, mesh)
+    )
+    if 'init' not in config.objective:
+      return policy
+    return sft_trainer.with_objective(config.objective, policy, key)
+
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  return shaped(jax.eval_shape(make, source.model, key), mesh)
 
 
 def shaped(tree: PyTree, mesh: Mesh) -> PyTree:

@@ -7,17 +7,20 @@ import jax.numpy as jnp
 
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
+from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.multiplex import multiplex
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
 from hybrid_latent.feedback.soft import soft, soft_tokens
 from hybrid_latent.feedback.soft_thinking import ColdStop, soft_thinking
+from hybrid_latent.feedback.swireasoning import Switches, swireasoning
 from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.models.reasoner import Prefix, Reasoner
 from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.types import Feedback, PyTree
 
-UNTRAINED = ('soft_thinking',)  # a method without a gradient
+UNTRAINED = 'soft_thinking', 'swireasoning'  # methods without a gradient
 PREFIX_LAYERS = 2
 
 
@@ -30,6 +33,16 @@ def feedbacks(
   c = model.config
   ids = [i((start + k) % c.vocab) for k in range(3)]
   spans = Spans(*ids, slots=i(num_latents), sampled=jnp.bool_(False))
+  phases = Switches(
+    *ids[:2],
+    words=jnp.zeros(c.vocab, bool),
+    window=i(1),
+    max_switches=i(0),
+    alpha=jnp.float32(0.5),
+    beta=jnp.float32(0.7),
+    max_tokens=jnp.float32(1024),
+    mixtures_first=jnp.bool_(True),
+  )
   never = ColdStop(i(0), threshold=jnp.float32(0), patience=i(1))
   return {
     'discrete': (discrete(), None),
@@ -39,6 +52,9 @@ def feedbacks(
     'projected': (projected(), projector(key, model, None)),
     'soft': (soft(), soft_tokens(key, model)),
     'soft_thinking': (soft_thinking(), never),
+    'gumbel_soft': (gumbel_soft(), gumbel_noise(key)),
+    'multiplex': (multiplex(), None),
+    'swireasoning': (swireasoning(), phases),
     'switching': (switching(), spans),
     'prefix': (prefix(), Prefix(_reasoner(model, num_latents), i([start]))),
   }

@@ -7,9 +7,9 @@ Self-Distillation", arXiv 2502.21074, and the released scripts.
 The argument is MODEL[,smoke]. With the released script users report 0.033 for
 Llama-3.2-1B instead of the paper's value (zhenyi4/codi #17); PCCoT, which
 reproduces it, does not divide by the standard deviation of each layer
-(distillation.div_std). The steps are GSM8K's own `<<...>>` marks, without the
-last for the teacher, which could copy the answer from it. For the paper's data
-write --config.data.kwargs.task=gsm8k_aug.
+(objective.kwargs.div_std). The steps are GSM8K's own `<<...>>` marks, without
+the last for the teacher, which could copy the answer from it. For the paper's
+data write --config.data.kwargs.task=gsm8k_aug.
 Paper: GPT-2 0.437, Llama-3.2-1B 0.556. Not run at that size here; for what was
 run see experiments/results/RESULTS.md.
 """
@@ -47,7 +47,10 @@ def get_config(
     ),
   )
   # The deviation is over a slice of the update, as in the released code.
-  config.distillation = dict(weight=20.0, loss_type='smooth_l1', div_std=True)
+  config.objective.update(
+    function='codi:self_distillation',
+    kwargs=dict(weight=20.0, loss_type='smooth_l1', div_std=True),
+  )
   config.optimizer = dict(
     groups=dict(
       lora=dict(pattern=r'\.lora\.', lr=8e-4, weight_decay=0.1),

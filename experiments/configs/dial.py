@@ -14,8 +14,8 @@ The argument is FOLDER[,METHOD]; FOLDER is made with --tokenizer=dial:tokenizer.
 `last`, `highest` and `none` are HyRea's cold start with these steps replaced;
 `pause` and `drop` are `entropy` with pause tokens, and with the steps simply
 gone; `coconut` drops the first steps. `grpo` is HyRea's second stage,
-`grpo_words` the same without spans; `soft_thinking` needs no training. Numbers:
-experiments/studies/hyrea.py.
+`grpo_words` the same without spans, `switch` with gradients through latents;
+`soft_thinking` needs no training. Numbers: experiments/studies/hyrea.py.
 """
 
 from ml_collections import ConfigDict
@@ -38,6 +38,7 @@ METHODS = {
   'coconut': (coconut_gsm8k.get_config, ''),
   'grpo': (hyrea_rl_math.get_config, ''),
   'grpo_words': (hyrea_rl_math.get_config, ',words'),
+  'switch': (hyrea_rl_math.get_config, ''),
   'soft_thinking': (soft_thinking_gsm8k.get_config, ''),
 }
 TOKENS = ('<start-latent>= From', '<latent>', '<end-latent>')
@@ -92,6 +93,8 @@ def get_config(argument: str) -> ConfigDict:
     _supervised(config, method)
   elif method != 'soft_thinking':
     _rl(config)
+  if method == 'switch':
+    config.latent_passes = 6  # latents of a completion, in place of its steps
   return config.lock()
 
 

@@ -101,7 +101,7 @@ def defaults(source: str, stage: str) -> ConfigDict:
   config.eval.num_prompts = 0  # the paper's data have no test split
   if stage == 'sft':
     config.objective = dict(
-      function='supervised:cross_entropy', kwargs=dict(aggregation='token')
+      function='cross_entropy:cross_entropy', kwargs=dict(aggregation='token')
     )
     config.max_steps = 4400  # three epochs of 94k answers
     config.rollout.update(prompts_per_step=64, num_generations=1)

@@ -56,6 +56,7 @@ def defaults(source: str) -> ConfigDict:
   config.max_steps = 934  # one epoch of GSM8K: 7473 prompts, 8 per step
   config.num_iterations = 1
   config.num_mini_batches = 1
+  config.latent_passes = 0
   config.gradient_accumulation_steps = 4
 
   config.model = dict(

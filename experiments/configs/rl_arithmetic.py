@@ -25,11 +25,14 @@ from . import (
   hrpo_gsm8k,
   hyrea_rl_math,
   lc_r1_gsm8k,
+  multiplex_gsm8k,
   ppo_gsm8k,
   rloo_gsm8k,
   shorter_better_gsm8k,
+  soft_grpo_gsm8k,
   soft_thinking_gsm8k,
   soft_tokens_gsm8k,
+  swireasoning_gsm8k,
 )
 
 METHODS: dict[str, tuple[Callable[[str], ConfigDict], str]] = {
@@ -44,10 +47,14 @@ METHODS: dict[str, tuple[Callable[[str], ConfigDict], str]] = {
   'hard': (soft_tokens_gsm8k.get_config, ',hard'),
   'fuzzy': (soft_tokens_gsm8k.get_config, ',fuzzy'),
   'soft': (soft_tokens_gsm8k.get_config, ',soft'),
+  'soft_grpo': (soft_grpo_gsm8k.get_config, ''),
+  'latent_grpo': (soft_grpo_gsm8k.get_config, ',latent_grpo'),
+  'multiplex': (multiplex_gsm8k.get_config, ''),
   'hyrea': (hyrea_rl_math.get_config, ''),
   'shorter_better': (shorter_better_gsm8k.get_config, ''),
   'lc_r1': (lc_r1_gsm8k.get_config, ''),
   'soft_thinking': (soft_thinking_gsm8k.get_config, ''),
+  'swireasoning': (swireasoning_gsm8k.get_config, ''),
 }
 ACCURACY = dict(
   function='hybrid_latent.rewards.hrpo:correct', kwargs=dict(parser='fixed')
@@ -125,6 +132,11 @@ def get_config(argument: str) -> ConfigDict:
   if method == 'hyrea':  # without its first stage, RL has to discover spans
     config.model.new_tokens = ('<start-latent>= ####', '<latent>',
                                '<end-latent>')  # fmt: skip
+  if method == 'swireasoning':
+    config.model.new_tokens = ()
+    config.feedback.init_kwargs.update(
+      start=' ####', end=' ####', window=4, max_tokens=32
+    )
   if method == 'hrpo':
     config.feedback.init_kwargs.r_min = 0.95
   if 'form' in config.feedback.kwargs or method == 'interpolated':

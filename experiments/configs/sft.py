@@ -50,8 +50,13 @@ def defaults(source: str) -> ConfigDict:
     function='cot:worked_solutions', kwargs=dict(steps=True)
   )
   config.stages = dict(starts=(0,), data_fraction=(1.0,), reset_optimizer=False)
-  config.bptt_steps = 0
-  config.distillation = dict(weight=0.0, loss_type='smooth_l1', div_std=True)
+  config.bptt_steps = config.latent_passes = 0
+  config.objective = dict(
+    function='supervised:weighted_cross_entropy',
+    kwargs={},
+    init='',
+    init_kwargs={},
+  )
   config.entropy = dict(
     aggregation='mean', rows_per_shard=1024, example_steps=2
   )

@@ -7,8 +7,9 @@
 of the solutions have steps and half the answer alone, as in mixed data; the
 model learns both, and RL raises the share of the one with higher reward. The
 others train on worked solutions alone: `cot` and `no_cot` on text, `hyrea`,
-`random` and `coconut` with steps as latents, `codi` by self-distillation. About
-a minute on two CPU cores, somewhat more with latents. Numbers to expect:
+`random` and `coconut` with steps as latents, `codi` by self-distillation,
+`sim_cot` with Coconut's latents and a decoder that explains them. About a
+minute on two CPU cores, somewhat more with latents. Numbers to expect:
 RESULTS.md.
 
 `thinking` learns long reasoning: between `<think>`, with which its prompts end,
@@ -29,6 +30,7 @@ from . import (
   rl_arithmetic,
   sft,
   sft_gsm8k,
+  sim_cot_gsm8k,
 )
 
 METHODS = {
@@ -39,6 +41,7 @@ METHODS = {
   'random': (hyrea_sft_math.get_config, ',random'),
   'coconut': (coconut_gsm8k.get_config, ''),
   'codi': (codi_gsm8k.get_config, ''),
+  'sim_cot': (sim_cot_gsm8k.get_config, ''),
   'thinking': (sft_gsm8k.get_config, ''),
 }
 
@@ -47,6 +50,7 @@ STARTS = {
   'hyrea': (0, 100, 200),
   'random': (0, 100, 200),
   'coconut': (0, 1, 100, 200, 300),
+  'sim_cot': (0, 1, 100, 200, 300),
 }
 
 
@@ -78,7 +82,7 @@ def get_config(argument: str) -> ConfigDict:
   config.max_steps, config.stages.starts = 400, STARTS.get(method, (0,))
   config.stages.data_fraction = (1.0,) * len(config.stages.starts)
   groups = dict(model=r'^model\.')
-  if method in ('codi', 'coconut'):
+  if method in ('codi', 'coconut', 'sim_cot'):
     config.model.new_tokens = sft.SPAN_TOKENS  # which are trained
     config.feedback.init_kwargs.num_latents = 3
   if method == 'codi':
@@ -86,7 +90,11 @@ def get_config(argument: str) -> ConfigDict:
     groups['projector'] = r'^feedback\.inner\.'
     config.curriculum.kwargs.update(num_latents=3, cue=' ####')
     config.feedback.inner.init_kwargs.width = 0
-    config.distillation.weight = 1.0
+    config.objective.kwargs.weight = 1.0
+  if method == 'sim_cot':
+    config.max_length = 160
+    groups['decoder'] = r'^objective\.'
+    config.curriculum.kwargs.max_latent_stage = 3
   config.optimizer = dict(
     groups={
       name: dict(pattern=pattern, lr=3e-3 if from_scratch else 1e-3,
@@ -101,7 +109,7 @@ def get_config(argument: str) -> ConfigDict:
   )  # fmt: skip
   if method in ('hyrea', 'random'):  # the rewards here ask for no tags
     config.curriculum.kwargs.thinking_tags = ('', '')
-  if method == 'coconut':
+  if method in ('coconut', 'sim_cot'):
     config.curriculum.kwargs.c_thought = 1
   if method == 'thinking':
     config.model.new_tokens = THINKING_TOKENS

@@ -10,9 +10,11 @@ The argument is FOLDER[,METHOD][,MOVES][,small|text]. `words`, the default,
 trains a new model on the states in words. From there `coconut` turns one more
 state into a latent per stage, until all are; `pause` has pause tokens in their
 place and `dropped` nothing, at the same steps and rates. `codi` has as many
-steps with all states as latents at once. `no_cot` learns the answers alone from
-a new model. `small` has half of the letters, and fewer steps: `make
-quickstart`; `text` as many, each in two wordings.
+steps with all states as latents at once, `pccot` computes these by three
+parallel passes, and `sim_cot` is `coconut` with a decoder that says each state
+from its latent. `no_cot` learns the answers alone from a new model. `small` has
+half of the letters, and fewer steps: `make quickstart`; `text` as many, each in
+two wordings.
 
 Start and end tokens around the latents would shift the distance from a state to
 its letter, which one layer cannot follow: Coconut has none here.
@@ -23,7 +25,8 @@ from ml_collections import ConfigDict
 
 from . import rl, sft
 
-METHODS = 'words', 'coconut', 'pause', 'dropped', 'codi', 'no_cot'
+METHODS = ('words', 'coconut', 'pause', 'dropped', 'codi', 'no_cot', 'sim_cot',
+           'pccot')  # fmt: skip
 SIZES = {  # letters, steps in words, steps per stage
   **{'whole': (8, 400, 60), 'small': (4, 150, 50), 'text': (4, 400, 60)},
 }
@@ -70,8 +73,10 @@ def get_config(argument: str) -> ConfigDict:
     config.curriculum.kwargs.steps = method == 'words'
     return config.lock()
   config.max_steps = 1 + stage * moves
-  if method == 'codi':
+  if method in ('codi', 'pccot'):
     _self_distillation(config, moves)
+    if method == 'pccot':
+      _parallel(config, moves)
     return config.lock()
   config.stages.update(
     starts=(0, *range(1, config.max_steps, stage)),
@@ -88,6 +93,8 @@ def get_config(argument: str) -> ConfigDict:
       pause=method == 'pause',
     ),
   )
+  if method == 'sim_cot':
+    _decoder(config, moves)
   if method != 'dropped':
     sft.use_latent_spans(config, moves, opening=True, delimiters=False)
   if method == 'pause':
@@ -109,8 +116,38 @@ def _self_distillation(config: ConfigDict, moves: int) -> None:
   config.curriculum = dict(
     function='codi:codi', kwargs=dict(num_latents=moves, cue=' ####')
   )
-  config.distillation.weight = 1.0
+  config.objective.update(
+    function='codi:self_distillation',
+    kwargs=dict(weight=1.0, loss_type='smooth_l1', div_std=True),
+  )
   config.optimizer.groups.projector = dict(
     pattern=r'^feedback\.inner\.', lr=3e-3, weight_decay=0.01
   )
   config.max_length = 4 * moves + 19
+
+
+def _parallel(config: ConfigDict, moves: int) -> None:
+  """Sets PCCoT's latents, in training and in decoding."""
+  config.latent_passes = 3
+  config.feedback.update(
+    function='jacobi:jacobi',
+    kwargs=dict(passes=3),
+    init='jacobi:parallel_latents',
+  )
+  config.feedback.init_kwargs = dict(num_latents=moves)
+
+
+def _decoder(config: ConfigDict, moves: int) -> None:
+  """Sets SIM-CoT's decoder, and room for its texts: a latent, a state and the
+  end per move."""
+  config.curriculum.function = 'sim_cot:coconut'
+  config.objective.update(
+    function='sim_cot:sim_cot',
+    kwargs=dict(weight=1.0),
+    init='sim_cot:decoder',
+  )
+  config.objective.init_kwargs = dict(layers=0)
+  config.optimizer.groups.decoder = dict(
+    pattern=r'^objective\.', lr=3e-3, weight_decay=0.01
+  )
+  config.max_length += 3 * moves

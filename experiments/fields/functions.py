@@ -34,7 +34,8 @@ class Role(NamedTuple):
 ROLES = {
   'feedback.function': Role('kwargs', FEEDBACK, 0, ('inside',)),
   'feedback.init': Role('init_kwargs', FEEDBACK, 3, ('inner',)),
-  'objective.function': Role('kwargs', OBJECTIVES, 1),
+  'objective.function': Role('kwargs', OBJECTIVES, 1, ('inner',)),
+  'objective.init': Role('init_kwargs', OBJECTIVES, 2),
   'advantage.function': Role('kwargs', OBJECTIVES, 2),
   'curriculum.function': Role('kwargs', 'hybrid_latent.curricula', 1),
   'rewards.*.function': Role('kwargs', REWARDS, 1, ('answer',)),

@@ -47,6 +47,15 @@ def configured(part: Config, package: str) -> Callable:
   return partial(named(part.function, package), **part.kwargs)
 
 
+def composed(part: Config, package: str) -> Callable:
+  """The function of a config part, around that of its `inner` if it has
+  one."""
+  function = configured(part, package)
+  if 'inner' in part:
+    return partial(function, inner=composed(part.inner, package))
+  return function
+
+
 def problems_of(data: Config) -> Callable:
   """(split) -> its rows, by `data.function`."""
   rows = named('sources:rows', 'hybrid_latent.data')
@@ -68,7 +77,7 @@ def _imported(name: str):
 
 
 # Modules with nothing that a config names.
-_UNNAMED = 'base', 'controls', 'observed'
+_UNNAMED = 'base', 'controls', 'mixtures', 'observed'
 
 
 def _choices(package: str) -> str:

@@ -60,6 +60,7 @@ FIELDS: dict[str, str] = {
   'optimizer.clip': 'max_grad_norm',
   'stages.begin': 'starts',
   'stages.share': 'data_fraction',
+  'distillation': 'objective.kwargs',  # of codi:self_distillation
   'distillation.kind': 'loss_type',
   'distillation.scaled': 'div_std',
   'eval.prompts': 'num_prompts',
@@ -160,6 +161,8 @@ def refusal(old: str, new: str, written: str) -> str:
 def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
   """A config from JSON, or a `part` of one, with the new names."""
   renamed: dict[str, Any] = {}
+  if not part and 'distillation' in fields:
+    fields = _with_objective(fields)
   for word, value in fields.items():
     name = f'{part}.{word}' if part else word
     if isinstance(value, Mapping):
@@ -176,6 +179,18 @@ def renamed_config(fields: Mapping[str, Any], part: str = '') -> dict[str, Any]:
         old = renamed[kwargs]
         renamed[kwargs] = {new_keyword(spec, x): old[x] for x in old}
   return renamed
+
+
+def _with_objective(fields: Mapping[str, Any]) -> dict[str, Any]:
+  """A config of sft with its loss, which had no name when `distillation` was a
+  part of its own."""
+  kwargs = renamed_config(fields['distillation'], 'distillation')
+  function = 'codi:self_distillation'
+  if not kwargs['weight']:
+    function, kwargs = 'supervised:weighted_cross_entropy', {}
+  loss = {'function': function, 'kwargs': kwargs, 'init': '', 'init_kwargs': {}}
+  others = {name: x for name, x in fields.items() if name != 'distillation'}
+  return others | {'objective': loss}
 
 
 def markdown() -> str:

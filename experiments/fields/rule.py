@@ -1,5 +1,6 @@
 """Rules that relate fields of a config, and predicates of rules."""
 
+import inspect
 import re
 from collections.abc import Callable
 from functools import partial
@@ -7,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from .functions import FEEDBACK
-from .named import Config, configured
+from .functions import FEEDBACK, OBJECTIVES
+from .named import Config, configured, named
 from .overrides import at
 
 # The metrics of an evaluation beside its rewards.
@@ -59,6 +60,13 @@ def made_feedback(c: Config) -> Any:
   if 'inner' in c.feedback:
     make = partial(make, configured(c.feedback.inner, FEEDBACK)())
   return make()
+
+
+def objective_inputs(c: Config) -> str:
+  """The type of what the loss is called with; '' where it has no annotation."""
+  loss = named(c.objective.function, OBJECTIVES)
+  first = next(iter(inspect.signature(loss).parameters.values()), None)
+  return getattr(getattr(first, 'annotation', None), '__name__', '')
 
 
 def repeats(c: Config, sampling: Config) -> bool:

@@ -1,8 +1,19 @@
 """The rules of each command that relate fields of a config."""
 
-from .rule import Rule, has_prefix, is_ours, updates_divide
+from .named import Config
+from .rule import Rule, has_prefix, is_ours, objective_inputs, updates_divide
 from .sampling_rules import EVALUATED, GENERATED, SAMPLED, MadeFor
 from .training_rules import REINFORCED, RL, TRAINED
+
+# Curricula whose examples have one view.
+_ONE_VIEW = 'cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'
+
+
+def _distills(c: Config) -> bool:
+  """Whether the loss, or the one inside of it, compares two views."""
+  objective = c.objective.get('inner', c.objective)
+  return is_ours(objective, 'function', 'codi:self_distillation')
+
 
 _LRT = (
   *REINFORCED,
@@ -26,14 +37,14 @@ _LRT = (
     lambda c, _: (
       c.max_steps
       and bool(c.data.sft_answers_dir)
-      != is_ours(c, 'objective.function', 'supervised:cross_entropy')
+      != is_ours(c, 'objective.function', 'cross_entropy:cross_entropy')
       and is_ours(
         c,
         'objective.function',
-        *('supervised:cross_entropy', 'policy_gradient:policy_gradient'),
+        *('cross_entropy:cross_entropy', 'policy_gradient:policy_gradient'),
       )
     ),
-    'supervised:cross_entropy for the answers of data.sft_answers_dir, and '
+    'cross_entropy:cross_entropy for the answers of data.sft_answers_dir, and '
     'policy_gradient:policy_gradient for sampled ones',
   ),
   Rule(
@@ -89,21 +100,34 @@ _SFT = (
     'one share of the data per stage',
   ),
   Rule(
-    ('distillation.weight', 'curriculum.function'),
-    lambda c, _: (
-      c.distillation.weight
-      and is_ours(
-        c,
-        'curriculum.function',
-        *('cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'),
-      )
-    ),
-    'codi:codi, whose rows have the two views to compare, or weight=0',
+    ('objective.function',),
+    lambda c, _: objective_inputs(c) == 'LossInputs',
+    'a loss of supervised texts, such as supervised:weighted_cross_entropy',
   ),
   Rule(
-    ('distillation.weight', 'packing'),
-    lambda c, _: c.distillation.weight and c.packing,
-    'packing=False, as each row has the two views to compare',
+    ('objective.function', 'curriculum.function'),
+    lambda c, _: _distills(c) and is_ours(c, 'curriculum.function', *_ONE_VIEW),
+    'codi:codi, whose rows have the two views to compare, or '
+    'objective.function=supervised:weighted_cross_entropy',
+  ),
+  Rule(
+    ('objective.function', 'objective.init', 'curriculum.function'),
+    lambda c, _: (
+      is_ours(c, 'objective.function', 'sim_cot:sim_cot')
+      and c.objective.kwargs.get('weight', 1)
+      and (
+        not c.objective.init
+        or is_ours(c, 'curriculum.function', *_ONE_VIEW, 'codi:codi')
+      )
+    ),
+    'sim_cot:decoder as objective.init, and sim_cot:coconut or sim_cot:codi as '
+    'curriculum.function, whose rows have the texts of the decoder',
+  ),
+  Rule(
+    ('objective.function', 'packing'),
+    lambda c, _: _distills(c) and c.packing,
+    'packing=False, as each row has the two views that codi:self_distillation '
+    'compares',
   ),
   Rule(
     ('batch_size',),

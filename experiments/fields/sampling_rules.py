@@ -23,10 +23,14 @@ RESERVED = (*EVAL_METRICS, 'prompts', 'too_long', 'ungraded', 'judged')
 # Feedbacks with parameters, and the function of their module that initializes
 # them.
 WITH_PARAMS = {
+  'colar:colar': 'colar:latent_head',
   'gated:gated': 'gated:gate',
+  'gumbel_soft:gumbel_soft': 'gumbel_soft:gumbel_noise',
+  'jacobi:jacobi': 'jacobi:parallel_latents',
   'projected:projected': 'projected:projector',
   'soft:soft': 'soft:soft_tokens',
   'soft_thinking:soft_thinking': 'soft_thinking:cold_stop',
+  'swireasoning:swireasoning': 'swireasoning:switches',
   'switching:switching': 'switching:spans',
 }
 _SAMPLED = (

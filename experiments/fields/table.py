@@ -44,7 +44,7 @@ def is_known(name: str) -> bool:
   names = name.split('.')
   if {'kwargs', 'init_kwargs'} & {*names}:
     return True
-  if name == 'feedback.inner':
+  if name in ('feedback.inner', 'objective.inner'):
     return True
   parts = (pattern.split('.')[: len(names)] for pattern in FIELDS)
   return any(matches(name, '.'.join(part)) for part in parts)

@@ -69,6 +69,12 @@ TRAINING = {
   'bptt_steps': Field(
     NonNegativeInt, 'Latents that the gradient flows back through; 0: all.'
   ),
+  'latent_passes': Field(
+    NonNegativeInt,
+    'Passes that compute the latents of a row in parallel, exact with as many '
+    'as it has latents. 0: as many, in supervised training; in RL none, as '
+    'latents are constants.',
+  ),
   'model.source': Field(
     Folder,
     'Preset, .gguf file, Hugging Face folder or name on its hub.',
@@ -106,6 +112,10 @@ TRAINING = {
     'Loss, as module:function of hybrid_latent.objectives or of your own.',
   ),
   'objective.kwargs': Field(Kwargs, 'Keywords of the loss.'),
+  'objective.init': Field(
+    str, "Initializes the loss's parameters, as module:function; '': none."
+  ),
+  'objective.init_kwargs': Field(Kwargs, 'Keywords of init.'),
   'advantage.function': Field(
     Text,
     'Advantage estimator, as module:function of '
@@ -156,16 +166,6 @@ TRAINING = {
     tuple[Share, ...], 'Share of the training data in each stage.'
   ),
   'stages.reset_optimizer': Field(bool, 'Resets the optimizer at every stage.'),
-  'distillation.weight': Field(
-    NonNegativeFloat, 'Weight of the distance between hidden states; 0: none.'
-  ),
-  'distillation.loss_type': Field(
-    Literal['smooth_l1', 'l2'], 'Distance between hidden states.'
-  ),
-  'distillation.div_std': Field(
-    bool,
-    "Divides the distance by the standard deviation of the teacher's states.",
-  ),
   'checkpoint.every': Field(PositiveInt, 'Steps between checkpoints.'),
   'checkpoint.keep': Field(PositiveInt, 'Number of checkpoints to keep.'),
   'checkpoint.best': Field(

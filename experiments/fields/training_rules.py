@@ -7,6 +7,8 @@ from .rule import (
   Rule,
   eval_metrics,
   is_ours,
+  made_feedback,
+  objective_inputs,
   one_fill_axis,
   repeats,
   trains,
@@ -50,6 +52,11 @@ TRAINED = (
 )
 REINFORCED = (
   *TRAINED,
+  Rule(
+    ('objective.function',),
+    lambda c, _: objective_inputs(c) == 'SupervisedInputs',
+    'a loss of completions, such as policy_gradient:policy_gradient',
+  ),
   Rule(
     ('rollout.prompts_per_step',),
     lambda c, hosts: c.rollout.prompts_per_step % hosts,
@@ -134,10 +141,28 @@ RL = (
     lambda c, _: (
       c.max_steps
       and c.num_iterations * c.num_mini_batches > 1
+      and not (made_feedback(c).latents_are_actions or c.latent_passes)
+    ),
+    'num_iterations=1 and num_mini_batches=1, as its latents are functions of '
+    'the weights that sampled them and may be trained on once, by these; or '
+    'latent_passes, which compute them anew; or a feedback whose latents are '
+    'drawn, such as soft:soft',
+  ),
+  Rule(
+    ('objective.kwargs.beta', 'reward_kl.beta', 'feedback.function'),
+    lambda c, _: (
+      (c.objective.kwargs.get('beta') or c.reward_kl.beta)
+      and made_feedback(c).latents_are_actions
+      and not made_feedback(c).prefix
       and not is_ours(c, 'feedback.function', 'discrete:discrete')
     ),
-    'num_iterations=1 and num_mini_batches=1, as a trajectory with latents may '
-    'be trained on once, by the weights that sampled it',
+    'beta=0, as the reference scores tokens and not the densities of latents',
+  ),
+  Rule(
+    ('latent_passes', 'feedback.function'),
+    lambda c, _: c.latent_passes and not made_feedback(c).latent_from_hidden,
+    'latent_passes=0, or a feedback whose latents are functions of the hidden '
+    'state, such as hidden:hidden or switching:switching',
   ),
   Rule(
     ('advantage.function', 'critic.enabled'),
@@ -202,7 +227,9 @@ RL = (
   ),
   Rule(
     ('objective.function',),
-    lambda c, _: is_ours(c, 'objective.function', 'supervised:cross_entropy'),
+    lambda c, _: is_ours(
+      c, 'objective.function', 'cross_entropy:cross_entropy'
+    ),
     'policy_gradient:policy_gradient, as cross-entropy has no rewards',
   ),
 )

@@ -18,7 +18,7 @@ from hybrid_latent.ranges import PositiveFloat, PositiveInt
 from ..fields.accepted import Folder
 from ..training import cli
 
-NAMES = 'states', 'hyrea', 'hrpo', 'soft_tokens', 'lrt'
+NAMES = 'states', 'hyrea', 'hrpo', 'soft_tokens', 'lrt', 'methods'
 
 
 def _parser() -> cli.Parser:

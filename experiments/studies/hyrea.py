@@ -21,7 +21,8 @@ And `entropy` with 6,000 updates and stages four times as long, as after 1,500
 one of three seeds has not learnt four spans (words are at 1.000 then); with 2,
 4 and 8 latents per step; `grpo`, HyRea's second stage of 150 steps of 16 x 8
 from 600 updates of `entropy`, against 150 and 900 more updates, with two more
-seeds; `soft_thinking`, the base without training.
+seeds; `switch`, the same with gradients through the latents, as SWITCH has;
+`soft_thinking`, the base without training.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -61,10 +62,11 @@ def cells(seeds: int) -> Iterator[Cell]:
   for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
+    yield Cell(f'grpo-seed{seed}', partial(rl, 'grpo', seed))
     for arm in ('pause', 'drop', 'none'):
       yield _cell(arm, seed)
-    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'drop', seed))
+    yield Cell(f'grpo_drop-seed{seed}', partial(rl, 'grpo_drop', seed))
+    yield Cell(f'switch-seed{seed}', partial(rl, 'switch', seed))
     yield Cell(f'base-seed{seed}', partial(untrained, seed))
     yield _cell('entropy', seed, c=8)
   for seed in range(seeds):
@@ -72,7 +74,7 @@ def cells(seeds: int) -> Iterator[Cell]:
   # What RL adds depends on the seed more than all else.
   for seed in range(seeds, seeds + 2):
     yield _cell('entropy', seed)
-    yield Cell(f'grpo-seed{seed}', partial(rl, 'entropy', seed))
+    yield Cell(f'grpo-seed{seed}', partial(rl, 'grpo', seed))
   for c in (2, 4):
     yield _cell('entropy', 0, c=c)
   for seed in range(seeds):

@@ -59,24 +59,28 @@ def long_cold_start(seed: int, workdir: Path) -> list[Row]:
   return measured(f'{run}@{LONG}', 'grpo', workdir, updates=LONG, **labels)
 
 
-def rl(arm: str, seed: int, workdir: Path) -> list[Row]:
-  """GRPO from an early model of a cold start, and as many more updates."""
+def rl(name: str, seed: int, workdir: Path) -> list[Row]:
+  """RL from an early model of a cold start, and as many more updates of it:
+  `grpo`, `switch`, and `grpo_drop` of steps that are gone."""
+  arm = 'drop' if name == 'grpo_drop' else 'entropy'
   run = train_cold_start(arm, seed, 1, 4.0, workdir)
   start = exported(run, EARLY, workdir / f'{run.name}-{EARLY}')
-  method = 'grpo_words' if arm == 'drop' else 'grpo'
+  method = 'grpo_words' if arm == 'drop' else name
   config = dial.get_config(f'{start},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
     config.eval.every = max(RL_STEPS // 3, 1)
   after = train_once(grpo.train, config, workdir / f'{method}-{run.name}')
   labels = dict(seed=seed, c=1, weight=4.0)
-  name = 'grpo' if arm == 'entropy' else f'grpo_{arm}'
-  return [
-    *measured(f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
-              curve=curve(after), **labels),
-    *measured(f'{run}@{MORE}', method, workdir, arm=arm, updates=MORE,
-              **labels),
-  ]  # fmt: skip
+  rows = measured(
+    f'{after}@{RL_STEPS}', method, workdir, arm=name, updates=EARLY,
+    curve=curve(after), **labels,
+  )  # fmt: skip
+  if name == 'switch':
+    return rows
+  return rows + measured(
+    f'{run}@{MORE}', method, workdir, arm=arm, updates=MORE, **labels
+  )
 
 
 def untrained(seed: int, workdir: Path) -> list[Row]:

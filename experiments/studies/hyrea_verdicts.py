@@ -29,7 +29,7 @@ def rows_of(rows: Sequence[Row], arm: str, **values: Any) -> list[Row]:
   )
   if arm in ('base', 'soft_thinking'):
     usual = dict(control='', sampling='greedy')
-  elif arm.startswith('grpo'):
+  elif arm.startswith('grpo') or arm == 'switch':
     usual['updates'] = EARLY
   return select(rows, arm=arm, **usual | values)
 
@@ -222,6 +222,7 @@ def rl_helps(rows: Sequence[Row]) -> Verdict:
     f'{shown(gap, signed=True)}; '
     f'{counted(after)}',
     f"GRPO with another problem's latents {accuracy(swapped)}"
+    + also(rows, 'GRPO with gradients through latents', 'switch')
     + also(rows, 'GRPO of dropped steps', 'grpo_drop')
     + also(rows, 'these with 150 more updates', 'drop', updates=MORE),
     **judged(gap, 'supervised updates do as much as RL'),

@@ -131,7 +131,7 @@ def trained(
   else:
     source = trained('words', setting, seed, workdir)[0] / 'model'
   size = setting.form or 'whole'
-  argument = f'{source},{METHODS[arm]},{setting.moves},{size}'
+  argument = f'{source},{METHODS.get(arm, arm)},{setting.moves},{size}'
   config: Config = states.get_config(argument)
   with config.unlocked():
     config.seed, config.eval.num_prompts = seed, 0

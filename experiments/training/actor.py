@@ -187,9 +187,10 @@ def feedback_params(policy: Policy) -> dict[str, jax.Array]:
 
 def needs_ref_copy(config: Config, policy: Policy, base) -> bool:
   """Whether the KL reference needs a copy of weights that are trained."""
+  if not needs_reference(config):
+    return False
   is_trained = optim.is_trained(policy, config.optimizer.groups)
-  names = (f'model.{name}' for name in named_leaves(base))
-  return needs_reference(config) and any(map(is_trained, names))
+  return any(is_trained(f'model.{name}') for name in named_leaves(base))
 
 
 def needs_reference(config: Config) -> bool:

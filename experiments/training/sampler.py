@@ -13,9 +13,9 @@ from hybrid_latent import cluster, metrics, sharding
 from hybrid_latent.decoding import Prefilled, decode, prefill
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
+from hybrid_latent.ops.padding import trim_padding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
-from hybrid_latent.rescoring import trim_padding
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import (
   Feedback,

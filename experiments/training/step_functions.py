@@ -161,6 +161,8 @@ def policy_loss(
       ref_log_probs=batch.ref_log_probs,
       returns=batch.returns,
       old_values=batch.old_values,
+      latent_share=trajectory.latent_share,
+      terminated=trajectory.terminated,
     )
   )
   metrics |= {'entropy': token_mean(scores.entropy, mask)}

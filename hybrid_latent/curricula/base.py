@@ -22,8 +22,12 @@ class Document(NamedTuple):
   tokens: Int[np.ndarray, 't']
   weights: Float[np.ndarray, 't']  # of this token in the loss; 0: no target
   latent: Bool[np.ndarray, 't']  # input is the latent of the position before
-  view: Int[np.ndarray, 't']  # 0; 1 in a second sequence (CODI's teacher)
+  # 0; 1 in a second sequence (CODI's teacher), from 2 on in SIM-CoT's decoder's
+  view: Int[np.ndarray, 't']
   align_position: Bool[np.ndarray, 't']  # where the views' states are aligned
+  # Where tokens are mixtures: ids and shares, of an equal m in all examples.
+  targets: Int[np.ndarray, 't m'] | None = None
+  shares: Float[np.ndarray, 't m'] | None = None
 
 
 class DocumentFn(Protocol):

@@ -20,15 +20,15 @@ Encode = Callable[[int, dict], Document]
 
 _BINS = 64  # rows, at least, that Grain fills at the same time
 _WINDOW = 8  # batches that are sorted by length together
-_TOKEN = np.dtype(
-  [
-    ('tokens', np.int32),
-    ('weights', np.float32),
-    ('latent', np.bool_),
-    ('view', np.int32),
-    ('align_position', np.bool_),
-  ]
-)
+_KINDS = {
+  'tokens': np.int32,
+  'weights': np.float32,
+  'latent': np.bool_,
+  'view': np.int32,
+  'align_position': np.bool_,
+  'targets': np.int32,
+  'shares': np.float32,
+}
 
 
 def document_batches(
@@ -45,7 +45,8 @@ def document_batches(
   shard: tuple[int, int] = (0, 1),
 ) -> grain.IterDataset:
   """Batches of `tokens` i32[b t], `segments` i32[b t], `weights` f32[b t],
-  `view` i32[b t], `latent` bool[b t] and `align_position` bool[b t], forever.
+  `view` i32[b t], `latent` bool[b t] and `align_position` bool[b t], forever;
+  where documents have them, also `targets` i32[b t m] and `shares` f32[b t m].
 
   Each view of each document is a segment, numbered from 1 in its row; padding
   is segment 0. The first token of a view has no predecessor, hence weight 0.
@@ -114,7 +115,7 @@ def passes_of(batch: Mapping[str, np.ndarray], most: int) -> int:
 class _Rows(NamedTuple):
   """The rows of all hosts."""
 
-  records: np.ndarray  # _TOKEN[b t]
+  records: np.ndarray  # [b t], see `_record`
   numbers: Int[np.ndarray, 'b t']  # document in the row, from 1; 0: padding
 
 
@@ -163,7 +164,7 @@ class _ByLength(grain.experimental.FlatMapTransform):
   def _rows(self, records: list[np.ndarray]) -> _Rows:
     longest = max(map(len, records))
     length = min(t for t in self._lengths if t >= longest)
-    rows = np.zeros((len(records), length), _TOKEN)
+    rows = np.zeros((len(records), length), records[0].dtype)
     numbers = np.zeros(rows.shape, np.int32)
     for i, record in enumerate(records):
       rows[i, : len(record)] = record
@@ -172,10 +173,12 @@ class _ByLength(grain.experimental.FlatMapTransform):
 
 
 def _record(document: Document) -> np.ndarray:
-  """A document as one array, `_TOKEN[t]`."""
-  record = np.empty(len(document.tokens), _TOKEN)
-  for name in Document._fields:
-    record[name] = getattr(document, name)
+  """A document as one structured array [t], with the fields that it has."""
+  given = {n: x for n, x in document._asdict().items() if x is not None}
+  kinds = [(name, _KINDS[name], x.shape[1:]) for name, x in given.items()]
+  record = np.empty(len(document.tokens), kinds)
+  for name, x in given.items():
+    record[name] = x
   # The first token of a view is not predicted from the view before it.
   record['weights'][_changes(record['view'])] = 0
   return record
@@ -184,10 +187,7 @@ def _record(document: Document) -> np.ndarray:
 def _batch(rows: _Rows, local: slice, pad: int) -> dict[str, np.ndarray]:
   records, numbers = (array[local] for array in rows)
   begins = _changes(numbers) | _changes(records['view'])
-  batch = {
-    name: records[name]
-    for name in ('view', 'weights', 'latent', 'align_position')
-  }
+  batch = {name: records[name] for name in records.dtype.names}
   # Views of one document are segments, too: they must not attend to each other.
   return batch | {
     'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),

@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hybrid_latent.types import FeedbackOutput, LanguageModel, PyTree, StepOut
+from hybrid_latent.ops.prefix import with_prefix
+from hybrid_latent.policy import checked_forward
+from hybrid_latent.types import (
+  FeedbackOutput,
+  LanguageModel,
+  PrefixFn,
+  PrefixInputs,
+  Prompt,
+  PyTree,
+  ScoreInputs,
+  StepOut,
+)
 
 Params = TypeVar('Params')
 
@@ -18,13 +29,10 @@ def stateless(batch: int) -> tuple:
 
 
 def token_log_prob(
-  model: LanguageModel,
-  logits: Float[Array, '*b v'],
-  record: PyTree,
-  token_log_probs: Float[Array, '*b'],
+  model: LanguageModel, inputs: ScoreInputs, record: PyTree
 ) -> Float[Array, '*b']:
   """The log-prob of a step whose only random choice is its token."""
-  return token_log_probs
+  return inputs.token_log_probs
 
 
 def drawn_token(
@@ -32,13 +40,6 @@ def drawn_token(
 ) -> tuple[Int[Array, 'b'], Bool[Array, 'b']]:
   """The selection of a feedback that forces no token."""
   return out.token, jnp.ones(out.token.shape, bool)
-
-
-def sampled_logits(
-  model: LanguageModel, state: PyTree, out: StepOut
-) -> Float[Array, 'b v']:
-  """`mixture_logits` of a mixture of the distribution that is sampled from."""
-  return out.filtered
 
 
 def latent_where(
@@ -66,6 +67,23 @@ def recorded_latents(
   """The inputs of `latent_where` from its record, the latents as constants."""
   latent = jax.lax.stop_gradient(record['latent'])
   return jnp.where(record['fed'][..., None], latent, model.embed(tokens))
+
+
+def computed_prefix(
+  model: LanguageModel, prefix: PrefixFn, prompt: Prompt
+) -> Float[Array, 'u j d']:
+  """The latents of each prompt, without a cache."""
+  x, p = model.embed(prompt.tokens), prompt.tokens.shape[1]
+
+  def forward(latents):
+    ones = jnp.ones(latents.shape[0], bool)
+    mask = with_prefix(prompt.mask, ones, latents.shape[1])
+    inputs = jnp.concatenate([x, latents], axis=1)
+    return checked_forward(model, inputs, None, mask)[0][:, p:]
+
+  # As in the rollout, where the prompt's states come from the prefill.
+  hidden = jax.lax.stop_gradient(checked_forward(model, x, None, prompt.mask))
+  return prefix(model, PrefixInputs(*prompt[:2], hidden[0], forward))
 
 
 def parameters(model: Any, init: str, kind: type[Params]) -> Params:

@@ -24,5 +24,10 @@ def discrete() -> Feedback:
     return model.embed(tokens)
 
   return Feedback(
-    stateless, step, recompute_inputs, token_log_prob, drawn_token
+    stateless,
+    step,
+    recompute_inputs,
+    token_log_prob,
+    drawn_token,
+    latents_are_actions=True,  # there are none
   )

@@ -33,7 +33,6 @@ from hybrid_latent.feedback.base import (
   latent_where,
   parameters,
   recorded_latents,
-  sampled_logits,
   stateless,
   token_log_prob,
 )
@@ -133,7 +132,7 @@ def gated(form: Form = 'stable', width: NonNegativeInt = 64) -> Feedback:
     recompute_inputs,
     token_log_prob,
     drawn_token,
-    mixture_logits=sampled_logits,
+    mixture_logits=_sampled_logits,
   )
 
 
@@ -152,8 +151,13 @@ def interpolated(width: NonNegativeInt = 64) -> Feedback:
     recorded_latents,
     token_log_prob,
     drawn_token,
-    mixture_logits=sampled_logits,
+    mixture_logits=_sampled_logits,
   )
+
+
+def _sampled_logits(model, state, out):
+  """`mixture_logits` of a mixture of the distribution that is sampled from."""
+  return out.filtered
 
 
 def _projected(model, out, width):

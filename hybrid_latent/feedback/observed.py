@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hybrid_latent.feedback.base import computed_prefix
 from hybrid_latent.ops.logprobs import token_scores
 from hybrid_latent.ops.sampling import top_k
-from hybrid_latent.policy import Policy, checked_forward
+from hybrid_latent.policy import Policy
 from hybrid_latent.types import Feedback, LanguageModel, Prompt, PyTree
 
 
@@ -58,8 +59,8 @@ def observed(feedback: Feedback, top: int = 5) -> Feedback:
   def recompute_inputs(model, record, tokens):
     return feedback.recompute_inputs(model, record.inner, tokens)
 
-  def log_prob(model, logits, record, token_log_probs):
-    return feedback.log_prob(model, logits, record.inner, token_log_probs)
+  def log_prob(model, inputs, record):
+    return feedback.log_prob(model, inputs, record.inner)
 
   return feedback._replace(
     step=step, recompute_inputs=recompute_inputs, log_prob=log_prob
@@ -73,9 +74,7 @@ def prefix_near(
   embeddings of its closing tokens included. ValueError without a prefix."""
   if feedback.prefix is None:
     raise ValueError('prefix_near: this feedback has no prefix: write prefix()')
-  x = model.embed(prompt.tokens)
-  hidden, _ = checked_forward(model, x, None, prompt.mask)
-  latents = feedback.prefix(model, hidden, prompt.mask)
+  latents = computed_prefix(model, feedback.prefix, prompt)
   # A latent at a time: its logits [u v] are all that exist.
   lens = lambda latent: _likeliest(model.unembed(latent), top)
   near = jax.lax.map(lens, jnp.moveaxis(latents, 1, 0))

@@ -28,11 +28,11 @@ from hybrid_latent.types import Feedback
 def prefix() -> Feedback:
   """For a `Policy(model, models.reasoner.Prefix(...))`."""
 
-  def latents(model, hidden, mask):
+  def latents(model, prompt):
     p = parameters(model, 'Prefix', Prefix)
     # Forced text such as </think>, as embeddings within the prefix.
     closing = model.embed(p.closing)
-    z = p.reasoner(hidden, mask).astype(closing.dtype)
+    z = p.reasoner(prompt.hidden, prompt.mask).astype(closing.dtype)
     closing = jnp.broadcast_to(closing, (z.shape[0], *closing.shape))
     return jnp.concatenate([z, closing], axis=1)
 

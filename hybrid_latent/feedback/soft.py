@@ -82,14 +82,14 @@ def soft() -> Feedback:
     x = h0 + sigma[:, None] * noise
     return latent_where(out.in_thinking, x, model, out, state)
 
-  def log_prob(model, logits, record, token_log_probs):
+  def log_prob(model, inputs, record):
     x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
     sigma = _settings(model).sigma
-    z = (x - _mean(model, logits)) / jnp.where(sigma > 0, sigma, 1)
+    z = (x - _mean(model, inputs.logits)) / jnp.where(sigma > 0, sigma, 1)
     log_density = -0.5 * (jnp.sum(z**2, axis=-1) - z.shape[-1])
     # Without noise the input is not random: no gradient.
     log_density = jnp.where(sigma > 0, log_density, 0)
-    return jnp.where(record['fed'], log_density, token_log_probs)
+    return jnp.where(record['fed'], log_density, inputs.token_log_probs)
 
   def mixture_logits(model, state, out):
     return out.logits / _settings(model).temperature
@@ -101,6 +101,7 @@ def soft() -> Feedback:
     log_prob,
     select_token,
     mixture_logits=mixture_logits,
+    latents_are_actions=True,
   )
 
 

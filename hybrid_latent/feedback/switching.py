@@ -133,8 +133,8 @@ def switching(inside: Feedback | None = None) -> Feedback:
   def recompute_inputs(model, record, tokens):
     return inside.recompute_inputs(inner_policy(model), record, tokens)
 
-  def log_prob(model, logits, record, token_log_probs):
-    return inside.log_prob(inner_policy(model), logits, record, token_log_probs)
+  def log_prob(model, inputs, record):
+    return inside.log_prob(inner_policy(model), inputs, record)
 
   inner_latent: Any = inside.latent_from_hidden
   latent_from_hidden = inner_latent and (
@@ -152,6 +152,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
     select_token,
     latent_from_hidden,
     mixture_logits=mixture_logits,
+    latents_are_actions=inside.latents_are_actions,
   )
 
 

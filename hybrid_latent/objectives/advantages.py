@@ -15,11 +15,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.objectives.base import (
-  AdvantageInputs,
-  Advantages,
-  row_rewards,
-)
+from hybrid_latent.objectives.base import AdvantageInputs, Advantages
 from hybrid_latent.ranges import PositiveFloat
 
 
@@ -75,6 +71,17 @@ def leave_one_out(
     advantages = _centred(advantages, compared, None)
     advantages /= _std(advantages, compared, None, 1) + 1e-4
   return _by_token(advantages, inputs)
+
+
+def row_rewards(inputs: AdvantageInputs) -> Float[Array, 'b']:
+  """The rewards. ValueError where they are not one per row."""
+  rows = inputs.loss_mask.shape[:1]
+  if inputs.rewards.shape != rows:
+    raise ValueError(
+      f'AdvantageInputs: rewards have shape {inputs.rewards.shape}: write one '
+      f'number per row of loss_mask, shape {rows}'
+    )
+  return inputs.rewards
 
 
 def _in_groups(inputs, group) -> Float[Array, 'u g']:

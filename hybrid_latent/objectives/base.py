@@ -1,23 +1,12 @@
-"""Inputs of advantages and losses, and the aggregation of a loss.
+"""Inputs and results of advantages and losses.
 
 A loss or a metric is a (total, count) pair. Micro-batches, devices and hosts
 add their totals and counts, and the division happens once, when the value is
 reported: the mean over a batch does not depend on how the batch is split.
-
-The aggregations, and their names in TRL and verl:
-
-  here       TRL loss_type  verl loss_agg_mode
-  token      dapo           token-mean
-  sequence   grpo           seq-mean-token-mean
-  constant   dr_grpo        seq-mean-token-sum-norm, without its / rows
-  sum        luspo          seq-mean-token-sum
-
-TRL's bnpo is 'token' over one micro-batch, so it depends on the split. Rows
-without a counted token are not in the count, as in verl; in TRL they are.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -34,17 +23,9 @@ class AdvantageInputs(NamedTuple):
   loss_mask: Bool[Array, 'b t']  # the tokens that a loss counts
   token_rewards: Float[Array, 'b t'] | None = None  # added to `rewards`
   values: Float[Array, 'b t'] | None = None  # the critic's
-
-
-def row_rewards(inputs: AdvantageInputs) -> Float[Array, 'b']:
-  """The rewards. ValueError where they are not one per row."""
-  rows = inputs.loss_mask.shape[:1]
-  if inputs.rewards.shape != rows:
-    raise ValueError(
-      f'AdvantageInputs: rewards have shape {inputs.rewards.shape}: write one '
-      f'number per row of loss_mask, shape {rows}'
-    )
-  return inputs.rewards
+  log_probs: Float[Array, 'b t'] | None = None  # as sampled, see Trajectory
+  latent_share: Float[Array, 'b t'] | None = None  # see Trajectory
+  terminated: Bool[Array, 'b'] | None = None  # ended by a stop token
 
 
 class Advantages(NamedTuple):
@@ -72,6 +53,8 @@ class LossInputs(NamedTuple):
   ref_log_probs: Float[Array, 'b t'] | None = None
   returns: Float[Array, 'b t'] | None = None
   old_values: Float[Array, 'b t'] | None = None  # None: equal to values
+  latent_share: Float[Array, 'b t'] | None = None  # see Trajectory
+  terminated: Bool[Array, 'b'] | None = None  # ended by a stop token
 
 
 def token_mean(
@@ -81,31 +64,6 @@ def token_mean(
   return RunningMean(
     jnp.sum(jnp.where(mask, values, 0)), mask.sum(dtype=jnp.float32)
   )
-
-
-def sequence_mean(
-  values: Float[Array, 'b t'] | Bool[Array, 'b t'], mask: Bool[Array, 'b t']
-) -> RunningMean:
-  """The mean over rows of the mean over a row's tokens."""
-  lengths = jnp.maximum(mask.sum(-1, keepdims=True, dtype=jnp.float32), 1)
-  return sequence_sum(values / lengths, mask)
-
-
-def constant_mean(
-  values: Float[Array, 'b t'], mask: Bool[Array, 'b t'], length: float
-) -> RunningMean:
-  """The mean over rows of the row's sum divided by `length`: the weight of a
-  token depends neither on its row's length nor on the batch's (Dr. GRPO, arXiv
-  2503.20783)."""
-  return sequence_sum(values / length, mask)
-
-
-def sequence_sum(
-  values: Float[Array, 'b t'], mask: Bool[Array, 'b t']
-) -> RunningMean:
-  """The mean over rows of the sum over a row's tokens."""
-  total = jnp.sum(jnp.where(mask, values, 0))
-  return RunningMean(total, mask.any(-1).sum(dtype=jnp.float32))
 
 
 class Advantage(Protocol):
@@ -120,19 +78,11 @@ class Objective(Protocol):
   """A loss, its settings bound (`functools.partial`)."""
 
   def __call__(
-    self, inputs: LossInputs, /
+    self, inputs: Any, /
   ) -> tuple[RunningMean, Mapping[str, RunningMean | RunningMax]]:
-    """The loss to minimise, and metrics by name."""
+    """The loss to minimise and metrics by name, of `LossInputs` or, in
+    supervised training, of `supervised.SupervisedInputs`."""
     ...
-
-
-Aggregation = Literal['token', 'sequence', 'constant', 'sum']
-AGGREGATIONS: dict[str, Callable[..., RunningMean]] = {
-  'token': token_mean,
-  'sequence': sequence_mean,
-  'constant': constant_mean,
-  'sum': sequence_sum,
-}
 
 
 def lookup(field: str, name: str, options: Mapping[str, Option]) -> Option:

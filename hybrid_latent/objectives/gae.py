@@ -13,10 +13,10 @@ token follows without a discount.
 import jax
 import jax.numpy as jnp
 
+from hybrid_latent.objectives.advantages import row_rewards
 from hybrid_latent.objectives.base import (
   AdvantageInputs,
   Advantages,
-  row_rewards,
 )
 from hybrid_latent.ranges import UnitFloat
 

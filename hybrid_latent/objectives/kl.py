@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hybrid_latent.objectives.base import lookup
+
 
 def k1(
   log_probs: Float[Array, '*b'], ref_log_probs: Float[Array, '*b']
@@ -70,3 +72,8 @@ ESTIMATORS: dict[str, Callable] = {
   'k1+': _straight_through(k1),
   'k3+': _straight_through(k3),
 }
+
+
+def estimator(name: Estimator) -> Callable:
+  """(log_probs, ref_log_probs) -> the estimate per token [b t]."""
+  return lookup('config.reward_kl.estimator', name, ESTIMATORS)

@@ -37,12 +37,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
-from hybrid_latent.objectives.base import (
+from hybrid_latent.objectives.aggregation import (
   AGGREGATIONS,
   Aggregation,
+  sequence_mean,
+)
+from hybrid_latent.objectives.base import (
   LossInputs,
   lookup,
-  sequence_mean,
   token_mean,
 )
 from hybrid_latent.objectives.kl import ESTIMATORS, Estimator
@@ -87,8 +89,8 @@ def policy_gradient(
     -w min(rho A, clip(rho, 1 - low, 1 + high) A) + beta kl - entropy_coef H
       + value_coef / 2 max((V - R)^2, (clip(V, V_old -+ value_clip) - R)^2)
 
-  aggregation: the mean over tokens and rows, see base.py; 'constant' takes a
-    `length`.
+  aggregation: the mean over tokens and rows, see aggregation.py; 'constant'
+    takes a `length`.
   level: rho is exp(log_probs - old_log_probs) of the 'token', of its 'sequence'
     (the geometric mean over the tokens) or of the 'sequence-sum'.
   clip_range: (low, high), or None for rho A alone. `delta` also bounds rho
@@ -117,7 +119,8 @@ def policy_gradient(
   mask = inputs.loss_mask
   # The inputs are masked, not the loss: a NaN at a masked position would enter
   # the gradient as 0 * NaN.
-  counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), inputs)
+  per_token = inputs._replace(terminated=None)
+  counted = jax.tree.map(lambda x: jnp.where(mask, x, 0), per_token)
   old_log_probs = (
     counted.log_probs
     if counted.old_log_probs is None

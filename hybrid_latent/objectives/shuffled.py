@@ -22,7 +22,6 @@ from hybrid_latent.objectives.base import (
   Advantage,
   AdvantageInputs,
   Advantages,
-  row_rewards,
 )
 
 
@@ -35,7 +34,7 @@ def shuffled(estimator: Advantage) -> Advantage:
   def of_other_group(
     inputs: AdvantageInputs, group: int, **kwargs
   ) -> Advantages:
-    rewards = row_rewards(inputs)
+    rewards = advantages.row_rewards(inputs)
     if rewards.shape[0] <= group:
       raise ValueError(
         f'shuffled: {rewards.shape[0]} rewards in groups of {group}: write '

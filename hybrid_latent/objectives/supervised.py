@@ -1,69 +1,68 @@
-"""Cross-entropy of given texts, and the self-distillation of CODI.
+"""Cross-entropy of given texts.
 
-`loss_weights` is the mean over targets, as in transformers and TRL (over the
-whole batch, not per device), with a weight per target: HyRea (ICLR 2026) weighs
-a switch token four times. `layer_distances` is the distillation of CODI (arXiv
-2502.21074, equation 4).
+An objective of supervised training is a function of `SupervisedInputs` that
+returns a loss and metrics. `loss_weights` is the mean over targets, as in
+transformers and TRL (over the whole batch, not per device), with a weight per
+target: HyRea (ICLR 2026) weighs a switch token four times.
 """
 
-import jax
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from hybrid_latent.objectives.accumulators import RunningMean
-from hybrid_latent.objectives.base import (
-  AGGREGATIONS,
-  Aggregation,
-  LossInputs,
-  lookup,
-)
+from hybrid_latent.objectives.base import token_mean
+from hybrid_latent.policy import Policy
 from hybrid_latent.types import TokenBatch
 
-SMALLEST_STD = 1e-6  # against division by 0 where all teacher states are equal
+
+class SupervisedInputs(NamedTuple):
+  """The inputs of a supervised loss: a slice of a batch of texts."""
+
+  policy: Policy  # with the parameters of the loss, if any, in `.objective`
+  texts: TokenBatch
+  x: Float[Array, 'b t d']  # the policy's inputs, latents with their gradient
+  layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]  # positions, mask
+  loss_weights: Float[Array, 'b t']  # of each target in the whole batch's loss
+  slices: int  # of the batch
+  # (model, hidden states) -> `latents.TargetScores` of the texts
+  score: Callable[..., Any]
+
+  def mean(self, total: Num[Array, '']) -> RunningMean:
+    """The part `total` of a mean over the batch: each slice counts the same."""
+    return RunningMean(total, jnp.float32(1 / self.slices))
 
 
-def cross_entropy(
-  inputs: LossInputs, *, aggregation: Aggregation = 'token'
+def weighted_cross_entropy(
+  inputs: SupervisedInputs,
 ) -> tuple[RunningMean, dict[str, RunningMean]]:
-  """The cross-entropy in nats, with the aggregations of base.py."""
-  mean = lookup('aggregation', aggregation, AGGREGATIONS)
-  return mean(-inputs.log_probs, inputs.loss_mask), {}
+  """The cross-entropy in nats of the policy's targets, with their weights."""
+  hidden, _ = inputs.policy.forward(inputs.x, None, *inputs.layout)
+  total, metrics = target_loss(inputs, hidden)
+  return inputs.mean(total), metrics
+
+
+def target_loss(
+  inputs: SupervisedInputs, hidden: Float[Array, 'b t d']
+) -> tuple[Float[Array, ''], dict[str, RunningMean]]:
+  """This slice's part of the cross-entropy from the policy's hidden states, and
+  metrics. Targets of views from 2 on are those of another decoder."""
+  scores = inputs.score(inputs.policy, hidden)
+  own = inputs.texts.view < 2
+  targets = (inputs.texts.weights > 0) & own
+  return -jnp.sum(jnp.where(own, inputs.loss_weights, 0) * scores.log_probs), {
+    'entropy': token_mean(scores.entropy, targets),
+    'mean_token_accuracy': token_mean(scores.is_argmax, targets),
+  }
 
 
 def loss_weights(texts: TokenBatch) -> Float[Array, 'b t']:
   """The weight of each token in the batch's loss: the weighted mean over the
-  targets of view 0, plus that over the targets of view 1."""
+  targets of view 0, plus that over those of view 1, plus that over those of all
+  further views."""
   target = texts.weights > 0
-  count = lambda view: jnp.maximum(jnp.sum(target & (texts.view == view)), 1)
-  return texts.weights / jnp.where(texts.view == 0, count(0), count(1))
-
-
-def layer_distances(
-  student: Float[Array, 'm b d'],
-  teacher: Float[Array, 'm b d'],
-  valid: Bool[Array, 'b'],
-  *,
-  kind: str = 'smooth_l1',
-  scaled: bool = True,
-) -> Float[Array, 'm']:
-  """The distance of the student's hidden states to the teacher's per layer.
-
-  The mean over states and channels of smooth L1 (beta 1), divided by the
-  standard deviation of the teacher's states in that layer (unbiased, over all
-  channels); with 'l2', of the squared difference divided by the variance. No
-  division unless `scaled`. The teacher's states have no gradient.
-  """
-  # In float32: bfloat16 has too few digits for the variance.
-  student = student.astype(jnp.float32)
-  teacher = jax.lax.stop_gradient(teacher).astype(jnp.float32)
-  keep = jnp.broadcast_to(valid[None, :, None], teacher.shape)
-  deviation = jnp.std(teacher, axis=(1, 2), ddof=1, where=keep)
-  deviation = jnp.maximum(deviation, SMALLEST_STD) if scaled else jnp.ones(1)
-  gap = jnp.abs(student - teacher)
-  losses = {
-    'smooth_l1': jnp.where(gap < 1, gap**2 / 2, gap - 0.5),
-    # Divided once more at the end: by the variance in all.
-    'l2': gap**2 / deviation[:, None, None],
-  }
-  loss = lookup('distillation kind', kind, losses)
-  return jnp.mean(loss, axis=(1, 2), where=keep) / deviation
+  views = [texts.view == 0, texts.view == 1, texts.view > 1]
+  counts = [jnp.maximum(jnp.sum(target & view), 1) for view in views]
+  return texts.weights / jnp.select(views, counts)

@@ -1,14 +1,15 @@
-"""Prompts of different lengths as one batch."""
+"""Padding of prompts and of completions."""
 
 from collections.abc import Iterable, Sequence
 from reprlib import repr as short
-from typing import Any
+from typing import Any, no_type_check
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
-from hybrid_latent.types import Prompt
+from hybrid_latent.types import Prompt, Trajectory
 
 
 def left_padded(
@@ -58,6 +59,14 @@ def padded_rows(
   tokens = np.full(mask.shape, pad_id, np.int32)
   tokens[mask] = np.concatenate([np.asarray(x, np.int32) for x in rows])
   return tokens, mask
+
+
+@no_type_check  # the result has another t
+def trim_padding(trajectory: Trajectory, length: int) -> Trajectory:
+  """The first `length` positions (static); no row may be longer."""
+  per_position = trajectory._replace(terminated=None, steps=None)
+  cut = jax.tree.map(lambda x: x[:, :length], per_position)
+  return cut._replace(terminated=trajectory.terminated, steps=trajectory.steps)
 
 
 def are_token_ids(values: Any) -> bool:

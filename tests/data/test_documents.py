@@ -262,3 +262,20 @@ def test_a_length_that_no_document_has_is_refused(form):
 def test_impossible_arguments_are_refused(arguments, what):
   with pytest.raises(ValueError, match=what):
     batches(**arguments)
+
+
+@each_form
+def test_mixtures_go_with_their_tokens(form):
+  def mixed(number, row):
+    made = document(number, row)
+    both = np.stack([made.tokens, made.tokens + 1], axis=1)
+    shares = np.stack([made.weights, 1 - made.weights], axis=1)
+    return made._replace(targets=both, shares=shares)
+
+  for batch in some(batches(read=mixed, **FORMS[form]), 3):
+    assert batch['targets'].dtype == np.int32
+    assert batch['shares'].dtype == np.float32
+    text = batch['segments'] > 0
+    assert (batch['targets'][text][:, 0] == batch['tokens'][text]).all()
+    np.testing.assert_allclose(batch['shares'][text].sum(-1), 1)
+    assert not batch['shares'][~text].any()

@@ -32,7 +32,7 @@ def codi(model_folder, tmp_path_factory):
   config = sft_arithmetic.get_config(f'{model_folder},codi').unlock()
   config.update(max_steps=1, batch_size=8)
   config.curriculum.kwargs.teacher = TEACHER
-  config.distillation.weight = DISTILLATION
+  config.objective.kwargs.weight = DISTILLATION
   config.eval.num_prompts = 0
 
   def look(actor):

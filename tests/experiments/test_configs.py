@@ -31,6 +31,7 @@ WORDS = {
   'soft_tokens_math': ['', ',soft'],
   'soft_tokens_deepscaler': ['', ',hard'],
   'hyrea_rl_math': ['', ',easyr1', ',words', ',easyr1,words'],
+  'switch_math': [''],
   'grpo_gsm8k': [
     *('', ',official', ',dr_grpo', ',gspo'),
     *(',official,dr_grpo', ',official,gspo'),
@@ -41,6 +42,9 @@ WORDS = {
   'shorter_better_gsm8k': [''],
   'lc_r1_gsm8k': [''],
   'soft_thinking_gsm8k': ['', ',mixing', ',stop_only'],
+  'soft_grpo_gsm8k': ['', ',latent_grpo'],
+  'multiplex_gsm8k': ['', ',weighted'],
+  'swireasoning_gsm8k': ['', ',limited'],
 }
 SUPERVISED = {
   'sft': [''],
@@ -52,6 +56,9 @@ SUPERVISED = {
     *(',small', ',no_thoughts,small', ',cot,small'),
   ],
   'codi_gsm8k': [''],
+  'pccot_gsm8k': [''],
+  'sim_cot_gsm8k': ['', ',codi'],
+  'colar_gsm8k': [''],
 }
 REASONED = {
   'lrt': ['', ',rl'],
@@ -177,7 +184,7 @@ def test_smoke_cuts_the_run(name, words):
   assert config.rollout.prompts_per_step * config.rollout.num_generations == 8
   assert config.rollout.max_completion_length == 32
   assert config.num_mini_batches * config.num_iterations <= 2
-  training_free = name == 'soft_thinking_gsm8k'
+  training_free = name in ('soft_thinking_gsm8k', 'swireasoning_gsm8k')
   assert config.max_steps == (0 if training_free else 2)
   assert config.eval.num_prompts == (8 if training_free else 0)
 

@@ -236,7 +236,8 @@ def test_codis_marks_begin_apart(key):
 
 def test_codi_has_the_published_numbers():
   config = built('codi_gsm8k', 'X')
-  assert config.distillation.to_dict() == {
+  assert config.objective.function == 'codi:self_distillation'
+  assert config.objective.kwargs.to_dict() == {
     'weight': 20.0,
     'loss_type': 'smooth_l1',
     'div_std': True,

@@ -165,8 +165,13 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
       r'stages.data_fraction=\(1.0,\), .*: write one share .* per stage',
     ),
     (
-      {'distillation.weight': 1.0, 'packing': True, 'buckets': 1},
-      'weight=1.0, config.packing=True: write packing=False',
+      {
+        'objective.function': 'codi:self_distillation',
+        'curriculum': {'function': 'codi:codi', 'kwargs': {}},
+        'packing': True,
+        'buckets': 1,
+      },
+      "self_distillation', config.packing=True: write packing=False",
     ),
     ({'packing': True}, 'buckets=2 with packed=True: .* write buckets=1'),
     (
@@ -187,8 +192,16 @@ def test_the_folder_is_a_model_for_us_and_for_transformers(run, model_folder):
       r"no token \['<start-latent>', .*config.model.new_tokens",
     ),
     (
-      {'distillation.weight': 1.0, 'distillation.loss_type': 'l1'},
-      "distillation.loss_type is 'l1': write 'smooth_l1' or",
+      {
+        'objective.function': 'codi:self_distillation',
+        'objective.kwargs': {'loss_type': 'l1'},
+        'curriculum': {'function': 'codi:codi', 'kwargs': {}},
+      },
+      "objective.kwargs.loss_type is 'l1': write 'smooth_l1' or",
+    ),
+    (
+      {'objective.function': 'policy_gradient:policy_gradient'},
+      'write a loss of supervised texts',
     ),
     ({'optimizer.groups.model.pattern': 'lora'}, "pattern 'lora' is found in"),
   ],

@@ -11,7 +11,7 @@ from tests.experiments import rl_tiny
   [
     (
       {'num_iterations': 2},
-      'num_iterations=2, .*: write num_iterations=1 .*may be trained on once',
+      'num_iterations=2, .*: write num_iterations=1 .*functions of the weights',
     ),
     (
       {'rollout.num_generations': 1},

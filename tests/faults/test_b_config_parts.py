@@ -44,7 +44,8 @@ def made(command, config, *written):
     ('grpo', RL, ['rewards.accuracy.function=./mine:f'], 'module:function'),
     ('grpo', 'rl_arithmetic:M,grpo', ['data.kwargs.largest=-1'],
      'integer >= 2'),
-    ('sft', SFT, ['distillation.weight=1'], 'codi:codi'),
+    ('sft', SFT, ['objective.function=codi:self_distillation'],
+     'codi:codi'),
     ('lrt', LRT, ['rewards.accuracy.kwargs.seconds=0'], 'a number > 0'),
     (
       'grpo',

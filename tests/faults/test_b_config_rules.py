@@ -23,6 +23,10 @@ WRONG = [
    "num_iterations=2, config.num_mini_batches=1, config.feedbac"),
   ('grpo', HRPO, 'num_mini_batches=2',
    'num_mini_batches=2, config.feedback.function='),
+  ('grpo', 'soft_tokens_gsm8k:MODEL', 'objective.kwargs.beta=0.1',
+   "feedback.function='soft:soft': write beta=0, as the reference"),
+  ('grpo', HRPO, 'latent_passes=2',
+   "latent_passes=2, config.feedback.function='gated:gated': write latent"),
   ('grpo', RL, 'rollout.dynamic_sampling_max_batches=2',
    'rollout.buckets=3: write rollout.bucket'),
   ('grpo', RL, 'max_steps=0 eval.num_prompts=0',
@@ -36,7 +40,7 @@ WRONG = [
   ('lrt', 'lrt:MODEL,sft', '',
    "sft_answers_dir='', config.rollout.num_generations=1: write num_g"),
   ('lrt', LRT, 'data.sft_answers_dir=F rollout.num_generations=1',
-   'write supervised:cross_entr'),
+   'write cross_entropy:cross_'),
   ('sft', SFT, 'batch_size=6',
    'batch_size=6, config.gradient_accumulation_steps=4: write gradient_acc'),
   ('sft', SFT, 'gradient_accumulation_steps=5',
@@ -83,7 +87,7 @@ WRONG = [
   ('grpo', RL, 'objective.kwargs.length=64.0', "length=64.0: write the larges"),
   ('grpo', HRPO, 'feedback.init_kwargs.r_min=0.9999',
    'r_min=0.9999, config.feedb'),
-  ('grpo', RL, 'objective.function=supervised:cross_entropy '
+  ('grpo', RL, 'objective.function=cross_entropy:cross_entropy '
    'objective.kwargs={}', 'cross-entropy has no rewards'),
   ('sft', SFT, 'stages.starts=(1,)',
    'starts=(1,), config.max_steps=700: write the '),
@@ -94,8 +98,13 @@ WRONG = [
   ('sft', SFT, 'stages.data_fraction=(0.5,0.5)',
    'data_fraction=(0.5, 0.5), config.stages.sta'),
   ('sft', SFT, 'max_steps=0', 'config.max_steps=0: write the firs'),
-  ('sft', SFT, 'distillation.weight=1 packing=True',
+  ('sft', SFT, 'objective.function=codi:self_distillation '
+   'curriculum.function=codi:codi curriculum.kwargs={} packing=True',
    'packing=True: write packi'),
+  ('sft', SFT, 'objective.function=cross_entropy:cross_entropy',
+   'write a loss of supervised texts'),
+  ('grpo', RL, 'objective.function=supervised:weighted_cross_entropy '
+   'objective.kwargs={}', 'write a loss of completions'),
   # ------------------------------------------------------------------ latents
   ('grpo', RL, 'rollout.mode=latent', "mode='latent', config.feedback.functio"),
   ('lrt', LRT, 'rollout.mode=chain_of_thought',

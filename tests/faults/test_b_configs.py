@@ -36,6 +36,7 @@ WRONG = {
     COUNT: {
       'num_iterations': ['0', '-1', '1.5'],
       'num_mini_batches': ['0', 'two'],
+      'latent_passes': ['-1', '1.5'],
       'gradient_accumulation_steps': ['0', '-2', 'None'],
       'rollout.prompts_per_step': ['0', '-8'],
       'rollout.num_generations': ['0', '-1'],
@@ -178,6 +179,19 @@ WRONG = {
     },
     PLUS: {'feedback.init_kwargs.threshold': ['-1']},
   },
+  ('grpo', 'soft_grpo_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0']},
+    POSITIVE: {'feedback.init_kwargs.temperature': ['0']},
+    PLUS: {'feedback.init_kwargs.scale': ['-1']},
+  },
+  ('grpo', 'multiplex_gsm8k:MODEL'): {
+    COUNT: {'feedback.kwargs.width': ['0', '1.5']},
+    FLAG: {'feedback.kwargs.weighted': ['2']},
+  },
+  ('grpo', 'swireasoning_gsm8k:MODEL'): {
+    MAYBE: {'feedback.init_kwargs.window': ['-1']},
+    UNIT: {'feedback.init_kwargs.beta': ['1.5', 'nan']},
+  },
   ('grpo', 'ppo_gsm8k:MODEL'): {
     UNIT: {
       'advantage.kwargs.gamma': ['1.5', '-1'],
@@ -205,8 +219,6 @@ WRONG = {
     f'a tuple of values, each {SHARE}': {
       'stages.data_fraction': ['0', '(1.5,)', '(nan,)'],
     },
-    PLUS: {'distillation.weight': ['-1', 'nan']},
-    "'smooth_l1' or 'l2'": {'distillation.loss_type': ['l3']},
     "'mean', 'sum' or 'max'": {'entropy.aggregation': ['median']},
   },
   ('sft', 'hyrea_sft_math:MODEL'): {
@@ -220,11 +232,15 @@ WRONG = {
     },
   },
   ('sft', 'codi_gsm8k:MODEL'): {
+    "'smooth_l1' or 'l2'": {'objective.kwargs.loss_type': ['l3']},
     MAYBE: {
       'curriculum.kwargs.num_latents': ['-1', '1.5'],
       'feedback.inner.init_kwargs.width': ['-1'],
     },
-    PLUS: {'curriculum.kwargs.teacher': ['-1']},
+    PLUS: {
+      'curriculum.kwargs.teacher': ['-1'],
+      'objective.kwargs.weight': ['-1', 'nan'],
+    },
   },
   ('sft', 'coconut_gsm8k:MODEL'): {
     MAYBE: {

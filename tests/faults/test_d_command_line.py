@@ -99,6 +99,7 @@ LISTED = (  # command, what is wrong, what is said of it
   ('studies.states', ['--part=2'], "'2': write I/N with I below N"),
   ('studies.soft_tokens', ['--seeds=0'], 'an integer >= 1'),
   ('studies.hrpo', ['--part=2/2'], "'2/2': write I/N with I below N"),
+  ('studies.methods', ['--seeds=0'], 'an integer >= 1'),
   ('studies.lrt', ['--seeds=0'], 'an integer >= 1'),
   ('sweep', ['--workdir=x', '--jobs=0'], "--jobs: '0': write an integer >= 1"),
   ('sweep', ['--config=rl:M'], '--workdir'),

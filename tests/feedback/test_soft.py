@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_latent.feedback.soft import SoftTokens, soft, soft_tokens
 from hybrid_latent.rescoring import rescore
+from hybrid_latent.types import ScoreInputs
 from tests import tiny
 from tests.roles import inside
 from tests.tiny import FEEDBACKS, sample, scores
@@ -46,7 +47,8 @@ def step(actor, keys, out):
 @jax.jit
 def density(actor, logits, x):
   record = {'latent': x, 'fed': jnp.ones(len(x), bool)}
-  return soft().log_prob(actor, logits, record, jnp.zeros(len(x)))
+  inputs = ScoreInputs(x, logits, logits, jnp.zeros(len(x)))
+  return soft().log_prob(actor, inputs, record)
 
 
 def test_a_rollout_is_that_of_the_paper(actor):

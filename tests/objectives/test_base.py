@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from hybrid_latent.objectives.accumulators import RunningMax, RunningMean
-from hybrid_latent.objectives.base import (
+from hybrid_latent.objectives.aggregation import (
   AGGREGATIONS,
   constant_mean,
-  lookup,
   sequence_mean,
   sequence_sum,
-  token_mean,
 )
+from hybrid_latent.objectives.base import lookup, token_mean
 
 LENGTHS = np.array([5, 0, 2, 1, 3, 5])
 MASK = jnp.asarray(np.arange(5) < LENGTHS[:, None])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_latent.objectives.supervised import layer_distances, loss_weights
+from hybrid_latent.objectives.codi import layer_distances
+from hybrid_latent.objectives.supervised import loss_weights
 from hybrid_latent.types import TokenBatch
 
 SHAPE = LAYERS, ROWS, WIDTH = 3, 4, 8

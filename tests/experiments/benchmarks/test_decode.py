@@ -49,7 +49,8 @@ def test_every_feedback_has_a_line(model_folder, monkeypatch, capsys):
   table = {row[1]: row for row in rows}
   assert [*table] == [
     *('discrete', 'gated', 'interpolated', 'hidden', 'projected', 'soft'),
-    *('soft_thinking', 'switching', 'prefix'),
+    *('soft_thinking', 'gumbel_soft', 'multiplex', 'swireasoning'),
+    *('switching', 'prefix'),
   ]
   assert table['discrete'][3] == table['discrete'][5] == '1.000'
   assert table['soft_thinking'][4:6] == ['–', '–']

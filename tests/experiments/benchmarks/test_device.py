@@ -17,7 +17,7 @@ from experiments.benchmarks.device_models import (
 from experiments.benchmarks.feedbacks import feedbacks
 
 # Modules of hybrid_latent/feedback without a feedback of their own.
-NO_FEEDBACK = {'base', 'controls', 'observed'}
+NO_FEEDBACK = {'base', 'controls', 'mixtures', 'observed'}
 
 
 def unavailable():

@@ -13,7 +13,7 @@ from experiments.fields.help import markdown
 from experiments.fields.named import named
 from experiments.fields.overrides import leaves, resolved
 from experiments.fields.table import FIELDS, field_of, function_of, matches
-from hybrid_latent.objectives import base, kl, ratio
+from hybrid_latent.objectives import aggregation, kl, ratio
 from tests.experiments.test_configs import EVERY, OTHERS, TAUGHT, TUNED, built
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +74,7 @@ def test_every_method_on_arithmetic_passes(method):
 @pytest.mark.parametrize(
   ('literal', 'options'),
   [
-    (base.Aggregation, base.AGGREGATIONS),
+    (aggregation.Aggregation, aggregation.AGGREGATIONS),
     (kl.Estimator, kl.ESTIMATORS),
     (FIELDS['reward_kl.estimator'].annotation, kl.ESTIMATORS),
     (ratio.Level, ratio.LEVELS),

@@ -147,8 +147,9 @@ def test_an_unknown_name_lists_what_there_is(spec, told):
     named(spec, FEEDBACK)
   if 'no module' in told or 'write' in told:
     assert str(error.value).endswith(
-      "has ['discrete', 'gated', 'hidden', 'prefix', 'projected', "
-      "'soft', 'soft_thinking', 'switching']"
+      "has ['discrete', 'gated', 'gumbel_soft', 'hidden', 'jacobi', "
+      "'multiplex', 'prefix', 'projected', 'soft', 'soft_thinking', "
+      "'swireasoning', 'switching']"
     )
 
 

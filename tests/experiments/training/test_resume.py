@@ -52,6 +52,7 @@ MAY_NOT_OF = {
   'grpo': {
     'num_iterations': 7,
     'num_mini_batches': 7,
+    'latent_passes': 7,
     'rollout.num_generations': 7,
     'rollout.sampling.temperature': 0.7,
     'objective.kwargs.beta': 0.7,

@@ -1,0 +1,164 @@
+r"""The methods of 2025 and 2026, each beside its nearest relative.
+
+    python -m experiments.studies.methods [--workdir=runs/methods] [--seeds=1] \
+        [--part=I/N]
+
+No claim is decided here: one run shows that a method runs whole, with the same
+data, steps, completions and rates as its relative, and what it gives with
+these, of one seed.
+
+RL from a base that thinks in words before its answer (base `worked` of
+hrpo_arms.py; 100 steps of 8 x 8 completions):
+
+  GRPO, Soft Tokens         the relatives
+  SofT-GRPO, Latent-GRPO    Gumbel noise on mixtures of likely tokens
+  Multiplex Thinking        three tokens per step
+
+Decoding of that base without training: words, Soft Thinking, SwiReasoning.
+
+Supervised, on five moves of a state with one layer (states.py):
+
+  Coconut, SIM-CoT          a decoder says each state from its latent
+  CODI, PCCoT               the latents by three parallel passes
+
+SWITCH is an arm of hyrea.py. Latents of another problem are the control of all.
+"""
+
+from .parser import cells_parser
+
+if __name__ == '__main__':  # before the imports: --help takes a second
+  cells_parser('methods', __doc__, seeds=1).parse_args()
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..report.charts import Chart, Points
+from ..report.figures import write_figures
+from . import states
+from .hrpo_arms import Arm, config_of, evaluation_of, train_base
+from .outcomes import estimate, grades, shown
+from .runs import evaluate_once, train_once
+from .study import Cell, Row, Study, main, select
+
+REINFORCED = {
+  'GRPO': 'grpo',
+  'Soft Tokens': 'soft',
+  'SofT-GRPO': 'soft_grpo',
+  'Latent-GRPO': 'latent_grpo',
+  'Multiplex Thinking': 'multiplex',
+}
+DECODED = {
+  'words': 'grpo',
+  'Soft Thinking': 'soft_thinking',
+  'SwiReasoning': 'swireasoning',
+}
+SUPERVISED = {
+  'Coconut': 'coconut',
+  'SIM-CoT': 'sim_cot',
+  'CODI': 'codi',
+  'PCCoT': 'pccot',
+}
+SETTING = states.ONE_LAYER[0]
+CONTROLS = '', 'other_problem'
+
+
+def cells(seeds: int) -> Iterator[Cell]:
+  """Decoding, then one run per method."""
+  for seed in range(seeds):
+    for kind, arms, run in (
+      ('decoding', DECODED, decoded),
+      ('RL', REINFORCED, reinforced),
+      ('supervised', SUPERVISED, supervised),
+    ):
+      for name, method in arms.items():
+        file = f'{kind}-{method}-{seed}'.lower()
+        labels = {'arm': name, 'kind': kind, 'seed': seed}
+        yield Cell(file, partial(run, method, labels))
+
+
+def decoded(method: str, labels: Row, workdir: Path) -> list[Row]:
+  """The rows of the base with a feedback."""
+  arm, base = Arm(method, base='worked'), train_base('worked', workdir)
+  config = config_of(arm, base, seed=0)
+  return evaluate_once(
+    evaluation_of(config), workdir / f'decoding-{method}', **labels
+  )
+
+
+def reinforced(method: str, labels: Row, workdir: Path) -> list[Row]:
+  """The rows of the base after RL."""
+  from .. import grpo
+
+  arm, base = Arm(method, base='worked'), train_base('worked', workdir)
+  config = config_of(arm, base, labels['seed'])
+  run = train_once(grpo.train, config, workdir / f'rl-{method}')
+  return evaluate_once(evaluation_of(config, run), run / 'eval', **labels)
+
+
+def supervised(method: str, labels: Row, workdir: Path) -> list[Row]:
+  """The rows of an arm of states.py."""
+  run, config = states.trained(method, SETTING, labels['seed'], workdir)
+  evaluation = states.evaluation_of(config, f'{method}={run}')
+  return evaluate_once(evaluation.lock(), run / 'evaluation', **labels)
+
+
+def table(rows: Sequence[Row]) -> list[dict]:
+  """A line per method: accuracy, with the latents of another problem."""
+  lines = []
+  for kind, arm in dict.fromkeys((row['kind'], row['arm']) for row in rows):
+    of = partial(select, rows, kind=kind, arm=arm)
+    line = {'': kind, 'method': arm}
+    controls = {row['control'] for row in of()}
+    for control, name in (('', 'accuracy'), ('other_problem', 'other problem')):
+      values = grades(of(control=control)) if control in controls else None
+      line[name] = '–' if values is None else shown(estimate(values))
+    line['tokens'] = round(
+      float(np.mean([x['tokens'] for x in of(control='')])), 2
+    )
+    lines.append(line)
+  return lines
+
+
+def figure(rows: Sequence[Row], folder: Path) -> None:
+  """Accuracy by method."""
+  own = select(rows, control='')
+  arms = list(dict.fromkeys((row['kind'], row['arm']) for row in own))
+  series = {}
+  for control in CONTROLS:
+    found = {}
+    for place, (kind, arm) in enumerate(arms):
+      some = [row for row in rows if (row['kind'], row['arm'], row['control'])
+              == (kind, arm, control)]  # fmt: skip
+      if some:
+        found[place] = estimate(grades(some))
+    ends = (np.array([x[j] for x in found.values()]) for j in range(3))
+    name = 'latents of another problem' if control else 'own'
+    series[name] = Points(np.array([*found], float), *ends)
+  chart = Chart(
+    'methods',
+    'Accuracy by method',
+    'one seed · 95 % interval over problems',
+    series,
+    kind='dots',
+    x='',
+    categories=[arm for _, arm in arms],
+  )
+  write_figures(folder, [chart])
+
+
+STUDY = Study(
+  name='methods',
+  about='Methods of 2025 and 2026 beside their nearest relatives, one run each',
+  core_minutes=25,
+  cells=cells,
+  verdicts={},
+  table=table,
+  figure=figure,
+  seeds=1,
+)
+
+if __name__ == '__main__':
+  main(STUDY, __doc__)

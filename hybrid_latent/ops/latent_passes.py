@@ -1,0 +1,57 @@
+"""Latents as functions of the parameters and of the positions before them, with
+gradient, at all positions in parallel.
+
+The latent at position t is computed from the hidden state at t - 1, which
+depends on the latents before it: a recurrence. Instead of position by position
+it is solved by fixed-point passes over all positions: pass k computes every
+latent from the states of pass k - 1. The first latent of each text is exact
+after one pass, the second after two; after as many passes as a text has latents
+all are, and so are their gradients, since no exact latent depends on an inexact
+one. Texts of one row, and spans at different positions, are solved in
+parallel. A pass costs a forward pass, and its activations are recomputed in the
+backward pass: memory grows by the inputs [b t d] of each.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hybrid_latent.types import LanguageModel
+
+
+def recomputed_latents(
+  model: LanguageModel,
+  x: Float[Array, 'b t d'],
+  is_latent: Bool[Array, 'b t'],
+  latent_from_hidden: Callable | None,
+  layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t']],
+  *,
+  passes: int,
+) -> Float[Array, 'b t d']:
+  """The inputs `x` after `passes` (static), which replace its latents.
+
+  Args:
+    is_latent: nowhere at the first position of a text.
+    latent_from_hidden: (model, hidden states after the final norm) to inputs
+      [b t d]; see types.Feedback.
+    layout: positions and attention mask of `model.forward`.
+  """
+  if not passes:
+    return x
+  if latent_from_hidden is None:
+    raise ValueError(
+      'latent_from_hidden is None, but latents are to be computed: write a '
+      "feedback that has it, such as config.feedback.function='hidden:hidden'"
+    )
+
+  @jax.checkpoint  # else the scan would save the activations of every pass
+  def one_pass(inputs, _):
+    hidden, _ = model.forward(inputs, None, *layout)
+    # The roll moves the state at t - 1 to t.
+    previous = jnp.roll(hidden, 1, axis=1)
+    latent = latent_from_hidden(model, previous).astype(x.dtype)
+    return jnp.where(is_latent[..., None], latent, x), None
+
+  return jax.lax.scan(one_pass, x, length=passes)[0]
