@@ -27,7 +27,7 @@ MODEL = replace(
 )
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
-UPDATES, LONG = 1500, 6000  # of a cold start
+UPDATES = 1500  # of a cold start
 EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
@@ -50,13 +50,6 @@ def cold_start(
       f'{run}@{step}', latent, workdir, updates=step, **labels
     )
   ]
-
-
-def long_cold_start(seed: int, workdir: Path) -> list[Row]:
-  """The rows of `entropy` after LONG updates, over which its rate decays."""
-  run = train_cold_start('entropy', seed, 1, 4.0, workdir, LONG)
-  labels = dict(arm='entropy', seed=seed, c=1, weight=4.0, curve=curve(run))
-  return measured(f'{run}@{LONG}', 'grpo', workdir, updates=LONG, **labels)
 
 
 def rl(name: str, seed: int, workdir: Path) -> list[Row]:
@@ -129,24 +122,14 @@ def exported(run: Path, step: int, folder: Path) -> Path:
 
 
 def train_cold_start(
-  arm: str,
-  seed: int,
-  c: int,
-  weight: float,
-  workdir: Path,
-  updates: int = UPDATES,
+  arm: str, seed: int, c: int, weight: float, workdir: Path
 ) -> Path:
-  """A run from the base, with checkpoints at EARLY, MORE and the end."""
+  """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
-  if updates != UPDATES:
-    run += f'-{updates}'
   config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
-    config.max_steps = updates
-    # More updates have longer stages.
-    starts = config.stages.starts
-    config.stages.starts = tuple(x * updates // UPDATES or x for x in starts)
+    config.max_steps = UPDATES
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
     if arm != 'coconut':
       config.curriculum.kwargs.switch_weight = weight

@@ -12,7 +12,6 @@ from experiments.studies import hyrea_arms
 from experiments.studies.hyrea import STUDY, cells, figure, table
 from experiments.studies.hyrea_arms import (
   EARLY,
-  LONG,
   MORE,
   UPDATES,
   replaced,
@@ -56,11 +55,10 @@ def found(claim: int, *groups: list[dict]) -> Verdict:
   ],
 )
 def test_half_of_the_tokens(accuracy, other, tokens, expected):
-  of = partial(over_seeds, updates=LONG)
   verdict = found(
     12,
-    of('entropy', accuracy, tokens=tokens),
-    of('entropy', other, control='other_problem'),
+    over_seeds('entropy', accuracy, tokens=tokens),
+    over_seeds('entropy', other, control='other_problem'),
     over_seeds('none', 0.97),
     over_seeds('pause', 0.1),
     over_seeds('drop', 0.5),
