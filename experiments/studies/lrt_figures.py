@@ -10,7 +10,7 @@ from ..report.charts import Chart, Points
 from ..report.figures import write_figures
 from .lrt_arms import LATENTS
 from .lrt_verdicts import COUNTS, WORDS, accuracy, is_run, of_arm
-from .outcomes import estimate, grades, pass_at_k
+from .outcomes import grades, pass_at_k
 from .study import Row, select
 
 
@@ -45,7 +45,8 @@ def table(rows: Sequence[Row]) -> list[dict]:
 
 
 def figure(rows: Sequence[Row], folder: Path) -> None:
-  """Accuracy by tokens, and by number of latents."""
+  """Accuracy by tokens, and by number of latents; bands are the range of the
+  seeds."""
   own = of_arm(rows, 'SFT+RL')
   at_budgets = {
     f'{LATENTS} latents': _flat(own, BUDGETS),
@@ -66,7 +67,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
       ('latents of another problem', 'other_problem'),
     )
   }
-  note = 'accuracy, with 95 % intervals over seeds and problems'
+  note = 'accuracy, mean and range of the seeds'
   write_figures(
     folder,
     [
@@ -79,12 +80,9 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
 
 
 def _points(x: Sequence[int], arms: Sequence[list[Row]]) -> Points:
-  found = [estimate(grades(rows)) for rows in arms]
-  mean, low, high = (
-    np.array([getattr(one, name) for one in found])
-    for name in ('mean', 'low', 'high')
-  )
-  return Points(np.array(x), mean, low, high)
+  of_seeds = [grades(rows).mean(1) for rows in arms]
+  columns = [(x.mean(), x.min(), x.max()) for x in of_seeds]
+  return Points(np.array(x), *np.array(columns).T)
 
 
 def _flat(rows: list[Row], x: Sequence[int]) -> Points:
