@@ -67,13 +67,13 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
       ('latents of another problem', 'other_problem'),
     )
   }
-  note = 'accuracy, mean and range of the seeds'
+  note = 'mean and range of the seeds'
   write_figures(
     folder,
     [
-      Chart('lrt', 'At equal token budgets', note, at_budgets, 'line',
+      Chart('lrt', 'Accuracy at equal budgets', note, at_budgets, 'line',
             'tokens that a completion may have'),
-      Chart('lrt_latents', 'By number of latents', note, by_count, 'line',
+      Chart('lrt_latents', 'Accuracy by number of latents', note, by_count, 'line',
             'latents', log2=True),
     ],
   )  # fmt: skip
