@@ -73,7 +73,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
     [
       Chart('lrt', 'Accuracy at equal budgets', note, at_budgets, 'line',
             'tokens that a completion may have'),
-      Chart('lrt_latents', 'Accuracy by number of latents', note, by_count, 'line',
+      Chart('lrt_latents', 'Accuracy by latents', note, by_count, 'line',
             'latents', log2=True),
     ],
   )  # fmt: skip
