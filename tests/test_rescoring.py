@@ -43,7 +43,7 @@ SETTINGS = {
 # Of feedbacks that are in all the tests: these are in the first alone.
 VARIANTS = (
   *('gated-published', 'gated-width-0', 'interpolated', 'prefix-of-all'),
-  'switching-soft',
+  *('switching-soft', 'jacobi', 'multiplex', 'swireasoning'),
 )
 
 

@@ -17,7 +17,7 @@ DISCRETE = FEEDBACKS['discrete']
 GATED = 'gated', 'gated-published', 'gated-width-0'
 FILTERED = {'temperature': 0.7, 'top_k': 40, 'top_p': 0.95, 'min_p': 0.01}
 VARIANTS = {*GATED[1:], 'interpolated', 'prefix-of-all', 'projected'}
-VARIANTS |= {'switching-soft'}
+VARIANTS |= {'switching-soft', 'jacobi', 'multiplex', 'swireasoning'}
 
 
 @pytest.fixture(params=[name for name in FEEDBACKS if name not in VARIANTS])
