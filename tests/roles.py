@@ -6,7 +6,7 @@ from hybrid_latent.types import Mode
 from tests.tiny import END, FEEDBACKS, GROUP, SLOT, START
 
 SPANS = FEEDBACKS['switching'], FEEDBACKS['switching-soft']
-DENSITIES = FEEDBACKS['soft'], FEEDBACKS['switching-soft']
+DENSITIES = tuple(FEEDBACKS[x] for x in ('colar', 'soft', 'switching-soft'))
 # Scored by several tokens, whose probabilities depend on the temperature.
 JOINT = FEEDBACKS['gumbel-soft'], FEEDBACKS['multiplex']
 # What they read after a token is that token.

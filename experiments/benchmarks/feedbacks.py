@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from hybrid_latent.feedback.colar import colar, latent_head
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated, interpolated
 from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.feedback.jacobi import ParallelLatents, jacobi
 from hybrid_latent.feedback.multiplex import multiplex
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.feedback.projected import projected, projector
@@ -43,6 +45,8 @@ def feedbacks(
     max_tokens=jnp.float32(1024),
     mixtures_first=jnp.bool_(True),
   )
+  parallel = ParallelLatents(*(i([x]) for x in ids))
+  parallel = parallel._replace(slots=i([start] * num_latents))
   never = ColdStop(i(0), threshold=jnp.float32(0), patience=i(1))
   return {
     'discrete': (discrete(), None),
@@ -54,7 +58,9 @@ def feedbacks(
     'soft_thinking': (soft_thinking(), never),
     'gumbel_soft': (gumbel_soft(), gumbel_noise(key)),
     'multiplex': (multiplex(), None),
+    'colar': (colar(), latent_head(key, model)),
     'swireasoning': (swireasoning(), phases),
+    'jacobi': (jacobi(), parallel),
     'switching': (switching(), spans),
     'prefix': (prefix(), Prefix(_reasoner(model, num_latents), i([start]))),
   }

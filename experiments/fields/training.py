@@ -72,8 +72,8 @@ TRAINING = {
   'latent_passes': Field(
     NonNegativeInt,
     'Passes that compute the latents of a row in parallel, exact with as many '
-    'as it has latents. 0: as many, in supervised training; in RL none, as '
-    'latents are constants.',
+    'as it has latents; 0: as many in supervised training, none in RL, where '
+    'latents then are constants.',
   ),
   'model.source': Field(
     Folder,

@@ -88,7 +88,7 @@ def other_problem(
   )
   own: Any = feedback.prefix
   prefix = own and (
-    lambda model, hidden, mask: jnp.roll(own(model, hidden, mask), 1, axis=0)
+    lambda model, prompt: jnp.roll(own(model, prompt), 1, axis=0)
   )
   return feedback._replace(
     init=init,
@@ -110,12 +110,15 @@ def pause(feedback: Feedback) -> Feedback:
 
   own: Any = feedback.prefix
 
-  def prefix(model, hidden, mask):
-    latents = own(model, hidden, mask)
+  def prefix(model, prompt):
+    latents = own(model, prompt)
     mean = embedding_table(model).mean(0, dtype=jnp.float32)
-    # The text that closes a prefix stays.
-    count = latents.shape[1] - len(getattr(model.feedback, 'closing', ()))
-    return latents.at[:, :count].set(mean.astype(latents.dtype))
+    # The text around the latents stays.
+    before, after = (
+      len(getattr(model.feedback, name, ())) for name in ('begin', 'closing')
+    )
+    latent = slice(before, latents.shape[1] - after)
+    return latents.at[:, latent].set(mean.astype(latents.dtype))
 
   return feedback._replace(
     step=step,

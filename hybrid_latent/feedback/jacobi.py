@@ -33,7 +33,7 @@ from hybrid_latent.types import Feedback
 class ParallelLatents(NamedTuple):
   """The settings, as arrays."""
 
-  start: Int[Array, 's']  # token ids
+  begin: Int[Array, 's']  # token ids
   slots: Int[Array, 'k']  # one per latent
   closing: Int[Array, 'e']
   inner: Any = None  # parameters of the wrapped feedback
@@ -70,7 +70,7 @@ def jacobi(
 
   def prefix(model, prompt):
     settings = _settings(model)
-    parts = settings.start, settings.slots, settings.closing
+    parts = settings.begin, settings.slots, settings.closing
     x = model.embed(jnp.concatenate(parts))
     first, last = (len(part) for part in (parts[0], parts[2]))
     x = jnp.broadcast_to(x, (prompt.tokens.shape[0], *x.shape))

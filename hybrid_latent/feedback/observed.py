@@ -84,10 +84,13 @@ def prefix_near(
 def prefix_latents_near(
   policy: Policy, feedback: Feedback, prompt: Prompt, top: int = 5
 ) -> Near:
-  """`prefix_near` of the latents alone, without the text that closes them."""
+  """`prefix_near` of the latents alone, without the text around them."""
   near, parameters = prefix_near(policy, feedback, prompt, top), policy.feedback
-  count = near.ids.shape[1] - len(getattr(parameters, 'closing', ()))
-  return jax.tree.map(lambda x: x[:, :count], near)
+  before, after = (
+    len(getattr(parameters, name, ())) for name in ('begin', 'closing')
+  )
+  latent = slice(before, near.ids.shape[1] - after)
+  return jax.tree.map(lambda x: x[:, latent], near)
 
 
 def _likeliest(logits, top):

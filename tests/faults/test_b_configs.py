@@ -21,6 +21,7 @@ WRONG = {
     },
     MAYBE: {
       'max_steps': ['-1', '1.5', 'few', 'inf', '1e3', '(3,)'],
+      'latent_passes': ['-1', '1.5'],
       'lora.rank': ['-4', '0.5'],
       'rollout.max_thinking_tokens': ['-1'],
       'rollout.max_answer_tokens': ['-1', 'long'],
@@ -36,7 +37,6 @@ WRONG = {
     COUNT: {
       'num_iterations': ['0', '-1', '1.5'],
       'num_mini_batches': ['0', 'two'],
-      'latent_passes': ['-1', '1.5'],
       'gradient_accumulation_steps': ['0', '-2', 'None'],
       'rollout.prompts_per_step': ['0', '-8'],
       'rollout.num_generations': ['0', '-1'],

@@ -13,6 +13,7 @@ from hybrid_latent.feedback.controls import dropped, other_problem, pause
 from hybrid_latent.feedback.observed import observed
 from hybrid_latent.feedback.switching import Spans, switching
 from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.types import PrefixInputs
 from tests import scripted, tiny
 from tests.scripted import recited
 from tests.tiny import (
@@ -193,7 +194,9 @@ def test_a_prefix_of_the_prompt_before_or_of_pauses():
   feedback, mask = FEEDBACKS['prefix'], PROMPT.mask
   actor = tiny.policy(0, feedback)
   hidden = jax.random.normal(jax.random.key(0), (*mask.shape, CONFIG.width))
-  latents = lambda feedback: jax.jit(feedback.prefix)(actor, hidden, mask)
+  latents = lambda feedback: feedback.prefix(
+    actor, PrefixInputs(PROMPT.tokens, mask, hidden, None)
+  )
   own, paused = latents(feedback), latents(pause(feedback))
   other = latents(other_problem(feedback, GROUP, SHAPE))
   np.testing.assert_array_equal(other, own[jnp.array([2, 0, 1])])

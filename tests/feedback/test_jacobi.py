@@ -39,7 +39,7 @@ def made(inner, passes):
 
 def in_sequence(policy, feedback):
   """The prefix [u j d], each latent from the whole text before it."""
-  ids = jnp.concatenate([SETTINGS.start, SETTINGS.slots, SETTINGS.closing])
+  ids = jnp.concatenate([SETTINGS.begin, SETTINGS.slots, SETTINGS.closing])
   rows = []
   for tokens, mask in zip(PROMPT.tokens, PROMPT.mask, strict=True):
     text = policy.embed(tokens[mask])

@@ -153,9 +153,9 @@ def test_without_its_prefix_the_model_is_the_one_it_was(way, actor):
 def test_the_completions_of_a_prompt_share_its_latents(actor):
   made, shapes = prefix().prefix, []
 
-  def watched(model, hidden, mask):
-    shapes.append(hidden.shape)
-    return made(model, hidden, mask)
+  def watched(model, prompt):
+    shapes.append(prompt.hidden.shape)
+    return made(model, prompt)
 
   feedback = prefix()._replace(prefix=watched)
   prompt, _ = asked(Mode.LATENT)

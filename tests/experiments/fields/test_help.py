@@ -40,5 +40,6 @@ def test_every_field_has_a_sentence_and_what_it_accepts(path):
     about = ' '.join(about.split())
     assert ' Accepts ' in about or '. Type: ' in about, name
   assert kind_of(config) != 'rl' or (
-    "The mean over tokens and rows, see base.py; 'constant' takes a `length`."
+    "The mean over tokens and rows, see aggregation.py; 'constant' takes a "
+    '`length`.'
   ) in ' '.join(text.split())

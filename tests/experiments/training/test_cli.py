@@ -147,7 +147,7 @@ def test_an_unknown_name_lists_what_there_is(spec, told):
     named(spec, FEEDBACK)
   if 'no module' in told or 'write' in told:
     assert str(error.value).endswith(
-      "has ['discrete', 'gated', 'gumbel_soft', 'hidden', 'jacobi', "
+      "has ['colar', 'discrete', 'gated', 'gumbel_soft', 'hidden', 'jacobi', "
       "'multiplex', 'prefix', 'projected', 'soft', 'soft_thinking', "
       "'swireasoning', 'switching']"
     )
