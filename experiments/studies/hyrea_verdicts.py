@@ -108,12 +108,7 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
     + also(rows, 'after 600 updates', 'entropy', updates=EARLY)
     + also(rows, 'trained with pause tokens', 'pause')
     + also(rows, 'with the same steps dropped', 'drop')
-    + also(
-      rows,
-      'the same model without spans',
-      'entropy',
-      control='dropped',
-    ),
+    + also(rows, 'the same model without spans', 'entropy', control='dropped'),
     **verdict,
   )
 
