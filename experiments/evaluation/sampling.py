@@ -72,7 +72,7 @@ def sample_cell(
     return (prompt, ready, out), perf_counter() - start
 
   about = {'shards': len(batches), 'too_long': batches[0]['too_long']}
-  if program.feedback.prefix:
+  if hasattr(actor.policy.feedback, 'reasoner'):
     about |= latent_metrics(actor.policy, batches, program.mesh)
   # Limits are traced: one token compiles the program of every budget.
   run(batches[0], stop._replace(max_tokens=jnp.int32(1)))
