@@ -36,8 +36,8 @@ from hybrid_latent.types import Feedback
 class Linear(NamedTuple):
   """An affine map."""
 
-  weight: Float[Array, 'o i']
-  bias: Float[Array, 'o']
+  weight: Float[Array, '_ _']  # [out in]
+  bias: Float[Array, '_']
 
 
 class LatentHead(NamedTuple):
