@@ -45,10 +45,9 @@ def inputs_with_latents(
       change nothing.
     bptt_steps: the gradient flows through at most this many latents; 0: all.
   """
-  embedded = _embedded(model, texts)
-  if not passes:
-    return embedded
-  of_texts = texts.latent, latent_from_hidden, positions_and_mask(texts)
+  embedded, layout = _embedded(model, texts), positions_and_mask(texts)
+  forward = lambda x: model.forward(x, None, *layout)[0]
+  of_texts = texts.latent, latent_from_hidden, forward
   with_gradient = min(bptt_steps or passes, passes)
   x = recomputed_latents(
     model, embedded, *of_texts, passes=passes - with_gradient

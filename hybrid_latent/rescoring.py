@@ -104,8 +104,9 @@ def hidden_states(
   if latent_passes:
     fed = jnp.pad(trajectory.latent_share > 0, ((0, 0), (prefix_end, 0)))
     layout = positions(mask), causal_mask(mask)
+    forward = lambda x: model.forward(x, None, *layout)[0]
     x = recomputed_latents(
-      model, x, fed, feedback.latent_from_hidden, layout, passes=latent_passes
+      model, x, fed, feedback.latent_from_hidden, forward, passes=latent_passes
     )
   hidden, _ = checked_forward(model, x, None, mask)
   if not feedback.prefix:

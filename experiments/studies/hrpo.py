@@ -47,7 +47,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..report.charts import Chart, Points
+from ..report.charts import Chart
 from ..report.figures import write_figures
 from .hrpo_arms import cells
 from .hrpo_verdicts import (
@@ -64,7 +64,7 @@ from .hrpo_verdicts import (
   r_min_helps,
   ratio_grows,
 )
-from .outcomes import estimate, shown
+from .outcomes import estimate, range_of_seeds, shown
 from .study import MissingRowsError, Row, Study, main, select
 
 
@@ -101,8 +101,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
   for name in (f'HRPO{x}{y}' for y in ('', SHUFFLED) for x in DECAYS):
     values = blocks(curves_of(rows, name, 'hidden_ratio'))
     steps = (np.arange(values.shape[1]) + 0.5) * BLOCK
-    spread = values.min(0), values.max(0)
-    series[name] = Points(steps, values.mean(0), *spread)
+    series[name] = range_of_seeds(steps, values.T)
   note = 'mean and range of the seeds'
   chart = Chart('hrpo', 'Hidden ratio', note, series, kind='line')
   write_figures(folder, [chart])

@@ -10,7 +10,7 @@ from ..report.charts import Chart, Points
 from ..report.figures import write_figures
 from .lrt_arms import LATENTS
 from .lrt_verdicts import COUNTS, WORDS, accuracy, is_run, of_arm
-from .outcomes import grades, pass_at_k
+from .outcomes import grades, pass_at_k, range_of_seeds
 from .study import Row, select
 
 
@@ -80,9 +80,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
 
 
 def _points(x: Sequence[int], arms: Sequence[list[Row]]) -> Points:
-  of_seeds = [grades(rows).mean(1) for rows in arms]
-  columns = [(x.mean(), x.min(), x.max()) for x in of_seeds]
-  return Points(np.array(x), *np.array(columns).T)
+  return range_of_seeds(x, [grades(rows).mean(1) for rows in arms])
 
 
 def _flat(rows: list[Row], x: Sequence[int]) -> Points:

@@ -30,6 +30,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   cells_parser('methods', __doc__, seeds=1).parse_args()
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from . import states
 from .hrpo_arms import Arm, config_of, evaluation_of, train_base
 from .outcomes import estimate, grades, shown
 from .runs import evaluate_once, train_once
-from .study import Cell, Row, Study, main, select
+from .study import Cell, MissingRowsError, Row, Study, main, select
 
 REINFORCED = {
   'GRPO': 'grpo',
@@ -130,9 +131,8 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
   for control in CONTROLS:
     found = {}
     for place, (kind, arm) in enumerate(arms):
-      some = [row for row in rows if (row['kind'], row['arm'], row['control'])
-              == (kind, arm, control)]  # fmt: skip
-      if some:
+      with suppress(MissingRowsError):
+        some = select(rows, kind=kind, arm=arm, control=control)
         found[place] = estimate(grades(some))
     ends = (np.array([x[j] for x in found.values()]) for j in range(3))
     name = 'latents of another problem' if control else 'own'

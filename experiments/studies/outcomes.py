@@ -21,6 +21,7 @@ from jaxtyping import Float
 from hybrid_latent.measures.uncertainty import Interval, interval
 
 from ..evaluation.record import read_times, stream_record
+from ..report.charts import Points
 from .study import Row
 
 _MEANS = {  # of a row -> of a sample of the record
@@ -135,6 +136,14 @@ def _two_way(values) -> tuple[float, float, float]:
   freedom = squared**2 / sum(part**2 / n for part, n in parts)
   half = float(stdtrit(freedom, 0.975)) * squared**0.5
   return mean, half, float(2 * stdtr(freedom, -abs(mean) / squared**0.5))
+
+
+def range_of_seeds(
+  x: Sequence[float] | np.ndarray, per_seed: Sequence[Float[np.ndarray, 's']]
+) -> Points:
+  """A line: at each x the mean over the seeds, and their range as its band."""
+  ends = [(values.mean(), values.min(), values.max()) for values in per_seed]
+  return Points(np.asarray(x), *np.array(ends).T)
 
 
 def shown(values: Interval | Difference, signed: bool = False) -> str:

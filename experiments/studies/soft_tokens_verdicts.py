@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..report.charts import Chart, Points
+from ..report.charts import Chart
 from ..report.figures import write_figures
 from .outcomes import (
   Difference,
@@ -15,6 +15,7 @@ from .outcomes import (
   estimate,
   grades,
   pass_at_k,
+  range_of_seeds,
   shown,
 )
 from .soft_tokens_rows import (
@@ -279,9 +280,8 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
     except MissingRowsError:
       continue
     chosen = chosen or select(rows, arm=model)
-    means = np.array([passed(chosen, k).mean(1) for k in KS])
-    columns = means.mean(1), means.min(1), means.max(1)
-    series[model] = Points(np.array(KS, float), *columns)
+    means = [passed(chosen, k).mean(1) for k in KS]
+    series[model] = range_of_seeds(np.array(KS, float), means)
   chart = Chart(
     'soft_tokens',
     'pass@k of hard thinking',

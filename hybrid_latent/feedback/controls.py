@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from hybrid_latent.feedback.base import token_log_prob
 from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.ops.prefix_latents import prefix_latents
 from hybrid_latent.policy import embedding_table
 from hybrid_latent.types import Feedback
 
@@ -114,11 +115,8 @@ def pause(feedback: Feedback) -> Feedback:
     latents = own(model, prompt)
     mean = embedding_table(model).mean(0, dtype=jnp.float32)
     # The text around the latents stays.
-    before, after = (
-      len(getattr(model.feedback, name, ())) for name in ('begin', 'closing')
-    )
-    latent = slice(before, latents.shape[1] - after)
-    return latents.at[:, latent].set(mean.astype(latents.dtype))
+    within = prefix_latents(model.feedback, latents)
+    return latents.at[within].set(mean.astype(latents.dtype))
 
   return feedback._replace(
     step=step,

@@ -17,14 +17,15 @@ CODI's self-distillation.
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key
 
 from hybrid_latent.curricula.base import token_ids
 from hybrid_latent.feedback.base import parameters
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.hidden import hidden
+from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.policy import Policy
 from hybrid_latent.ranges import PositiveInt
 from hybrid_latent.types import Feedback
@@ -72,17 +73,14 @@ def jacobi(
     settings = _settings(model)
     parts = settings.begin, settings.slots, settings.closing
     x = model.embed(jnp.concatenate(parts))
-    first, last = (len(part) for part in (parts[0], parts[2]))
-    x = jnp.broadcast_to(x, (prompt.tokens.shape[0], *x.shape))
-
-    @jax.checkpoint
-    def one_pass(x, _):
-      # Each from the state before it, that of the start token included.
-      states = prompt.forward(x)[:, first - 1 : -last - 1]
-      new = of_hidden(model, states).astype(x.dtype)
-      return x.at[:, first:-last].set(new), None
-
-    return jax.lax.scan(one_pass, x, length=passes)[0]
+    is_latent = np.repeat([False, True, False], [len(part) for part in parts])
+    rows = lambda array: jnp.broadcast_to(
+      array, (prompt.tokens.shape[0], *array.shape)
+    )
+    return recomputed_latents(
+      *(model, rows(x), rows(is_latent), of_hidden, prompt.forward),
+      passes=passes,
+    )
 
   return discrete()._replace(
     prefix=prefix, latent_from_hidden=of_hidden, latents_are_actions=False

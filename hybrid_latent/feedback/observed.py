@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from hybrid_latent.feedback.base import computed_prefix
 from hybrid_latent.ops.logprobs import token_scores
+from hybrid_latent.ops.prefix_latents import prefix_latents
 from hybrid_latent.ops.sampling import top_k
 from hybrid_latent.policy import Policy
 from hybrid_latent.types import Feedback, LanguageModel, Prompt, PyTree
@@ -85,12 +86,9 @@ def prefix_latents_near(
   policy: Policy, feedback: Feedback, prompt: Prompt, top: int = 5
 ) -> Near:
   """`prefix_near` of the latents alone, without the text around them."""
-  near, parameters = prefix_near(policy, feedback, prompt, top), policy.feedback
-  before, after = (
-    len(getattr(parameters, name, ())) for name in ('begin', 'closing')
-  )
-  latent = slice(before, near.ids.shape[1] - after)
-  return jax.tree.map(lambda x: x[:, latent], near)
+  near = prefix_near(policy, feedback, prompt, top)
+  within = prefix_latents(policy.feedback, near.ids)
+  return jax.tree.map(lambda x: x[within], near)
 
 
 def _likeliest(logits, top):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.types import LanguageModel
 
@@ -26,7 +26,7 @@ def recomputed_latents(
   x: Float[Array, 'b t d'],
   is_latent: Bool[Array, 'b t'],
   latent_from_hidden: Callable | None,
-  layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t']],
+  forward: Callable[[Float[Array, 'b t d']], Float[Array, 'b t d']],
   *,
   passes: int,
 ) -> Float[Array, 'b t d']:
@@ -36,7 +36,7 @@ def recomputed_latents(
     is_latent: nowhere at the first position of a text.
     latent_from_hidden: (model, hidden states after the final norm) to inputs
       [b t d]; see types.Feedback.
-    layout: positions and attention mask of `model.forward`.
+    forward: inputs [b t d] to hidden states [b t d], by the model.
   """
   if not passes:
     return x
@@ -48,9 +48,8 @@ def recomputed_latents(
 
   @jax.checkpoint  # else the scan would save the activations of every pass
   def one_pass(inputs, _):
-    hidden, _ = model.forward(inputs, None, *layout)
     # The roll moves the state at t - 1 to t.
-    previous = jnp.roll(hidden, 1, axis=1)
+    previous = jnp.roll(forward(inputs), 1, axis=1)
     latent = latent_from_hidden(model, previous).astype(x.dtype)
     return jnp.where(is_latent[..., None], latent, x), None
 
