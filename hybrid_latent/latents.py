@@ -100,5 +100,5 @@ def _embedded(model: LanguageModel, texts: TokenBatch) -> Float[Array, 'b t d']:
   their shares."""
   if texts.targets is None:
     return model.embed(texts.tokens)
-  each = model.embed(texts.targets)
-  return jnp.einsum('btm,btmd->btd', texts.shares.astype(each.dtype), each)
+  each, shares = model.embed(texts.targets), jnp.asarray(texts.shares)
+  return jnp.einsum('btm,btmd->btd', shares.astype(each.dtype), each)

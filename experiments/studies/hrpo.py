@@ -101,7 +101,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
   for name in (f'HRPO{x}{y}' for y in ('', SHUFFLED) for x in DECAYS):
     values = blocks(curves_of(rows, name, 'hidden_ratio'))
     steps = (np.arange(values.shape[1]) + 0.5) * BLOCK
-    series[name] = range_of_seeds(steps, values.T)
+    series[name] = range_of_seeds(steps, [*values.T])
   note = 'mean and range of the seeds'
   chart = Chart('hrpo', 'Hidden ratio', note, series, kind='line')
   write_figures(folder, [chart])

@@ -59,7 +59,7 @@ def rl(name: str, seed: int, workdir: Path) -> list[Row]:
   run = train_cold_start(arm, seed, 1, 4.0, workdir)
   start = exported(run, EARLY, workdir / f'{run.name}-{EARLY}')
   method = 'grpo_words' if arm == 'drop' else name
-  config = dial.get_config(f'{start},{method}')
+  config: Config = dial.get_config(f'{start},{method}')
   with config.unlocked():
     config.seed, config.max_steps = seed, RL_STEPS
     config.eval.every = max(RL_STEPS // 3, 1)
@@ -79,7 +79,7 @@ def rl(name: str, seed: int, workdir: Path) -> list[Row]:
 def untrained(seed: int, workdir: Path) -> list[Row]:
   """The base, and Soft Thinking with it."""
   base, labels = base_of(workdir, seed), dict(seed=seed, updates=0)
-  config = dial.get_config(f'{base},soft_thinking')
+  config: Config = dial.get_config(f'{base},soft_thinking')
   return [
     *measured(f'{base}', 'grpo_words', workdir, arm='base',
               entropies=step_entropies(workdir, seed), **labels),
@@ -98,7 +98,7 @@ def train_words(workdir: Path, seed: int) -> Path:
       new_model(start, task.tokenizer(), MODEL, seed)
     sft.train(config, run)
 
-  config = dial.get_config(f'{start},words')
+  config: Config = dial.get_config(f'{start},words')
   with config.unlocked():
     config.seed = seed
     config.eval.every = config.checkpoint.every = 50
@@ -126,7 +126,7 @@ def train_cold_start(
 ) -> Path:
   """A run from the base, with checkpoints at EARLY, MORE and UPDATES."""
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
-  config = dial.get_config(f'{base},{arm}')
+  config: Config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
     config.seed, config.eval.every = seed, 300
     config.max_steps = UPDATES
@@ -146,7 +146,7 @@ def train_cold_start(
 
 def annotated(workdir: Path, seed: int) -> Path:
   """The folder of the training rows with the base's entropies."""
-  config = dial.get_config(f'{base_of(workdir, seed)},entropy')
+  config: Config = dial.get_config(f'{base_of(workdir, seed)},entropy')
   folder = workdir / f'entropies-seed{seed}'
   return train_once(step_entropy.annotate, config, folder)
 
@@ -176,7 +176,7 @@ def measured(
   model: str, method: str, workdir: Path, **labels: Any
 ) -> list[Row]:
   """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
-  config = dial.get_config(f'{workdir},{method}')
+  config: Config = dial.get_config(f'{workdir},{method}')
   path = Path(model)  # WORKDIR@STEP, or FOLDER/model
   name = path.parent.name if path.name == 'model' else path.name
   folder = workdir / f'{name}-{labels["updates"]}-evaluation'
@@ -206,7 +206,7 @@ def evaluated(
       base=False, models=(f'model={model}',), controls=controls
     )
   rows = evaluate_once(config, folder, **labels)
-  samples = [x for x in read_record(folder) if not x['control']]
+  samples = [x for x in read_record(f'{folder}') if not x['control']]
   spans = {
     name: round(x, 4) for name, x in span_statistics(samples).items() if x == x
   }

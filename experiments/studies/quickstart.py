@@ -175,7 +175,7 @@ def controls_chart(rows: list[dict]) -> Chart:
 
 def train(warm: str, method: str, seed: int, workdir: Path) -> tuple:
   """One run from the warm start; its first and its last evaluation."""
-  config = rl_arithmetic.get_config(f'{warm},{method}').unlock()
+  config: Config = rl_arithmetic.get_config(f'{warm},{method}').unlock()
   # Before and after: one in the middle would take seconds that five minutes
   # lack.
   config.seed, config.eval.every = seed, config.max_steps
