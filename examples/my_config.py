@@ -1,12 +1,12 @@
 """The routed feedback on the embedded arithmetic, beside GRPO.
 
-    python -m experiments.grpo --workdir=runs/routed \
-        --config=my_config.py:runs/base/model
+    hybrid-latent grpo --workdir=runs/routed \
+        --config=my_config.py:runs/base/model,routed
 
-The argument is FOLDER[,grpo].
+The argument is FOLDER,routed or FOLDER,grpo.
 """
 
-from experiments.configs import rl_arithmetic
+from hybrid_latent.experiments.configs import rl_arithmetic
 
 
 def get_config(argument: str):

@@ -115,6 +115,7 @@ def evaluate(config: Config, workdir: str) -> list[dict]:
   record_job = validate(config, folder)
   arms, datasets = arms_of(config), datasets_of(config)
   cells = [cell_of(arm, x, folder) for arm in arms for x in datasets]
+  check_controls(cells)
   models = {arm.model: without_latents(arm) for arm in reversed(arms)}
   given = benchmarks_of(config, 'given')
   scored = [
@@ -161,6 +162,16 @@ def validate(config: Config, folder: epath.Path) -> Callable[[], None]:
   return validate_job(config, folder / 'evaluate.json', job, [], 'a record')
 
 
+def check_controls(cells: Sequence[Cell]) -> None:
+  """ValueError where a control needs another problem than there is."""
+  for arm, dataset, *_ in cells:
+    if arm.control == 'other_problem' and len(dataset.rows) < 2:
+      raise ValueError(
+        f"config.evaluate.controls has 'other_problem', and {dataset.name} one "
+        'problem: write controls without it, or evaluate two problems'
+      )
+
+
 def missing_cells(cells: Sequence[Cell]) -> list[Cell]:
   """Those that are not complete for process 0."""
   if not jax.process_index():
@@ -184,7 +195,10 @@ def sample_model(
     same = [*group]
     arm = same[0].arm
     feedback = observed(arm.controlled(actor.policy))
-    functions = prefill_and_decode(arm.config.rollout, feedback)
+    rollout = arm.config.rollout.copy_and_resolve_references()
+    if arm.control == 'other_problem':
+      rollout.max_num_seqs = 0  # it reads other rows at the same position
+    functions = prefill_and_decode(rollout, feedback)
     program = Program(actor, mesh, feedback, *functions)
     for cell in same:
       grader = graders[cell.dataset.name]

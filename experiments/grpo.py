@@ -54,9 +54,8 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
   updates = config.num_iterations * config.num_mini_batches  # per rollout
   feedback = feedback_of(config.feedback)
   rows = config.rollout.prompts_per_step * group
-  warn_uneven_microbatch(
-    rows // config.num_mini_batches // config.gradient_accumulation_steps, mesh
-  )
+  slices = config.num_mini_batches * config.gradient_accumulation_steps
+  warn_uneven_microbatch(rows // slices, mesh)
   objective = configured(config.objective, 'hybrid_latent.objectives')
   advantages_of = configured(config.advantage, 'hybrid_latent.objectives')
   estimator = named('kl:estimator', 'hybrid_latent.objectives')
@@ -79,7 +78,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
   @jax.jit
   def advantages(trainable, frozen, prompt, trajectory, reference, rewards):
-    """The batch with its advantages, one row per completion."""
+    """The batch with its advantages, one row per group or part of a group."""
     policy, old, values, by_token = combine(trainable, frozen), None, None, None
     # NaN: the completion could not be graded, so its tokens are masked.
     mask = (
@@ -98,10 +97,13 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
                trajectory.terminated)  # fmt: skip
     inputs = AdvantageInputs(rewards, mask, by_token, values, *sampled)
     estimates = advantages_of(inputs, group)
-    # One prompt per completion, so that any slice of the batch is complete.
-    prompt = jax.tree.map(lambda x: jnp.repeat(x, group, axis=0), prompt)
-    return Batch(prompt, trajectory, mask, estimates.values, reference, old,
-                 estimates.returns, values)  # fmt: skip
+    # A slice has whole groups, or parts of them if there are fewer groups.
+    copies = sharding.prompt_copies(len(prompt.ids), group, slices)
+    grouped = lambda x: x.reshape(-1, group // copies, *x.shape[1:])
+    prompt = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), prompt)
+    return Batch(prompt, *jax.tree.map(grouped, (
+      trajectory, mask, estimates.values, reference, old, estimates.returns,
+      values)))  # fmt: skip
 
   @learner.jit
   def update(trainable, frozen, opt_state, batch, part):
@@ -109,10 +111,12 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
 
     def loss(trainable, rows):
       policy, values = combine(trainable, frozen), None
-      scores = score(policy, feedback, rows.prompt, rows.trajectory)
+      completions = rows.flat()
+      given = policy, feedback, rows.prompt, completions.trajectory
+      scores = score(*given)
       if policy.critic:
-        values = state_values(policy, feedback, rows.prompt, rows.trajectory)
-      return policy_loss(objective, scores, rows, values)
+        values = state_values(*given)
+      return policy_loss(objective, scores, completions, values)
 
     rows = optim.slice_of(batch, config.num_mini_batches, part)
     return learner.step(
@@ -162,7 +166,16 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
   latents = feedback is not discrete() and not feedback.prefix
   with (
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Loop(config, workdir, 'grpo', mesh, state, batches_of, latents) as loop,
+    Loop(
+      config,
+      workdir,
+      'grpo',
+      mesh,
+      state,
+      batches_of,
+      latents,
+      actor.policy.model,
+    ) as loop,  # fmt: skip
   ):
     del trainable, ref_trainable, state  # an update donates them
     sampler = setup.sampler(run, grader)

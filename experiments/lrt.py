@@ -116,9 +116,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
     """One optimizer step of the reasoner on mini-batch `part`."""
 
     def loss(trainable, rows):
-      flat = lambda x: x.reshape(-1, *x.shape[2:])  # [u g ...] -> [b ...]
-      answers = jax.tree.map(flat, rows._replace(prompt=None))
-      policy = combine(trainable, frozen)
+      policy, answers = combine(trainable, frozen), rows.flat()
       scores = score(policy, rows.prompt, answers.trajectory)
       return policy_loss(objective, scores, answers)
 
@@ -179,7 +177,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   with (
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Loop(config, workdir, 'lrt', mesh, state, batches_of) as loop,
+    Loop(
+      config, workdir, 'lrt', mesh, state, batches_of, model=actor.policy.model
+    ) as loop,  # fmt: skip
   ):
     del trainable, state  # an update donates them
     sampler = setup.sampler(run, grader)

@@ -30,7 +30,7 @@ from hybrid_latent.curricula.base import Curriculum
 from hybrid_latent.data.documents import document_batches, passes_of
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.objectives.supervised import SupervisedInputs, loss_weights
-from hybrid_latent.policy import Policy
+from hybrid_latent.policy import Policy, positions_and_mask
 from hybrid_latent.rewards.grader import Grader
 from hybrid_latent.trees import combine
 from hybrid_latent.types import TokenBatch
@@ -70,7 +70,7 @@ def step_functions(config: Config, mesh: Mesh, policy: Policy):
       score = lambda model, hidden: latents.score_tokens(
         model, texts, hidden, logits_chunk=config.logits_chunk
       )
-      layout = latents.positions_and_mask(texts)
+      layout = positions_and_mask(policy, texts.segments)
       inputs = SupervisedInputs(
         policy, texts, x, layout, weights, slices, score
       )
@@ -185,7 +185,9 @@ def train(config: Config, workdir: str) -> list[dict[str, float]]:
 
   with (
     Grader(config.rewards.to_dict(), **config.grader) as grader,
-    Loop(config, workdir, 'sft', mesh, state, batches_of) as loop,
+    Loop(
+      config, workdir, 'sft', mesh, state, batches_of, model=actor.policy.model
+    ) as loop,  # fmt: skip
   ):
     del trainable, state  # an update donates them
     evaluation = setup.evaluation(setup.sampler(run, grader))

@@ -34,8 +34,8 @@ from jaxtyping import Float
 
 from hybrid_latent import cluster, sharding
 from hybrid_latent.curricula.steps import split_solution
-from hybrid_latent.ops.attention import causal_mask, positions
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
+from hybrid_latent.policy import checked_forward, positions_and_mask
 
 from .fields.named import problems_of
 from .training.actor import load_model
@@ -79,7 +79,9 @@ def entropy_program(chunk: int, mesh: Mesh) -> Callable:
   @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
   def entropies(model, tokens, mask):
     x = model.embed(tokens)
-    hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
+    hidden, _ = checked_forward(
+      model, x, None, *positions_and_mask(model, mask)
+    )
     scores = lambda xs: token_scores(model.unembed(xs[0]), xs[1])
     return over_chunks(scores, (hidden, tokens), chunk).entropy
 

@@ -27,7 +27,7 @@ _MODULES = {
   # Sampling and scoring.
   'decode': 'hybrid_latent.decoding',
   'left_padded': 'hybrid_latent.ops.padding',
-  'prefill': 'hybrid_latent.decoding',
+  'prefill': 'hybrid_latent.prompt_cache',
   'pretrained': 'hybrid_latent.formats.pretrained',
   'rescore': 'hybrid_latent.rescoring',
   'rollout': 'hybrid_latent.rollout',
@@ -71,7 +71,6 @@ __all__ = [*_MODULES, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAl
 if TYPE_CHECKING:
   from hybrid_latent import latents as latents
   from hybrid_latent.decoding import decode as decode
-  from hybrid_latent.decoding import prefill as prefill
   from hybrid_latent.feedback.colar import colar as colar
   from hybrid_latent.feedback.colar import latent_head as latent_head
   from hybrid_latent.feedback.discrete import discrete as discrete
@@ -117,6 +116,7 @@ if TYPE_CHECKING:
   from hybrid_latent.ops.sampling import sampling as sampling
   from hybrid_latent.ops.thinking import stopping_rule as stopping_rule
   from hybrid_latent.policy import Policy as Policy
+  from hybrid_latent.prompt_cache import prefill as prefill
   from hybrid_latent.rescoring import rescore as rescore
   from hybrid_latent.rollout import rollout as rollout
   from hybrid_latent.streaming import stream as stream

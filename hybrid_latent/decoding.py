@@ -3,16 +3,13 @@ in pieces, so that a host sees each token as it is written (`begin`, `advance`,
 `finish`; streaming.py)."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from hybrid_latent.ops.attention import causal_mask, positions
-from hybrid_latent.ops.logprobs import token_scores
-from hybrid_latent.ops.prefix import prompt_mode, with_prefix
-from hybrid_latent.ops.sampling import draw, filtered_logits
+from hybrid_latent.ops.sampling import distribution, draw
 from hybrid_latent.ops.thinking import (
   ThinkingState,
   apply_limits,
@@ -21,12 +18,11 @@ from hybrid_latent.ops.thinking import (
   init_state,
   update,
 )
-from hybrid_latent.policy import check_inputs, check_settings, checked_forward
+from hybrid_latent.policy import check_settings
+from hybrid_latent.prompt_cache import Prefilled, group_cache, grown_cache
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,
-  Mode,
-  PrefixInputs,
   Prompt,
   PyTree,
   Sampling,
@@ -35,43 +31,6 @@ from hybrid_latent.types import (
   StoppingRule,
   Trajectory,
 )
-
-
-class Prefilled(NamedTuple):
-  """The prompts, and the feedback's prefix, in the cache."""
-
-  cache: PyTree  # a filled slot for each position of `mask`
-  hidden: Float[Array, 'u d']  # at the last position that is not padding
-  mask: Bool[Array, 'u s']  # False on the padding
-  thinks: Bool[Array, 'u']  # the completion begins with the thinking
-
-
-def prefill(
-  model: LanguageModel, prompt: Prompt, feedback: Feedback
-) -> Prefilled:
-  """One forward pass over the prompts, and one over the prefix of a feedback
-  that has one; every row must hold at least one token."""
-  check_inputs(model, feedback, prompt)
-  u, p = prompt.tokens.shape
-  mask, mode = prompt.mask, prompt_mode(feedback, prompt)
-  x, empty = model.embed(prompt.tokens), model.init_cache(u, p)
-  states, cache = checked_forward(model, x, empty, mask)
-  hidden = states[:, -1]  # prompts are left padded
-  if feedback.prefix:
-
-    def after(x, latent):
-      both = with_prefix(mask, latent, x.shape[1])
-      layout = positions(both)[:, p:], causal_mask(both)[:, p:]
-      grown = _grown(model, cache, *both.shape)
-      return *model.forward(x, grown, *layout), both
-
-    forward = lambda x: after(x, jnp.ones(u, bool))[0]
-    inputs = PrefixInputs(prompt.tokens, mask, states, forward)
-    x = feedback.prefix(model, inputs)
-    final, cache, mask = after(x, mode == Mode.LATENT)
-    # A row without a prefix has it masked and starts from its prompt's state.
-    hidden = jnp.where(mask[:, -1:], final[:, -1], hidden)
-  return Prefilled(cache, hidden, mask, mode == Mode.CHAIN_OF_THOUGHT)
 
 
 def decode(
@@ -90,7 +49,7 @@ def decode(
   """The second half of `rollout`, for callers that time or reuse the first."""
   check_settings(sampling, stop, cache_stages=cache_stages)
   p, first = prefilled.mask.shape[1], -(-max_steps // cache_stages)
-  settings = dict(sampling=sampling, stop=stop, group=group)
+  settings: Any = dict(sampling=sampling, stop=stop, group=group)
   settings |= dict(max_steps=max_steps, slots=p + first)
   state = begin(model, feedback, prompt, prefilled, key, **settings)
   for stage in range(1, cache_stages + 1):
@@ -103,7 +62,7 @@ def decode(
 class DecodeState(NamedTuple):
   """The carry of the decoding loop."""
 
-  step: Int[Array, '']  # tokens written so far
+  step: Int[Array, '*b']  # tokens written so far, of all rows or of each
   slot: Int[Array, '']  # of the cache, of the next input
   position: Int[Array, 'b']  # of the next input; padding does not count
   keys: Key[Array, 'b']  # seeds of the rows
@@ -130,12 +89,16 @@ def begin(
   max_steps: int,
   group: int = 1,
   slots: int | None = None,
+  shared: bool = True,
 ) -> DecodeState:
   """The state before the first token, with a cache of `slots`, by default as
-  many as `max_steps` tokens need."""
+  many as `max_steps` tokens need. Without `shared` its shape is not that of the
+  prompts, and each completion has a copy of its prompt."""
   check_settings(sampling, stop, max_steps=max_steps, group=group)
   rows = lambda x: jnp.repeat(x, group, axis=0)
-  mask = rows(prefilled.mask)
+  mask, cache = rows(prefilled.mask), prefilled.cache
+  if shared:
+    cache = group_cache(model, prefilled, group)
   b, p = mask.shape
   state = DecodeState(
     step=jnp.int32(0),
@@ -143,7 +106,7 @@ def begin(
     position=mask.sum(-1, dtype=jnp.int32),
     keys=_row_keys(key, prompt.ids, group),
     hidden=rows(prefilled.hidden),
-    cache=prefilled.cache,
+    cache=cache,
     cache_mask=mask,
     thinking=init_state(rows(prefilled.thinks)),
     terminated=jnp.zeros(b, bool),
@@ -171,30 +134,38 @@ def advance(
     return (state.step < until) & jnp.any(is_active(state))
 
   def step(state: DecodeState) -> DecodeState:
-    column, output, changes = _write_token(model, feedback, state)
-    cache_mask = state.cache_mask.at[:, state.slot].set(True)
-    # Slots follow the padded prompt, positions count real tokens only.
-    hidden, cache = model.forward(
-      output.next_input[:, None],
-      state.cache,
-      state.position[:, None],
-      cache_mask[:, None],
-    )
+    column, after = next_token(model, feedback, state)
     # Not a scan's stacked outputs: a while loop has none, and this is in place.
     put = partial(jax.lax.dynamic_update_index_in_dim, index=state.step, axis=1)
-    return state._replace(
-      step=state.step + 1,
-      slot=state.slot + 1,
-      position=state.position + 1,
-      hidden=hidden[:, 0],
-      cache=cache,
-      cache_mask=cache_mask,
-      feedback=output.state,
-      columns=jax.tree.map(put, state.columns, column),
-      **changes,
-    )
+    return after._replace(columns=jax.tree.map(put, state.columns, column))
 
   return jax.lax.while_loop(unfinished, step, state)
+
+
+def next_token(
+  model: LanguageModel, feedback: Feedback, state: DecodeState
+) -> tuple[dict[str, PyTree], DecodeState]:
+  """The column of `state.step`, leaves [b ...], and the state after it, which
+  does not have it in its columns."""
+  column, output, changes = _write_token(model, feedback, state)
+  cache_mask = state.cache_mask.at[:, state.slot].set(True)
+  # Slots follow the padded prompt, positions count real tokens only.
+  hidden, cache = model.forward(
+    output.next_input[:, None],
+    state.cache,
+    state.position[:, None],
+    cache_mask[:, None],
+  )
+  return column, state._replace(
+    step=state.step + 1,
+    slot=state.slot + 1,
+    position=state.position + 1,
+    hidden=hidden[:, 0],
+    cache=cache,
+    cache_mask=cache_mask,
+    feedback=output.state,
+    **changes,
+  )
 
 
 def is_active(state: DecodeState) -> Bool[Array, 'b']:
@@ -214,22 +185,24 @@ def _write_token(model, feedback, state):
   next state."""
   sampling, stop = state.sampling, state.stop
   # Keys by position, not by splitting: no row depends on how long others run.
-  keys = jax.vmap(partial(jax.random.fold_in, data=state.step))(state.keys)
+  steps = jnp.broadcast_to(state.step, state.keys.shape)
+  keys = jax.vmap(jax.random.fold_in)(state.keys, steps)
   draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
   logits = model.unembed(state.hidden)
-  filtered = filtered_logits(logits, sampling)
+  drawn_from = distribution(logits, sampling)
   thinking = apply_limits(stop, state.thinking, state.step)
   in_thinking = state.step < thinking.end
   greedy = sampling.greedy | (sampling.greedy_answer & ~in_thinking)
   out = StepOut(
-    token=draw(draw_keys, filtered, greedy),
+    token=draw(draw_keys, drawn_from.logits, greedy, drawn_from.mass),
     logits=logits,
-    filtered=filtered,
+    filtered=drawn_from.logits,
     temperature=sampling.temperature,
     greedy=greedy,
     hidden=state.hidden,
     thinking_continues=in_thinking,
     in_thinking=in_thinking,
+    likeliest=drawn_from.likeliest,
   )
   token, chosen = feedback.select_token(model, state.feedback, out)
   # Forced tokens override the sampled one and the feedback's choice.
@@ -243,18 +216,20 @@ def _write_token(model, feedback, state):
   )
   output = feedback.step(model, state.feedback, feed_keys, out)
 
-  def score(token_logits):
-    of_token = token_scores(token_logits, token).log_probs
+  def score(token_logits, log_sum_exp):
+    chosen = jnp.take_along_axis(token_logits, token[:, None], axis=-1)[:, 0]
+    of_token = chosen - log_sum_exp
     inputs = ScoreInputs(state.hidden, logits, token_logits, of_token)
     score = feedback.log_prob(model, inputs, output.record)
     return jnp.where(active, score, 0)  # ended rows continue on padding
 
+  scaled = logits / sampling.score_temperature
   column = {
     'tokens': jnp.where(active, token, stop.pad_id),
     'mask': active,
     'policy_mask': active & chosen & (forced < 0),
-    'log_probs': score(logits / sampling.score_temperature),
-    'behavior_log_probs': score(filtered),
+    'log_probs': score(scaled, drawn_from.score_log_sum_exp),
+    'behavior_log_probs': score(drawn_from.logits, drawn_from.log_sum_exp),
     'thinking_mask': continues,
     'latent_share': jnp.where(active, output.latent_share, 0),
     'record': output.record,
@@ -282,18 +257,6 @@ def _with_room(model, state, slots):
   """The state with a cache of `slots` per row."""
   b, filled = state.cache_mask.shape
   return state._replace(
-    cache=_grown(model, state.cache, b, slots),
+    cache=grown_cache(model, state.cache, b, slots),
     cache_mask=jnp.pad(state.cache_mask, ((0, 0), (0, slots - filled))),
   )
-
-
-def _grown(model, cache, batch, slots):
-  """A cache of this size: prompts repeated per group, new slots empty."""
-
-  def place(new, old):
-    if old.ndim == 0:  # the number of filled slots
-      return old
-    old = jnp.repeat(old, new.shape[0] // old.shape[0], axis=0)
-    return jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim)
-
-  return jax.tree.map(place, model.init_cache(batch, slots), cache)

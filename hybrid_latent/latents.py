@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from hybrid_latent.ops.attention import segment_mask, segment_positions
 from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
+from hybrid_latent.policy import positions_and_mask
 from hybrid_latent.types import LanguageModel, TokenBatch
 
 
@@ -45,9 +45,11 @@ def inputs_with_latents(
       change nothing.
     bptt_steps: the gradient flows through at most this many latents; 0: all.
   """
-  embedded, layout = _embedded(model, texts), positions_and_mask(texts)
-  forward = lambda x: model.forward(x, None, *layout)[0]
-  of_texts = texts.latent, latent_from_hidden, forward
+  embedded = _embedded(model, texts)
+  layout = positions_and_mask(model, texts.segments)
+  # A text's first position is no latent: the roll's state is of another text.
+  before = lambda x: jnp.roll(model.forward(x, None, *layout)[0], 1, axis=1)
+  of_texts = texts.latent, latent_from_hidden, before
   with_gradient = min(bptt_steps or passes, passes)
   x = recomputed_latents(
     model, embedded, *of_texts, passes=passes - with_gradient
@@ -56,13 +58,6 @@ def inputs_with_latents(
     # Cut at the latents only: embeddings keep their gradient.
     x = jnp.where(texts.latent[..., None], jax.lax.stop_gradient(x), embedded)
   return recomputed_latents(model, x, *of_texts, passes=with_gradient)
-
-
-def positions_and_mask(
-  texts: TokenBatch,
-) -> tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]:
-  """Positions and attention mask of a forward pass, separate per text."""
-  return segment_positions(texts.segments), segment_mask(texts.segments)
 
 
 def score_tokens(

@@ -54,8 +54,24 @@ def adamw(
   )
 
 
+def learning_rates(
+  state: PyTree,
+  groups: Mapping[str, Mapping[str, Any]],
+  *,
+  steps: int,
+  warmup_ratio: float = 0.1,
+  schedule: str = 'cosine',
+  **_: Any,
+) -> dict[str, Num[Array, '']]:
+  """`learning_rate/GROUP` of the next update, from the state of `adamw`."""
+  # Every transformation of every group counts the same updates.
+  _, count = optax.tree.get_all_with_path(state, 'count')[0]
+  share = _schedule(schedule, steps, warmup_ratio)(count)
+  return {f'learning_rate/{x}': groups[x]['lr'] * share for x in groups}
+
+
 def _schedule(schedule, steps, warmup_ratio):
-  warmup = round(warmup_ratio * steps)
+  warmup = min(round(warmup_ratio * steps), max(steps - 1, 0))
   if schedule == 'cosine':
     return optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, max(steps, 1))
   if schedule == 'constant':
@@ -110,15 +126,20 @@ def mean_gradient(
     mean, others = loss(params, micro_batch)
     return mean.total, {'loss': mean, **others}
 
+  gradient_of = jax.grad(total, has_aux=True)
+
   # Sums over a scan: one micro-batch's activations exist at a time.
   def accumulate(gradient, micro_batch):
-    change, metrics = jax.grad(total, has_aux=True)(params, micro_batch)
+    change, metrics = gradient_of(params, micro_batch)
     return jax.tree.map(jnp.add, gradient, change), metrics
 
-  zero = jax.tree.map(jnp.zeros_like, params)
-  gradient, metrics = jax.lax.scan(
-    accumulate, zero, _sliced(batch, gradient_accumulation_steps)
-  )
+  if gradient_accumulation_steps == 1:
+    gradient, metrics = gradient_of(params, batch)
+  else:
+    zero = jax.tree.map(jnp.zeros_like, params)
+    gradient, metrics = jax.lax.scan(
+      accumulate, zero, _sliced(batch, gradient_accumulation_steps)
+    )
   # A mean of means would weight the tokens of short micro-batches more.
   count = jnp.maximum(metrics['loss'].count.sum(), 1)
   gradient = jax.tree.map(lambda g: g / count, gradient)
@@ -136,8 +157,8 @@ def finite_step(
   loss, the gradient norm or the rollout's log-probs are not finite.
 
   Adds to `metrics`: `grad_norm`; `skipped_updates`, 1 where the update was
-  skipped; `nonfinite_arrays`, the number of arrays with a NaN or an infinity
-  after it (an overflow, a learning rate of NaN).
+  skipped; `nonfinite_arrays`, the number of parameters' arrays with a NaN or an
+  infinity after it (an overflow, a learning rate of NaN).
   """
   metrics = {**metrics, 'grad_norm': optax.tree.norm(gradient)}
   finite = jnp.array(True)
@@ -148,14 +169,11 @@ def finite_step(
   # Elementwise, so that it happens in place where the arguments are donated.
   keep = lambda new, old: jnp.where(finite, new, old)
   params, state = jax.tree.map(keep, new, (params, state))
-  # A finite loss and gradient can still overflow in the update itself.
-  broken = [
-    ~jnp.isfinite(x).all()
-    for x in jax.tree.leaves((params, state))
-    if jnp.issubdtype(x.dtype, jnp.inexact)
-  ]
+  # A finite loss and gradient can still overflow in the update itself; not in
+  # the moments, which a finite norm bounds. A sum is read in one pass.
+  sums = [jnp.sum(x, dtype=jnp.float32) for x in jax.tree.leaves(params)]
   metrics['skipped_updates'] = 1.0 - finite
-  metrics['nonfinite_arrays'] = jnp.array(broken).sum()
+  metrics['nonfinite_arrays'] = (~jnp.isfinite(jnp.array(sums))).sum()
   return params, state, metrics
 
 

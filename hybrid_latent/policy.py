@@ -6,15 +6,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.attention import (
+  GroupMask,
+  causal_mask,
+  positions,
+  segment_positions,
+)
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,
   Prompt,
   PyTree,
   Sampling,
+  Segments,
   StoppingRule,
 )
 
@@ -67,12 +73,17 @@ def embedding_table(model: LanguageModel) -> Float[Array, 'v d']:
   return model.embed(jnp.arange(logits.shape[-1]))
 
 
+def bare_model(model: Any) -> Any:
+  """The model of a policy, or the model itself."""
+  return model.model if isinstance(model, Policy) else model
+
+
 def check_inputs(
   model: Any, feedback: Any, prompt: Any, decodes: bool = True
 ) -> None:
   """ValueError where the model has not the four methods of types.LanguageModel,
   or the others are not of their types."""
-  bare = model.model if isinstance(model, Policy) else model
+  bare = bare_model(model)
   methods = _METHODS if decodes else [x for x in _METHODS if x != 'init_cache']
   missing = [x for x in methods if not callable(getattr(bare, x, None))]
   if missing:
@@ -97,15 +108,45 @@ def check_settings(sampling: Any, stop: Any, **sizes: Any) -> None:
       )
 
 
-def checked_forward(
+def positions_and_mask(
+  model: LanguageModel, segments: Segments
+) -> tuple[Int[Array, 'b t'], Bool[Array, 'b t t'] | Segments]:
+  """The positions and the mask of `model.forward` for rows that attend to
+  themselves, packed or left padded."""
+  padded = segments.dtype == bool
+  at = positions(segments) if padded else segment_positions(segments)
+  takes_segments = getattr(bare_model(model), 'takes_segments', False)
+  return at, segments if takes_segments else causal_mask(segments)
+
+
+def group_layout(
   model: LanguageModel,
+  prompt: Bool[Array, 'b p'],
+  completions: Bool[Array, 'b g t'],
+) -> tuple[Int[Array, 'b s'], Any]:
+  """The same for rows [prompt | completion | ... | completion], from the masks
+  of their padding. Each completion has the positions of a row of its own; g = 1
+  needs no GroupMask."""
+  (b, g, t), p = completions.shape, prompt.shape[1]
+  own = completions.reshape(b * g, t)
+  whole = jnp.concatenate([jnp.repeat(prompt, g, axis=0), own], axis=1)
+  if g == 1:
+    return positions_and_mask(model, whole)
+  places = positions(whole)[:, p:].reshape(b, g * t)
+  places = jnp.concatenate([positions(prompt), places], axis=1)
+  return places, GroupMask(prompt, completions)
+
+
+def checked_forward(
+  model: Any,  # a LanguageModel; with a GroupMask, a Transformer
   x: Float[Array, 'b t d'],
   cache: PyTree | None,
-  mask: Bool[Array, 'b t'],
+  positions: Int[Array, 'b t'],
+  mask: Bool[Array, 'b t s'] | Segments | GroupMask,
 ) -> tuple[Float[Array, 'b t d'], PyTree | None]:
-  """`model.forward` of left-padded rows. ValueError where it does not return
-  hidden states like `x` and a cache like `cache`."""
-  result: Any = model.forward(x, cache, positions(mask), causal_mask(mask))
+  """`model.forward`. ValueError where it does not return hidden states like `x`
+  and a cache like `cache`."""
+  result: Any = model.forward(x, cache, positions, mask)
   is_pair = isinstance(result, tuple) and len(result) == 2
   shape = getattr(result[0], 'shape', None) if is_pair else None
   if shape != x.shape:

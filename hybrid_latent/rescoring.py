@@ -7,11 +7,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.feedback.base import computed_prefix
-from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.latent_passes import recomputed_latents
 from hybrid_latent.ops.logprobs import TokenScores, over_chunks, token_scores
 from hybrid_latent.ops.prefix import prompt_mode, with_prefix
-from hybrid_latent.policy import Policy, check_inputs, checked_forward
+from hybrid_latent.policy import (
+  Policy,
+  bare_model,
+  check_inputs,
+  checked_forward,
+  group_layout,
+)
+from hybrid_latent.sharding import ambient_mesh, batch_devices, prompt_copies
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,
@@ -75,15 +82,18 @@ def hidden_states(
   latent_passes: int = 0,
 ) -> Float[Array, 'b t d']:
   """The hidden state that each position was sampled from: the one at the
-  position before it. `latent_passes` as in `rescore`."""
+  position before it. `latent_passes` as in `rescore`.
+
+  A row of the forward pass is a prompt and the completions of its group, so
+  that the positions of the prompt are computed once; see `prompt_copies` for
+  where it is a part of the group."""
   check_inputs(model, feedback, prompt, decodes=False)
-  b, u = trajectory.tokens.shape[0], prompt.tokens.shape[0]
+  (b, t), u = trajectory.tokens.shape, prompt.tokens.shape[0]
   if b % u:
     raise ValueError(
       f'rescore: {b} completions of {u} prompts: pass the prompts of the '
       'rollout, in its order'
     )
-  rows = lambda x: jnp.repeat(x, b // u, axis=0)
   record = trajectory.record
   try:
     completion_x = feedback.recompute_inputs(model, record, trajectory.tokens)
@@ -95,26 +105,53 @@ def hidden_states(
       f'rescore: this feedback cannot read the record '
       f'{jax.tree.structure(record)}: pass the one that sampled the trajectory'
     ) from error
-  # The inputs of the prompt are computed once per prompt, then repeated.
-  prompt_x, mask = prompt_inputs(model, feedback, prompt)
-  p, prefix_end = prompt.tokens.shape[1], prompt_x.shape[1]
-  # The last token's state is unused, but p + t positions are sharded evenly.
-  x = jnp.concatenate([rows(prompt_x), completion_x], axis=1)
-  mask = jnp.concatenate([rows(mask), trajectory.mask], axis=1)
+  prompt_x, prompt_mask = prompt_inputs(model, feedback, prompt)
+  prompt_end, prefix_end = prompt.tokens.shape[1], prompt_x.shape[1]
+  copies = _copies(model, u, b // u)
+  prompt_x = jnp.repeat(prompt_x, copies, axis=0)
+  prompt_mask = jnp.repeat(prompt_mask, copies, axis=0)
+  rows = u * copies
+  completions = trajectory.mask.reshape(rows, -1, t)
+  layout = group_layout(model, prompt_mask, completions)
+
+  def states_before(completion_x):
+    # The last token's state is unused, but t positions are sharded evenly.
+    own = completion_x.reshape(rows, -1, completion_x.shape[-1])
+    x = jnp.concatenate([prompt_x, own], axis=1)
+    hidden, _ = checked_forward(model, x, None, *layout)
+    first = hidden[:, prefix_end - 1]
+    if feedback.prefix:
+      # Where a row has no prefix, its first token follows its prompt.
+      has_prefix = prompt_mask[:, prefix_end - 1, None]
+      first = jnp.where(has_prefix, first, hidden[:, prompt_end - 1])
+    first = jnp.repeat(first, b // rows, axis=0)[:, None]
+    own = hidden[:, prefix_end:].reshape(completion_x.shape)
+    return jnp.concatenate([first, own[:, :-1]], axis=1)
+
   if latent_passes:
-    fed = jnp.pad(trajectory.latent_share > 0, ((0, 0), (prefix_end, 0)))
-    layout = positions(mask), causal_mask(mask)
-    forward = lambda x: model.forward(x, None, *layout)[0]
-    x = recomputed_latents(
-      model, x, fed, feedback.latent_from_hidden, forward, passes=latent_passes
+    completion_x = recomputed_latents(
+      model,
+      completion_x,
+      trajectory.latent_share > 0,
+      feedback.latent_from_hidden,
+      states_before,
+      passes=latent_passes,
     )
-  hidden, _ = checked_forward(model, x, None, mask)
-  if not feedback.prefix:
-    return hidden[:, p - 1 : -1]
-  # Where a row has no prefix, its first token follows its prompt.
-  last = prefix_end - 1
-  first = jnp.where(mask[:, last, None], hidden[:, last], hidden[:, p - 1])
-  return jnp.concatenate([first[:, None], hidden[:, prefix_end:-1]], axis=1)
+  return states_before(completion_x)
+
+
+def _copies(model, prompts, group):
+  """`prompt_copies` of a forward pass of this model on the ambient mesh, for
+  equal shares of its devices; `group`, which needs no GroupMask, for a model of
+  another project, with a fused kernel, and where positions are sharded."""
+  bare, mesh = bare_model(model), ambient_mesh()
+  if (
+    not isinstance(bare, Transformer)
+    or bare.config.attention not in (None, 'xla', 'xla_chunked')
+    or (mesh is not None and mesh.shape['sequence'] > 1)
+  ):
+    return group
+  return prompt_copies(prompts, group, batch_devices(mesh))
 
 
 def prompt_inputs(

@@ -8,7 +8,8 @@ that one compilation serves training and evaluation.
 
 from jaxtyping import Array, Key
 
-from hybrid_latent.decoding import decode, prefill
+from hybrid_latent.decoding import decode
+from hybrid_latent.prompt_cache import prefill
 from hybrid_latent.types import (
   Feedback,
   LanguageModel,

@@ -123,6 +123,19 @@ def ambient_mesh() -> AbstractMesh | None:
   return mesh if set(MESH_AXES) <= set(mesh.axis_names) else None
 
 
+def batch_devices(mesh: Mesh | AbstractMesh | None) -> int:
+  """How many devices share the rows of a batch on a mesh, if any."""
+  return 1 if mesh is None else mesh.shape['data'] * mesh.shape['fsdp']
+
+
+def prompt_copies(prompts: int, group: int, multiple: int) -> int:
+  """The smallest number of parts of equal size of each group with which all
+  parts together are a multiple of `multiple`, else `group`. Each part is
+  computed with a copy of the prompt."""
+  sizes = (n for n in range(1, group) if group % n == 0)
+  return next((n for n in sizes if prompts * n % multiple == 0), group)
+
+
 def shardings(
   tree: PyTree, letters: Callable[[str], str | None], mesh: Mesh
 ) -> PyTree:

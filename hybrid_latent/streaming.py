@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from hybrid_latent.decoding import advance, begin, finish, prefill
+from hybrid_latent.decoding import advance, begin, finish
+from hybrid_latent.prompt_cache import prefill
 from hybrid_latent.sharding import to_host
 from hybrid_latent.types import (
   Feedback,
@@ -71,8 +72,9 @@ def _begin(model, feedback, prompt, key, sampling, stop, slots, **sizes):
   prefilled = prefill(model, prompt, feedback)
   if slots is not None:  # a prefix has slots of its own
     slots += prefilled.mask.shape[1] - prompt.mask.shape[1]
-  settings = {'sampling': sampling, 'stop': stop, 'slots': slots} | sizes
-  state = begin(model, feedback, prompt, prefilled, key, **settings)
+  settings = {'sampling': sampling, 'stop': stop} | sizes
+  state = begin(model, feedback, prompt, prefilled, key, slots=slots,
+                shared=slots is None, **settings)  # fmt: skip
   # Copied, as the state is donated, and the caller's arrays are not.
   return jax.tree.map(jnp.copy, state)
 
@@ -86,7 +88,8 @@ def _advance(model, feedback, state, every, places):
   """The state after `every` steps, with its leaves at `places`, and the
   trajectory of these steps alone."""
   written = state.step + jnp.arange(every)
-  state = advance(model, feedback, state, state.step + every)
+  until = jnp.minimum(state.step + every, state.columns['mask'].shape[1])
+  state = advance(model, feedback, state, until)
   take = lambda x: jnp.take(x, written, axis=1, mode='clip')
   piece = finish(state._replace(columns=jax.tree.map(take, state.columns)))
   leaves, tree = jax.tree.flatten(state)

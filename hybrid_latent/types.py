@@ -21,6 +21,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
+# Of positions that attend to themselves and to those before them with the same
+# id: numbers of packed texts, or False on padding and True elsewhere.
+Segments = Int[Array, 'b t'] | Bool[Array, 'b t']
 
 
 @runtime_checkable
@@ -36,13 +39,16 @@ class LanguageModel(Protocol):
     x: Float[Array, 'b t d'],
     cache: PyTree | None,
     positions: Int[Array, 'b t'],
-    mask: Bool[Array, 'b t s'],
+    mask: Bool[Array, 'b t s'] | Segments,
   ) -> tuple[Float[Array, 'b t d'], PyTree | None]:
     """Hidden states after the final norm, and the cache with `t` more slots.
 
     The input is an *embedding*, never a token id: latent feedback needs this.
     `mask[b, t, s]`: whether position t attends to slot s. Without a cache the
     slots are the positions of `x` itself.
+
+    A model with an attribute `takes_segments = True` gets Segments instead
+    where `x` attends to itself alone, the cache, if any, being empty.
     """
     ...
 
@@ -131,6 +137,7 @@ class StepOut(NamedTuple):
   thinking_continues: Bool[Array, 'b']  # the next token is of the thinking too
   # this token is of the thinking, its last included
   in_thinking: Bool[Array, 'b']
+  likeliest: Any = None  # of `filtered`, for ops.sampling.likeliest
 
 
 class FeedbackOutput(NamedTuple):
@@ -265,9 +272,9 @@ class Feedback(NamedTuple):
   prefix: PrefixFn | None = None
   # Where a latent is a mixture of token embeddings; else None.
   mixture_logits: MixtureLogitsFn | None = None
-  # Whether every latent is a drawn action that `log_prob` scores, so that an
-  # importance ratio corrects for old weights. Else a latent is a function of
-  # the weights that sampled it, and a rollout is trained on once.
+  # Whether a rollout may be trained on several times: every latent is a drawn
+  # action that `log_prob` scores, or of a prefix, which rescoring recomputes.
+  # Else it is a function of the weights that sampled it.
   latents_are_actions: bool = False
 
 

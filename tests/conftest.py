@@ -3,15 +3,21 @@
 Warnings are errors as well, see pyproject.toml.
 """
 
+import ctypes
+import gc
 import importlib
 import os
 import sys
+from pathlib import Path
 
 # Both are read when jax is first imported. What XLA_FLAGS says itself counts.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = ' '.join(
   [
     '--xla_force_host_platform_device_count=8',
+    # By default a device that waits 40 s for another ends the process, which
+    # happens where other processes use the cores.
+    '--xla_cpu_collective_call_terminate_timeout_seconds=600',
     # Half the time of the suite: the same programs, in slower machine code.
     '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
     if os.environ['JAX_PLATFORMS'] == 'cpu'
@@ -53,6 +59,12 @@ def pytest_configure(config):
   jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 
+def pytest_collection_finish():
+  """What was imported stays: no later collection of garbage goes through it."""
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture
 def key():
   """The root of a test's randomness."""
@@ -63,6 +75,26 @@ def key():
 def unchecked(monkeypatch):
   """No shape is checked: for an error of ours about one."""
   monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+
+
+def resident_bytes() -> int:
+  """The memory of this process, where Linux tells it."""
+  file = Path('/proc/self/statm')
+  pages = int(file.read_text().split()[1]) if file.exists() else 0
+  return pages * os.sysconf('SC_PAGE_SIZE')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _forget_programs():
+  """The programs of all files are 8 GB. Those that two files share are compiled
+  again, or read from the folder of compiled programs."""
+  yield
+  if resident_bytes() > 2 * 2**30:
+    jax.clear_caches()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim:  # glibc keeps what is freed, and the process stays as large
+      trim(0)
 
 
 @pytest.fixture(autouse=True)

@@ -200,14 +200,20 @@ def findings(policy, feedback) -> dict:
   }
 
 
+@jax.jit
+def parameters():
+  """Of the gate, and of the prefix."""
+  gate = Gate(jax.random.key(1), WIDTH, r_min=0.3, r_max=0.8)
+  backbone = Transformer(BACKBONE, jax.random.key(2))
+  return gate, Reasoner(jax.random.key(3), backbone, width=WIDTH, latents=3)
+
+
 def main():
   models = {'plain': plain(), 'linen': wrapped()}
   report = {}
+  gate, made = parameters()
+  thought = Prefix(made, jnp.array([5]))
   for name, model in models.items():
-    gate = Gate(jax.random.key(1), WIDTH, r_min=0.3, r_max=0.8)
-    backbone = Transformer(BACKBONE, jax.random.key(2))
-    made = Reasoner(jax.random.key(3), backbone, width=WIDTH, latents=3)
-    thought = Prefix(made, jnp.array([5]))
     settings = soft_tokens(None, Policy(model), noise=1.0)
     report[name] = {
       'discrete': findings(model, discrete()),

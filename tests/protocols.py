@@ -11,6 +11,7 @@ from hybrid_latent.objectives.base import Advantage, Objective
 from hybrid_latent.objectives.codi import self_distillation
 from hybrid_latent.objectives.colar import colar
 from hybrid_latent.objectives.gae import gae
+from hybrid_latent.objectives.kava import kava
 from hybrid_latent.objectives.sim_cot import sim_cot
 from hybrid_latent.objectives.supervised import (
   cross_entropy,
@@ -41,6 +42,7 @@ SUPERVISED: tuple[Objective, ...] = (
   weighted_cross_entropy,
   self_distillation,
   sim_cot,
+  kava,
   colar,
 )
 REWARDS: tuple[Reward, ...] = (

@@ -1,5 +1,6 @@
 """Wrong arguments of a rollout and of rescoring: the error names the right."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -70,12 +71,16 @@ def test_what_a_forward_pass_returns_is_checked(forward, message):
 
 def test_a_record_of_another_feedback_is_refused():
   """Where it has another structure; plain tokens are always scored."""
-  mixed, plain_tokens = sample(), sample(feedback=hl.discrete())
+  mixed, plain_tokens = (
+    jax.jit(partial(sample, feedback=feedback))()
+    for feedback in (GATED, hl.discrete())
+  )
   message = 'pass the one that sampled the trajectory'
   for feedback, out in (hl.hidden(), mixed), (hl.gated(), plain_tokens):
     with pytest.raises(ValueError, match=message):
       hl.rescore(POLICY, feedback, PROMPT, out)
-  scores = hl.rescore(POLICY, hl.discrete(), PROMPT, mixed)
+  rescore = jax.jit(hl.rescore, static_argnums=1)
+  scores = rescore(POLICY, hl.discrete(), PROMPT, mixed)
   assert (scores.log_probs < 0).all()
   maker: Any = hl.gated
   with pytest.raises(ValueError, match=r'hybrid_latent\.gated\(\)'):

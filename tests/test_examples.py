@@ -1,14 +1,21 @@
 """The files of examples/ run as they stand."""
 
+import dataclasses
 import runpy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
+import pytest
 
 import hybrid_latent as hl
+from experiments.fields.overrides import load_config
+from experiments.new_model import SMALL, new_model
+from hybrid_latent.data.arithmetic import tokenizer
+from hybrid_latent.feedback.base import token_log_prob
 from hybrid_latent.rewards.grader import Grader
 from tests import tiny
 
@@ -93,6 +100,33 @@ def test_a_method_of_one_file_is_scored(key):
   before = np.argmax(fed[:, :-1].any(1) & ~fed[:, 0])  # a row not fed at first
   first = out.log_probs[before, 0] - words.log_probs[before, 0]
   np.testing.assert_allclose(first, np.log(0.5), atol=1e-5)
+
+
+@jax.numpy_rank_promotion('allow')
+def test_a_method_of_one_file_is_checked(tmp_path, monkeypatch, capsys):
+  """A choice without a score leaves the log-probs equal, and is found."""
+  monkeypatch.syspath_prepend(EXAMPLES)
+  monkeypatch.chdir(tmp_path)
+  config = dataclasses.replace(SMALL, layers=1)
+  new_model(tmp_path / 'runs/start', tokenizer(), config)
+  example('check_routed.py')
+  assert capsys.readouterr().out.startswith('ok: ')
+  unscored = import_module('routed').routed()._replace(log_prob=token_log_prob)
+  monkeypatch.setattr('routed.routed', lambda: unscored)
+  with pytest.raises(AssertionError, match='gradient of 0'):
+    example('check_routed.py')
+
+
+def test_a_method_of_one_file_has_a_config(tmp_path):
+  code = (EXAMPLES / 'my_config.py').read_text()
+  file = tmp_path / 'my_config.py'  # `experiments`, where nothing is installed
+  file.write_text(code.replace('hybrid_latent.experiments', 'experiments'))
+  config = load_config(f'{file}:MODEL')
+  assert config.feedback.function == 'routed:routed'
+  assert config.model.source == 'MODEL'
+  assert (
+    load_config(f'{file}:MODEL,grpo').feedback.function == 'discrete:discrete'
+  )
 
 
 def test_a_reward_of_ones_own_is_graded(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_latent import latents
 from hybrid_latent.feedback.projected import projected, projector
+from hybrid_latent.policy import positions_and_mask
 from hybrid_latent.types import TokenBatch
 from tests import tiny
 from tests.tiny import FEEDBACKS, QUICK, SLOT
@@ -64,9 +65,24 @@ speaks = pytest.mark.parametrize('name', SPEAKERS)
 
 
 @jax.jit
+def forward(policy, x):
+  layout = positions_and_mask(policy, TEXTS.segments)
+  return policy.forward(x, None, *layout)[0]
+
+
+@partial(jax.jit, static_argnames='logits_chunk', compiler_options=QUICK)
+def score(policy, texts, x, logits_chunk=128):
+  return latents.score_tokens(
+    policy, texts, forward(policy, x), logits_chunk=logits_chunk
+  )
+
+
+@jax.jit
 def loss_of(policy, x):
   """Whatever depends on all that is read."""
-  hidden, _ = policy.forward(x, None, *latents.positions_and_mask(TEXTS))
+  hidden, _ = policy.forward(
+    x, None, *positions_and_mask(policy, TEXTS.segments)
+  )
   scores = latents.score_tokens(policy, TEXTS, hidden, logits_chunk=7)
   return -jnp.sum(TEXTS.weights * scores.log_probs)
 
@@ -164,7 +180,9 @@ def test_a_truncated_gradient_reads_what_is_further_back_as_constants():
     embedded = policy.embed(TEXTS.tokens)
     slots = TEXTS.latent[..., None]
     x = jnp.where(slots, fixed, embedded)
-    states, _ = policy.forward(x, None, *latents.positions_and_mask(TEXTS))
+    states, _ = policy.forward(
+      x, None, *positions_and_mask(policy, TEXTS.segments)
+    )
     x = jnp.where(slots, jnp.roll(states, 1, axis=1), embedded)
     return loss_of(policy, x), x
 
@@ -192,11 +210,9 @@ def test_neither_the_slot_token_nor_other_texts_are_read():
 
 def test_a_reading_is_of_the_next_token():
   policy = tiny.policy()
-  hidden, _ = policy.forward(
-    policy.embed(TEXTS.tokens), None, *latents.positions_and_mask(TEXTS)
-  )
-  found = latents.score_tokens(policy, TEXTS, hidden, logits_chunk=6)
-  logits = np.float64(policy.unembed(hidden))[:, :-1]
+  x = policy.embed(TEXTS.tokens)
+  found = score(policy, TEXTS, x, logits_chunk=6)
+  logits = np.float64(policy.unembed(forward(policy, x)))[:, :-1]
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   index = np.asarray(TEXTS.tokens)[:, 1:, None]
   expected = np.log(np.take_along_axis(p, index, -1))[..., 0]
@@ -223,16 +239,14 @@ def test_a_mixture_is_read_and_predicted_by_its_shares():
   ids = np.asarray(texts.targets)
   expected = 0.75 * table[ids[..., 0]] + 0.25 * table[ids[..., 1]]
   np.testing.assert_allclose(x, expected, rtol=1e-5, atol=1e-7)
-  hidden, _ = policy.forward(x, None, *latents.positions_and_mask(texts))
-  found = latents.score_tokens(policy, texts, hidden, logits_chunk=7)
-  logits = np.asarray(policy.unembed(hidden), np.float64)
+  found = score(policy, texts, x, logits_chunk=7)
+  logits = np.asarray(policy.unembed(forward(policy, x)), np.float64)
   log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
   each = np.take_along_axis(np.roll(log_p, 1, axis=1), ids, axis=-1)
   np.testing.assert_allclose(found.log_probs, each @ [0.75, 0.25], rtol=1e-4)
   # Shares that do not add up to 1 scale the input, not the target.
-  double = latents.score_tokens(
-    policy, texts._replace(shares=2 * texts.shares), hidden
-  )
+  doubled = texts._replace(shares=2 * texts.shares)
+  double = score(policy, doubled, x, logits_chunk=7)
   np.testing.assert_allclose(double.log_probs, found.log_probs, rtol=1e-5)
 
 
@@ -242,14 +256,12 @@ def test_a_mixture_of_one_token_is_that_token():
     targets=jnp.stack([TEXTS.tokens, TEXTS.tokens * 0], axis=-1),
     shares=jnp.broadcast_to(jnp.array([1.0, 0.0]), (*TEXTS.tokens.shape, 2)),
   )
-  read = lambda texts: latents.inputs_with_latents(
-    policy, texts, FEEDBACKS['hidden'].latent_from_hidden, passes=2
+  x, same = (  # op by op, so that the bits are the same
+    latents.inputs_with_latents(
+      policy, texts, FEEDBACKS['hidden'].latent_from_hidden, passes=2
+    )
+    for texts in (TEXTS, sure)
   )
-  np.testing.assert_array_equal(read(sure), read(TEXTS))
-  hidden, _ = policy.forward(
-    read(TEXTS), None, *latents.positions_and_mask(TEXTS)
-  )
-  found, expected = (
-    latents.score_tokens(policy, texts, hidden) for texts in (sure, TEXTS)
-  )
+  np.testing.assert_array_equal(same, x)
+  found, expected = (score(policy, texts, x) for texts in (sure, TEXTS))
   np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=2e-6)

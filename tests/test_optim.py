@@ -123,6 +123,11 @@ def test_cosine_rises_for_a_tenth_and_falls_to_zero():
   np.testing.assert_allclose(got[20:], 0, atol=2e-5)
 
 
+def test_a_warmup_of_all_steps_ends_with_the_last():
+  got = shape(4, 5, warmup_ratio=1.0)
+  np.testing.assert_allclose(got, [0, 1 / 3, 2 / 3, 1, 0], atol=2e-5)
+
+
 def test_constant_stays_up_after_its_warmup():
   got = shape(10, 12, schedule='constant', warmup_ratio=0.4)
   np.testing.assert_allclose(got[:5], [0, 0.25, 0.5, 0.75, 1], atol=2e-5)

@@ -59,7 +59,7 @@ def _facts(machine):
   c = lowered.CONFIG
   alone = sharding.mesh(devices=devices[:1])
   program, (policy, *_) = lowered.lowered_rollout(alone)
-  shape = lowered.B, c.kv_heads, lowered.P + lowered.T, c.head_dim
+  shape = lowered.B, c.kv_heads, lowered.T, c.head_dim
   # Of whatever dtype: a TPU multiplies, and then keeps, bfloat16.
   dims = lambda shape: f'[{",".join(map(str, shape))}]'
   cache = dims(shape)

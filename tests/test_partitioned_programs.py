@@ -9,7 +9,15 @@ import pytest
 from hybrid_latent import sharding
 from hybrid_latent.trees import named_leaves
 from tests import lowered, sharded, tiny
-from tests.lowered import CONFIG, B, P, T, logits_that_move, shapes
+from tests.lowered import (
+  CONFIG,
+  PROMPTS,
+  B,
+  P,
+  T,
+  logits_that_move,
+  shapes,
+)
 
 FIRST, *OTHERS = sharded.SIZES
 MESHES = [FIRST, *(pytest.param(x, marks=pytest.mark.slow) for x in OTHERS)]
@@ -88,12 +96,20 @@ def test_a_rollout_moves_no_logits(mesh, sampled):
 
 def test_a_rollout_holds_its_part_of_the_cache_and_its_rows(mesh, sampled):
   program, trajectory = sampled
-  whole = B, CONFIG.kv_heads, P + T, CONFIG.head_dim
-  place = jax.NamedSharding(mesh, sharding.spec('b k s h', whole, mesh))
-  part, there = place.shard_shape(whole), shapes(program.as_text())
-  assert prod(whole) == 8 * prod(part)  # by heads, or by slots
-  assert part in there
-  assert whole not in there
+  whole = lambda rows, slots: (rows, CONFIG.kv_heads, slots, CONFIG.head_dim)
+
+  def part(*size):
+    shape = whole(*size)
+    place = jax.NamedSharding(mesh, sharding.spec('b k s h', shape, mesh))
+    assert prod(shape) == 8 * prod(place.shard_shape(shape))
+    return place.shard_shape(shape)  # by heads, or by slots
+
+  # Of the prompts and of the completions; in the loop, as the prefill gathers.
+  name = ','.join(map(str, part(B, T)))
+  there = shapes(lowered.loop_body(program.as_text(), f'[{name}]'))
+  assert {part(PROMPTS, P), part(B, T)} <= there
+  repeated = part(B, P), part(B, P + T)
+  assert not {whole(PROMPTS, P), whole(B, T), *repeated} & there
   rows = B // (mesh.shape['data'] * mesh.shape['fsdp'])
   places = program.output_shardings._replace(steps=None)
   per_row = trajectory._replace(steps=None)

@@ -55,8 +55,13 @@ def test_four_methods_are_enough(feedback):
     'soft': lambda: (Policy(model, soft_tokens(key, model)), soft()),
     'bare': lambda: (model, interpolated()),
   }[feedback]()
-  out = sample(policy, feedback)
-  scores = rescore(policy, feedback, PROMPT, out)
+
+  @jax.jit
+  def run():
+    out = sample(policy, feedback)
+    return out, rescore(policy, feedback, PROMPT, out)
+
+  out, scores = run()
   assert out.latent_share.all()
   assert jnp.abs(scores.log_probs - out.log_probs).max() < 1e-4
 

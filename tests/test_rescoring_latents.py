@@ -93,7 +93,7 @@ def test_with_a_pass_per_latent_it_is_decoding_again(name):
     (_, actual), mine = ours(policy, feedback, out, STEPS)
     close(actual, expected, atol=1e-4)
     close(flat(mine), flat(gradient), atol=1e-3)
-    recorded = rescore(policy, feedback, PROMPT, out).log_probs
+    recorded = tiny.scores(policy, feedback, PROMPT, out).log_probs
     same = np.allclose(recorded, expected, atol=1e-3)
     assert same == (seed == 0)  # as recorded, they are those of the sampler
 

@@ -134,6 +134,11 @@ def test_a_row_depends_on_no_other_row(rolled):
   assert (rolled(prompt=prompt).tokens != before.tokens).any(axis=1).all()
 
 
+@pytest.mark.parametrize(
+  'feedback',
+  ['discrete', 'gated', 'prefix', 'soft', 'switching'],
+  indirect=True,
+)
 def test_a_padded_row_equals_the_row_alone(actor, feedback, rolled):
   """With more siblings, too."""
   how = {'sampling': sampling(**FILTERED), 'stop': stop(STOPS)}

@@ -103,6 +103,15 @@ def test_rows_that_a_limit_ends_end_the_stream():
   assert last.steps == 4 and not last.terminated.all()
 
 
+def test_a_stream_ends_with_its_columns():
+  """Where neither a stop token nor `stop.max_tokens` is reached in them."""
+  endless, discrete = tiny.stop((), 40), FEEDBACKS['discrete']
+  pieces = [*streamed(tiny.policy(), 'discrete', stop=endless, every=5)]
+  whole = WHOLE | {'stop': endless}
+  out = tiny.sample(tiny.policy(), discrete, PROMPT, KEY, **whole)
+  assert_same(pieces, out)
+
+
 def test_one_program_decodes_prompts_of_all_lengths():
   """With the same result as alone in a smaller cache."""
   policy = tiny.policy()

@@ -87,6 +87,7 @@ QUICK = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
 }
+quick = partial(jax.jit, compiler_options=QUICK)
 STOPS = [5, 16, 29, 39, 53, 66, 78, 90]
 START, SLOT, END = 88, 89, 91  # of a span; they spell nothing
 LATENTS = 3  # of a prefix, which two tokens close

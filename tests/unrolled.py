@@ -25,7 +25,7 @@ def unrolled(policy, prompt, out, feed):
     x = np.zeros((1, prompt.tokens.shape[1] + STEPS, d), np.float32)
     x[0, :at] = policy.embed(jnp.asarray(tokens))
     for j in range(n):
-      hidden[i, j], logits[i, j] = _last_state(policy, x, at + j)
+      hidden[i, j], logits[i, j] = last_state(policy, x, at + j)
       fed = feed(i, j, hidden[i, j], logits[i, j])
       token = jnp.asarray(out.tokens[i, j])
       x[0, at + j] = policy.embed(token) if fed is None else fed
@@ -33,7 +33,7 @@ def unrolled(policy, prompt, out, feed):
 
 
 @partial(jax.jit, compiler_options=QUICK)
-def _last_state(policy, x, n):
+def last_state(policy, x, n):
   """Of the first n inputs of x [1 s d]: the others are in the future."""
   at = jnp.arange(x.shape[1])[None]
   past = (at[:, :, None] >= at[:, None]) & (at[:, None] < n)

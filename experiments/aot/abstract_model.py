@@ -26,6 +26,7 @@ from hybrid_latent.models.transformer import (
 )
 from hybrid_latent.types import PyTree
 
+from ..fields.model import check_attention
 from ..training.cli import Config
 
 READER = 'prefix:reasoner'
@@ -40,9 +41,8 @@ def abstract_model(model: Config, mesh: Mesh) -> Pretrained:
   """`config.model` as `pretrained` loads it, without files or network: the
   parameters are shapes, the tokenizer encodes bytes and has the new tokens of
   the config."""
-  config = dataclasses.replace(
-    model_config(model.source), dtype=model.dtype, remat=model.remat
-  )
+  check_attention(model.attention, mesh.devices.flat[0].platform)
+  config = _executed_as(model, model_config(model.source))
   shapes = jax.eval_shape(partial(Transformer, config), jax.random.key(0))
   return Pretrained(
     shape_structs(
@@ -79,9 +79,14 @@ def prefix(
     new |= {name: fields[name] for name in ('latents', 'reads')}
   else:
     found = model_config(backbone)
-  model = policy.model.config
-  found = dataclasses.replace(found, dtype=model.dtype, remat=model.remat)
+  found = _executed_as(policy.model.config, found)
   return new_prefix(key, policy, tokenizer, Transformer(found, key), **new)
+
+
+def _executed_as(model, config: TransformerConfig) -> TransformerConfig:
+  """`config`, computed as `model` is."""
+  names = 'dtype', 'remat', 'attention'
+  return dataclasses.replace(config, **{x: getattr(model, x) for x in names})
 
 
 def shape_structs(tree: PyTree, where: PyTree, dtype: str) -> PyTree:

@@ -86,6 +86,15 @@ device_description_str: "{name}"
 """
 
 
+def data_sheet(device: Device) -> Chip | None:
+  """The data sheet of an attached accelerator; None for an unknown one."""
+  kind = device.device_kind.lower().replace(' lite', 'e')
+  known = {'h100': 'h100', 'h200': 'h200', 'v5e': 'v5e', 'v5p': 'v5p',
+           'v6': 'v6e', '7x': 'tpu7x'}  # fmt: skip
+  found = [CHIPS[chip] for word, chip in known.items() if word in kind]
+  return found[0] if found else None
+
+
 def target(text: str) -> Target:
   """The machine of `NAME:TOPOLOGY`.
 

@@ -14,6 +14,7 @@ from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import Pretrained
 from hybrid_latent.models.param_axes import param_axes
 from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.prompt_cache import group_cache, grown_cache
 from hybrid_latent.types import Prompt, PyTree, TokenBatch
 
 from .. import grpo as grpo_trainer
@@ -141,7 +142,7 @@ def _sampled(config, mesh, source, run, step, trainable, frozen, held):
       ),
       group=config.rollout.num_generations,
       live=decoding | {'cache': ready},
-      internal={'cache': _cache(config, weights.model, ready.mask, there)},
+      internal={'cache': _cache(config, weights.model, ready, there)},
     )
   rewards = lambda: jnp.zeros(trajectory.mask.shape[0])
   trajectory = trajectory._replace(steps=None)
@@ -192,15 +193,19 @@ def shaped(tree: PyTree, mesh: Mesh) -> PyTree:
   return _placed(tree, sharding.shardings(tree, param_axes, mesh))
 
 
-def _cache(config, model, mask, mesh):
-  """That of a whole batch, at the end of the decoding loop; `mask` is that of
-  what was read before."""
-  u, slots = mask.shape
-  size = (
-    u * config.rollout.num_generations,
-    slots + config.rollout.max_completion_length,
-  )
-  cache = jax.eval_shape(lambda: model.init_cache(*size)._replace(length=None))
+def _cache(config, model, ready, mesh):
+  """The slots that decoding adds to the prompts, those of copies included, for
+  a whole batch at the end of the loop."""
+  rollout, (u, slots) = config.rollout, ready.mask.shape
+  group, size = rollout.num_generations, rollout.max_completion_length
+
+  def grown(ready):
+    cache = group_cache(model, ready, group)
+    cache = grown_cache(model, cache, u * group, slots + size)
+    copies = [pair for pair in cache.prompt if len(pair[0]) > u]
+    return cache.k, cache.v, copies
+
+  cache = jax.eval_shape(grown, ready)
   place = lambda x: sharding.spec('b k s h', x.shape, mesh)
   where = jax.tree.map(lambda x: NamedSharding(mesh, place(x)), cache)
   return _placed(cache, where)

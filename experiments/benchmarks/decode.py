@@ -5,7 +5,10 @@ latents.
     python -m experiments.benchmarks.decode --what=feedbacks --batches=8
 
 Prints Markdown tables with one row per batch size. decode: tokens per second,
-prefill included (needs torch). hrpo: the ratio of the times of an HRPO rollout
+prefill included (needs torch), and the share of the floor: the time of reading
+weights and cache at --bandwidth or of the matmuls at --flops, by default what
+this machine reaches with one of each, whichever is longer, over the time
+measured. hrpo: the ratio of the times of an HRPO rollout
 and of a discrete one with the same sampling. feedbacks: the same for every
 feedback, also for the gradient of a policy-gradient loss on its rollout, and
 the size of its record. All times are medians over interleaved repetitions in
@@ -14,10 +17,12 @@ one process, so that noise affects all of them alike.
 
 from typing import Literal
 
-from hybrid_latent.ranges import PositiveInt
+from hybrid_latent.ranges import PositiveFloat, PositiveInt
 
 from ..fields.accepted import Folder
 from ..training import cli
+from .options import add_out, add_repeats
+from .records import report
 
 Table = Literal['decode', 'hrpo', 'feedbacks']
 
@@ -45,7 +50,17 @@ def _parser() -> cli.Parser:
   )
   add('--prompt', type=count, default=128, help='tokens per prompt')
   add('--tokens', type=count, default=64, help='decoded per row')
-  add('--repeats', type=count, default=5, help='repetitions per median')
+  add_repeats(parser)
+  add(
+    '--bandwidth',
+    type=cli.value(PositiveFloat),
+    help='bytes/s of the floor, in 1e9; measured by default',
+  )
+  add(
+    '--flops',
+    type=cli.value(PositiveFloat),
+    help='FLOP/s of the floor, in 1e9; measured by default',
+  )
   add(
     '--train',
     choices=('lora', 'all'),
@@ -55,6 +70,7 @@ def _parser() -> cli.Parser:
   add(
     '--num_latents', type=count, default=4, help='latents per span of switching'
   )
+  add_out(parser)
   return parser
 
 
@@ -63,7 +79,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -74,6 +90,7 @@ from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.feedback.gated import Gate, gated
 from hybrid_latent.formats.pretrained import local_path, pretrained
 from hybrid_latent.models import lora
+from hybrid_latent.models.transformer import TransformerConfig
 from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import rescore
 from hybrid_latent.trees import combine, partition
@@ -82,7 +99,7 @@ from hybrid_latent.types import Feedback, Prompt, PyTree, Trajectory
 from ..training.torch_model import torch_model
 from .device_models import rollout_program
 from .feedbacks import UNTRAINED, feedbacks
-from .timing import interleaved
+from .timing import about, interleaved, peaks
 
 HRPO_SAMPLING = {'temperature': 0.5, 'top_k': 50}
 GATE = r'^feedback\.(w_|b_|decay)'  # HRPO's, trained with the model
@@ -93,51 +110,53 @@ TRAINED = {'lora': rf'\.lora\.|{GATE}', 'all': rf'^model\.|{GATE}'}
 def main() -> None:
   """Prints the tables of --what."""
   flags = _parser().parse_args()
-  device = f'{jax.device_count()} x {jax.devices()[0].device_kind}'
-  print(f'{flags.model} on {device}: prompt {flags.prompt}, then '
-        f'{flags.tokens} tokens per row')  # fmt: skip
+  machine = about()
+  print(f'{flags.model} on {machine["devices"]} x {machine["device"]}: prompt '
+        f'{flags.prompt}, then {flags.tokens} tokens per row')  # fmt: skip
   for dtype in flags.dtypes:
     model = pretrained(flags.model, dtype=dtype).model
     for what in flags.what:
       print(f'\n{what}, {dtype}', flush=True)
-      TABLES[what](flags, model, dtype)
+      rows = TABLES[what](flags, model, dtype)
+      where = {'table': what, 'dtype': dtype}
+      report(flags, 'benchmarks.decode', (where | row for row in rows), machine)
 
 
-def decode_table(flags, model, dtype) -> None:
+def decode_table(flags, model, dtype) -> Iterator[dict]:
   """Greedy decoding by ours and by transformers."""
   if not importlib.util.find_spec('torch'):
     print('transformers decodes with torch: pip install torch')
     return
   network = torch_model(local_path(flags.model), dtype)
-  _print_row('batch', 'ours, tokens/s', 'transformers, tokens/s', 'ratio')
-  _print_row(*['---:'] * 4)
+  read, computed = peaks(dtype)
+  flags.bandwidth = flags.bandwidth or read
+  flags.flops = flags.flops or computed
   for b in flags.batches:
     ours = timed_rollout(flags, b, Policy(model), discrete(), greedy=True)
     theirs = _transformers(flags, b, network)
     times = interleaved({'ours': ours, 'theirs': theirs}, flags.repeats)
     us, them = (b * flags.tokens / seconds for seconds in times.values())
-    _print_row(b, f'{us:.0f}', f'{them:.0f}', f'{us / them:.2f}')
+    share = floor_seconds(flags, model.config, b) / times['ours']
+    yield {'batch': b, 'ours, tokens/s': us, 'transformers, tokens/s': them,
+           'ratio': us / them, 'share of the floor': share,
+           'GB/s': flags.bandwidth, 'GFLOP/s': flags.flops}  # fmt: skip
 
 
-def hrpo_table(flags, model, dtype) -> None:
+def hrpo_table(flags, model, dtype) -> Iterator[dict]:
   """HRPO's rollout and a discrete one."""
   gate = Gate(jax.random.key(0), model.config.width)
-  _print_row('batch', 'discrete, s', 'HRPO, s', 'ratio')
-  _print_row(*['---:'] * 4)
   for b in flags.batches:
     run = partial(timed_rollout, flags, b, Policy(model, gate), **HRPO_SAMPLING)
     runs = {'discrete': run(discrete()), 'hrpo': run(gated())}
     plain, latent = interleaved(runs, flags.repeats).values()
-    _print_row(b, f'{plain:.2f}', f'{latent:.2f}', f'{latent / plain:.3f}')
+    yield {'batch': b, 'discrete, s': plain, 'HRPO, s': latent,
+           'ratio': latent / plain}  # fmt: skip
 
 
-def feedbacks_table(flags, model, dtype) -> None:
+def feedbacks_table(flags, model, dtype) -> Iterator[dict]:
   """Rollout and gradient of every feedback, relative to the discrete one."""
   if flags.train == 'lora':
     model = lora.add(model, jax.random.key(1), rank=32, alpha=64.0)
-  _print_row('batch', 'feedback', 'rollout, s', 'ratio', 'gradient, s',
-             'ratio', 'latent inputs', 'record, bytes/token')  # fmt: skip
-  _print_row('---:', '---', *['---:'] * 6)
   for b in flags.batches:
     sample = partial(timed_rollout, flags, b, **HRPO_SAMPLING)
     runs = {'discrete': sample(Policy(model), discrete())}
@@ -156,11 +175,33 @@ def feedbacks_table(flags, model, dtype) -> None:
       sizes[name] = record // out.tokens.size
     times = interleaved(runs, flags.repeats)
     for name in sizes:
-      cells = []
-      for of in ('', ', gradient'):
+      row = {'batch': b, 'feedback': name}
+      for what, of in (('rollout', ''), ('gradient', ', gradient')):
         mine, plain = times.get(name + of), times[f'discrete{of}']
-        cells += [f'{mine:.3f}', f'{mine / plain:.3f}'] if mine else ['–'] * 2
-      _print_row(b, name, *cells, f'{latents[name]:.2f}', sizes[name])
+        row[f'{what}, s'] = mine or '–'
+        row[f'{what} ratio'] = mine / plain if mine else '–'
+      yield row | {'latent inputs': latents[name],
+                   'record, bytes/token': sizes[name]}  # fmt: skip
+
+
+def floor_seconds(flags, config: TransformerConfig, batch: int) -> float:
+  """The least time of the rollout: one pass over the prompts, then one per
+  token over the weights, the head included, and the filled cache."""
+  c, itemsize = config, jnp.dtype(config.dtype).itemsize
+  heads = 2 * (c.heads + c.kv_heads) * c.head_dim
+  layers = c.layers * c.width * (heads + 3 * c.mlp)
+  attended = 4 * c.heads * c.head_dim
+
+  def seconds(weights, tokens, slots, products):
+    read = weights * itemsize + batch * slots * c.token_cache_bytes
+    flops = 2 * weights * tokens + c.layers * attended * products
+    return max(read / flags.bandwidth, flops / flags.flops) / 1e9
+
+  p = flags.prompt
+  total = seconds(layers, batch * p, p, batch * p * p / 2)
+  for slots in range(p, p + flags.tokens):
+    total += seconds(layers + c.vocab * c.width, batch, slots, batch * slots)
+  return total
 
 
 TABLES = {
@@ -232,10 +273,6 @@ def _tokens(flags, batch) -> np.ndarray:
   return np.random.default_rng(0).integers(
     100, 300, shape
   )  # all models have these
-
-
-def _print_row(*cells) -> None:
-  print('|', ' | '.join(map(str, cells)), '|', flush=True)
 
 
 if __name__ == '__main__':

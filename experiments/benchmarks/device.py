@@ -54,13 +54,9 @@ if __name__ == '__main__':  # before the imports: --help takes a second
   _parser().parse_args()
 
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
-import flax
 import jax
 
 from .device_accuracy import agreement, cudnn_attention
@@ -71,6 +67,7 @@ from .device_speed import (
   feedback_cost,
   update_speed,
 )
+from .timing import about
 
 PARTS = {
   'environment': environment,
@@ -94,27 +91,6 @@ def main() -> None:
   )
   print(summary(found))
   print(f'{flags.out}: all numbers')
-
-
-def about() -> dict:
-  """Device, versions and revision."""
-  device = jax.devices()[0]
-  git = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
-  try:
-    head = subprocess.run(git, capture_output=True, text=True)
-    revision = head.stdout.strip() or None
-  except OSError:
-    revision = None  # a machine without git
-  return {
-    'date': datetime.now(UTC).isoformat(timespec='seconds'),
-    'revision': revision,
-    'device': device.device_kind,
-    'devices': jax.device_count(),
-    'runtime': ' '.join(device.client.platform_version.split()),
-    'jax': jax.__version__,
-    'flax': flax.__version__,
-    'python': platform.python_version(),
-  }
 
 
 def run_parts(

@@ -13,7 +13,7 @@ from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import rescore
 from hybrid_latent.types import Trajectory
 
-from ..aot.targets import CHIPS, Chip
+from ..aot.targets import data_sheet
 from .device_models import (
   REPEATS,
   Sizes,
@@ -30,7 +30,7 @@ def environment(sizes: Sizes) -> dict:
   x = jnp.zeros(sizes.copied // 4, jnp.float32)
   copy = compiled({'copy': (jax.jit(lambda x: x + 1), (x,))})['copy']
   seconds = interleaved({'copy': copy}, REPEATS)['copy']
-  chip = _chip()
+  chip = data_sheet(jax.devices()[0])
   return {
     'rows': [
       {
@@ -46,7 +46,7 @@ def decode_speed(sizes: Sizes) -> dict:
   difference of two rollouts of one program, which cancels the prefill; its
   lower bound is the time to read the weights and the whole cache once."""
   model, rows = random_model(sizes.model, sizes.model.dtype), []
-  c, chip = sizes.model, _chip()
+  c, chip = sizes.model, data_sheet(jax.devices()[0])
   weights = sum(x.nbytes for x in jax.tree.leaves(model))
   short = sizes.tokens // 4
   programs = compiled(
@@ -68,7 +68,7 @@ def decode_speed(sizes: Sizes) -> dict:
     )
     step = (times[sizes.tokens] - times[short]) / (sizes.tokens - short)
     slots = sizes.prompt + sizes.tokens
-    cache = 2 * b * c.layers * c.kv_heads * c.head_dim * slots * 2  # bfloat16
+    cache = b * slots * c.token_cache_bytes
     least = (weights + cache) / chip.bandwidth if chip else None
     rows.append(
       {
@@ -116,7 +116,7 @@ def update_speed(sizes: Sizes) -> dict:
   the length per token for attention; recomputation by remat is not counted."""
   rows_, length = sizes.update
   config = dataclasses.replace(sizes.model, remat='full')
-  model, chip = random_model(config, config.dtype), _chip()
+  model, chip = random_model(config, config.dtype), data_sheet(jax.devices()[0])
   c, tokens = config, rows_ * length
   half = length // 2
   prompt = random_prompt(sizes._replace(prompt=half), rows_)
@@ -172,15 +172,6 @@ def update_speed(sizes: Sizes) -> dict:
     ],
     'parameters': parameters,
   }
-
-
-def _chip() -> Chip | None:
-  """The data sheet of this device; None for an unknown one."""
-  kind = jax.devices()[0].device_kind.lower().replace(' lite', 'e')
-  known = {'h100': 'h100', 'h200': 'h200', 'v5e': 'v5e', 'v5p': 'v5p',
-           'v6': 'v6e', '7x': 'tpu7x'}  # fmt: skip
-  found = [CHIPS[chip] for word, chip in known.items() if word in kind]
-  return found[0] if found else None
 
 
 def _limited(run: Program, limit: int) -> Trajectory:

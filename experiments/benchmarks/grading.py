@@ -1,17 +1,21 @@
 """Grades adversarial completions by every reward: one table.
 
     python -m experiments.benchmarks.grading --out=grading.json
+    python -m experiments.benchmarks.grading --groups=100
 
 Every reward that grades answers (grader) grades every family of adversarial
 texts in the processes that training and evaluation use, one text at a time. No
 text has the gold answer, so all are wrong; the last family is correct. Ungraded
 texts took more than the CPU time limit of the grader, or their process was
 killed.
+
+--groups measures the speed of math-verify instead: the completions per second
+that two workers grade, eight per gold answer.
 """
 
 import argparse
+import importlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,11 +29,19 @@ from hybrid_latent.rewards.grader import Grader
 from .. import PACKAGE
 from ..training import cli
 from .hostile_texts import REPEATED, SMALL, repeated
+from .peer_steps import peak_mib
+from .records import report
 
 GOLD = '1729'
 CORRECT = rf'<think>19 * 91</think> \boxed{{{GOLD}}} #### {GOLD}'
 # math-verify compares equations and sets in other ways than numbers.
 FORMULAS = (r'\frac{x^2}{16} - \frac{y^2}{9} = 1', r'(-\infty, 2) \cup [3, 4)')
+
+# Gold answers of MATH's forms, with an integer in place of the %.
+FORMS = (
+  *(r'\frac{%\sqrt{3}}{7}', 'x^2 + %x + 1', r'\left(%, \frac{\pi}{3}\right)'),
+  *('%', r'[%, \infty)', r'%^\circ', '% - 5i', r'\{1, %\}'),
+)
 
 _REWARDS = 'hybrid_latent.rewards'
 GRADERS = {
@@ -55,11 +67,40 @@ def main(argv: Sequence[str] | None = None) -> None:
   unknown = sorted(set(flags.graders) - set(GRADERS))
   if unknown:
     sys.exit(f'error: --graders={unknown[0]}: accepted are {sorted(GRADERS)}')
+  if flags.groups:
+    # Imported late: the workers have no use for jax.
+    about = importlib.import_module(f'{PACKAGE}.benchmarks.timing').about
+    rate = completions_per_second(flags.groups)
+    row = {'groups': flags.groups, 'completions/s': rate}
+    report(flags, 'benchmarks.grading', [row], about())
+    return
   texts = families(flags.lengths)
   rows = [grade_families(name, texts) for name in flags.graders]
   print(table(rows))
   if flags.out:
     flags.out.write_text(json.dumps(rows, indent=2) + '\n')
+
+
+def completions_per_second(groups: int, workers: int = 2) -> float:
+  """The speed of math:accuracy where each group of eight has a gold answer of
+  its own and four different answers, half of them without a box."""
+  golds = [
+    FORMS[i % len(FORMS)].replace('%', f'{i + 2}') for i in range(groups + 2)
+  ]
+  texts = [
+    rf'We obtain $a_{i} = {i}$. {form % golds[i + wrong]}'
+    for i in range(groups)
+    for wrong in (0, 0, 1, 2)
+    for form in (r'So it is \boxed{%s}', r'Thus it equals $%s$')
+  ]
+  columns = {'answer': [gold for gold in golds[:groups] for _ in range(8)]}
+  rewards = {'math': {'function': f'{_REWARDS}.math:accuracy'}}
+  with Grader(rewards, workers=workers, timeout_s=60.0) as grader:
+    # The first group of a worker builds the tables of math-verify's grammar.
+    grader.submit(['1'] * workers, {'answer': ['x'] * workers}, 1).result()
+    start = time.perf_counter()
+    grader.submit(texts, columns, 8).result()
+    return len(texts) / (time.perf_counter() - start)
 
 
 def families(lengths: Sequence[int]) -> dict[str, list[str]]:
@@ -149,14 +190,7 @@ def table(rows: Sequence[Mapping]) -> str:
 
 def peak_memory(completions: Sequence[str], **_) -> list[float]:
   """A reward that returns the peak memory of its process, in MiB."""
-  status = Path('/proc/self/status')
-  # Linux's ru_maxrss includes the memory of the parent at the fork.
-  if status.exists():
-    peak = int(status.read_text().partition('VmHWM:')[2].split()[0]) / 2**10
-  else:
-    unit = 2**20 if sys.platform == 'darwin' else 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-  return [peak] * len(completions)
+  return [peak_mib()] * len(completions)
 
 
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -174,7 +208,13 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
     default=[30, 300, 900, 30_000],
     help='characters of the repeated texts',
   )
-  parser.add_argument('--out', type=Path, help='also write JSON here')
+  parser.add_argument(
+    '--groups',
+    type=cli.value(PositiveInt),
+    help='measure the speed on this number of groups instead',
+  )
+  about = 'also write JSON here; with --groups append the table'
+  parser.add_argument('--out', type=Path, help=about)
   return parser.parse_args(argv)
 
 

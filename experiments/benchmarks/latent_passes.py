@@ -11,32 +11,19 @@ stored.
 
 from hybrid_latent.ranges import NonNegativeInt, PositiveInt
 
-from ..fields.accepted import Folder
 from ..training import cli
+from .options import add_model_options, add_repeats
 
 
 def _parser() -> cli.Parser:
   parser = cli.Parser('benchmarks.latent_passes', __doc__)
   add, count = parser.add_argument, cli.value(PositiveInt)
   counts = cli.value(tuple[NonNegativeInt, ...])
-  about = 'preset, .gguf file, folder or name on the hub'
-  add('--model', default='smollm2-135m', type=cli.value(Folder), help=about)
-  add(
-    '--dtype',
-    default='float32',
-    choices=('float32', 'bfloat16'),
-    help='of the computation',
-  )
-  add(
-    '--remat',
-    default='none',
-    choices=('none', 'dots', 'full'),
-    help='activations that are recomputed',
-  )
+  add_model_options(parser)
   add('--rows', type=count, default=2, help='texts per batch')
   add('--length', type=count, default=128, help='tokens per text')
   add('--passes', type=counts, default='0,1,2,4', help='values of K, 0 first')
-  add('--repeats', type=count, default=5, help='repetitions per median')
+  add_repeats(parser)
   return parser
 
 
@@ -54,6 +41,7 @@ from hybrid_latent import latents
 from hybrid_latent.feedback.hidden import hidden
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.policy import positions_and_mask
 from hybrid_latent.types import TokenBatch
 
 from ..report.tables import markdown_table
@@ -109,7 +97,8 @@ def gradient(
       x = latents.inputs_with_latents(
         model, texts, hidden().latent_from_hidden, passes=k
       )
-      states, _ = model.forward(x, None, *latents.positions_and_mask(texts))
+      layout = positions_and_mask(model, texts.segments)
+      states, _ = model.forward(x, None, *layout)
       found = latents.score_tokens(model, texts, states)
       return -jnp.mean(texts.weights * found.log_probs)
 

@@ -9,14 +9,13 @@ Compiles each on random answers of config.rollout's sizes, and measures the time
 (medians over interleaved repetitions) and the compiler's memory.
 """
 
-from hybrid_latent.ranges import PositiveInt
-
 from ..training import cli
+from .options import add_repeats
 
 
 def _parser() -> cli.Parser:
   parser = cli.config_parser('benchmarks.lrt_update', __doc__, workdir=False)
-  parser.add_argument('--repeats', type=cli.value(PositiveInt), default=5)
+  add_repeats(parser)
   return parser
 
 

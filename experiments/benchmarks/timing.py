@@ -1,12 +1,20 @@
-"""Compiles programs in parallel and times them interleaved."""
+"""Compiles programs in parallel, times them interleaved, and names the machine
+and the versions."""
 
+import os
+import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax
 import jax
+import jax.numpy as jnp
 
 
 class Program(NamedTuple):
@@ -59,3 +67,40 @@ def interleaved(
       run()
       seconds[name].append(time.perf_counter() - began)
   return {name: statistics.median(some) for name, some in seconds.items()}
+
+
+def peaks(dtype: str) -> tuple[float, float]:
+  """(bytes/s of reading memory, FLOP/s of a matmul), in 1e9: of the fastest of
+  five repetitions each."""
+  table, x = jnp.ones((1 << 15, 1 << 12)), jnp.ones(1 << 12)
+  square = jnp.ones((2048, 2048), dtype)
+  product = jax.jit(jnp.matmul)
+
+  def fastest(*operands):
+    run = lambda: jax.block_until_ready(product(*operands))
+    return min(interleaved(dict.fromkeys(range(5), run), 1).values())
+
+  read = table.nbytes / fastest(table, x)
+  return read / 1e9, 2 * len(square) ** 3 / fastest(square, square) / 1e9
+
+
+def about() -> dict[str, Any]:
+  """Date, revision, devices and versions."""
+  device = jax.devices()[0]
+  git = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
+  try:
+    head = subprocess.run(git, capture_output=True, text=True)
+    revision = head.stdout.strip() or None
+  except OSError:
+    revision = None  # a machine without git
+  return {
+    'date': datetime.now(UTC).isoformat(timespec='seconds'),
+    'revision': revision,
+    'device': device.device_kind,
+    'devices': jax.device_count(),
+    'cores': os.cpu_count(),
+    'runtime': ' '.join(device.client.platform_version.split()),
+    'jax': jax.__version__,
+    'flax': flax.__version__,
+    'python': platform.python_version(),
+  }

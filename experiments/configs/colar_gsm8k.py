@@ -8,8 +8,7 @@ colar.yaml.
 The argument is MODEL[,smoke], a model that sft_gsm8k.py has trained on text,
 in the release Llama-3.2-1B-Instruct. The steps are GSM8K's own `<<...>>` marks;
 for the paper's data write --config.data.kwargs.task=gsm8k_aug. Its second
-stage, GRPO on the density of the latents, is a config of experiments.grpo with
-this feedback. Not run at that size here.
+stage is colar_rl_gsm8k.py. Not run at that size here.
 """
 
 from ml_collections import ConfigDict
@@ -39,6 +38,6 @@ def get_config(argument: str) -> ConfigDict:
   )
   config.optimizer.groups = dict(
     lora=dict(pattern=r'\.lora\.', lr=1e-4, weight_decay=0.01),
-    head=dict(pattern=r'^feedback\.', lr=1e-4, weight_decay=0.01),
+    head=dict(pattern=r'^feedback\.(?!scale)', lr=1e-4, weight_decay=0.01),
   )
   return sft.finalize(config, smoke)

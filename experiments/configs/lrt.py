@@ -33,8 +33,8 @@ FIELDS = ('seed', 'max_steps', 'num_iterations', 'num_mini_batches',
           'gradient_accumulation_steps', 'model',
           'lora', 'mesh', 'data', 'rollout', 'feedback', 'objective',
           'advantage', 'rewards', 'grader', 'optimizer', 'eval', 'checkpoint',
-          'num_logged_completions', 'trackers', 'nonfinite', 'alarms',
-          'generate', 'evaluate')  # fmt: skip
+          'num_logged_completions', 'trackers', 'profile', 'nonfinite',
+          'alarms', 'generate', 'evaluate')  # fmt: skip
 
 
 def get_config(

@@ -64,6 +64,7 @@ def defaults(source: str) -> ConfigDict:
     dtype='float32' if small else 'bfloat16',
     param_dtype='float32' if small else 'bfloat16',
     remat='none' if small else 'full',
+    attention=None,
     new_tokens=(),
   )
   config.lora = dict(rank=32, alpha=64.0)
@@ -90,6 +91,7 @@ def defaults(source: str) -> ConfigDict:
     mesh=dict(data=0, fsdp=0, tensor=0, sequence=0),
     buckets=3,
     cache_stages=1,
+    max_num_seqs=0,
     logits_chunk=128,
     end_of_thinking='####',
     max_thinking_tokens=0,
@@ -156,6 +158,7 @@ def defaults(source: str) -> ConfigDict:
   config.checkpoint = dict(every=1 if small else 250, keep=2, best='')
   config.num_logged_completions = 8
   config.trackers = ('tensorboard',)
+  config.profile = dict(step=0, steps=0)
   config.nonfinite = dict(action='stop', limit=3)
   config.alarms = dict(
     window=20,

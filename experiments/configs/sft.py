@@ -14,7 +14,7 @@ from . import rl
 
 SHARED = ('seed', 'model', 'lora', 'mesh', 'data', 'feedback', 'rollout',
            'rewards', 'grader', 'eval', 'optimizer', 'checkpoint',
-           'trackers', 'nonfinite', 'alarms')  # fmt: skip
+           'trackers', 'profile', 'nonfinite', 'alarms')  # fmt: skip
 # Fields of rollout that only training on rollouts uses.
 ROLLOUT_ONLY = (
   'mesh',

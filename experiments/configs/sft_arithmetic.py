@@ -7,10 +7,12 @@
 of the solutions have steps and half the answer alone, as in mixed data; the
 model learns both, and RL raises the share of the one with higher reward. The
 others train on worked solutions alone: `cot` and `no_cot` on text, `hyrea`,
-`random` and `coconut` with steps as latents, `codi` by self-distillation,
-`sim_cot` with Coconut's latents and a decoder that explains them. About a
-minute on two CPU cores, somewhat more with latents. Numbers to expect:
-RESULTS.md.
+`random` and `coconut` with steps as latents, `codi` by self-distillation into
+three, `pccot` the same with two parallel passes (with three they would be
+CODI's), `kava` these with keys and values of the teacher as targets, `sim_cot`
+with Coconut's latents and a decoder that explains them, `colar` with two tokens
+of the steps per latent. About a minute on two CPU cores, more with latents.
+Numbers to expect: RESULTS.md.
 
 `thinking` learns long reasoning: between `<think>`, with which its prompts end,
 and `</think>` the solutions repeat their steps, about a hundred tokens; one in
@@ -26,7 +28,10 @@ from hybrid_latent.data.arithmetic import THINKING_TOKENS
 from . import (
   coconut_gsm8k,
   codi_gsm8k,
+  colar_gsm8k,
   hyrea_sft_math,
+  kava_gsm8k,
+  pccot_gsm8k,
   rl_arithmetic,
   sft,
   sft_gsm8k,
@@ -41,11 +46,13 @@ METHODS = {
   'random': (hyrea_sft_math.get_config, ',random'),
   'coconut': (coconut_gsm8k.get_config, ''),
   'codi': (codi_gsm8k.get_config, ''),
+  'pccot': (pccot_gsm8k.get_config, ''),
+  'kava': (kava_gsm8k.get_config, ''),
   'sim_cot': (sim_cot_gsm8k.get_config, ''),
+  'colar': (colar_gsm8k.get_config, ''),
   'thinking': (sft_gsm8k.get_config, ''),
 }
-
-
+SELF_DISTILLED = 'codi', 'pccot', 'kava'
 STARTS = {
   'hyrea': (0, 100, 200),
   'random': (0, 100, 200),
@@ -64,7 +71,8 @@ def get_config(argument: str) -> ConfigDict:
   published, words = METHODS[method]
   config = published(folder + words).unlock()
   config.seed = 0
-  config.batch_size, config.gradient_accumulation_steps = 24, 1
+  config.batch_size = 12 if method == 'mixed' else 24
+  config.gradient_accumulation_steps = 1
   config.max_length, config.packing, config.buckets = 128, True, 1
   config.lora.rank = 0
   config.model.update(dtype='float32', param_dtype='float32', remat='none')
@@ -82,15 +90,24 @@ def get_config(argument: str) -> ConfigDict:
   config.max_steps, config.stages.starts = 400, STARTS.get(method, (0,))
   config.stages.data_fraction = (1.0,) * len(config.stages.starts)
   groups = dict(model=r'^model\.')
-  if method in ('codi', 'coconut', 'sim_cot'):
+  if method in ('coconut', 'sim_cot', *SELF_DISTILLED):
     config.model.new_tokens = sft.SPAN_TOKENS  # which are trained
     config.feedback.init_kwargs.num_latents = 3
-  if method == 'codi':
+  if method in ('colar', *SELF_DISTILLED):
     config.packing, config.batch_size, config.max_length = False, 32, 112
+  if method in SELF_DISTILLED:
     groups['projector'] = r'^feedback\.inner\.'
     config.curriculum.kwargs.update(num_latents=3, cue=' ####')
     config.feedback.inner.init_kwargs.width = 0
-    config.objective.kwargs.weight = 1.0
+    config.objective.get('inner', config.objective).kwargs.weight = 1.0
+  if method in ('pccot', 'kava'):
+    config.latent_passes = config.feedback.kwargs.passes = 2
+  if method == 'kava':
+    config.objective.kwargs.num_latents = 3
+  if method == 'colar':
+    groups['head'] = r'^feedback\.(?!scale)'
+    config.max_length, config.curriculum.kwargs.compression = 64, 2
+    config.feedback.init_kwargs.width = 0
   if method == 'sim_cot':
     config.max_length = 160
     groups['decoder'] = r'^objective\.'

@@ -1,13 +1,16 @@
 r"""Soft Thinking on GSM8K, without any training: "Soft Thinking", arXiv
-2505.15778, and the released code.
+2505.15778, and the released code; with noise: "LLMs are Single-threaded
+Reasoners", arXiv 2508.03440.
 
     python -m experiments.grpo --workdir=runs/soft_thinking \
         --config=soft_thinking_gsm8k:Qwen/Qwen3-8B
 
-The argument is MODEL[,cold_stop|mixing|stop_only][,smoke]: the method, its
-concept tokens without the cold stop, or the cold stop after plain greedy
-thinking. With max_steps=0 the trainer evaluates and ends. A model without the
-token </think> gets one, which only the cold stop produces.
+The argument is MODEL[,WORD][,smoke], where the word is cold_stop, the method;
+mixing, its concept tokens without the cold stop; stop_only, the cold stop after
+plain greedy thinking; gumbel or dirichlet, concept tokens of random weights
+without the cold stop, as in the release (scripts/st/qwq32b_gumble.sh). With
+max_steps=0 the trainer evaluates and ends. A model without the token </think>
+gets one, which only the cold stop produces.
 According to its README it does not help models of 7B or less. In HyRea's table
 Qwen2.5-7B-Instruct has 0.664 on MATH-500 (SFT: 0.736). Not run at that size
 here.
@@ -20,7 +23,7 @@ from . import rl
 
 def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
   source, (part,), smoke = rl.parse_arg(
-    argument, ['cold_stop', 'mixing', 'stop_only']
+    argument, ['cold_stop', 'mixing', 'stop_only', 'gumbel', 'dirichlet']
   )
   config = rl.defaults(source)
   config.max_steps = 0
@@ -46,10 +49,14 @@ def get_config(argument: str = 'Qwen/Qwen3-8B') -> ConfigDict:
     init='soft_thinking:cold_stop',
     init_kwargs=dict(
       end='</think>',
-      threshold=0.0 if part == 'mixing' else 0.01,
+      threshold=0.01 if part in ('cold_stop', 'stop_only') else 0.0,
       patience=256,
     ),
   )
+  if part in ('gumbel', 'dirichlet'):
+    config.rollout.sampling.min_p = 0.0
+    config.feedback.kwargs = dict(width=5, noise=part)
+    config.feedback.init_kwargs.update(temperature=0.5, concentration=1.0)
   config.rewards.accuracy = dict(
     function='hybrid_latent.rewards.math:accuracy', weight=1.0, kwargs={}
   )

@@ -92,7 +92,7 @@ class Times(TypedDict):
   tokens_per_second: float
   peak_memory_bytes: int | None
   too_long: NotRequired[int]  # prompts that were left out
-  # Of a reasoner: per prompt, and of two prompts (latent_similarity.py).
+  # Of a prefix: per prompt, and of two prompts (latent_similarity.py).
   latents: NotRequired[int]
   cosine: NotRequired[float | None]
   latent_direction: NotRequired[list[float]]  # see measures/latents.py

@@ -130,16 +130,22 @@ def forced_tokens(
   because of a limit: not only after a thinking that ended naturally, or after
   none. `out` is a Trajectory of numpy arrays."""
   # Not those that a feedback forces: within the thinking, and in spans.
-  of_spans = (out.latent_share > 0) | np.isin(out.tokens, marks)
+  of_feedback = (out.latent_share > 0) | np.isin(out.tokens, marks)
   end = out.thinking_mask.sum(-1, keepdims=True)
   at = np.arange(out.mask.shape[1])
+  # A feedback also ends the thinking itself: Soft Thinking's delimiter.
+  of_limits = np.isin(out.tokens, np.asarray(stop.forced_tokens)[1:, 0])
+  of_feedback |= thinks & (at == end) & ~of_limits
   num_forced = (np.asarray(stop.forced_tokens[0]) >= 0).sum()
   # After a natural end stop.forced_tokens[0] is forced, which begins after the
   # delimiter's last token.
   first = end + thinks
   natural = (at >= first) & (at < first + num_forced)
-  forced = out.mask & ~out.policy_mask & (at >= end) & ~of_spans
-  return forced, np.any(forced & ~natural, axis=-1)
+  forced = out.mask & ~out.policy_mask & (at >= end) & ~of_feedback
+  # Where it forces nothing, an answer follows a thinking that has all tokens.
+  limit = np.minimum(stop.max_thinking_tokens, stop.budget)
+  cut = thinks & (end[:, 0] >= limit) & (end[:, 0] < out.mask.sum(-1))
+  return forced, np.any(forced & ~natural, axis=-1) | cut
 
 
 def mark_ids(feedback: Any) -> tuple[int, ...]:

@@ -72,8 +72,8 @@ def sample_cell(
     return (prompt, ready, out), perf_counter() - start
 
   about = {'shards': len(batches), 'too_long': batches[0]['too_long']}
-  if hasattr(actor.policy.feedback, 'reasoner'):
-    about |= latent_metrics(actor.policy, batches, program.mesh)
+  if prefix := program.feedback.prefix:
+    about |= latent_metrics(actor.policy, prefix, batches, program.mesh)
   # Limits are traced: one token compiles the program of every budget.
   run(batches[0], stop._replace(max_tokens=jnp.int32(1)))
   exist = existing([cell.shard(i) for i in range(len(batches))])

@@ -104,6 +104,11 @@ GENERATION = {
   'rollout.cache_stages': Field(
     PositiveInt, 'Number of sizes through which the KV cache grows in decoding.'
   ),
+  'rollout.max_num_seqs': Field(
+    NonNegativeInt,
+    'Completions that are decoded side by side, over all devices: where one '
+    'ends, the next begins; 0: all of a batch.',
+  ),
   'rollout.logits_chunk': Field(
     PositiveInt, 'Positions whose logits are in memory at a time.'
   ),

@@ -42,7 +42,7 @@ def _configs_of(trainer: str) -> str:
 
 
 def trainer_of(name: str) -> str:
-  """The trainer of a config of experiments/configs, by the defaults that it and
+  """The trainer of a config of experiments/configs, by the defaults that it or
   the configs that it imports begin with. Does not execute it."""
   if name in _TRAINERS:
     return _TRAINERS[name]
@@ -51,8 +51,19 @@ def trainer_of(name: str) -> str:
     x for x in tree.body if isinstance(x, ast.ImportFrom) and x.level == 1
   ]
   names = [x.module or alias.name for x in imports for alias in x.names]
+  names = [x for x in names if _calls(tree, x, 'defaults')] or names
   found = {trainer_of(other) for other in names}
   return next(x for x in ('lrt', 'sft', 'grpo') if x in found)
+
+
+def _calls(tree: ast.AST, module: str, name: str) -> bool:
+  return any(
+    isinstance(node, ast.Attribute)
+    and node.attr == name
+    and isinstance(node.value, ast.Name)
+    and node.value.id == module
+    for node in ast.walk(tree)
+  )
 
 
 def fields_text(path: str, config: Config) -> str:

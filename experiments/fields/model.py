@@ -43,6 +43,18 @@ def check_model(
       )
 
 
+def check_attention(implementation: str | None, platform: str) -> None:
+  """ValueError for a kernel of another platform."""
+  kernels = {'cudnn': ('gpu', 'cuda'), 'splash': ('tpu',)}
+  made_for = kernels.get(implementation or '', (platform,))
+  if platform not in made_for:
+    raise ValueError(
+      f'config.model.attention is {implementation!r}, a kernel for '
+      f'{made_for[0].upper()}s, and the devices are {platform}s: write None, '
+      'which is xla, for long rows xla_chunked'
+    )
+
+
 def warn_of_untrained(config: Config, feedback: Any) -> None:
   """Warns of arrays in the parameters of a feedback that no optimizer group
   trains. Settings are scalars."""

@@ -11,8 +11,9 @@ _ONE_VIEW = 'cot:worked_solutions', 'coconut:coconut', 'hyrea:hyrea'
 
 def _distills(c: Config) -> bool:
   """Whether the loss, or the one inside of it, compares two views."""
-  objective = c.objective.get('inner', c.objective)
-  return is_ours(objective, 'function', 'codi:self_distillation')
+  losses = 'codi:self_distillation', 'kava:kava'
+  parts = c.objective, c.objective.get('inner', c.objective)
+  return any(is_ours(part, 'function', *losses) for part in parts)
 
 
 _LRT = (

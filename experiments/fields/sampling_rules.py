@@ -35,6 +35,12 @@ WITH_PARAMS = {
 }
 _SAMPLED = (
   Rule(
+    ('model.attention', 'model.dtype'),
+    lambda c, _: c.model.attention == 'cudnn' and c.model.dtype == 'float32',
+    "model.dtype=bfloat16, as cuDNN's kernel has 16 bits, or "
+    'model.attention=None',
+  ),
+  Rule(
     ('rewards',),
     lambda c, _: (
       not all(name.strip() and name not in RESERVED for name in c.rewards)
@@ -49,6 +55,12 @@ _SAMPLED = (
       and _module(c.feedback.init) != _module(c.feedback.function)
     ),
     f'the initializer of its module, as for one of {[*WITH_PARAMS]}',
+  ),
+  Rule(
+    ('rollout.max_num_seqs', 'rollout.cache_stages'),
+    lambda c, _: c.rollout.max_num_seqs and c.rollout.cache_stages > 1,
+    'cache_stages=1, as rows that are refilled end at different times, or '
+    'max_num_seqs=0',
   ),
   Rule(
     ('model.new_tokens',),

@@ -41,6 +41,9 @@ FEEDBACK = {
   'init_kwargs': Field(Kwargs, 'Keywords of init.'),
 }  # fmt: skip
 
+# Of ops/attention.py, without jax.
+Attention = Literal['xla', 'xla_chunked', 'cudnn', 'splash'] | None
+
 TRAINING = {
   'seed': Field(Seed, 'Seed of parameters, data order and samples.'),
   'max_steps': Field(
@@ -84,6 +87,13 @@ TRAINING = {
   'model.remat': Field(
     Literal['none', 'dots', 'full'],
     'Activations that the backward pass recomputes, which saves memory.',
+  ),
+  'model.attention': Field(
+    Attention,
+    'Implementation of attention in training and prefill: xla, memory '
+    'quadratic in the length; xla_chunked, linear; the fused kernels of cudnn '
+    '(GPU) and splash (TPU), linear, cudnn with padded rows only; None: xla, '
+    'for rows longer than 1024 xla_chunked.',
   ),
   'model.new_tokens': Field(
     tuple[Text, ...],
@@ -179,6 +189,10 @@ TRAINING = {
     tuple[Literal['tensorboard', 'wandb', 'trackio'], ...],
     'Experiment trackers that get the metrics of WORKDIR/metrics.jsonl.',
   ),
+  'profile.step': Field(
+    NonNegativeInt, 'First step of the trace in WORKDIR/profile, for xprof.'
+  ),
+  'profile.steps': Field(NonNegativeInt, 'Steps that are traced; 0: no trace.'),
   'nonfinite.action': Field(
     Literal['stop', 'skip', 'rollback'],
     'Action on an update that is not finite: stop the run, skip the update, or '

@@ -96,6 +96,16 @@ REINFORCED = (
     'None with any other',
   ),
   Rule(
+    ('objective.kwargs.surrogate', 'objective.kwargs.clip_range'),
+    lambda c, _: (
+      at(c, 'objective.kwargs.surrogate') in ('cispo', 'sapo')
+      and (c.objective.kwargs.get('clip_range', 0) is None)
+      != (c.objective.kwargs.surrogate == 'sapo')
+    ),
+    "clip_range=None with surrogate='sapo', whose gate bounds the ratio, and "
+    "(low, high) with 'cispo'",
+  ),
+  Rule(
     ('feedback.init_kwargs.r_min', 'feedback.init_kwargs.r_max'),
     lambda c, _: (
       at(c, 'feedback.init_kwargs.r_min') is not None

@@ -27,6 +27,7 @@ COLOURS = {
 # Different dashes keep coinciding lines visible; report.html has the same four.
 DASHES = '-', '--', ':', '-.'
 _PALE = 8  # more lines than these have no pale copy as logged
+_LINE = 50  # characters of all categories that fit below a figure
 STYLE: Any = {  # of matplotlib
   'font.size': 10,
   'legend.frameon': False,
@@ -128,7 +129,9 @@ def _set_limits(ax: Axes, chart: Chart) -> None:
   ax.set_yticks(ticks)
   ax.set_ylim(ticks[0], ticks[-1])
   if chart.categories:
-    ax.set_xticks(range(len(chart.categories)), chart.categories)
+    crowded = len(' '.join(chart.categories)) > _LINE
+    slanted: Any = dict(rotation=35, ha='right') if crowded else {}
+    ax.set_xticks(range(len(chart.categories)), chart.categories, **slanted)
     ax.set_xlim(-0.5, len(chart.categories) - 0.5)
     return
   first, last = _range(np.concatenate([p.x for p in drawn]))

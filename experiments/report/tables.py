@@ -107,6 +107,13 @@ def write_atomic(path: str | Path, data: str | bytes) -> None:
   part.replace(path)
 
 
+def replace_between(page: str, begin: str, end: str, text: str) -> str:
+  """The page with the text between its marks `begin` and `end`."""
+  before, _, rest = page.partition(begin)
+  *_, after = rest.partition(end)
+  return f'{before}{begin}\n\n{text}\n{end}{after}'
+
+
 def markdown_table(table: Sequence[dict]) -> str:
   """The table in Markdown; floats get four digits."""
   show = lambda x: f'{x:.4g}' if isinstance(x, float) else str(x)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from hybrid_latent.ops.logprobs import over_chunks, token_scores
 from hybrid_latent.ops.sampling import top_k
-from hybrid_latent.policy import checked_forward
+from hybrid_latent.policy import checked_forward, positions_and_mask
 from hybrid_latent.types import LanguageModel, Prompt
 
 TOP = 5  # of OpenAI's API, the most that a request may ask for
@@ -27,7 +27,8 @@ class PromptScores(NamedTuple):
 def prompt_scores(model: LanguageModel, prompt: Prompt) -> PromptScores:
   """Scores of prompts in plain tokens, whatever their mode."""
   x = model.embed(prompt.tokens)
-  hidden, _ = checked_forward(model, x, None, prompt.mask)
+  layout = positions_and_mask(model, prompt.mask)
+  hidden, _ = checked_forward(model, x, None, *layout)
 
   def score(chunk):
     hidden, tokens = chunk

@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from hybrid_latent import sharding
-from hybrid_latent.decoding import prefill
 from hybrid_latent.feedback.observed import observed, prefix_latents_near
 from hybrid_latent.ops.padding import left_padded
 from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.prompt_cache import prefill
 from hybrid_latent.streaming import stream
 from hybrid_latent.types import Mode, Prompt, Trajectory
 

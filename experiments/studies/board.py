@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..report.tables import markdown_table, write_atomic
+from ..report.tables import markdown_table, replace_between, write_atomic
 from .study import RAW, MissingRowsError, Study, recorded_rows, verdicts
 
 BEGIN, END = (
@@ -138,9 +138,7 @@ def _section(study: Study, rows: Sequence[dict]) -> Iterator[str]:
 
 def with_board(page: str, board: str) -> str:
   """The page with the board between its marks."""
-  before, _, rest = page.partition(BEGIN)
-  *_, after = rest.partition(END)
-  return f'{before}{BEGIN}\n\n{board}\n{END}{after}'
+  return replace_between(page, BEGIN, END, board)
 
 
 def with_claims(page: str, studies: Sequence[Study]) -> str:

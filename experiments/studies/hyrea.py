@@ -21,7 +21,9 @@ And `entropy` with 2, 4 and 8 latents per step; `grpo`, HyRea's second stage of
 150 steps of 16 x 8 from 600 updates of `entropy`, against 150 and 900 more
 updates; `switch`, the same with gradients through the latents, as SWITCH has;
 `soft_thinking`, the base without training. `entropy`, `none` and `grpo` have
-two more seeds.
+two more seeds. Some seeds do not learn four spans within these updates; all do
+with twice the width, where `entropy`, `none`, `coconut` and `soft_thinking` are
+run again.
 
 All are evaluated on all 864 test problems, greedy and sampled, and what reads
 latents also with those of another problem, with pause tokens, and without
@@ -35,6 +37,7 @@ if __name__ == '__main__':  # before the imports: --help takes a second
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +45,18 @@ import numpy as np
 
 from ..report.charts import Chart, Points
 from ..report.figures import write_picture
-from .hyrea_arms import EARLY, UPDATES, cold_start, rl, untrained
-from .hyrea_verdicts import FEW, VERDICTS, accuracy, mean, rows_of
+from .hyrea_arms import (
+  EARLY,
+  MODEL,
+  UPDATES,
+  WIDE,
+  cold_start,
+  rl,
+  untrained,
+  wide,
+)
+from .hyrea_rows import accuracy, mean, rows_of
+from .hyrea_verdicts import FEW, VERDICTS
 from .outcomes import grades
 from .study import Cell, MissingRowsError, Row, Study, main
 
@@ -71,8 +84,19 @@ def cells(seeds: int) -> Iterator[Cell]:
   for seed in range(seeds):
     for arm in ('entropy', 'random'):
       yield _cell(arm, seed, weight=1.0)
-  for arm in ('coconut', 'last', 'highest', 'first'):
+    yield _cell('coconut', seed)
+  for seed in range(seeds):
+    yield _wide(_cell('coconut', seed), seed)
+    yield _wide(Cell(f'base-seed{seed}', partial(untrained, seed)), seed)
+  for seed in range(seeds + 2):
+    for arm in ('entropy', 'none'):
+      yield _wide(_cell(arm, seed), seed)
+  for arm in ('last', 'highest', 'first'):
     yield _cell(arm, 0)
+
+
+def _wide(cell: Cell, seed: int) -> Cell:
+  return Cell(f'wide-{cell.name}', partial(wide, cell.run, seed))
 
 
 def _cell(arm: str, seed: int, c: int = 1, weight: float = 4.0) -> Cell:
@@ -87,12 +111,12 @@ def table(rows: Sequence[Row]) -> list[dict]:
   )
   for row in rows:
     key = (
-      *(row['arm'], row.get('c'), row.get('weight')),
-      *(row['updates'], row['sampling']),
+      *(row['arm'], row.get('width', MODEL.width)),
+      *(row.get('c'), row.get('weight'), row['updates'], row['sampling']),
     )
     groups[key][row['control']].append(row)
   found = []
-  for (arm, c, weight, updates, sampling), by_control in groups.items():
+  for (arm, width, c, weight, updates, sampling), by_control in groups.items():
     own = by_control['']
     value = lambda name, by=by_control: (
       round(float(grades(by[name]).mean()), 3) if by[name] else None
@@ -100,6 +124,7 @@ def table(rows: Sequence[Row]) -> list[dict]:
     found.append(
       {
         'arm': arm,
+        'width': width,
         'c': c,
         'weight': weight,
         'updates': updates,
@@ -119,18 +144,19 @@ def table(rows: Sequence[Row]) -> list[dict]:
 
 def figure(rows: Sequence[Row], folder: Path) -> None:
   """Accuracy over updates, and against tokens; with controls."""
-  arms = 'none', 'entropy', 'random', 'drop', 'pause'
+  arms = {
+    arm: (arm, {}) for arm in ('none', 'entropy', 'random', 'drop', 'pause')
+  }
+  arms[f'entropy, width {WIDE.width}'] = 'entropy', dict(width=WIDE.width)
   swapped = "entropy, another problem's latents"
   curves, fronts = {}, {}
-  for arm in arms:
-    try:
-      curves[arm] = _curve(rows_of(rows, arm))
-      fronts[arm] = _front(
-        rows_of(rows, arm, sampling='sample', weight=(1.0, 4.0))
+  for name, (arm, size) in arms.items():
+    curves[name] = fronts[name] = _NONE
+    with suppress(MissingRowsError):
+      curves[name] = _curve(rows_of(rows, arm, **size))
+      fronts[name] = _front(
+        rows_of(rows, arm, sampling='sample', weight=(1.0, 4.0), **size)
       )
-    except MissingRowsError:
-      curves.setdefault(arm, _NONE)
-      fronts[arm] = _NONE
   controls = rows_of(
     rows, 'entropy', control='other_problem', updates=(EARLY, UPDATES)
   )

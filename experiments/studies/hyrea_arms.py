@@ -1,6 +1,7 @@
 """The trainings and measurements of the study of HyRea."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .study import Row
 MODEL = replace(
   SMALL, width=64, layers=2, heads=2, kv_heads=2, head_dim=32, mlp=128
 )
+WIDE = replace(MODEL, width=128, heads=4, kv_heads=4, mlp=256)
 PROBLEMS = 864  # of test, all
 SAMPLES = 2  # per problem, where decoding is not greedy
 UPDATES = 1500  # of a cold start
@@ -32,6 +34,7 @@ EARLY, RL_STEPS = 600, 150  # updates before RL, and its steps
 MORE = EARLY + RL_STEPS
 ENOUGH = 0.7  # accuracy of the base
 _FIRST = {f' {word}' for word in task.FIRST_WORDS}
+MOST_SPANS = 6  # of a completion: all its steps
 CONTROLS = ('other_problem', 'pause', 'dropped')
 
 
@@ -88,22 +91,41 @@ def untrained(seed: int, workdir: Path) -> list[Row]:
   ]  # fmt: skip
 
 
+def wide(
+  cell: Callable[[Path], list[Row]], seed: int, workdir: Path
+) -> list[Row]:
+  """The rows of a cell, all of whose models have twice the width."""
+  folder = workdir / 'wide'
+  random_weights(folder, seed, WIDE)
+  return [row | {'width': WIDE.width} for row in cell(folder)]
+
+
 # ----------------------------------------------------------------- trainings
 def train_words(workdir: Path, seed: int) -> Path:
   """A run on solutions in words, from random weights."""
-  start = workdir / f'start-seed{seed}'
-
-  def train(config, run):
-    if not start.exists():
-      new_model(start, task.tokenizer(), MODEL, seed)
-    sft.train(config, run)
-
+  start = random_weights(workdir, seed)
   config: Config = dial.get_config(f'{start},words')
   with config.unlocked():
+    scale_rate(config, start)
     config.seed = seed
     config.eval.every = config.checkpoint.every = 50
     config.checkpoint.keep = UPDATES
-  return train_once(train, config, workdir / f'words-seed{seed}')
+  return train_once(sft.train, config, workdir / f'words-seed{seed}')
+
+
+def random_weights(workdir: Path, seed: int, size: Any = MODEL) -> Path:
+  """The folder of the model that all of a seed begin with."""
+  folder = workdir / f'start-seed{seed}'
+  to = folder / 'model'
+  make = lambda *_: new_model(to, task.tokenizer(), size, seed)
+  train_once(make, None, folder)
+  return to
+
+
+def scale_rate(config: Config, model: Path) -> None:
+  """The learning rate of a model of another width than `MODEL`."""
+  width = json.loads((model / 'config.json').read_text())['hidden_size']
+  config.optimizer.groups.model.lr *= (MODEL.width / width) ** 0.5
 
 
 def base_of(workdir: Path, seed: int) -> Path:
@@ -128,6 +150,7 @@ def train_cold_start(
   base, run = base_of(workdir, seed), f'{arm}-c{c}-w{weight:g}-seed{seed}'
   config: Config = dial.get_config(f'{base},{arm}')
   with config.unlocked():
+    scale_rate(config, base)
     config.seed, config.eval.every = seed, 300
     config.max_steps = UPDATES
     config.checkpoint.update(every=RL_STEPS, keep=UPDATES)
@@ -137,10 +160,9 @@ def train_cold_start(
     if c > 1:
       config.curriculum.kwargs.num_latents = c
       config.feedback.init_kwargs.num_latents = c
-      config.max_length = max(
-        config.max_length, config.max_length + 4 * (c - 4)
-      )
-      config.rollout.max_completion_length += 6 * c
+      # A span of c + 2 tokens is in place of five; a solution has up to four.
+      config.max_length += max(4 * (c - 3), 0)
+      config.rollout.max_completion_length += MOST_SPANS * (c - 1)
   return train_once(sft.train, config, workdir / run)
 
 
@@ -177,6 +199,9 @@ def measured(
 ) -> list[Row]:
   """The rows of a model, greedy and sampled; `method` is of dial.get_config."""
   config: Config = dial.get_config(f'{workdir},{method}')
+  more = labels.get('c', 1) - 1  # latents per span
+  with config.unlocked():
+    config.rollout.max_completion_length += MOST_SPANS * more
   path = Path(model)  # WORKDIR@STEP, or FOLDER/model
   name = path.parent.name if path.name == 'model' else path.name
   folder = workdir / f'{name}-{labels["updates"]}-evaluation'

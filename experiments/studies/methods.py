@@ -19,7 +19,14 @@ Decoding of that base without training: words, Soft Thinking, SwiReasoning.
 Supervised, on five moves of a state with one layer (states.py):
 
   Coconut, SIM-CoT          a decoder says each state from its latent
-  CODI, PCCoT               the latents by three parallel passes
+
+Supervised, on arithmetic word problems (sft_arithmetic.py): a new model, 400
+steps of 32 solutions each, at equal rates:
+
+  no CoT, CoT               the answers alone; solutions with their steps
+  CODI                      three latents towards the solution's hidden states
+  PCCoT, KaVa               by two parallel passes; towards its keys and values
+  CoLaR                     two tokens of the steps per latent
 
 SWITCH is an arm of hyrea.py. Latents of another problem are the control of all.
 """
@@ -36,8 +43,14 @@ from pathlib import Path
 
 import numpy as np
 
+from hybrid_latent.data.arithmetic import tokenizer
+
+from .. import sft
+from ..configs import sft_arithmetic
+from ..new_model import new_model
 from ..report.charts import Chart, Points
 from ..report.figures import write_figures
+from ..training.cli import Config
 from . import states
 from .hrpo_arms import Arm, config_of, evaluation_of, train_base
 from .outcomes import estimate, grades, shown
@@ -56,14 +69,18 @@ DECODED = {
   'Soft Thinking': 'soft_thinking',
   'SwiReasoning': 'swireasoning',
 }
-SUPERVISED = {
-  'Coconut': 'coconut',
-  'SIM-CoT': 'sim_cot',
+SUPERVISED = {'Coconut': 'coconut', 'SIM-CoT': 'sim_cot'}
+ARITHMETIC = {
+  'no CoT': 'no_cot',
+  'CoT': 'cot',
   'CODI': 'codi',
   'PCCoT': 'pccot',
+  'KaVa': 'kava',
+  'CoLaR': 'colar',
 }
 SETTING = states.ONE_LAYER[0]
 CONTROLS = '', 'other_problem'
+STEPS = 400  # of the methods on arithmetic
 
 
 def cells(seeds: int) -> Iterator[Cell]:
@@ -73,6 +90,7 @@ def cells(seeds: int) -> Iterator[Cell]:
       ('decoding', DECODED, decoded),
       ('RL', REINFORCED, reinforced),
       ('supervised', SUPERVISED, supervised),
+      ('arithmetic', ARITHMETIC, arithmetic),
     ):
       for name, method in arms.items():
         file = f'{kind}-{method}-{seed}'.lower()
@@ -103,6 +121,24 @@ def supervised(method: str, labels: Row, workdir: Path) -> list[Row]:
   """The rows of an arm of states.py."""
   run, config = states.trained(method, SETTING, labels['seed'], workdir)
   evaluation = states.evaluation_of(config, f'{method}={run}')
+  return evaluate_once(evaluation.lock(), run / 'evaluation', **labels)
+
+
+def arithmetic(method: str, labels: Row, workdir: Path) -> list[Row]:
+  """The rows of a method of sft_arithmetic.py."""
+  seed = labels['seed']
+  start = workdir / f'arithmetic-start-{seed}'
+  if not start.exists():
+    new_model(start, tokenizer(), seed=seed)
+  config: Config = sft_arithmetic.get_config(f'{start},{method}')
+  with config.unlocked():
+    config.seed, config.eval.num_prompts, config.max_steps = seed, 0, STEPS
+    if config.packing:  # the others have these
+      config.update(packing=False, batch_size=32, max_length=64)
+    config.rollout.update(prompts_per_step=512, num_generations=1)
+  run = train_once(sft.train, config, workdir / f'arithmetic-{method}-{seed}')
+  evaluation = states.evaluation_of(config, f'{method}={run}')
+  evaluation.evaluate.controls = ('other_problem',)
   return evaluate_once(evaluation.lock(), run / 'evaluation', **labels)
 
 
@@ -152,7 +188,7 @@ def figure(rows: Sequence[Row], folder: Path) -> None:
 STUDY = Study(
   name='methods',
   about='Methods of 2025 and 2026 beside their nearest relatives, one run each',
-  core_minutes=25,
+  core_minutes=55,
   cells=cells,
   verdicts={},
   table=table,

@@ -215,7 +215,13 @@ def outside_verdict(rows: Sequence[Row]) -> Verdict:
     f'at equal greedy accuracy in domain nats {shown(as_early, signed=True)}'
     f'; rewards of other problems {of(control, "nats").mean():.3f}',
     verdict,
-    _why(verdict, nats),
+    _why(
+      verdict,
+      nats,
+      'hard training that stops at the same accuracy in domain does as well'
+      if as_early.low > -NATS
+      else '',
+    ),
   )
 
 

@@ -36,7 +36,7 @@ from hybrid_latent.policy import Critic, Policy
 from hybrid_latent.trees import map_named, named_leaves, nonfinite
 from hybrid_latent.types import Feedback, PyTree, StoppingRule
 
-from ..fields.model import check_model
+from ..fields.model import check_attention, check_model
 from ..fields.overrides import at
 from .cli import Config, configured, named
 from .model_card import model_card
@@ -88,12 +88,14 @@ def load_model(config: Config, mesh: Mesh) -> Pretrained:
   # One prompt, so that a chat template fails before the weights are read.
   prompt_ids(files.tokenizer, config.data, {'question': '?'})
   check_model(config, files.config, files.tokenizer)
+  check_attention(model.attention, mesh.devices.flat[0].platform)
   source = pretrained(
     files,
     dtype=model.dtype,
     param_dtype=model.param_dtype,
     place=lambda name, x: shard({name: x}, mesh)[name],
     remat=model.remat,
+    attention=model.attention,
   )
   for token, _, like in (x.partition('=') for x in model.new_tokens):
     source = with_tokens(source, [token], like)

@@ -35,12 +35,14 @@ from .trained_run import TrainedRun
 SAMPLING_FIELDS = ('seed', 'model', 'data', 'rollout', 'feedback', 'rewards')
 OTHER_FIELDS = (
   'model.remat',
+  'model.attention',
   'data.test_split',
   'rollout.prompts_per_step',
   'rollout.num_generations',
   'rollout.mesh',
   'rollout.buckets',
   'rollout.cache_stages',
+  'rollout.max_num_seqs',
   'rollout.logits_chunk',
   'rollout.dynamic_sampling_max_batches',
   'rollout.mask_truncated',
@@ -176,6 +178,7 @@ def gather_hosts(
   columns, (ids, valid), grades = cluster.all_rows(jax.tree.map(join, *graded))
   reward = total(grades, weights, samples)
   num_forced = int((stop.forced_tokens[0] >= 0).sum())  # after natural thinking
+  limit = min(int(stop.max_thinking_tokens), int(stop.budget))
 
   def completion(i: int) -> Completion:
     tokens, mask, thinking, free, ended = (column[i] for column in columns)
@@ -187,7 +190,7 @@ def gather_hosts(
       int(ids[i]),
       tokens[:length].tolist(),
       end,
-      bool(ended and end < length and sampled[end:].all()),
+      bool(ended and end < min(length, limit) and sampled[end:].all()),
       float(reward[i]),
       {name: float(values[i]) for name, values in grades.items()},
     )

@@ -1,4 +1,4 @@
-"""The similarity of a reasoner's latents across prompts.
+"""The similarity of the latents of a prefix across prompts.
 
 LRT (ICLR 2026) reports the cosine similarity of the mean latents of two
 prompts, averaged over the pairs of a data set: 0.08 on GSM8K to 0.73 on
@@ -15,40 +15,46 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from hybrid_latent import cluster, sharding
-from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.feedback.base import computed_prefix
+from hybrid_latent.ops.prefix_latents import prefix_latents
 from hybrid_latent.policy import Policy
+from hybrid_latent.types import PrefixFn, Prompt
 
 
 def latent_metrics(
-  policy: Policy, batches: Sequence[dict], mesh: Mesh
+  policy: Policy, prefix: PrefixFn, batches: Sequence[dict], mesh: Mesh
 ) -> dict[str, Any]:
   """The number of latents per prompt, the cosine similarity of their means, and
   the mean of these at length 1, from which that to other data sets follows
   (`measures.latents`)."""
-  mean, means = jax.jit(mean_latents), []
+  mean, means, count = jax.jit(mean_latents, static_argnums=1), [], 0
   for batch in batches:
     arrays = sharding.from_host((batch['tokens'], batch['mask']), mesh)
     with jax.set_mesh(mesh):
-      means.append((sharding.to_host(mean(policy, *arrays)), batch['valid']))
+      x, count = sharding.to_host(mean(policy, prefix, *arrays))
+    means.append((x, batch['valid']))
   x, valid = cluster.all_rows(
     tuple(np.concatenate(arrays) for arrays in zip(*means, strict=True))
   )
-  count = policy.feedback.reasoner.r.shape[0]
   x = x[valid] / np.linalg.norm(x[valid], axis=1, keepdims=True)
   return {
-    **{'latents': count, 'cosine': mean_cosine(x)},
+    **{'latents': int(count), 'cosine': mean_cosine(x)},
     'latent_direction': x.mean(0).tolist(),
   }
 
 
 def mean_latents(
-  policy: Policy, tokens: Int[Array, 'u p'], mask: Bool[Array, 'u p']
-) -> Float[Array, 'u d']:
-  """The mean over the latents of each prompt, by the policy's reasoner."""
-  x, _ = policy.forward(
-    policy.embed(tokens), None, positions(mask), causal_mask(mask)
+  policy: Policy,
+  prefix: PrefixFn,
+  tokens: Int[Array, 'u p'],
+  mask: Bool[Array, 'u p'],
+) -> tuple[Float[Array, 'u d'], Int[Array, '']]:
+  """The mean over the latents of each prompt's prefix, and their number."""
+  x = computed_prefix(
+    policy, prefix, Prompt(tokens, mask, jnp.arange(len(mask)))
   )
-  return policy.feedback.reasoner(x, mask).astype(jnp.float32).mean(axis=1)
+  x = x[prefix_latents(policy.feedback, x)]
+  return x.mean(axis=1, dtype=jnp.float32), jnp.int32(x.shape[1])
 
 
 def mean_cosine(x: Float[np.ndarray, 'u d']) -> float:

@@ -17,7 +17,6 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple, Self
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from hybrid_latent import alarms, cluster
@@ -28,8 +27,10 @@ from hybrid_latent.trees import nonfinite
 from ..fields.differences import warn_of_schedule
 from .cli import Config
 from .nonfinite import NonFinite, decide, described, first_few, in_a_row
+from .profiling import Profiler
 from .resume import identity, validate_resume
 from .run_config import begin
+from .step_functions import merged
 
 Metrics = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Loop:
     batches_of: (step) -> endless batches from that step on; from then on
       `loop.batches`. Not called where no step is trained.
     latents: whether decoding has latents; else their alarms are off.
+    model: whose size the metrics of the devices need; None for none of these.
   """
 
   def __init__(
@@ -66,6 +68,7 @@ class Loop:
     state: tuple,
     batches_of: Callable[[int], Any],
     latents: bool = False,
+    model: Any = None,
   ):
     self.state, self.step, self.start = state, 0, 0
     self.batches: Any = None
@@ -78,6 +81,7 @@ class Loop:
     self._counts: Metrics = {'num_tokens': 0, 'skipped': 0, 'rollbacks': 0,
                              'alarms': {}}  # fmt: skip
     self._batches_of, self._latents = batches_of, latents
+    self._profiler = Profiler(config, workdir, mesh, model)
     self._pending: _Pending | None = None
     self._alarming: list[str] = []
     self._position, self._over, self._polls = None, False, 0
@@ -89,8 +93,8 @@ class Loop:
       self.checkpoints = Checkpoints(f'{self._workdir}/checkpoints', **kept)
       stack.enter_context(closing(self.checkpoints))
       # The config is checked before arrays are read, both before any write.
-      self.step = self.start = self.checkpoints.latest or 0
-      notes: dict = self.checkpoints.notes(self.start) if self.start else {}
+      self.step = self.start = (latest := self.checkpoints.latest) or 0
+      notes: dict = {} if latest is None else self.checkpoints.notes(latest)
       if notes:
         rows = self._identity['rows']
         validate_resume(notes, self._config, self._workdir, rows)
@@ -110,6 +114,7 @@ class Loop:
       begin(self._config, self._workdir, self.start)
       self.telemetry = self._opened()
       stack.callback(lambda: self.telemetry.close())
+      stack.callback(self._profiler.close)
       self._stack = stack.pop_all()
       return self
 
@@ -121,7 +126,8 @@ class Loop:
     while not self._over:
       if self.batches:
         self._position = self.batches.get_state()
-      yield self.step
+      with self._profiler.step(self.step):
+        yield self.step
 
   @property
   def last(self) -> bool:
@@ -154,9 +160,10 @@ class Loop:
     pending, self._pending = self._pending, None
     with self.clock('update'):
       updates, host = jax.device_get((pending.metrics, pending.host_metrics))
+    self._profiler.settled(pending.step)
     if not self._keeps(pending, updates):
       return False
-    self._log_step(pending.step, _merged(updates) | host)
+    self._log_step(pending.step, merged(updates) | host)
     return True
 
   def ready(
@@ -273,7 +280,8 @@ class Loop:
       'rollbacks': counts['rollbacks'],
       **{f'alarms/{name}': x for name, x in on.items()},
     }
-    self.telemetry.log(step, self.metrics | times)
+    devices = self._profiler.metrics(metrics, times)
+    self.telemetry.log(step, self.metrics | devices | times)
 
   def _explained(self, name: str) -> str:
     return alarms.explained(name, self._config.alarms[name])
@@ -290,11 +298,3 @@ class Loop:
     options: Any = {'process': jax.process_index(), 'resume_step': self.start,
                     'trackers': self._config.trackers}  # fmt: skip
     return Telemetry(self._workdir, total=self._config.max_steps, **options)
-
-
-def _merged(updates: Sequence[Metrics]) -> Metrics:
-  """The metrics of a step from those of its updates."""
-  column = lambda name: [x[name] for x in updates]
-  reduce = lambda name: np.max if name.endswith('/max') else np.mean
-  merged = {name: float(reduce(name)(column(name))) for name in updates[0]}
-  return merged | {'skipped_updates': float(sum(column('skipped_updates')))}

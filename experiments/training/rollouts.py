@@ -89,7 +89,7 @@ class Rollouts:
     Dynamic sampling (DAPO, arXiv 2503.14476) samples more prompts until enough
     of them have completions of different rewards.
     """
-    parts, needed = [self._sample(*self._ready)], self._prompts
+    parts, needed = [self._sample(0, *self._ready)], self._prompts
     rewards = self._sampler.grader.weights, self._group
     self._ready = None
     while len(parts) < self._max_batches:
@@ -99,16 +99,18 @@ class Rollouts:
         break
       batch = next(self._loop.batches)
       ready = self._sampler.prefill(self._weights, batch)
-      parts.append(self._sample(batch, *ready))
+      parts.append(self._sample(len(parts), batch, *ready))
     self._weights = None  # the update needs the memory
     return select_groups(parts, *rewards, self._sampler.mesh)
 
-  def _sample(self, batch, prompt, prefilled) -> RolloutBatch:
+  def _sample(self, part, batch, prompt, prefilled) -> RolloutBatch:
     clock = self._loop.clock
     with clock('prefill'):
       jax.block_until_ready(prefilled)
     with clock('decode'):
       key = jax.random.fold_in(self._key, self._loop.step)
+      if part:  # its prompts may be those of the first part
+        key = jax.random.fold_in(key, part)
       trajectory = self._sampler.sample(
         self._weights, prompt, prefilled, key, self._params, self._group
       )
@@ -132,8 +134,9 @@ class Rollouts:
     with clock('reward'):
       grades = completions.grades()
       reward = total(grades, self._sampler.grader.weights, self._group)
-      out, grades, rewards, ids = cluster.all_rows(
-        (completions.out, grades, reward, sharding.to_host(prompt.ids))
+      asked = sharding.to_host((prompt.mask.sum(-1), prompt.ids))
+      out, grades, rewards, (lengths, ids) = cluster.all_rows(
+        (completions.out, grades, reward, asked)
       )
     with clock('update'):
       batch = run.advantages(
@@ -143,6 +146,7 @@ class Rollouts:
     self._graded = completions, reward
     rollout_metrics = {
       **metrics.completion_metrics(out),
+      'prompts/mean_length': float(lengths.mean()),
       **metrics.reward_metrics(grades, rewards, self._group),
     }
     return batch, rollout_metrics, ids.tolist()

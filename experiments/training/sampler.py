@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from hybrid_latent import cluster, metrics, sharding
-from hybrid_latent.decoding import Prefilled, decode, prefill
+from hybrid_latent.decoding import decode
 from hybrid_latent.models import lora
 from hybrid_latent.models.transformer import unstack
 from hybrid_latent.ops.padding import trim_padding
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
+from hybrid_latent.prompt_cache import Prefilled, prefill
+from hybrid_latent.refill import decode_with_refill
 from hybrid_latent.rewards.grader import Grader, total
 from hybrid_latent.types import (
   Feedback,
@@ -50,9 +52,13 @@ def prefill_and_decode(
   settings = {
     'feedback': feedback,
     'max_steps': rollout.max_completion_length,
-    'cache_stages': rollout.cache_stages,
   }
-  decode_fn = jax.jit(partial(decode, **settings), static_argnames='group')
+  if rollout.max_num_seqs:
+    settings['max_num_seqs'] = rollout.max_num_seqs
+    function = decode_with_refill
+  else:
+    function, settings['cache_stages'] = decode, rollout.cache_stages
+  decode_fn = jax.jit(partial(function, **settings), static_argnames='group')
   return jax.jit(partial(prefill, feedback=feedback)), decode_fn
 
 
@@ -109,9 +115,8 @@ class Sampler:
     if not self._checked:
       self.grader.check_columns([*batch['rows'][0], 'completion_ids'])
       self._checked = True
-    # One shape on all hosts, which run the same program.
-    longest = sharding.over_hosts(np.max, batch['mask'].sum(-1).max())
-    width = self._bucket(longest, self._rollout.max_prompt_length)
+    # One width for all batches: each would multiply the programs of a step.
+    width = self._bucket(batch['longest'], self._rollout.max_prompt_length)
     ids, mode = batch['ids'], batch.get('mode', self._mode)
     if mode is not None:
       mode = np.broadcast_to(np.int32(mode), ids.shape)

@@ -53,6 +53,9 @@ def get_config(argument: str) -> Config:
     ) from error
 
 
+_NEW_PARTS = ('profile',)  # of every run of today
+
+
 def from_fields(fields: dict) -> Config:
   """The config of fields from JSON: lists become tuples, old names of fields
   today's, and fields of later versions have their defaults."""
@@ -65,6 +68,8 @@ def from_fields(fields: dict) -> Config:
   config = ConfigDict(frozen(renamed_config(fields)))
   for name, default in [*missing_fields(config)]:
     part, _, last = name.rpartition('.')
+    if part in _NEW_PARTS and part not in config:
+      config[part] = ConfigDict()
     fields = at(config, part) if part else config
     if fields is not None:  # else the run had no use for the whole part
       fields[last] = default

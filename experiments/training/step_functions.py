@@ -13,11 +13,13 @@ A trainer adds its loss:
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
@@ -54,8 +56,8 @@ class StepFunctions(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Completions of an update: [b t] with one prompt per completion, or [u g t]
-  with one prompt per group of g."""
+  """Completions of an update: [u g t], with one prompt per group of g, so that
+  a slice has whole groups; without prompts also [b t]."""
 
   prompt: Prompt
   trajectory: Trajectory  # without `steps`
@@ -66,6 +68,11 @@ class Batch(NamedTuple):
   returns: Float[Array, '...'] | None = None  # the critic's targets
   old_values: Float[Array, '...'] | None = None  # before the first update
 
+  def flat(self) -> 'Batch':
+    """The completions [b t], without prompts."""
+    merged = lambda x: x.reshape(-1, *x.shape[2:])
+    return jax.tree.map(merged, self._replace(prompt=None))
+
 
 class Learner(NamedTuple):
   """The arrays of a policy that are trained, those that are not, and AdamW."""
@@ -74,6 +81,7 @@ class Learner(NamedTuple):
   frozen: PyTree
   tx: optax.GradientTransformation
   shardings: tuple[PyTree, PyTree]  # of `trainable` and of the optimizer state
+  learning_rates: Callable  # (optimizer state) -> that of each group
 
   def jit(self, update: Callable, **options: Any) -> Callable:
     """update(trainable, frozen, opt_state, ...), jitted, which donates the
@@ -95,6 +103,7 @@ class Learner(NamedTuple):
     )
     # Sharded like the parameters, so that no device holds all of it.
     gradient = jax.lax.with_sharding_constraint(gradient, self.shardings[0])
+    metrics |= self.learning_rates(opt_state)
     return optim.finite_step(self.tx, gradient, metrics, opt_state, trainable)
 
   def functions(
@@ -136,7 +145,8 @@ def make_learner(
   tx = optim.adamw(trainable, steps=steps, **options)
   opt_state = jax.eval_shape(tx.init, trainable)
   shardings = sharding.shardings((trainable, opt_state), param_axes, mesh)
-  return Learner(trainable, frozen, tx, shardings)
+  rates = partial(optim.learning_rates, steps=steps, **options)
+  return Learner(trainable, frozen, tx, shardings, rates)
 
 
 def policy_loss(
@@ -193,9 +203,17 @@ def run_updates(
   return (trainable, opt_state), metrics
 
 
+def merged(updates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+  """The metrics of a step from those of its updates."""
+  column = lambda name: [x[name] for x in updates]
+  reduce = lambda name: np.max if name.endswith('/max') else np.mean
+  merged = {name: float(reduce(name)(column(name))) for name in updates[0]}
+  return merged | {'skipped_updates': float(sum(column('skipped_updates')))}
+
+
 def warn_uneven_microbatch(rows: int, mesh: Mesh) -> None:
   """Warns where a micro-batch does not divide evenly over the devices."""
-  shares = mesh.shape['data'] * mesh.shape['fsdp']
+  shares = sharding.batch_devices(mesh)
   if rows % shares:
     _log.warning(
       'a micro-batch has %d rows for data * fsdp = %d devices, some of which '

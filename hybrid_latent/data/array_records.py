@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from hybrid_latent.data.row_files import numbered_rows
+
+_STDOUT = threading.RLock()  # `redirect_stdout` sets that of all threads
 
 
 def records(file: Path, data_dir: str) -> tuple[str, Any]:
@@ -41,37 +44,36 @@ def records(file: Path, data_dir: str) -> tuple[str, Any]:
 
 def _open_or_build(file: Path, folder: Path) -> Any:
   """The data source in `folder`, built from the file where it has none."""
-  if folder.exists():
+  # Asked first: a builder does not read what is finished after it was made.
+  if Path(folder, Lines.name, str(Lines.VERSION)).exists():
     try:
-      builder: Any = Lines((), folder)
-      if builder.data_path.exists():
-        source = builder.as_data_source(split='rows')
-        for number in range(len(source)):  # each record has a checksum
-          source.data_source[number]
-        return source
+      source = Lines((), folder).as_data_source(split='rows')
+      for number in range(len(source)):  # each record has a checksum
+        source.data_source[number]
+      return source
     except Exception as error:  # of any library below
       logging.getLogger(__name__).warning(
         '%s is corrupt (%.200s) and rebuilt', folder, error
       )
       shutil.rmtree(folder, ignore_errors=True)
-  builder = Lines((row for _, row in numbered_rows(file)), folder)
-  _prepare(builder)
-  return builder.as_data_source(split='rows')
+  _build(file, folder)
+  return Lines((), folder).as_data_source(split='rows')
 
 
-def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+def _build(file: Path, folder: Path) -> None:
   """Builds under a temporary name, without output: nothing is downloaded. A
-  process that loses the race to rename it reads the winner's files."""
-  tfds.display_progress_bar(False)
-  try:
-    with redirect_stdout(io.StringIO()):
-      builder.download_and_prepare()
-  except OSError:
-    if not builder.data_path.exists():
-      raise
-    builder.info.read_from_directory(builder.data_path)
-  finally:
-    tfds.display_progress_bar(True)
+  process that loses the race to rename it leaves the winner's files."""
+  with _STDOUT:
+    builder = Lines((row for _, row in numbered_rows(file)), folder)
+    tfds.display_progress_bar(False)
+    try:
+      with redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
+    except OSError:
+      if not builder.data_path.exists():
+        raise
+    finally:
+      tfds.display_progress_bar(True)
 
 
 class Lines(tfds.core.GeneratorBasedBuilder):

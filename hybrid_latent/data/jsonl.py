@@ -14,10 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-import tensorflow_datasets as tfds
-
 from hybrid_latent.data import plain
-from hybrid_latent.data.array_records import records
 from hybrid_latent.data.row_files import SUFFIXES, numbered_rows
 from hybrid_latent.data.tasks import TASKS, Task, later_problem, problem
 
@@ -93,6 +90,9 @@ def problems(
     spec = spec._replace(fields={**spec.fields, **renamed})
   else:
     spec = _read_as(task, spec, renamed, file)
+  # Here, because tensorflow-datasets takes long to import.
+  from hybrid_latent.data.array_records import records
+
   digest, source = records(file, data_dir)
   return Problems(spec, source, file, digest)
 
@@ -218,6 +218,8 @@ def _downloaded(name: str | Task, task: Task, split: str, data_dir: str) -> Any:
     raise ValueError(
       f'split={split!r}: accepted is one of {sorted(task.splits)}'
     )
+  import tensorflow_datasets as tfds
+
   name = name if isinstance(name, str) else task.tfds
   config = tfds.download.DownloadConfig(try_download_gcs=False)
   try:

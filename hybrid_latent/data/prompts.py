@@ -25,7 +25,8 @@ def prompt_batches(
   repeat: bool = True,
   shard: tuple[int, int] = (0, 1),
 ) -> grain.IterDataset:
-  """Batches `{'tokens': i32[u p], 'mask': bool[u p], 'ids': i32[u], 'rows'}`.
+  """Batches `{'tokens': i32[u p], 'mask': bool[u p], 'ids': i32[u], 'rows'}`,
+  with 'longest', the tokens of the longest prompt of all batches.
 
   The order is a function of `seed` and the epoch; the concatenated batches of
   all hosts do not depend on the number of hosts. An epoch has whole batches
@@ -55,6 +56,7 @@ def prompt_batches(
       'smaller or max_prompt_length larger'
     )
   logging.getLogger(__name__).info('data: %d prompts', len(prompts))
+  longest = {'longest': _longest(prompts)}
   order = grain.MapDataset.source(prompts)
   # Before `batch` and `repeat`: Grain reshuffles in every epoch.
   if shuffle:
@@ -64,7 +66,9 @@ def prompt_batches(
   batches = order.batch(
     batch * shards,
     drop_remainder=True,
-    batch_fn=lambda prompts: _batch(source, prompts[local], length, pad),
+    batch_fn=lambda prompts: (
+      _batch(source, prompts[local], length, pad) | longest
+    ),
   )
   if repeat:
     batches = batches.repeat()
@@ -94,11 +98,13 @@ def eval_batches(
   rounds = -(-len(prompts) // (batch * shards))
   # Strided, so that each host has its share of the last, incomplete round.
   local = range(index, rounds * batch * shards, shards)
+  longest = _longest(prompts) if prompts else 0
   for start in range(0, rounds * batch, batch):
     numbers = local[start : start + batch]
     rows = [prompts[i % len(prompts)] for i in numbers]
     yield {
       **_batch(source, rows, length, pad),
+      'longest': longest,
       'valid': np.array([i < len(prompts) for i in numbers]),
       'too_long': len(source) - len(prompts),
     }
@@ -159,6 +165,10 @@ def _prompts(
       max(len(prompt.tokens) for prompt in prompts),
     )
   return fitting
+
+
+def _longest(prompts: Sequence[_Prompt]) -> int:
+  return max(len(prompt.tokens) for prompt in prompts)
 
 
 def _batch(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hybrid_latent.ops.prefix import with_prefix
-from hybrid_latent.policy import checked_forward
+from hybrid_latent.policy import checked_forward, positions_and_mask
 from hybrid_latent.types import (
   FeedbackOutput,
   LanguageModel,
@@ -78,11 +78,14 @@ def computed_prefix(
   def forward(latents):
     ones = jnp.ones(latents.shape[0], bool)
     mask = with_prefix(prompt.mask, ones, latents.shape[1])
+    layout = positions_and_mask(model, mask)
     inputs = jnp.concatenate([x, latents], axis=1)
-    return checked_forward(model, inputs, None, mask)[0][:, p:]
+    return checked_forward(model, inputs, None, *layout)[0][:, p:]
 
   # As in the rollout, where the prompt's states come from the prefill.
-  hidden = jax.lax.stop_gradient(checked_forward(model, x, None, prompt.mask))
+  layout = positions_and_mask(model, prompt.mask)
+  states = checked_forward(model, x, None, *layout)
+  hidden = jax.lax.stop_gradient(states)
   return prefix(model, PrefixInputs(*prompt[:2], hidden[0], forward))
 
 

@@ -94,7 +94,9 @@ def latent_distribution(
   y = jax.nn.gelu(linear(p.expand, hidden.astype(jnp.float32)), False)
   y = jax.nn.standardize(linear(p.within, y), axis=-1, epsilon=1e-5)
   y = wide(p.norm[0]) * y + wide(p.norm[1])
-  return linear(p.mean, y), linear(p.log_std, y), p.scale
+  # A larger scale would make the targets smaller, and so the squared error.
+  scale = jax.lax.stop_gradient(p.scale)
+  return linear(p.mean, y), linear(p.log_std, y), scale
 
 
 def log_density(

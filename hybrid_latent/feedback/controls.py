@@ -79,7 +79,8 @@ def other_problem(
       name: jnp.roll(values, group, axis=0).astype(getattr(out, name).dtype)
       for name, values in last.items()
     }
-    return out._replace(**rolled)
+    # What was sorted is of the row's own distribution.
+    return out._replace(**rolled, likeliest=None)
 
   mixture: Any = feedback.mixture_logits
   mixture_logits = mixture and (

@@ -163,7 +163,7 @@ def _sampled_logits(model, state, out):
 def _projected(model, out, width):
   """h of equation 3, float32."""
   soft = filtered_soft_embedding(
-    out.filtered, embedding_table(model), width=width
+    out.filtered, embedding_table(model), out.likeliest, width=width
   )
   return soft.mixture / soft.l2[:, None]
 

@@ -41,6 +41,7 @@ from jaxtyping import Array, Bool, Float, Key
 from hybrid_latent.feedback.base import drawn_token, parameters
 from hybrid_latent.feedback.mixtures import (
   Mixture,
+  gumbel_noise_of_token,
   mixture_inputs,
   mixture_logits,
   mixture_output,
@@ -111,7 +112,9 @@ def gumbel_soft(width: PositiveInt = 5) -> Feedback:
 
   def step(model, state, keys, out):
     settings, kept = _settings(model), out.filtered > -jnp.inf
-    clipped = jnp.clip(_noise(keys, out), settings.low, settings.high)
+    clipped = jnp.clip(
+      gumbel_noise_of_token(keys, out), settings.low, settings.high
+    )
     noise = settings.scale * (clipped + settings.shift)
     noise = jnp.where(out.greedy[:, None], 0, noise)
     scaled = out.logits / out.temperature
@@ -154,20 +157,6 @@ def gumbel_soft(width: PositiveInt = 5) -> Feedback:
 
 def _settings(model) -> GumbelNoise:
   return parameters(model, 'gumbel_noise', GumbelNoise)
-
-
-def _noise(keys, out):
-  """Gumbel noise [b v], given that the token has the largest g; 0 on excluded
-  tokens."""
-  draw = lambda key: jax.random.gumbel(key, out.filtered.shape[1:])
-  log_p, noise = jax.nn.log_softmax(out.filtered, axis=-1), jax.vmap(draw)(keys)
-  is_token = jax.nn.one_hot(out.token, noise.shape[-1], dtype=bool)
-  # The largest g has the distribution of the noise of one token, as the p sum
-  # to 1; the others are Gumbel variables below it.
-  largest = jnp.take_along_axis(noise, out.token[:, None], axis=-1)
-  below = -jnp.logaddexp(-largest, -(log_p + noise))
-  noise = jnp.where(is_token, largest, below) - log_p
-  return jnp.where(out.filtered > -jnp.inf, noise, 0)
 
 
 def _log_probs(settings, logits, ids, g):

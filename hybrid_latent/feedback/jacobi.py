@@ -9,9 +9,10 @@ the iteration before. With T = K the latents are those of decoding in sequence
 in decoding; the time is that of T passes.
 
 The prefix is `<start-latent>`, the latents and `<end-latent>`; then the model
-answers with plain tokens. Rescoring recomputes it, with gradient. Around
-`projected` the latents are projected states, as in the paper, which trains with
-CODI's self-distillation.
+answers with plain tokens. Rescoring recomputes it under its own weights, with
+gradient, so that the ratio to the policy that sampled is exact, and several
+updates per rollout are allowed. Around `projected` the latents are projected
+states, as in the paper, which trains with CODI's self-distillation.
 """
 
 import functools
@@ -77,14 +78,12 @@ def jacobi(
     rows = lambda array: jnp.broadcast_to(
       array, (prompt.tokens.shape[0], *array.shape)
     )
+    before = lambda x: jnp.roll(prompt.forward(x), 1, axis=1)
     return recomputed_latents(
-      *(model, rows(x), rows(is_latent), of_hidden, prompt.forward),
-      passes=passes,
+      *(model, rows(x), rows(is_latent), of_hidden, before), passes=passes
     )
 
-  return discrete()._replace(
-    prefix=prefix, latent_from_hidden=of_hidden, latents_are_actions=False
-  )
+  return discrete()._replace(prefix=prefix, latent_from_hidden=of_hidden)
 
 
 def _settings(model) -> ParallelLatents:

@@ -6,8 +6,9 @@ recomputed from them exactly, with gradient through the embedding as for a word.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.types import FeedbackOutput, LanguageModel, StepOut
 
@@ -60,3 +61,19 @@ def mixture_logits(
   rows = jnp.arange(len(state.ids))[:, None]
   shares = jnp.zeros(out.logits.shape).at[rows, state.ids].add(state.weights)
   return jnp.log(shares)
+
+
+def gumbel_noise_of_token(
+  keys: Key[Array, 'b'], out: StepOut
+) -> Float[Array, 'b v']:
+  """Gumbel noise, given that the token has the largest sum of log-prob and
+  noise among those that the filters keep; 0 on the others."""
+  draw = lambda key: jax.random.gumbel(key, out.filtered.shape[1:])
+  log_p, noise = jax.nn.log_softmax(out.filtered, axis=-1), jax.vmap(draw)(keys)
+  is_token = jax.nn.one_hot(out.token, noise.shape[-1], dtype=bool)
+  # The largest sum has the distribution of the noise of one token, as the p sum
+  # to 1; the others are Gumbel variables below it.
+  largest = jnp.take_along_axis(noise, out.token[:, None], axis=-1)
+  below = -jnp.logaddexp(-largest, -(log_p + noise))
+  noise = jnp.where(is_token, largest, below) - log_p
+  return jnp.where(out.filtered > -jnp.inf, noise, 0)

@@ -47,16 +47,16 @@ def multiplex(width: PositiveInt = 3, weighted: bool = False) -> Feedback:
     logits = jnp.take_along_axis(out.filtered, ids, axis=-1)
     weights = jax.nn.softmax(logits if weighted else jnp.zeros_like(logits))
     mixture = Mixture(ids, weights)
-    return mixture_output(model, mixture, out, {'mixture': mixture})
+    return mixture_output(model, mixture, out, mixture._asdict())
 
   def recompute_inputs(model, record, tokens):
     # Recorded weights: constants, and those of the rollout.
-    ids, weights = record['mixture']
-    mixture = Mixture(ids, jax.lax.stop_gradient(weights))
+    weights = jax.lax.stop_gradient(record['weights'])
+    mixture = Mixture(record['ids'], weights)
     return mixture_inputs(model, mixture, record['fed'], tokens)
 
   def log_prob(model, inputs, record):
-    ids, _ = record['mixture']
+    ids = record['ids']
     chosen = jnp.take_along_axis(inputs.token_logits, ids[..., 1:], axis=-1)
     total = jax.nn.logsumexp(inputs.token_logits, axis=-1, keepdims=True)
     # The first is the token itself.

@@ -65,9 +65,10 @@ def reasoner(
   from hybrid_latent.formats.reasoner import new_prefix, read_reasoner
 
   model = policy.model.config
-  options = {'dtype': model.dtype, 'remat': model.remat}
+  names = 'dtype', 'remat', 'attention'
+  execution = {name: getattr(model, name) for name in names}
   if source:
-    return read_reasoner(source, width=model.width, **options)
+    return read_reasoner(source, width=model.width, **execution)
   if not backbone:
     raise ValueError(
       "config.feedback.init_kwargs: source and backbone are both '': write the "
@@ -78,7 +79,7 @@ def reasoner(
     key,
     policy,
     tokenizer,
-    pretrained(backbone, **options).model,
+    pretrained(backbone, **execution).model,
     latents=latents,
     reads=reads,
     closing=closing,

@@ -142,7 +142,7 @@ def swireasoning() -> Feedback:
     settings = _settings(model)
     after, to_words, to_mixtures = _advance(settings, phase, out)
     p_mean = soft_mixture(out.logits, embedding_table(model), jnp.float32(1))
-    done = phase.step / settings.max_tokens
+    done = jnp.minimum(phase.step / settings.max_tokens, 1)
     share = jnp.where(to_words, settings.beta, settings.alpha)
     share += (1 - share) * done
     share = jnp.where(to_words | to_mixtures, share, 1)[:, None]

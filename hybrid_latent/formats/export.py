@@ -9,9 +9,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub as hub
 import jax
 import jax.numpy as jnp
-from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.numpy import save_file
 
 from hybrid_latent.formats.pretrained import INDEX, OWNED, Pretrained
@@ -43,7 +43,7 @@ def write_model(
   for a tensor that is not finite."""
   folder = Path(folder)
   tensors = tensors_of(model)
-  shards = split_state_dict_into_shards_factory(
+  shards = hub.split_state_dict_into_shards_factory(
     tensors,
     get_storage_size=lambda t: prod(t.shape) * jnp.dtype(t.dtype).itemsize,
     filename_pattern='model{suffix}.safetensors',

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import huggingface_hub as hub
 import numpy as np
-from huggingface_hub import snapshot_download
 
 from hybrid_latent.formats.files import Tensor, reading
 from hybrid_latent.formats.tokenizer import Tokenizer
@@ -137,7 +137,7 @@ def local_path(source: str | Path) -> Path:
     )
   patterns = ['*.json', 'model*.safetensors', OWNED, '*.jinja', 'merges.txt']
   try:
-    return Path(snapshot_download(str(source), allow_patterns=patterns))
+    return Path(hub.snapshot_download(str(source), allow_patterns=patterns))
   except Exception as error:  # of the network, of the hub, of the disk
     message = ' '.join(str(error).split())
     raise FileNotFoundError(

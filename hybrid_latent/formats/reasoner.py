@@ -50,9 +50,10 @@ def new_prefix(
 
 
 def read_reasoner(
-  folder: str | Path, *, width: int, dtype: str, remat: str
+  folder: str | Path, *, width: int, **execution: Any
 ) -> Prefix:
-  """The reasoner that `write_reasoner` wrote, for a policy of this width.
+  """The reasoner that `write_reasoner` wrote, for a policy of this width;
+  `execution` as in TransformerConfig.
   ValueError for another width, and for files that do not fit each other."""
   folder = Path(folder).expanduser()
   backbone, fields = read_fields(folder)
@@ -61,7 +62,7 @@ def read_reasoner(
       f'{folder} has latents of {fields["width"]} channels and the model '
       f'embeddings of {width}: accepted is the reasoner of this model'
     )
-  backbone = dataclasses.replace(backbone, dtype=dtype, remat=remat)
+  backbone = dataclasses.replace(backbone, **execution)
   # The structure without the arrays: parameters come from the file.
   shapes = jax.eval_shape(partial(_empty, backbone, fields), jax.random.key(0))
   tensors = file_tensors(folder / FILE, (*FLOATS, 'I32'))

@@ -22,7 +22,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from hybrid_latent.models.transformer import Linear, Transformer
-from hybrid_latent.ops.attention import causal_mask, positions
+from hybrid_latent.ops.attention import positions
 
 Reads = Literal['last', 'prompt']
 READS = get_args(Reads)
@@ -80,7 +80,7 @@ class Reasoner(nnx.Module):
       rows = jnp.broadcast_to(r, (hidden.shape[0], *self.r.shape))
       x = jnp.concatenate([self.f_in(hidden), rows], axis=1)
       mask = jnp.pad(mask, ((0, 0), (0, j)), constant_values=True)
-    y, _ = self.backbone.forward(x, None, positions(mask), causal_mask(mask))
+    y, _ = self.backbone.forward(x, None, positions(mask), mask)
     return self.f_out(y[:, -j:])
 
 

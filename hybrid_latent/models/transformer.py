@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from hybrid_latent.ops.attention import attention
+from hybrid_latent.ops.attention import GroupMask, attention
+from hybrid_latent.ops.linear import linear, lookup
 from hybrid_latent.ops.rope import (
   Llama3Scaling,
   rope_frequencies,
@@ -23,6 +24,7 @@ from hybrid_latent.ops.rope import (
   rotate,
 )
 from hybrid_latent.sharding import constrain
+from hybrid_latent.types import Segments
 
 REMAT = {
   'none': None,
@@ -52,7 +54,13 @@ class TransformerConfig:
   max_positions: int = 32768
   dtype: str = 'float32'  # of the computation; parameters keep theirs
   remat: str = 'none'  # what training saves per layer, a key of REMAT
-  attention: str = 'xla'  # or 'cudnn'
+  attention: str | None = None  # ops/attention.py:Implementation
+
+  @property
+  def token_cache_bytes(self) -> int:
+    """Of the keys and values of one token."""
+    size = 2 * self.layers * self.kv_heads * self.head_dim
+    return size * jnp.dtype(self.dtype).itemsize
 
 
 def rms_norm(
@@ -87,20 +95,14 @@ class Linear(nnx.Module):
     self.lora = nnx.data(None)
 
   def __call__(self, x: Float[Array, '*b i']) -> Float[Array, '*b o']:
-    y = _project(x, self.weight[...])
+    y = linear(x, self.weight[...])
     if self.lora is not None:
-      low = _project(x, self.lora.a[...])
-      y = y + self.lora.scale * _project(low, self.lora.b[...])
+      low = linear(x, self.lora.a[...])
+      y = y + self.lora.scale * linear(low, self.lora.b[...])
     if self.bias is not None:
       bias = self.bias[...].astype(x.dtype)
       y = y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
     return y
-
-
-def _project(
-  x: Float[Array, '*b i'], weight: Float[Array, 'o i']
-) -> Float[Array, '*b o']:
-  return jnp.einsum('...i,oi->...o', x, weight.astype(x.dtype))
 
 
 class Layer(nnx.Module):
@@ -128,34 +130,35 @@ class Layer(nnx.Module):
     self.up = Linear(next(keys), (*stack, c.mlp, c.width))
     self.down = Linear(next(keys), (*stack, c.width, c.mlp))
 
-  def __call__(self, x, rope, mask, kv=None, slot: Int[Array, ''] | int = 0):
+  def __call__(self, x, rope, mask, kv=None, slot: Any = 0, prompt=None):
     """The block's output and the cache `kv`, if any, with x's keys and values
-    written from slot `slot` on."""
+    written from slot `slot` on; `prompt` is the cache of slots before these."""
     c = self.config
     y = rms_norm(x, self.input_norm[...], c.norm_eps)
-    q = rotate(self._heads(self.q(y), self.q_norm, 'b n t h'), *rope)
-    k = rotate(self._heads(self.k(y), self.k_norm, 'b k t h'), *rope)
-    v = self._heads(self.v(y), None, 'b k t h')
+    q = rotate(self.split_heads(self.q(y), self.q_norm, 'b n t h'), *rope)
+    k = rotate(self.split_heads(self.k(y), self.k_norm, 'b k t h'), *rope)
+    v = self.split_heads(self.v(y), None, 'b k t h')
     if kv is not None:
-      write = lambda slots, new: jax.lax.dynamic_update_slice(
-        slots, new.astype(slots.dtype), (0, 0, slot, 0)
-      )
-      k, v = kv = tuple(
-        constrain(write(*pair), 'b k s h')
-        for pair in zip(kv, (k, v), strict=True)
-      )
+
+      def write(slots, new):
+        new, at = new.astype(slots.dtype), (0, 0, slot, 0)
+        filled = jax.lax.dynamic_update_slice(slots, new, at)
+        return constrain(filled, 'b k s h')
+
+      kv = write(kv[0], k), write(kv[1], v)
+      # With segments x attends to itself: the cache was empty.
+      k, v = kv if mask.ndim == 3 else (k, v)
     # Many queries: gather keys and values over the sequence axis. One query in
     # decoding: moving it to the sharded cache is cheaper.
     if x.shape[1] > 1:
       k, v = constrain(k, 'b k . h'), constrain(v, 'b k . h')
-    y = attention(q, k, v, mask, implementation=c.attention)
-    b, _, t, _ = y.shape  # [b n t h]
-    x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(b, t, -1))
+    y = attention(q, k, v, mask, prompt=prompt, implementation=c.attention)
+    x = x + self.o(jnp.swapaxes(y, 1, 2).reshape(*x.shape[:2], -1))
     y = rms_norm(x, self.mlp_norm[...], c.norm_eps)
     x = x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
     return x, kv
 
-  def _heads(self, y, norm, letters):
+  def split_heads(self, y, norm, letters):
     """[b t (n h)] -> [b n t h], with the family's norm per head, if any."""
     y = y.reshape(*y.shape[:-1], -1, self.config.head_dim)
     if norm is not None:
@@ -169,10 +172,15 @@ class KVCache(NamedTuple):
   k: tuple[Float[Array, 'b k s h'], ...]
   v: tuple[Float[Array, 'b k s h'], ...]
   length: Int[Array, '']
+  # Keys and values of each layer in the slots before these; those of a prompt
+  # are of b / u rows.
+  prompt: tuple[tuple[Float[Array, 'u k p h'], ...], ...] = ()
 
 
 class Transformer(nnx.Module):
   """A decoder-only language model; see types.LanguageModel."""
+
+  takes_segments = True
 
   def __init__(self, config: TransformerConfig, key: Key[Array, '']):
     """Random weights (normal, 0.02), float32."""
@@ -199,33 +207,32 @@ class Transformer(nnx.Module):
     return (self.embedding if self.head is None else self.head)[...]
 
   def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
-    return self.table[tokens].astype(self.config.dtype)
+    return lookup(self.table, tokens).astype(self.config.dtype)
 
   def forward(
     self,
     x: Float[Array, 'b t d'],
     cache: KVCache | None,
     positions: Int[Array, 'b t'],
-    mask: Bool[Array, 'b t s'],
+    mask: Bool[Array, 'b t s'] | Segments | GroupMask,
   ) -> tuple[Float[Array, 'b t d'], KVCache | None]:
-    c, rope = self.config, self._rope(positions)
-    x = constrain(x, 'b t d')
+    x, rope = constrain(x, 'b t d'), self._rope(positions)
     if cache is None:
       x, _ = self._blocks(x, rope, mask, lambda x: None)
     else:
-      pairs = []
+      pairs, prompt = [], cache.prompt or [None] * len(cache.k)
       for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
-        x, kv = self._layer(i)(x, rope, mask, kv, cache.length)
+        x, kv = self._layer(i)(x, rope, mask, kv, cache.length, prompt[i])
         pairs.append(kv)
-      k, v = zip(*pairs, strict=True)
-      cache = KVCache(k, v, cache.length + x.shape[1])
-    return rms_norm(x, self.norm[...], c.norm_eps), cache
+      length = cache.length + x.shape[1]
+      cache = KVCache(*zip(*pairs, strict=True), length, cache.prompt)
+    return rms_norm(x, self.norm[...], self.config.norm_eps), cache
 
   def layer_states(
     self,
     x: Float[Array, 'b t d'],
     positions: Int[Array, 'b t'],
-    mask: Bool[Array, 'b t t'],
+    mask: Bool[Array, 'b t t'] | Segments,
     at: Int[Array, 'b n'],
   ) -> tuple[Float[Array, 'b t d'], Float[Array, 'm b n d']]:
     """Hidden states after the final norm, and at the positions `at` those of
@@ -258,12 +265,7 @@ class Transformer(nnx.Module):
     return x, jax.tree.map(lambda *x: jnp.stack(x), *states)
 
   def unembed(self, hidden: Float[Array, '*b d']) -> Float[Array, '*b v']:
-    logits = jnp.einsum(
-      '...d,vd->...v',
-      hidden,
-      self.unembedding.astype(hidden.dtype),
-      preferred_element_type=jnp.float32,
-    )
+    logits = linear(hidden, self.unembedding, jnp.float32)
     return constrain(logits, ' '.join([*'bt'[: logits.ndim - 1], 'v']))
 
   def init_cache(self, batch: int, length: int) -> KVCache:

@@ -73,6 +73,12 @@ def leave_one_out(
   return _by_token(advantages, inputs)
 
 
+def zero(inputs: AdvantageInputs, group: int) -> Advantages:
+  """0, whatever the rewards: the other terms of a loss are left, such as a
+  divergence (on-policy distillation)."""
+  return Advantages(jnp.zeros(inputs.loss_mask.shape))
+
+
 def row_rewards(inputs: AdvantageInputs) -> Float[Array, 'b']:
   """The rewards. ValueError where they are not one per row."""
   rows = inputs.loss_mask.shape[:1]

@@ -9,14 +9,22 @@
                         level='sequence', clip_range=(3e-4, 4e-4)
   RLOO 2402.14740       aggregation='sequence',               leave_one_out
     (TRL's variant)     level='sequence-sum'
+  CISPO 2506.13585      surrogate='cispo', clip_range=(1, 4)  group_relative
+  SAPO 2511.20347       surrogate='sapo', clip_range=None,    group_relative
+                        aggregation='sequence'
   Soft Tokens           aggregation='sum', clip_range=None    leave_one_out
     2509.19170
   HRPO 2505.18454       aggregation='sequence',               group_relative
                         clip_range=None, beta=0.005
   HyRea, EasyR1's loss  clip_range=(0.2, 0.3), delta=3,       group_relative
                         beta=0.01
+  GKD 2306.13649, on    beta=1, kl='k3+'                      zero
+    its own samples
 
-PPO and RLOO have the divergence in the reward: token rewards of -beta k1.
+PPO and RLOO have the divergence in the reward: token rewards of -beta k1. GKD
+(on-policy distillation) sums its reverse KL over the vocabulary; here it is
+estimated from the sampled token, with the same expected gradient. The teacher
+is the reference.
 
 HRPO's loss has no old policy, hence no clipping: its trajectories must come
 from the weights that are updated. A hybrid trajectory requires that anyway: its
@@ -30,7 +38,7 @@ ratio: see kl.py.
 """
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +60,10 @@ from hybrid_latent.objectives.ratio import (
   Correction,
   Level,
   clipped_log_ratio,
+  clipped_weights,
   importance_log_ratio,
   importance_weights,
+  soft_gate,
 )
 from hybrid_latent.ranges import (
   NonNegativeFloat,
@@ -63,6 +73,7 @@ from hybrid_latent.ranges import (
   UnitFloat,
 )
 
+Surrogate = Literal['clip', 'cispo', 'sapo']
 Metrics = dict[str, RunningMean | RunningMax]
 
 
@@ -72,8 +83,10 @@ def policy_gradient(
   aggregation: Aggregation = 'token',
   length: PositiveFloat | None = None,
   level: Level = 'token',
+  surrogate: Surrogate = 'clip',
   clip_range: tuple[UnitFloat, PositiveFloat] | None = (0.2, 0.2),
   delta: Annotated[float, Range(gt=1)] | None = None,
+  temperatures: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.05),
   beta: NonNegativeFloat = 0.0,
   kl: Estimator = 'k3',
   entropy_coef: float = 0.0,
@@ -93,8 +106,12 @@ def policy_gradient(
     takes a `length`.
   level: rho is exp(log_probs - old_log_probs) of the 'token', of its 'sequence'
     (the geometric mean over the tokens) or of the 'sequence-sum'.
-  clip_range: (low, high), or None for rho A alone. `delta` also bounds rho
-    where A is negative, see ratio.py.
+  surrogate: 'clip', or, in place of the first term, with sg for no gradient,
+    'cispo': -w sg(clip(rho, 1 - low, 1 + high)) A log_probs,
+    'sapo': -w 4 / tau sigmoid(tau (rho - 1)) A, where tau is the first of
+    `temperatures` if A > 0, else the second. See ratio.py.
+  clip_range: (low, high), or None for rho A alone and for 'sapo'. With 'clip'
+    `delta` also bounds rho where A is negative.
   beta, kl: coefficient and estimator (kl.py) of the divergence from the
     reference.
   top_entropy: the share of tokens, those of highest entropy, that keep their
@@ -116,6 +133,7 @@ def policy_gradient(
   if length is not None:
     mean = partial(mean, length=length)
   estimate = lookup('kl', kl, ESTIMATORS)
+  lookup('surrogate', surrogate, dict.fromkeys(get_args(Surrogate)))
   mask = inputs.loss_mask
   # The inputs are masked, not the loss: a NaN at a masked position would enter
   # the gradient as 0 * NaN.
@@ -131,7 +149,8 @@ def policy_gradient(
 
   # From here on `loss` is per token, f32[b t]; `mean` reduces it at the end.
   loss, metrics = _surrogate(
-    counted, old_log_probs, mask, level, clip_range, delta
+    *(counted, old_log_probs, mask, level),
+    *(surrogate, clip_range, delta, temperatures),
   )
   if importance_sampling_mode != 'none':
     weights, more = _importance_weights(
@@ -165,28 +184,49 @@ def policy_gradient(
 
 
 def _surrogate(
-  counted, old_log_probs, mask, level, clip_range, delta
+  counted,
+  old_log_probs,
+  mask,
+  level,
+  surrogate,
+  clip_range,
+  delta,
+  temperatures,
 ) -> tuple[Float[Array, 'b t'], Metrics]:
   """The loss per token, and the fractions of clipped ratios."""
+  if surrogate != 'clip' and (clip_range is None) != (surrogate == 'sapo'):
+    raise ValueError(
+      f'clip_range {clip_range} with surrogate {surrogate!r}: write (low, '
+      "high) with 'cispo', None with 'sapo', whose gate bounds the ratio"
+    )
+  if delta is not None and (surrogate != 'clip' or clip_range is None):
+    raise ValueError(
+      f"delta {delta} and no clip_range: write None, or surrogate='clip' and a "
+      'clip_range'
+    )
   log_ratio = importance_log_ratio(
     counted.log_probs - old_log_probs, mask, level
   )
-  clipped = {}
-  if clip_range is not None:
-    log_ratio, clipped = clipped_log_ratio(
-      log_ratio, counted.advantages, clip_range, delta
-    )
+  advantages, clipped = counted.advantages, {}
+  if surrogate == 'cispo':
+    weights, clipped = clipped_weights(log_ratio, clip_range)
+    objective = weights * counted.log_probs
+  elif surrogate == 'sapo':
+    objective = soft_gate(log_ratio, advantages, temperatures)
+  else:
+    if clip_range is not None:
+      log_ratio, clipped = clipped_log_ratio(
+        log_ratio, advantages, clip_range, delta
+      )
+    objective = jnp.exp(log_ratio)
+  if clipped:
     clipped['region'] = clipped['low'] | clipped['high']
-  elif delta is not None:
-    raise ValueError(
-      f'delta {delta} and no clip_range: write None, or a clip_range'
-    )
   # A ratio of a whole sequence is clipped once per row, not once per token.
   mean = token_mean if level == 'token' else sequence_mean
   metrics: Metrics = {
     f'clip_ratio/{name}_mean': mean(x, mask) for name, x in clipped.items()
   }
-  return -jnp.exp(log_ratio) * counted.advantages, metrics
+  return -objective * advantages, metrics
 
 
 def _importance_weights(

@@ -3,7 +3,10 @@
 Two ratios enter a loss. exp(log_probs - old_log_probs), of the current policy
 to the one before the updates on this batch, carries the gradient: PPO (arXiv
 1707.06347) clips it per token, GSPO (arXiv 2507.18071) has the geometric mean
-over a sequence, RLOO (arXiv 2402.14740) the ratio of the whole sequence.
+over a sequence, RLOO (arXiv 2402.14740) the ratio of the whole sequence. With
+CISPO (arXiv 2506.13585, equations 4 and 5) the clipped ratio is a constant
+weight, so that no token loses its gradient; SAPO (arXiv 2511.20347) has a
+sigmoid in place of the clip.
 exp(old_log_probs - rollout_log_probs), of the trainer's forward pass to the
 rollout's, is a constant weight that is truncated or masked; its settings have
 TRL's names.
@@ -28,6 +31,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hybrid_latent.objectives.base import lookup
+
+LARGEST_LOG_RATIO = 20.0  # of a sigmoid's gate
 
 
 def importance_log_ratio(
@@ -72,6 +77,41 @@ def clipped_log_ratio(
     'high': (log_ratio > ceiling) & (advantages > 0),
   }
   return jnp.clip(log_ratio, floor, ceiling), clipped
+
+
+def clipped_weights(
+  log_ratio: Float[Array, 'b t'], clip_range: tuple[float, float]
+) -> tuple[Float[Array, 'b t'], dict[str, Bool[Array, 'b t']]]:
+  """CISPO's weights clip(rho, 1 - low, 1 + high), without a gradient, and where
+  they are clipped. With low = 1 there is no lower bound, as in the paper."""
+  low, high = clip_range
+  if not (0 < low <= 1 and high > 0):
+    raise ValueError(
+      f'clip_range {clip_range}: write (low, high) with 0 < low <= 1 and 0 < '
+      'high'
+    )
+  ratio = jnp.exp(log_ratio)  # perhaps infinite
+  clipped = {'low': ratio < 1 - low, 'high': ratio > 1 + high}
+  return jax.lax.stop_gradient(jnp.clip(ratio, 1 - low, 1 + high)), clipped
+
+
+def soft_gate(
+  log_ratio: Float[Array, 'b t'],
+  advantages: Float[Array, 'b t'],
+  temperatures: tuple[float, float],
+) -> Float[Array, 'b t']:
+  """SAPO's 4 / tau sigmoid(tau (rho - 1)), where tau is the first temperature
+  if A > 0, else the second. Its gradient is that of rho at rho = 1, and falls
+  on both sides of it."""
+  if min(temperatures) <= 0:
+    raise ValueError(
+      f'temperatures {temperatures}: write two numbers above 0, for positive '
+      'and other advantages'
+    )
+  tau = jnp.where(advantages > 0, *temperatures)
+  # Beyond it the gate is 1 to all digits: 0 * infinity would be the gradient.
+  ratio = jnp.exp(jnp.minimum(log_ratio, LARGEST_LOG_RATIO))
+  return 4 / tau * jax.nn.sigmoid(tau * (ratio - 1))
 
 
 def importance_weights(

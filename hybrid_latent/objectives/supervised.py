@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from hybrid_latent.objectives.accumulators import RunningMean
 from hybrid_latent.objectives.base import token_mean
 from hybrid_latent.policy import Policy
-from hybrid_latent.types import TokenBatch
+from hybrid_latent.types import Segments, TokenBatch
 
 
 class SupervisedInputs(NamedTuple):
@@ -24,7 +24,8 @@ class SupervisedInputs(NamedTuple):
   policy: Policy  # with the parameters of the loss, if any, in `.objective`
   texts: TokenBatch
   x: Float[Array, 'b t d']  # the policy's inputs, latents with their gradient
-  layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t']]  # positions, mask
+  # Positions and mask of the forward pass.
+  layout: tuple[Int[Array, 'b t'], Bool[Array, 'b t t'] | Segments]
   loss_weights: Float[Array, 'b t']  # of each target in the whole batch's loss
   slices: int  # of the batch
   # (model, hidden states) -> `latents.TargetScores` of the texts

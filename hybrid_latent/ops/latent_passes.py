@@ -26,17 +26,18 @@ def recomputed_latents(
   x: Float[Array, 'b t d'],
   is_latent: Bool[Array, 'b t'],
   latent_from_hidden: Callable | None,
-  forward: Callable[[Float[Array, 'b t d']], Float[Array, 'b t d']],
+  states_before: Callable[[Float[Array, 'b t d']], Float[Array, 'b t d']],
   *,
   passes: int,
 ) -> Float[Array, 'b t d']:
   """The inputs `x` after `passes` (static), which replace its latents.
 
   Args:
-    is_latent: nowhere at the first position of a text.
+    is_latent: only where `states_before` has a state of the same text.
     latent_from_hidden: (model, hidden states after the final norm) to inputs
       [b t d]; see types.Feedback.
-    forward: inputs [b t d] to hidden states [b t d], by the model.
+    states_before: inputs [b t d] to the hidden states [b t d] at the position
+      before each, by the model.
   """
   if not passes:
     return x
@@ -48,9 +49,8 @@ def recomputed_latents(
 
   @jax.checkpoint  # else the scan would save the activations of every pass
   def one_pass(inputs, _):
-    # The roll moves the state at t - 1 to t.
-    previous = jnp.roll(forward(inputs), 1, axis=1)
-    latent = latent_from_hidden(model, previous).astype(x.dtype)
+    states = states_before(inputs)
+    latent = latent_from_hidden(model, states).astype(x.dtype)
     return jnp.where(is_latent[..., None], latent, x), None
 
   return jax.lax.scan(one_pass, x, length=passes)[0]

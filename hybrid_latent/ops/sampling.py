@@ -1,5 +1,7 @@
 """Drawing tokens: temperature, top-k, top-p, min-p, greedy, all traced."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
@@ -42,68 +44,121 @@ def sampling(
   )
 
 
-def filtered_logits(
+class Likeliest(NamedTuple):
+  """What the sampler sorted for a small top-k."""
+
+  token: Int[Array, 'b n']  # the likeliest first
+  found: Bool[Array, '']  # False: nothing was sorted, and `token` is void
+
+
+class Distribution(NamedTuple):
+  """What tokens are drawn from, and the normalizers of their scores: all from
+  one exponential per token of the vocabulary."""
+
+  logits: Float[Array, 'b v']  # scaled; -inf on the tokens that are excluded
+  mass: Float[Array, 'b v']  # exp(logits - max), their share times a constant
+  log_sum_exp: Float[Array, 'b']  # of `logits`
+  score_log_sum_exp: Float[Array, 'b']  # of the logits / score_temperature
+  likeliest: Likeliest
+
+
+def distribution(
   logits: Float[Array, 'b v'], sampling_params: Sampling
-) -> Float[Array, 'b v']:
-  """logits / temperature with -inf on the tokens that the filters exclude, in
-  Hugging Face's order: top-k, then top-p of the rest, then min-p.
+) -> Distribution:
+  """The distribution of logits / temperature that the filters leave, in Hugging
+  Face's order: top-k, then top-p of the rest, then min-p.
 
   Each filter is a threshold on the probability, so ties at the threshold are
   all kept. The thresholds are found by bisection (a top-k of at most 64 by a
   partial sort): exact for traced settings, without sorting the vocabulary.
   """
-  logits = logits / sampling_params.temperature
+  logits, unscaled = logits / sampling_params.temperature, logits
+  peak = _blocks(logits, -jnp.inf).max((-2, -1))
+  mass = jnp.exp(logits - peak[:, None])
   any_filter = (
     (sampling_params.top_k > 0)
     | (sampling_params.top_p < 1)
     | (sampling_params.min_p > 0)
   )
   # Traced settings, so a branch at run time: plain sampling skips the work.
-  return jax.lax.cond(
-    any_filter, lambda x: _filter(x, sampling_params), lambda x: x, logits
+  floor, top = jax.lax.cond(
+    any_filter, lambda mass: _floor(mass, sampling_params), _no_floor, mass
+  )
+  score_temperature = sampling_params.score_temperature
+  score_log_sum_exp = jax.lax.cond(
+    score_temperature == sampling_params.temperature,
+    lambda mass, unscaled: peak + jnp.log(mass.sum(-1)),
+    lambda mass, unscaled: jax.nn.logsumexp(unscaled / score_temperature, -1),
+    *(mass, unscaled),
+  )
+  kept = mass >= floor
+  mass = jnp.where(kept, mass, 0)
+  total = _blocks(mass, 0).sum(-1).sum(-1)  # of the sums that `draw` needs
+  return Distribution(
+    jnp.where(kept, logits, -jnp.inf),
+    mass,
+    peak + jnp.log(total),
+    score_log_sum_exp,
+    top,
   )
 
 
-def _filter(logits, sampling_params):
+def likeliest(
+  logits: Float[Array, 'b v'], known: Likeliest | None, k: int
+) -> tuple[Float[Array, 'b k'], Int[Array, 'b k']]:
+  """`top_k` of filtered logits, whose likeliest tokens may be known."""
+  if known is None or k > known.token.shape[-1]:
+    return top_k(logits, k)
+
+  def look_up(logits):
+    token = known.token[:, :k]
+    return jnp.take_along_axis(logits, token, axis=-1), token
+
+  return jax.lax.cond(known.found, look_up, lambda x: top_k(x, k), logits)
+
+
+def _no_floor(mass):
+  unsorted = jnp.zeros((mass.shape[0], min(_FEW, mass.shape[1])), jnp.int32)
+  return jnp.zeros((mass.shape[0], 1)), Likeliest(unsorted, jnp.bool_(False))
+
+
+def _floor(mass, sampling_params):
+  """The smallest mass that the filters keep, [b 1], and what was sorted."""
   # exp(l - max) lies in [0, 1], where float32 bit patterns are ordered.
-  mass = jnp.exp(logits - logits.max(-1, keepdims=True))
-
-  def no_floor(mass):
-    return jnp.zeros((mass.shape[0], 1))
-
-  floor = jax.lax.cond(
+  floor, top = jax.lax.cond(
     sampling_params.top_k > 0,
     lambda m: _kth_largest(m, sampling_params.top_k),
-    no_floor,
+    _no_floor,
     mass,
   )
   mass = jnp.where(mass >= floor, mass, 0)
   nucleus = jax.lax.cond(
     sampling_params.top_p < 1,
     lambda m: _nucleus_floor(m, sampling_params.top_p),
-    no_floor,
+    lambda m: _no_floor(m)[0],
     mass,
   )
   # The largest mass is 1, so min_p is itself a threshold on the mass.
   floor = jnp.maximum(jnp.maximum(floor, nucleus), sampling_params.min_p)
-  # 1e-45, the smallest float32 > 0, drops what top-k has set to 0.
-  return jnp.where(mass >= jnp.maximum(floor, 1e-45), logits, -jnp.inf)
+  # 1e-45, the smallest float32 > 0, drops tokens whose mass is rounded to 0.
+  return jnp.maximum(floor, 1e-45), top
 
 
 def _kth_largest(mass, k):
-  """The k-th largest per row, [b 1]; a small k by a partial sort."""
+  """The k-th largest per row, [b 1]; a small k by a partial sort, which is the
+  second result."""
   few, vocab = min(_FEW, mass.shape[-1]), mass.shape[-1]
 
   def by_sorting(mass):
     # With a constant k, XLA would merge the two slices and sort everything.
-    top = jax.lax.optimization_barrier(top_k(mass, few)[0])
-    return top[:, k - 1, None]
+    top, token = jax.lax.optimization_barrier(top_k(mass, few))
+    return top[:, k - 1, None], Likeliest(token, jnp.bool_(True))
 
   def by_bisection(mass):
     def count(kept):
       return kept.sum(-1, dtype=jnp.int32)
 
-    return _threshold(mass, count, jnp.minimum(k, vocab))
+    return _threshold(mass, count, jnp.minimum(k, vocab)), _no_floor(mass)[1]
 
   return jax.lax.cond(k <= few, by_sorting, by_bisection, mass)
 
@@ -168,22 +223,38 @@ def draw(
   keys: Key[Array, 'b'],
   logits: Float[Array, 'b v'],
   greedy: Bool[Array, '*b'],
+  mass: Float[Array, 'b v'] | None = None,
 ) -> Int[Array, 'b']:
-  """One token per row from softmax(logits), or the likeliest where greedy.
+  """One token per row from softmax(logits), or the likeliest where greedy;
+  `mass`, if it is known, is exp(logits - max).
 
   By inversion in two levels (a block of the vocabulary, then a token of that
   block): two random numbers per row instead of a Gumbel per token, which at a
   vocabulary of 49,152 costs more than a tenth of a decoding step on a CPU.
   """
-  mass = jnp.exp(logits - logits.max(-1, keepdims=True))
-  b, v = mass.shape
-  mass = jnp.pad(mass, ((0, 0), (0, -v % _BLOCK))).reshape(b, -1, _BLOCK)
+  in_blocks = _blocks(logits, -jnp.inf)
+  peaks = in_blocks.max(-1)
+  if mass is None:
+    mass = jnp.exp(logits - peaks.max(-1, keepdims=True))
+  mass = _blocks(mass, 0)
   u = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
   block = _invert(mass.sum(-1), u[:, 0])
-  in_block = jnp.take_along_axis(mass, block[:, None, None], axis=1)[:, 0]
-  token = block * _BLOCK + _invert(in_block, u[:, 1])
-  likeliest = jnp.argmax(logits, -1)
+  token = block * _BLOCK + _invert(_pick(mass, block), u[:, 1])
+  # Two levels here too: XLA's argmax on a CPU takes longer than the drawing.
+  block = jnp.argmax(peaks, -1)
+  likeliest = block * _BLOCK + jnp.argmax(_pick(in_blocks, block), -1)
   return jnp.where(greedy, likeliest, token).astype(jnp.int32)
+
+
+def _blocks(x, fill):
+  """[b v] -> [b blocks _BLOCK], the last block filled up."""
+  x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % _BLOCK)), constant_values=fill)
+  return x.reshape(x.shape[0], -1, _BLOCK)
+
+
+def _pick(x, block):
+  """The block of each row."""
+  return jnp.take_along_axis(x, block[:, None, None], axis=1)[:, 0]
 
 
 def _invert(mass, u):

@@ -4,14 +4,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hybrid_latent.ops.sampling import top_k
+from hybrid_latent.ops.sampling import Likeliest, likeliest
 from latent_kernels import SoftEmbedding, soft_embedding
 
 
 def filtered_soft_embedding(
-  logits: Float[Array, 'b v'], table: Float[Array, 'v d'], *, width: int
+  logits: Float[Array, 'b v'],
+  table: Float[Array, 'v d'],
+  known: Likeliest | None = None,
+  *,
+  width: int,
 ) -> SoftEmbedding:
-  """`soft_embedding(logits, table)`, float32, where most logits may be -inf.
+  """`soft_embedding(logits, table)`, float32, where most logits may be -inf;
+  `known` of them are the likeliest tokens.
 
   Where no row keeps more than `width` tokens (static; 0: no such check), only
   their rows of the table are gathered: with HRPO's top-k 50 the mixture then
@@ -20,17 +25,21 @@ def filtered_soft_embedding(
   full = lambda logits: soft_embedding(logits, table)
   if not 0 < width < logits.shape[-1]:
     return full(logits)
-  sparse = lambda logits: top_soft_embedding(logits, table, width=width)
+  sparse = lambda logits: top_soft_embedding(logits, table, known, width=width)
   kept = jnp.sum(logits > -jnp.inf, axis=-1)
   return jax.lax.cond(jnp.max(kept) <= width, sparse, full, logits)
 
 
 def top_soft_embedding(
-  logits: Float[Array, 'b v'], table: Float[Array, 'v d'], *, width: int
+  logits: Float[Array, 'b v'],
+  table: Float[Array, 'v d'],
+  known: Likeliest | None = None,
+  *,
+  width: int,
 ) -> SoftEmbedding:
   """`soft_embedding` of the `width` (static) likeliest tokens of each row, or
   of all if there are fewer, renormalised over them."""
-  top, tokens = top_k(logits, min(width, logits.shape[-1]))
+  top, tokens = likeliest(logits, known, min(width, logits.shape[-1]))
   p = jax.nn.softmax(top, axis=-1)
   return SoftEmbedding(
     jnp.einsum('bk,bkd->bd', p, table[tokens].astype(jnp.float32)),

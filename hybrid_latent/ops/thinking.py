@@ -111,15 +111,17 @@ def init_state(thinks: Bool[Array, 'b']) -> ThinkingState:
 
 
 def apply_limits(
-  stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
+  stop: StoppingRule, state: ThinkingState, step: Int[Array, '*b']
 ) -> ThinkingState:
   """The state before position `step`: ends the thinking at its limit or the
   budget, and at the budget an answer that followed a natural end."""
   thinks, spent = step < state.end, step >= stop.budget
   truncated = thinks & (spent | (step >= stop.max_thinking_tokens))
+  text = stop.forced_tokens[_ON_BUDGET, 0] >= 0  # else only forced text is cut
   late = (
     ~thinks
     & spent
+    & (text | (forced_token(stop, state, step) >= 0))
     # After a truncation the forced text has already begun the answer.
     & (state.end_reason == _AFTER_THINKING)
     & has_room(stop, state, step)
@@ -134,7 +136,7 @@ def apply_limits(
 
 
 def forced_token(
-  stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
+  stop: StoppingRule, state: ThinkingState, step: Int[Array, '*b']
 ) -> Int[Array, 'b']:
   """The token forced at position `step` of each row, -1 for none."""
   index = step - state.end
@@ -146,7 +148,7 @@ def forced_token(
 def update(
   stop: StoppingRule,
   state: ThinkingState,
-  step: Int[Array, ''],
+  step: Int[Array, '*b'],
   token: Int[Array, 'b'],
 ) -> tuple[ThinkingState, Bool[Array, 'b']]:
   """The state after this token at position `step`, and the rows it ends."""
@@ -162,7 +164,7 @@ def update(
 
 
 def has_room(
-  stop: StoppingRule, state: ThinkingState, step: Int[Array, '']
+  stop: StoppingRule, state: ThinkingState, step: Int[Array, '*b']
 ) -> Bool[Array, 'b']:
   """Whether position `step` is within `stop.max_answer_tokens` of each row."""
   forced = jnp.sum(stop.forced_tokens >= 0, axis=-1)[state.end_reason]

@@ -19,30 +19,21 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
-from hybrid_latent.extras import missing
+from hybrid_latent.extras import needs
 from hybrid_latent.ranges import Pattern, PositiveFloat
 from hybrid_latent.rewards.cpu_limit import CPULimitExceededError, cpu_limit
 from hybrid_latent.rewards.golds import Gold, texts
 from hybrid_latent.rewards.latex import boxed, same_boxes, unwrapped
-from hybrid_latent.rewards.magnitude import bits
 from hybrid_latent.rewards.notation import plain, whole_number, without_words
 
-try:
-  from math_verify import (
-    ExprExtractionConfig,
-    LatexExtractionConfig,
-    parse,
-    verify,
-  )
-except ModuleNotFoundError as error:
-  raise missing('train', error.name) from error
+# Imported on the first use, except in the worker of a `Grader`: a trainer reads
+# answers, and only its workers compare them by sympy.
+needs('train', 'math_verify', 'sympy')
 
 # With its limits off, it warns about that.
 for part in ('parser', 'grader'):
   logging.getLogger(f'math_verify.{part}').setLevel(logging.ERROR)
 
-# A \boxed{} has priority over any other mathematics.
-_FORMS = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
 _BOX = r'\boxed'
 _CHARACTERS, _SEARCHED, _DEPTH, _DIGITS, _BITS = 1_000, 2_000, 8, 100, 10_000
 _GOLD_SECONDS = 30.0  # of CPU time: a gold answer is trusted
@@ -115,8 +106,7 @@ def stated_answer(text: str) -> str:
 
 def _equal(text: str, gold: str, seconds: float) -> float | None:
   gold, text = same_boxes(gold), same_boxes(text)
-  gold_values = _gold(gold)
-  if not gold_values:
+  if not _gold(gold):
     return None
   in_box = _BOX in text
   answer = boxed(text, _BOX) if in_box else text
@@ -138,12 +128,19 @@ def _equal(text: str, gold: str, seconds: float) -> float | None:
   latex = _box(answer) if in_box else _ending(text)
   try:
     with cpu_limit(seconds):
-      values = _read(latex)
-      if any(bits(value) > _BITS for value in values):
-        return 0.0
-      return float(_verified(gold_values, values))
+      return _compared(gold, latex)
   except CPULimitExceededError:
     return None
+
+
+@lru_cache(maxsize=4096)  # completions of one prompt repeat their answers
+def _compared(gold: str, latex: str) -> float:
+  from hybrid_latent.rewards.magnitude import bits
+
+  values = _read(latex)
+  if any(bits(value) > _BITS for value in values):
+    return 0.0
+  return float(_verified(_gold(gold), values))
 
 
 @lru_cache(maxsize=4096)
@@ -173,7 +170,16 @@ def _warm() -> None:
 
 
 def _read(text: str) -> list[Any]:
-  return parse(text, _FORMS, extraction_mode='first_match', parsing_timeout=0)
+  import math_verify as mv
+
+  # A \boxed{} has priority over any other mathematics.
+  latex = mv.LatexExtractionConfig(boxed_match_priority=0)
+  return mv.parse(
+    text,
+    (latex, mv.ExprExtractionConfig()),
+    extraction_mode='first_match',
+    parsing_timeout=0,
+  )
 
 
 def _box(latex: str) -> str:
@@ -185,6 +191,8 @@ def _clean(latex: str) -> str:
 
 
 def _verified(gold: Sequence[Any], values: Sequence[Any]) -> bool:
+  from math_verify import verify
+
   return verify(
     [*gold], [*values], allow_set_relation_comp=True, timeout_seconds=0
   )

@@ -103,6 +103,10 @@ def _prepared(config: dict) -> dict[str, tuple[Callable[..., list], dict]]:
     name: (_function(name, reward['function']), reward['kwargs'])
     for name, reward in config['rewards'].items()
   }
+  if 'hybrid_latent.rewards.math' in sys.modules:
+    # It imports sympy on its first use, whose time would count for a group.
+    importlib.import_module('hybrid_latent.rewards.magnitude')
+    importlib.import_module('math_verify')
   if config['memory'] and sys.platform != 'darwin':  # macOS has no such limit
     # A huge number in sympy then ends the worker instead of exhausting the
     # memory of the machine; no core file is written.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,10 @@ from hybrid_latent.models.transformer import Transformer
 from hybrid_latent.ops.padding import left_padded
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.ops.thinking import stopping_rule
-from hybrid_latent.policy import Policy
+from hybrid_latent.policy import Policy, positions_and_mask
 from hybrid_latent.types import TokenBatch
 from tests import tiny
+from tests.tiny import QUICK
 
 STEPS, STAGE = 9, 3
 
@@ -34,7 +36,21 @@ def tokenizer():
 @pytest.fixture(scope='module')
 def model(tokenizer):
   size = dataclasses.replace(tiny.CONFIG, vocab=len(tokenizer))
-  return Transformer(size, jax.random.key(0))
+  return jax.jit(Transformer, static_argnums=0)(size, jax.random.key(0))
+
+
+@partial(
+  jax.jit, static_argnames=('feedback', 'passes'), compiler_options=QUICK
+)
+def scored(policy, feedback, texts, passes):
+  """What is read, and the scores of the words."""
+  x = latents.inputs_with_latents(
+    policy, texts, feedback.latent_from_hidden, passes=passes
+  )
+  hidden, _ = policy.forward(
+    x, None, *positions_and_mask(policy, texts.segments)
+  )
+  return x, latents.score_tokens(policy, texts, hidden)
 
 
 @pytest.mark.parametrize('pause', [False, True])
@@ -78,14 +94,7 @@ def test_inputs_are_the_same(delimiters, pause, tokenizer, model):
     latent=one(latent),
     align_position=one(np.zeros(len(tokens), bool)),
   )
-  x = latents.inputs_with_latents(
-    policy,
-    texts,
-    feedback.latent_from_hidden,
-    passes=curriculum.num_latents(STAGE),
-  )
-  hidden, _ = policy.forward(x, None, *latents.positions_and_mask(texts))
-  scores = latents.score_tokens(policy, texts, hidden)
+  x, scores = scored(policy, feedback, texts, curriculum.num_latents(STAGE))
   decoded = feedback.recompute_inputs(policy, out.record, out.tokens)
   close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=0)
   close(x[0, len(prompt) :], decoded[0])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_latent.data.array_records import Lines
 from hybrid_latent.data.jsonl import Problems, problems
 from hybrid_latent.data.tasks import TASKS, Task
 
@@ -78,6 +79,23 @@ def test_readers_that_start_together_all_read(sums):
     )
   assert [len(source) for source in sources] == [300] * 4
   assert {source[7]['answer'] for source in sources} == {'8'}
+  assert not list(Path(sums['data_dir']).rglob('*incomplete*'))
+
+
+@pytest.mark.parametrize('step', ['download_and_prepare', '_generate_examples'])
+def test_a_reader_reads_what_another_has_built_meanwhile(
+  sums, monkeypatch, step
+):
+  late = getattr(Lines, step)
+
+  def overtaken(self, *args):
+    monkeypatch.undo()
+    problems(SUMS, split='test', **sums)
+    return late(self, *args)
+
+  monkeypatch.setattr(Lines, step, overtaken)
+  source = problems(SUMS, split='test', **sums)
+  assert (len(source), source[7]['answer']) == (300, '8')
   assert not list(Path(sums['data_dir']).rglob('*incomplete*'))
 
 

@@ -30,7 +30,7 @@ ENDS = [1, *range(20, 160, 20)]  # as many as fit: a random model meets some
 def model_folder(tmp_path_factory):
   """What `studies.quickstart` makes, narrower and less indifferent."""
   folder = tmp_path_factory.mktemp('models') / 'tiny'
-  model = Transformer(MODEL, jax.random.key(0))
+  model = jax.jit(Transformer, static_argnums=0)(MODEL, jax.random.key(0))
   model = jax.tree.map(lambda x: 5 * x if x.ndim > 1 else x, model)
   tokenizer = arithmetic.tokenizer()
   with new_folder(folder) as draft:

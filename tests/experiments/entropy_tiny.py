@@ -12,6 +12,7 @@ def get_config(argument: str) -> ConfigDict:
     dtype='float32',
     param_dtype='float32',
     remat='none',
+    attention=None,
     new_tokens=('<start-latent>', '<latent>', '<end-latent>'),
   )
   config.mesh = dict(data=-1, fsdp=2, tensor=2, sequence=1)

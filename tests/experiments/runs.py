@@ -149,7 +149,7 @@ def column(run: Run, name: str) -> np.ndarray:
 
 def timeless(rows: list[dict]) -> list[dict]:
   """Metrics without those that measure time."""
-  timed = 'time/', 'tokens_per_second', 'compilations'
+  timed = 'time/', 'device/', 'tokens_per_second', 'compilations'
   return [
     {name: x for name, x in row.items() if not name.startswith(timed)}
     for row in rows

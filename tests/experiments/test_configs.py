@@ -34,16 +34,20 @@ WORDS = {
   'switch_math': [''],
   'grpo_gsm8k': [
     *('', ',official', ',dr_grpo', ',gspo'),
-    *(',official,dr_grpo', ',official,gspo'),
+    *(',official,dr_grpo', ',official,gspo', ',official,cispo'),
+    *(',cispo', ',sapo', ',official,sapo'),
   ],
   'rloo_gsm8k': ['', ',official'],
   'ppo_gsm8k': ['', ',official'],
   'dapo_gsm8k': ['', ',official'],
   'shorter_better_gsm8k': [''],
   'lc_r1_gsm8k': [''],
-  'soft_thinking_gsm8k': ['', ',mixing', ',stop_only'],
+  'soft_thinking_gsm8k': [
+    *('', ',mixing', ',stop_only', ',gumbel', ',dirichlet')
+  ],
   'soft_grpo_gsm8k': ['', ',latent_grpo'],
   'multiplex_gsm8k': ['', ',weighted'],
+  'colar_rl_gsm8k': [''],
   'swireasoning_gsm8k': ['', ',limited'],
 }
 SUPERVISED = {
@@ -57,6 +61,7 @@ SUPERVISED = {
   ],
   'codi_gsm8k': [''],
   'pccot_gsm8k': [''],
+  'kava_gsm8k': [''],
   'sim_cot_gsm8k': ['', ',codi'],
   'colar_gsm8k': [''],
 }

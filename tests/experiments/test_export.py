@@ -3,14 +3,28 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from experiments.export import _metrics_at, evaluation_command, export
+import hybrid_latent as hl
+from experiments.export import (
+  _metrics_at,
+  evaluation_command,
+  export,
+  export_rollout,
+)
+from experiments.training.actor import load_actor
 from experiments.training.cli import resolved
 from experiments.training.model_card import model_card
+from experiments.training.sampler import merged_for_decoding
+from experiments.training.trained_run import open_run
+from hybrid_latent import sharding
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.trees import named_leaves
 from tests.experiments.runs import saved
@@ -18,6 +32,7 @@ from tests.experiments.runs import saved
 # Of ml_collections, where it loads a config file.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
+EXAMPLE = Path(__file__).parents[2] / 'examples/exported_rollout.py'
 CONFIGS = Path(__file__).parents[2] / 'experiments/configs'
 
 
@@ -106,3 +121,35 @@ def test_what_is_not_there_is_told(hrpo, tmp_path, workdir, which, told):
   with pytest.raises(ValueError, match=told):
     export(workdir or str(hrpo.folder), which, tmp_path / 'model')
   assert not any(tmp_path.iterdir())
+
+
+def test_an_exported_rollout_runs_without_this_package(hrpo, tmp_path):
+  pytest.importorskip('flatbuffers')
+  folder = tmp_path / 'rollout'
+  assert export_rollout(str(hrpo.folder), 'latest', folder) == 4
+  facts = json.loads((folder / 'rollout.json').read_text())
+  assert facts['feedback']['function'] == 'gated:gated'
+  assert facts['arguments']['tokens'].startswith('int32[u,')
+  code = (
+    'import runpy, sys\n'
+    f'sys.argv = ["x", {str(folder)!r}, "12", "7", "99"]\n'
+    f'runpy.run_path({str(EXAMPLE)!r}, run_name="__main__")\n'
+    'assert not {"flax", "hybrid_latent"} & set(sys.modules)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  # Ours, of the same prompt and seed.
+  run = open_run(str(hrpo.folder))
+  mesh = sharding.mesh(devices=jax.devices()[:1])
+  actor = load_actor(run.config, mesh, run.init_key)
+  width = run.config.rollout.max_prompt_length
+  trajectory = jax.jit(partial(hl.rollout, feedback=hl.gated(), max_steps=8))(
+    merged_for_decoding(run.restored(actor.policy)),
+    prompt=hl.left_padded([[12, 7, 99]], length=width),
+    key=jax.random.key(0),
+    sampling=hl.sampling(**run.config.rollout.sampling),
+    stop=actor.stop,
+  )
+  ours = trajectory.tokens[0][trajectory.mask[0]]
+  assert [*map(int, done.stdout.split())] == ours.tolist()

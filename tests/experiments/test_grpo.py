@@ -72,7 +72,7 @@ def test_the_metrics_agree_with_each_other(hrpo):
 def test_the_learner_scores_what_was_sampled(hrpo, plain):
   for run in (hrpo, plain):
     gap = column(run, 'sampling/sampling_logp_difference/max')
-    assert (gap < 1e-4).all()
+    assert (gap < 3e-4).all()  # of unlikely tokens
     mean = column(run, 'sampling/sampling_logp_difference/mean')
     assert ((mean > 0) & (mean <= gap)).all()
 

@@ -1,5 +1,7 @@
 """What a config can ask of the trainer beside one update on what it sampled."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -127,6 +129,22 @@ def test_prompts_whose_completions_are_alike_are_replaced(
 
 
 @pytest.mark.slow
+def test_a_prompt_that_comes_again_in_a_step_is_sampled_anew(
+  model_folder, tmp_path
+):
+  changes = {
+    'data.kwargs.count': 2,
+    'rewards.digits.function': 'tests.experiments.rewards:a_digit',
+    'rollout.max_completion_length': 2,
+  }
+  once = trained(tiny(model_folder, **changes), tmp_path / 'once')
+  assert (column(once, 'frac_reward_zero_std') > 0).any()
+  changes |= {'rollout.dynamic_sampling_max_batches': 32}
+  again = trained(tiny(model_folder, **changes), tmp_path / 'again')
+  assert (column(again, 'frac_reward_zero_std') == 0).all()
+
+
+@pytest.mark.slow
 def test_an_evaluation_may_think_longer(model_folder, tmp_path):
   """Or shorter: here one token, then the answer."""
   config = tiny(model_folder, 'hrpo', **{'eval.max_thinking_tokens': 1})
@@ -202,3 +220,17 @@ def test_joined_parts_keep_uneven_groups_first(dumped, model_folder):
   ids = [int(parts[0].prompt.ids[1]), int(parts[1].prompt.ids[0])]
   assert joint.prompt.ids.tolist() == ids
   assert not metrics.zero_std_groups(joint.grades()['digits'], 4).any()
+
+
+def test_prompts_have_one_width_and_completions_a_few(model_folder, tmp_path):
+  """The prompts of the third batch, but not all, fit a smaller bucket."""
+  config = tiny(model_folder, max_steps=3)
+  config.data.kwargs.steps = (1, 5)
+  config.rollout.update(max_prompt_length=52, buckets=3)
+  run = trained(config, tmp_path)
+  counts = Counter(name for _, name in run.compiled)
+  assert counts['jit(prefill)'] == counts['jit(decode)'] == 1
+  lengths = column(run, 'completions/max_length')
+  shapes = len({min(x for x in (8, 4, 2) if x >= n) for n in lengths})
+  for name in ('ref_log_probs', 'advantages', 'update'):
+    assert counts[f'jit({name})'] == shapes

@@ -42,7 +42,7 @@ def backbone(model_folder, tmp_path_factory):
   folder = tmp_path_factory.mktemp('models') / 'backbone'
   folder.mkdir()
   config = dataclasses.replace(MODEL, width=24, heads=2, kv_heads=1, mlp=40)
-  model = Transformer(config, jax.random.key(1))
+  model = jax.jit(Transformer, static_argnums=0)(config, jax.random.key(1))
   model = jax.tree.map(lambda x: 5 * x if x.ndim > 1 else x, model)
   write_folder(pretrained(model_folder)._replace(model=model), folder)
   return folder
@@ -284,9 +284,8 @@ def test_without_its_prefix_it_says_what_the_base_says(
     np.testing.assert_array_equal(said, expected[0, text.shape[1] :])
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(
-  sft, rl, made, tmp_path
-):
+@pytest.mark.slow  # test_grpo_resume.py has the same loop
+def test_a_resumed_run_equals_one_never_stopped(sft, rl, made, tmp_path):
   tuned(after(sft, made, max_steps=2), tmp_path)
   shutil.rmtree(tmp_path / 'reasoner')
   tuned(after(sft, made), tmp_path)

@@ -133,6 +133,7 @@ def test_without_a_latent_nothing_is_said_of_latents(run):
     assert np.isfinite(list(row.values())).all()
     assert 'latent_norm' not in row and row['stage'] == 0
     assert row['tokens_per_second'] > 0
+    assert row['device/flops_per_second'] > 0
   assert run.evaluations == []
 
 

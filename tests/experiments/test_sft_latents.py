@@ -109,3 +109,23 @@ def test_a_model_opens_with_the_latents_of_its_stage(coconut):
 def test_the_folder_has_the_tokens_of_a_span(coconut):
   vocabulary = pretrained(coconut.folder / 'model').tokenizer.get_vocab()
   assert vocabulary.keys() >= {*SPAN_TOKENS}
+
+
+@pytest.mark.parametrize(
+  ('method', 'metric', 'latents'),
+  [
+    ('pccot', 'distillation/2', 3),
+    ('kava', 'kv_distance', 3),
+    ('colar', 'embedding_loss', 0),  # its inputs are tokens, summed
+  ],
+)
+def test_a_method_of_one_stage_trains_and_is_evaluated(
+  method, metric, latents, model_folder, tmp_path
+):
+  config = in_stages(model_folder, method, (0,), 2)
+  run = taught(config.lock(), tmp_path)
+  for row, batch in zip(steps(tmp_path), run.batches, strict=True):
+    assert row[metric] > 0 and np.isfinite(list(row.values())).all()
+    assert (batch['latent'].sum(1) == latents).all()
+  for row in run.evaluations:
+    assert row['eval/judged'] == 3 and row['eval/completions/mean_length'] > 0

@@ -20,7 +20,8 @@ from hybrid_latent.objectives.accumulators import RunningMean
 def config(**changes) -> ConfigDict:
   """Eight steps, a checkpoint every three; `changes` as a__b for a.b."""
   base = rl.defaults('none')
-  fields = 'nonfinite', 'alarms', 'checkpoint', 'rollout', 'data', 'trackers'
+  fields = ('nonfinite', 'alarms', 'checkpoint', 'rollout', 'data', 'trackers',
+            'profile')  # fmt: skip
   made = ConfigDict({name: base[name] for name in fields})
   made.max_steps, made.updates, made.rollout.max_completion_length = 8, 1, 32
   made.checkpoint.update(every=3, keep=9)
@@ -107,5 +108,5 @@ def train(
 def metrics(workdir) -> list[dict]:
   """Of its steps, without what measures time."""
   rows = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-  timed = 'time/', 'tokens_per_second', 'compilations'
+  timed = 'time/', 'device/', 'tokens_per_second', 'compilations'
   return [{k: x for k, x in r.items() if not k.startswith(timed)} for r in rows]

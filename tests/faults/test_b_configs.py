@@ -22,6 +22,7 @@ WRONG = {
     MAYBE: {
       'max_steps': ['-1', '1.5', 'few', 'inf', '1e3', '(3,)'],
       'latent_passes': ['-1', '1.5'],
+      'rollout.max_num_seqs': ['-1', '1.5'],
       'lora.rank': ['-4', '0.5'],
       'rollout.max_thinking_tokens': ['-1'],
       'rollout.max_answer_tokens': ['-1', 'long'],
@@ -100,6 +101,9 @@ WRONG = {
       'model.param_dtype': ['float64'],
     },
     "'none', 'dots' or 'full'": {'model.remat': ['some', 'True']},
+    "'xla', 'xla_chunked', 'cudnn' or 'splash' or None": {
+      'model.attention': ['flash', 'auto']
+    },
     "'', 'chain_of_thought', 'latent' or 'no_thinking'": {
       'rollout.mode': ['laten']
     },

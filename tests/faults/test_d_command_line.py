@@ -85,16 +85,8 @@ LISTED = (  # command, what is wrong, what is said of it
   ('convert', ['--from=x', '--to=y', '--dtype=int8'], 'invalid choice'),
   ('new_model', ['--to=x', '--tokenizer=a:b', '--width=0'], 'an integer >= 1'),
   ('report', [], '--runs'),
-  (
-    'studies.quickstart',
-    ['--minutes=-1'],
-    "--minutes: '-1': write a number > 0",
-  ),
-  (
-    'studies.hyrea',
-    ['--part=2/2'],
-    "'2/2': write I/N with I below N",
-  ),
+  ('studies.quickstart', ['--minutes=-1'], "'-1': write a number > 0"),
+  ('studies.hyrea', ['--part=2/2'], "'2/2': write I/N with I below N"),
   ('studies', [], 'one of the arguments --list --all --record --board'),
   ('studies.states', ['--part=2'], "'2': write I/N with I below N"),
   ('studies.soft_tokens', ['--seeds=0'], 'an integer >= 1'),
@@ -107,11 +99,18 @@ LISTED = (  # command, what is wrong, what is said of it
   ('aot', ['--target=h100:8', '--config=rl:M', '--memory=-1'], 'a number > 0'),
   ('aot.forecasts', ['--jobs=0'], 'an integer >= 1'),
   ('aot.scaling', ['--chunk=0'], 'an integer >= 1'),
+  ('aot.row_memory', ['--lengths=0'], 'each an integer >= 1'),
   ('launch', ['--on=slurm'], 'write the command after --'),
   ('launch', ['--on=moon', '--', 'x'], "invalid choice: 'moon'"),
   ('benchmarks.decode', ['--what=speed'], "each 'decode', 'hrpo' or 'feedba"),
   ('benchmarks.latent_passes', ['--rows=0'], 'an integer >= 1'),
+  ('benchmarks.log_probs', ['--lengths=0'], 'each an integer >= 1'),
   ('benchmarks.lrt_update', [], '--config'),
+  ('benchmarks.peers', ['--what=trl'], "invalid choice: 'trl'"),
+  ('benchmarks.refill', ['--rows=0'], 'an integer >= 1'),
+  ('benchmarks.shared_prompt', ['--group=0'], 'an integer >= 1'),
+  ('benchmarks.start_up', ['--steps=0'], 'an integer >= 1'),
+  ('benchmarks.targets', ['--run=all'], "'all': write a tuple of values"),
 )
 COMMANDS = tuple(dict.fromkeys(name for name, *_ in LISTED))
 

@@ -16,13 +16,16 @@ from hybrid_latent.objectives.supervised import (
   loss_weights,
   weighted_cross_entropy,
 )
+from hybrid_latent.policy import positions_and_mask
 from hybrid_latent.types import ScoreInputs, TokenBatch
 from tests import tiny
-from tests.tiny import FEEDBACKS
+from tests.tiny import FEEDBACKS, quick
 
 FEEDBACK = FEEDBACKS['colar']
 POLICY = tiny.policy(feedback=FEEDBACK)
 DRAWS = 2000
+program = quick(FEEDBACK.step)
+forward = quick(type(POLICY).forward)
 
 
 def by_hand(head, hidden):
@@ -43,7 +46,7 @@ def step(hidden, greedy=False, thinking=True):
     thinking_continues=np.full(b, thinking),
   )
   keys = jax.random.split(jax.random.key(3), b)
-  return FEEDBACK.step(POLICY, (), keys, out)
+  return program(POLICY, (), keys, out)
 
 
 def test_latents_are_drawn_from_the_head_and_scored_by_it():
@@ -60,11 +63,12 @@ def test_latents_are_drawn_from_the_head_and_scored_by_it():
     *[jnp.zeros((DRAWS, 2))] * 2,
     jnp.full(DRAWS, -9.0),
   )
-  found = FEEDBACK.log_prob(POLICY, inputs, made.record)
+  log_prob = quick(FEEDBACK.log_prob)
+  found = log_prob(POLICY, inputs, made.record)
   expected = stats.norm(mean, np.exp(log_std)).logpdf(x).mean(-1)
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
   words = made.record | {'fed': jnp.zeros(DRAWS, bool)}
-  assert (FEEDBACK.log_prob(POLICY, inputs, words) == -9).all()
+  assert (log_prob(POLICY, inputs, words) == -9).all()
 
 
 def test_greedy_reads_the_mean_and_an_answer_its_tokens():
@@ -120,7 +124,8 @@ TEXTS = texts()
 
 @pytest.fixture(scope='module')
 def x():
-  return latents.inputs_with_latents(POLICY, TEXTS, None, passes=0)
+  read = partial(latents.inputs_with_latents, passes=0)
+  return quick(read, static_argnums=2)(POLICY, TEXTS, None)
 
 
 @partial(jax.jit, static_argnames='loss_type')
@@ -130,7 +135,7 @@ def losses(policy, x, loss_type):
     policy,
     TEXTS,
     x,
-    latents.positions_and_mask(TEXTS),
+    positions_and_mask(policy, TEXTS.segments),
     loss_weights(TEXTS),
     1,
     lambda model, states: latents.score_tokens(model, TEXTS, states),
@@ -143,8 +148,8 @@ def losses(policy, x, loss_type):
 @pytest.mark.parametrize('loss_type', ['nll', 'mse'])
 def test_the_head_is_trained_towards_the_next_embedding(x, loss_type):
   base, loss, of_head = map(float, losses(POLICY, x, loss_type))
-  layout = latents.positions_and_mask(TEXTS)
-  hidden, _ = POLICY.forward(x, None, *layout)
+  layout = positions_and_mask(POLICY, TEXTS.segments)
+  hidden, _ = forward(POLICY, x, None, *layout)
   mean, log_std = by_hand(POLICY.feedback, hidden[0, 1:6])
   std = np.exp(log_std)
   gold = np.float64(x[0, 2:7]) / np.std(np.asarray(POLICY.table))
@@ -165,7 +170,8 @@ def test_the_gradient_is_that_of_finite_differences(x):
     return losses(POLICY._replace(feedback=head), x, 'nll')[2]
 
   head = POLICY.feedback
-  slope, reached = jax.grad(of_head, (0, 1))(head, x)
+  slope, reached = quick(jax.grad(of_head, (0, 1)))(head, x)
+  assert slope.scale == 0  # a setting
   direction = jax.tree.map(
     lambda x: jax.random.normal(jax.random.key(x.size), x.shape), head
   )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hybrid_latent.feedback.controls import dropped, other_problem, pause
 from hybrid_latent.feedback.observed import observed
 from hybrid_latent.feedback.switching import Spans, switching
-from hybrid_latent.ops.sampling import sampling
+from hybrid_latent.ops.sampling import distribution, sampling
 from hybrid_latent.types import PrefixInputs
 from tests import scripted, tiny
 from tests.scripted import recited
@@ -142,6 +142,21 @@ def test_the_gate_mixes_in_the_distribution_of_the_prompt_before():
   again = tiny.scores(actor, control, PROMPT, out)
   close(again.log_probs, out.log_probs)
   assert (out.latent_share > 0).all()
+
+
+@pytest.mark.parametrize('name', ['gated', 'soft-thinking'])
+def test_what_the_sampler_sorted_is_not_of_the_donor(name):
+  feedback, rows = FEEDBACKS[name], 3 * GROUP
+  control = other_problem(feedback, GROUP, SHAPE)
+  actor = tiny.policy(0, feedback)
+  logits = 3 * jax.random.normal(jax.random.key(3), (rows, CONFIG.vocab))
+  found = distribution(logits, sampling(top_k=3))
+  out = tiny.step_out(logits, filtered=found.logits)
+  keys = jax.random.split(jax.random.key(0), rows)
+  read = lambda likeliest: control.step(
+    actor, control.init(rows), keys, out._replace(likeliest=likeliest)
+  )
+  close(read(found.likeliest).next_input, read(None).next_input)
 
 
 @pytest.mark.slow

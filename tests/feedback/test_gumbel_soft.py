@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid_latent.feedback.gumbel_soft import gumbel_noise, gumbel_soft
-from hybrid_latent.ops.sampling import draw, filtered_logits, sampling
+from hybrid_latent.ops.sampling import distribution, draw, sampling
 from hybrid_latent.types import ScoreInputs
 from tests import tiny
 from tests.tiny import FEEDBACKS, STOPS, sample, scores
@@ -182,7 +182,7 @@ def test_excluded_tokens_have_no_weight(actor, key):
   z = np.random.default_rng(2).normal(size=(4, VOCAB))
   how = sampling(temperature=0.7, top_k=2)
   out = tiny.step_out(z, temperature=how.temperature)
-  out = out._replace(filtered=filtered_logits(out.logits, how))
+  out = out._replace(filtered=distribution(out.logits, how).logits)
   policy = told(actor, temperature=1.0)
   fed = step(FEEDBACK, policy, jax.random.split(key, 4), out)
   record, weights = fed.record, fed.state.weights

@@ -33,7 +33,7 @@ def test_a_rollout_is_that_of_the_paper(actor, weighted):
   out = tiny.rolled(
     actor, feedback, temperature=0.8, score_temperature=0.6, stops=[]
   )
-  ids, fed = out.record['mixture'].ids, out.record['fed'] & out.mask
+  ids, fed = out.record['ids'], out.record['fed'] & out.mask
   np.testing.assert_array_equal(fed, out.thinking_mask)
   np.testing.assert_array_equal(ids[..., 0][fed], out.tokens[fed])
 
@@ -103,8 +103,8 @@ def test_the_slope_of_the_score_is_that_of_the_formula(actor):
   @jax.grad
   def slope(z):
     log_p = jax.nn.log_softmax(z)[:, 7]
-    mixture = jnp.array([ids]), jnp.full((1, 3), 1 / 3)
-    record = {'mixture': mixture, 'fed': jnp.ones(1, bool)}
+    weights, fed = jnp.full((1, 3), 1 / 3), jnp.ones(1, bool)
+    record = {'ids': jnp.array([ids]), 'weights': weights, 'fed': fed}
     inputs = ScoreInputs(z, 9 * z, z, log_p)
     return multiplex(3).log_prob(actor, inputs, record).sum()
 
@@ -119,7 +119,8 @@ def test_the_slope_of_the_score_is_that_of_the_formula(actor):
 
 def test_the_embedding_is_trained_through_the_mean(actor):
   ids, weights = jnp.array([[[7, 3]]]), jnp.array([[[0.25, 0.75]]])
-  record = {'mixture': (ids, weights), 'fed': jnp.ones((1, 1), bool)}
+  fed = jnp.ones((1, 1), bool)
+  record = {'ids': ids, 'weights': weights, 'fed': fed}
 
   @jax.jit
   @jax.grad

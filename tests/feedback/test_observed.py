@@ -97,8 +97,8 @@ def test_the_entropy_is_that_of_the_model(projected):
 def test_a_prefix_is_read_with_the_output_head():
   feedback, prompt = FEEDBACKS['prefix'], tiny.prompts()
   actor = tiny.policy(0, feedback)
-  near = prefix_near(actor, feedback, prompt, V)
-  x, _ = prompt_inputs(actor, feedback, prompt)
+  near = jax.jit(prefix_near, static_argnums=(1, 3))(actor, feedback, prompt, V)
+  x, _ = jax.jit(prompt_inputs, static_argnums=1)(actor, feedback, prompt)
   prefix = x[:, prompt.tokens.shape[1] :]
   close(by_id(near), softmax(actor.unembed(prefix)))
   assert near.ids.shape == (3, LATENTS + 2, V)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_latent.decoding import prefill
 from hybrid_latent.feedback.prefix import prefix
 from hybrid_latent.formats.pretrained import pretrained
 from hybrid_latent.models.families import family
@@ -17,6 +16,7 @@ from hybrid_latent.models.reasoner import READS, Prefix
 from hybrid_latent.ops.prefix import prompt_mode
 from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.policy import Policy
+from hybrid_latent.prompt_cache import prefill
 from hybrid_latent.rescoring import rescore
 from hybrid_latent.trees import named_leaves
 from hybrid_latent.types import Mode, Prompt, Trajectory

@@ -13,7 +13,7 @@ from hybrid_latent.feedback.soft_thinking import (
   cold_stop,
   soft_thinking,
 )
-from hybrid_latent.ops.sampling import filtered_logits, sampling
+from hybrid_latent.ops.sampling import distribution, draw, sampling
 from hybrid_latent.policy import Policy
 from tests import tiny
 from tests.roles import inside
@@ -43,16 +43,17 @@ def advance(feedback, policy, count, logits, how):
   """One step of rows that think: what is fed and the token of each."""
   vocab, width = policy.table.shape
   missing = ((0, 0), (0, vocab - logits.shape[1]))
+  state = count, None
   logits = jnp.pad(logits, missing, constant_values=-jnp.inf)
   out = tiny.step_out(
     logits,
-    filtered=filtered_logits(logits, how),
+    filtered=distribution(logits, how).logits,
     temperature=how.temperature,
     hidden=jnp.zeros((len(logits), width)),
   )
-  token, free = feedback.select_token(policy, count, out)
+  token, free = feedback.select_token(policy, state, out)
   out = out._replace(token=token)
-  return feedback.step(policy, count, None, out), token, free
+  return feedback.step(policy, state, None, out), token, free
 
 
 def weights(width, logits=LOGITS, **how):
@@ -97,7 +98,7 @@ def test_entropy_is_taken_before_the_filters(actor, threshold, count):
   for filters in {}, {'top_k': 2}, {'top_p': 0.5}:
     how = sampling(temperature=0.6, **filters)
     fed, _, _ = advance(FEEDBACK, policy, none, logits, how)
-    assert fed.state.tolist() == [count]
+    assert fed.state[0].tolist() == [count]
 
 
 def test_the_cold_stop_comes_after_so_many_steps_in_a_row(actor):
@@ -110,7 +111,7 @@ def test_the_cold_stop_comes_after_so_many_steps_in_a_row(actor):
     fed, token, free = advance(
       FEEDBACK, policy, count, jnp.array([logits]), sampling()
     )
-    count = fed.state
+    count = fed.state[0]
     tokens.append(int(token[0]))
     assert not free.any()
   assert tokens == [0, 0, 0, 0, 0, END]
@@ -123,7 +124,7 @@ def test_without_a_threshold_no_certainty_stops_it(actor):
   logits = jnp.asarray(logits, jnp.float32)
   policy, count = told(actor, END, 0.0, 1), jnp.zeros(4000, jnp.int32)
   fed, token, _ = advance(FEEDBACK, policy, count, logits, sampling())
-  assert not fed.state.any()
+  assert not fed.state[0].any()
   np.testing.assert_array_equal(token, logits.argmax(-1))
 
 
@@ -176,6 +177,92 @@ def test_a_concept_of_one_token_is_greedy_decoding(actor, width, top_k):
   assert out.latent_share.any()
 
 
+@partial(jax.jit, static_argnums=0)
+def concepts(feedback, policy, keys, out):
+  """The weights of each row's concept: the embedding is the identity."""
+  return feedback.step(
+    policy, (jnp.zeros(len(keys)), None), keys, out
+  ).next_input
+
+
+def drawn(noise, key, rows=4000, width=5, **settings):
+  """Weights of concepts, each beside its token, and their log-probs."""
+  token_keys, keys = jax.random.split(key, (2, rows))
+  out = tiny.step_out(np.tile([LOGITS], (rows, 1)))
+  token = draw(token_keys, out.filtered, out.greedy)
+  out = out._replace(token=token, hidden=out.logits)  # of the embedding's width
+  model = Script(jnp.zeros((1, 1)), jnp.eye(len(LOGITS)))
+  policy = told(Policy(model), END, 0.0, 1)
+  policy = policy._replace(feedback=policy.feedback._replace(**settings))
+  x = concepts(soft_thinking(width, noise), policy, keys, out)
+  p = np.exp(LOGITS) / np.exp(LOGITS).sum()
+  return np.float64(x), np.asarray(out.token), p
+
+
+def test_gumbel_noise_is_that_of_its_token(key):
+  """The difference of two perturbed log-probs is logistic, whose quantiles are
+  known, and the token has the largest."""
+  tau = 0.5
+  weights, token, p = drawn('gumbel', key, temperature=tau)
+  np.testing.assert_array_equal(weights.argmax(1), token)
+  for i, j in ((0, 1), (2, 4)):
+    gaps = tau * np.log(weights[:, i] / weights[:, j]) - np.log(p[i] / p[j])
+    levels = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    share = (gaps[:, None] < np.log(levels / (1 - levels))).mean(0)
+    np.testing.assert_allclose(share, levels, atol=4 * 0.5 / len(gaps) ** 0.5)
+
+
+@pytest.mark.parametrize(('concentration', 'width'), [(1.0, 5), (20.0, 3)])
+def test_dirichlet_weights_have_its_moments(key, concentration, width):
+  """Of a few likeliest tokens, the Dirichlet of their own counts."""
+  weights, token, p = drawn(
+    'dirichlet', key, width=width, concentration=concentration
+  )
+  counts = concentration * p[:width]
+  mean, total = counts / counts.sum(), counts.sum()
+  var = mean * (1 - mean) / (total + 1)
+  few = weights[:, :width]
+  np.testing.assert_allclose(few.sum(1), 1, rtol=1e-5)
+  gap = np.abs(few.mean(0) - mean) / np.sqrt(var / len(weights))
+  assert gap.max() < 5
+  np.testing.assert_allclose(few.var(0)[:2], var[:2], rtol=0.1)
+  # The token is a sample of the weights.
+  inside = token < width
+  own = few[inside, token[inside]].mean()
+  np.testing.assert_allclose(own, (mean**2 + var).sum(), rtol=0.05)
+
+
+def test_without_randomness_it_is_plain_soft_thinking(actor):
+  """Many counts are certain, and greedy steps have no noise."""
+  plain = rolled(actor, greedy=True)
+  certain = actor.feedback._replace(concentration=jnp.float32(1e12))
+  for noise, settings in (('gumbel', actor.feedback), ('dirichlet', certain)):
+    random = soft_thinking(5, noise)
+    policy = actor._replace(feedback=settings)
+    same = rolled(policy, feedback=random, greedy=True)
+    np.testing.assert_array_equal(same.tokens, plain.tokens)
+    np.testing.assert_allclose(same.log_probs, plain.log_probs, atol=1e-5)
+    drawn = rolled(policy, feedback=random)
+    assert (drawn.tokens != plain.tokens).any()
+
+
+def test_cold_gumbel_noise_is_discrete_decoding(actor):
+  cold = actor.feedback._replace(threshold=0.0, temperature=jnp.float32(1e-6))
+  out = rolled(
+    actor._replace(feedback=cold), feedback=soft_thinking(96, 'gumbel')
+  )
+  plain = rolled(actor, feedback=FEEDBACKS['discrete'])
+  np.testing.assert_array_equal(out.tokens, plain.tokens)
+  np.testing.assert_allclose(out.log_probs, plain.log_probs, rtol=0, atol=1e-5)
+
+
+def test_a_random_rollout_is_rescored(actor):
+  feedback = soft_thinking(5, 'dirichlet')
+  out = rolled(actor, feedback=feedback)
+  again = tiny.scores(actor, feedback, PROMPT, out)
+  np.testing.assert_allclose(again.log_probs, out.log_probs, rtol=0, atol=1e-4)
+
+
 def test_settings_are_traced(actor):
   first = rolled(actor)
   programs = sample._cache_size()
@@ -188,7 +275,7 @@ def test_the_end_is_a_token_of_the_tokenizer(key):
   tokenizer = arithmetic.tokenizer()
   values = cold_stop(key, None, tokenizer, end=' ####', threshold=0.1)
   assert tokenizer.decode([int(values.end)]) == ' ####'
-  assert values[1:] == pytest.approx((0.1, 256))
+  assert values[1:] == pytest.approx((0.1, 256, 0.5, 1.0))
   assert cold_stop(key, None, tokenizer, threshold=0.0).threshold == 0
 
 

@@ -34,7 +34,9 @@ def told(actor, **settings):
 @pytest.mark.parametrize('window', [0, 2])
 @pytest.mark.parametrize('max_switches', [0, 2])
 def test_a_rollout_is_that_of_the_release(actor, window, max_switches):
-  actor = told(actor, window=window, max_switches=max_switches)
+  limit = STEPS - max_switches
+  settings = dict(window=window, max_switches=max_switches)
+  actor = told(actor, max_tokens=limit, **settings)
   out = rolled(actor, temperature=0.8)
   thinks, table = inside(out), np.float64(actor.table)
   rows = [{'mixes': True, 'since': 0, 'switches': 0} for _ in out.mask]
@@ -61,7 +63,7 @@ def test_a_rollout_is_that_of_the_release(actor, window, max_switches):
           i, t
         ]
         start, mark = (0.6, START) if row['mixes'] else (0.7, CLOSE)
-        share = start + (1 - start) * t / STEPS
+        share = start + (1 - start) * min(t / limit, 1)
         word = bool(word) and row['mixes']
         latent[i, t] = not word
     latent[i, t] |= row['mixes'] and not word

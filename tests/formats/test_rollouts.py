@@ -8,7 +8,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from hybrid_latent.formats import rollouts
+from hybrid_latent.ops.sampling import sampling
 from hybrid_latent.types import Prompt, Trajectory
+from tests import tiny
 
 NOTES = {'step': 3, 'rows': [{'question': 'é\u2028?', 'answer': ['1', '2']}]}
 
@@ -64,6 +66,20 @@ def test_a_batch_comes_back_bit_for_bit(record, tmp_path):
   assert [type(x) for x in found] == [Prompt, Trajectory]
   assert found[1].lengths.tolist() == [4, 2]
   assert notes == NOTES
+
+
+@pytest.mark.parametrize('name', sorted(tiny.FEEDBACKS))
+def test_every_record_comes_back_as_what_it_was(name):
+  """Dicts of arrays: a NamedTuple would come back as a dict."""
+  feedback = tiny.FEEDBACKS[name]
+  policy, prompt = tiny.policy(0, feedback), tiny.prompts()
+  sample = lambda: tiny.sample.__wrapped__(
+    policy, feedback, prompt, jax.random.key(0), max_steps=2, group=2,
+    sampling=sampling(), stop=tiny.stop(()),
+  )  # fmt: skip
+  shapes = jax.eval_shape(sample).record
+  nodes = jax.tree.leaves(shapes, is_leaf=lambda x: type(x) is not dict)
+  assert all(isinstance(x, jax.ShapeDtypeStruct) for x in nodes if x != ())
 
 
 def test_arrays_of_jax_and_a_trajectory_without_steps(tmp_path):

@@ -10,7 +10,11 @@ import pytest
 import torch
 
 from hybrid_latent.models.llama import SIZES
-from hybrid_latent.models.transformer import Transformer, rms_norm
+from hybrid_latent.models.transformer import (
+  Transformer,
+  TransformerConfig,
+  rms_norm,
+)
 from hybrid_latent.ops.attention import causal_mask, positions
 
 
@@ -67,3 +71,26 @@ def test_a_bfloat16_norm_keeps_float32_statistics():
 
 def test_eps_keeps_the_norm_of_zero_finite():
   assert rms_norm(jnp.zeros((1, 4)), jnp.ones(4), 1e-6).tolist() == [[0.0] * 4]
+
+
+def test_segments_prefill_the_cache_as_their_mask_does():
+  config = TransformerConfig(
+    vocab=30, width=16, layers=2, heads=4, kv_heads=2, head_dim=8, mlp=32,
+    rope_theta=1e4)  # fmt: skip
+  model = Transformer(config, jax.random.key(0))
+  real = jnp.arange(9)[None] >= jnp.array([[3], [0]])
+  x = jax.random.normal(jax.random.key(1), (2, 9, 16))
+
+  @jax.jit
+  def forward(model, mask):
+    empty = model.init_cache(2, 12)  # longer than x
+    return model.forward(x, empty, positions(real), mask)
+
+  hidden, cache = forward(model, real)
+  mask = jnp.pad(causal_mask(real), ((0, 0), (0, 0), (0, 3)))
+  expected, filled = forward(model, mask)
+  gap = jnp.where(real[..., None], hidden - expected, 0)
+  assert jnp.abs(gap).max() < 1e-6
+  own = lambda c: jnp.where(real[:, None, :, None], c.k[-1][:, :, :9], 0)
+  assert jnp.abs(own(cache) - own(filled)).max() < 1e-6
+  assert cache.length == 9

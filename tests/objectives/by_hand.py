@@ -20,6 +20,13 @@ PAPERS = {
     'level': 'sequence',
     'clip_range': (0.03, 0.04),
   },
+  'CISPO': {'surrogate': 'cispo', 'clip_range': (0.3, 0.2)},
+  'SAPO': {
+    'surrogate': 'sapo',
+    'aggregation': 'sequence',
+    'clip_range': None,
+    'temperatures': (1.0, 3.0),
+  },
   'RLOO': {'aggregation': 'sequence', 'level': 'sequence-sum'},
   'Soft Tokens': {'aggregation': 'sum', 'clip_range': None},
   'HRPO': {'aggregation': 'sequence', 'clip_range': None, 'beta': 0.005},
@@ -66,6 +73,17 @@ def loss_and_gradients(e: LossInputs, **how):
     return float(value), jax.tree.map(np.asarray, slopes), metrics
 
 
+def one_token(log_ratio, advantage, **how):
+  """The loss of a token, its slope and the metrics."""
+  field = np.full((1, 1), log_ratio)
+  e = loss_inputs(
+    lengths=[1], log_probs=field, old_log_probs=0 * field, ref_log_probs=None
+  )
+  e = e._replace(advantages=np.full((1, 1), advantage))
+  value, gradients, metrics = loss_and_gradients(e, **how)
+  return value, gradients['log_probs'].item(), metrics
+
+
 @functools.cache
 def _slopes(how):
   """A program for each setting."""
@@ -86,7 +104,7 @@ def finite_differences(e: LossInputs, **how) -> dict[str, np.ndarray]:
       nudge = np.zeros(x.shape)
       nudge[at] = step
       up, down = (
-        loss_by_hand(e._replace(**{name: x + by}), **how)
+        loss_by_hand(e._replace(**{name: x + by}), weights_of=e, **how)
         for by in (nudge, -nudge)
       )
       slopes[name][at] = (up - down) / (2 * step)
@@ -99,8 +117,10 @@ def loss_by_hand(
   aggregation='token',
   length=None,
   level='token',
+  surrogate='clip',
   clip_range=(0.2, 0.2),
   delta=None,
+  temperatures=(1.0, 1.05),
   beta=0.0,
   kl='k3',
   entropy_coef=0.0,
@@ -110,8 +130,10 @@ def loss_by_hand(
   importance_sampling_target='rollout',
   value_coef=0.1,
   value_clip=0.2,
+  weights_of=None,
 ) -> float:
-  """Row by row; `old` and `old_values` are given."""
+  """Row by row; `old` and `old_values` are given. CISPO's weights, which carry
+  no gradient, are those of `weights_of`."""
   counted = np.sort(e.entropy[e.loss_mask])
   threshold = np.quantile(counted, 1 - top_entropy)
   rows = []
@@ -129,7 +151,17 @@ def loss_by_hand(
       log_ratio = np.full_like(log_ratio, log_ratio.sum())
     rho = np.exp(log_ratio)
     each = rho * a
-    if clip_range is not None:
+    if surrogate == 'cispo':
+      now = (weights_of or e).log_probs[b][e.loss_mask[b]]
+      low, high = 1 - clip_range[0], 1 + clip_range[1]
+      weight = np.minimum(
+        high, np.maximum(low, np.exp(now - row.old_log_probs))
+      )
+      each = weight * row.log_probs * a
+    elif surrogate == 'sapo':
+      tau = np.array([temperatures[0] if x > 0 else temperatures[1] for x in a])
+      each = 4 / tau / (1 + np.exp(-tau * (rho - 1))) * a
+    elif clip_range is not None:
       inner = rho if delta is None else np.minimum(rho, delta)
       bounded = np.clip(rho, 1 - clip_range[0], 1 + clip_range[1])
       each = np.minimum(inner * a, bounded * a)

@@ -18,6 +18,7 @@ from tests.objectives.by_hand import (
   loss_and_gradients,
   loss_by_hand,
   loss_inputs,
+  one_token,
 )
 from tests.tiny import QUICK
 
@@ -113,16 +114,6 @@ def test_on_policy_no_clip_matters(level):
     for name, gradient in gradients.items():
       np.testing.assert_array_equal(gradient, free[1][name])
     assert not any(metrics.values())
-
-
-def one_token(log_ratio, advantage, **how):
-  field = np.full((1, 1), log_ratio)
-  e = loss_inputs(
-    lengths=[1], log_probs=field, old_log_probs=0 * field, ref_log_probs=None
-  )
-  e = e._replace(advantages=np.full((1, 1), advantage))
-  value, gradients, metrics = loss_and_gradients(e, **how)
-  return value, gradients['log_probs'].item(), metrics
 
 
 @pytest.mark.parametrize(

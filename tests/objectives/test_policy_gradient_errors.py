@@ -43,6 +43,27 @@ from tests.objectives.by_hand import loss_inputs
     ),
     ({'delta': 1.2}, 'delta 1.2: write a ratio above 1 + high'),
     ({'delta': 3.0, 'clip_range': None}, 'delta 3.0 and no clip_range: write'),
+    ({'surrogate': 'ppo'}, "surrogate 'ppo': write one of ['clip', 'cispo', "),
+    (
+      {'surrogate': 'sapo'},
+      "clip_range (0.2, 0.2) with surrogate 'sapo': write (low, high) with",
+    ),
+    (
+      {'surrogate': 'cispo', 'clip_range': None},
+      "clip_range None with surrogate 'cispo': write",
+    ),
+    (
+      {'surrogate': 'cispo', 'delta': 3.0},
+      'delta 3.0 and no clip_range: write',
+    ),
+    (
+      {'surrogate': 'cispo', 'clip_range': (2.0, 4.0)},
+      'clip_range (2.0, 4.0): write (low, high) with 0 < low <= 1',
+    ),
+    (
+      {'surrogate': 'sapo', 'clip_range': None, 'temperatures': (1.0, 0.0)},
+      'temperatures (1.0, 0.0): write two numbers above 0',
+    ),
     ({'top_entropy': 20}, 'top_entropy 20: write a share from 0 to 1'),
     ({'beta': 0.1}, 'beta 0.1 and no inputs.ref_log_probs: write 0'),
   ],

@@ -10,7 +10,7 @@ from hybrid_latent.objectives.ratio import (
   importance_log_ratio,
   importance_weights,
 )
-from hybrid_latent.ops.sampling import filtered_logits, sampling
+from hybrid_latent.ops.sampling import distribution, sampling
 from tests.objectives.by_hand import (
   finite_differences,
   loss_and_gradients,
@@ -115,10 +115,10 @@ def test_a_filter_does_not_bias_the_weights(how):
   # Both are scored at the temperature that tokens are drawn at.
   sampler = normalized(2 * logits / temperature)
   old = normalized((2 * logits + 0.02 * noise) / temperature)
-  filtered = jax.jit(filtered_logits, compiler_options=QUICK)(
+  sampled_from = jax.jit(distribution, compiler_options=QUICK)(
     jnp.float32(2 * logits)[None], sampling(**how)
   )
-  behaviour = normalized(np.float64(filtered[0]))
+  behaviour = normalized(np.float64(sampled_from.logits[0]))
   kept = np.exp(sampler)[np.isfinite(behaviour)].sum()
   assert kept < 0.97
   drawn = rng.choice(64, size=(200, 100), p=np.exp(behaviour))

@@ -17,9 +17,10 @@ from hybrid_latent.objectives.supervised import (
   loss_weights,
   weighted_cross_entropy,
 )
+from hybrid_latent.policy import positions_and_mask
 from hybrid_latent.types import TokenBatch
 from tests import tiny
-from tests.tiny import QUICK, SLOT
+from tests.tiny import SLOT, quick
 
 LATENTS = 2, 3, 4  # of the first text: the third is explained by its end alone
 # Of each of the decoder's texts: its latents, its tokens.
@@ -60,7 +61,7 @@ def inputs_of(policy, x, slices=1) -> SupervisedInputs:
     policy,
     TEXTS,
     x,
-    latents.positions_and_mask(TEXTS),
+    positions_and_mask(policy, TEXTS.segments),
     loss_weights(TEXTS),
     slices,
     lambda model, states: latents.score_tokens(model, TEXTS, states),
@@ -74,7 +75,7 @@ def read(policy):
 
 @pytest.fixture(scope='module')
 def x():
-  return jax.jit(read, compiler_options=QUICK)(POLICY)
+  return quick(read)(POLICY)
 
 
 @partial(jax.jit, static_argnames='weight')
@@ -87,13 +88,15 @@ def test_it_says_each_step_from_its_latents(x):
   """Text by text, alone: the latents, then the words before each."""
   nats = []
   slots = iter(LATENTS)
+  longest = max(count + len(words) for count, words in SAID)
+  at, past = jnp.arange(longest)[None], jnp.tri(longest, dtype=bool)[None]
+  forward = quick(type(POLICY.objective).forward)
   for count, words in SAID:
-    states = [x[0, next(slots)] for _ in range(count)]
-    given = jnp.stack([*states, *POLICY.embed(jnp.array(words))])[None]
-    n = given.shape[1]
-    states, _ = POLICY.objective.forward(
-      given, None, jnp.arange(n)[None], jnp.tril(jnp.ones((1, n, n), bool))
-    )
+    states = [np.asarray(x)[0, next(slots)] for _ in range(count)]
+    given = np.zeros((1, longest, x.shape[-1]), np.float32)
+    text = np.stack([*states, *np.asarray(POLICY.table)[list(words)]])
+    given[0, : len(text)] = text
+    states, _ = forward(POLICY.objective, given, None, at, past)
     logits = np.asarray(POLICY.objective.unembed(states)[0], np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     nats += [-log_probs[count - 1 + i, word] for i, word in enumerate(words)]
@@ -109,9 +112,8 @@ def test_it_says_each_step_from_its_latents(x):
 
 
 def test_weight_0_is_the_loss_inside_bit_for_bit(x):
-  step = lambda loss: jax.jit(
-    jax.value_and_grad(lambda x: loss(inputs_of(POLICY, x))[0].value),
-    compiler_options=QUICK,
+  step = lambda loss: quick(
+    jax.value_and_grad(lambda x: loss(inputs_of(POLICY, x))[0].value)
   )(x)
   found, expected = (
     step(partial(sim_cot, weight=0.0)),
@@ -122,15 +124,14 @@ def test_weight_0_is_the_loss_inside_bit_for_bit(x):
   others = TEXTS._replace(weights=jnp.where(TEXTS.view > 1, 0, TEXTS.weights))
   alone = inputs_of(POLICY, x)._replace(texts=others)
   alone = alone._replace(loss_weights=loss_weights(others))
-  assert float(weighted_cross_entropy(alone)[0].value) == pytest.approx(
-    float(expected[0]), rel=1e-6
-  )
+  loss = quick(lambda x: weighted_cross_entropy(alone._replace(x=x))[0].value)
+  assert float(loss(x)) == pytest.approx(float(expected[0]), rel=1e-6)
 
 
 def test_a_latent_gets_the_gradient_of_its_step(x):
   """Finite differences of the decoder's loss, as far as each latent is read."""
-  of_decoder = lambda x: losses(POLICY, x, 1.0)[1]['decoder_loss']
-  slope = jax.grad(of_decoder)(x)
+  of_decoder = lambda x: losses(POLICY, x, 0.5)[1]['decoder_loss']
+  slope = quick(jax.grad(of_decoder))(x)
   reached = np.abs(slope[0]).sum(-1) > 0
   words = (TEXTS.view[0] > 1) & ~TEXTS.align_position[0]
   last = np.array([7 + 2 + 3 - 1, 7 + 2 + 3 + 1 + 2 - 1])  # predict nothing
@@ -148,9 +149,9 @@ def test_a_latent_gets_the_gradient_of_its_step(x):
 
 def test_the_policy_learns_through_its_latents():
   def of_decoder(policy):
-    return losses(policy, read(policy), 1.0)[1]['decoder_loss']
+    return losses(policy, read(policy), 0.5)[1]['decoder_loss']
 
-  gradient = jax.grad(of_decoder)(POLICY)
+  gradient = quick(jax.grad(of_decoder))(POLICY)
   assert np.abs(gradient.model.layers.q.weight[...]).sum() > 0
   assert np.abs(gradient.objective.layers.q.weight[...]).sum() > 0
 

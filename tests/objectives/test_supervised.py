@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_latent.objectives.codi import layer_distances
+from hybrid_latent.objectives.distances import layer_distances
 from hybrid_latent.objectives.supervised import loss_weights
 from hybrid_latent.types import TokenBatch
 

@@ -36,6 +36,7 @@ class Trainer(SimpleNamespace):
       delta=settings.pop('delta', None),
       use_bias_correction_kl=settings.pop('use_bias_correction_kl', False),
       steps_per_generation=1,
+      **settings.pop('args', {}),
     )
     self.model = SimpleNamespace(training=True)
     self._metrics = defaultdict(partial(defaultdict, list))
@@ -159,6 +160,22 @@ def test_on_policy_its_corrected_divergence_is_k3_straight_through():
   e = loss_inputs(old_log_probs=None)
   theirs = grpo(e, beta=0.3, use_bias_correction_kl=True)
   assert_same(loss_and_gradients(e, beta=0.3, kl='k3+'), theirs, ['kl'])
+
+
+def test_cispo_whose_upper_bound_is_of_the_ratio():
+  how = {'surrogate': 'cispo', 'clip_range': (1.0, 0.25), 'beta': 0.1}
+  e = loss_inputs()
+  theirs = grpo(e, loss_type='cispo', epsilon_high=1.25, beta=0.1)
+  assert_same(loss_and_gradients(e, **how), theirs, ['kl'])
+
+
+def test_sapo():
+  how = {'surrogate': 'sapo', 'aggregation': 'sequence', 'clip_range': None}
+  e = loss_inputs()
+  temperatures = {'sapo_temperature_pos': 1.0, 'sapo_temperature_neg': 3.0}
+  theirs = grpo(e, loss_type='sapo', args=temperatures, beta=0.1)
+  ours = loss_and_gradients(e, **how, temperatures=(1.0, 3.0), beta=0.1)
+  assert_same(ours, theirs, ['kl'])
 
 
 @pytest.mark.parametrize('level', ['token', 'sequence'])

@@ -10,8 +10,9 @@ from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 from hybrid_latent import sharding
 from hybrid_latent.ops import sampling as ops
 from hybrid_latent.ops.sampling import (
+  distribution,
   draw,
-  filtered_logits,
+  likeliest,
   sampling,
   top_k,
 )
@@ -29,7 +30,7 @@ SETTINGS = [
 ]
 VOCAB = 501
 
-filtered = jax.jit(filtered_logits)
+filtered = jax.jit(lambda *given: distribution(*given).logits)
 
 
 def _logits(key, batch=4, vocab=VOCAB):
@@ -94,8 +95,49 @@ def test_excluded_tokens_stay_excluded(key):
     assert np.isneginf(out[:, ::2]).all(), settings
 
 
+@pytest.mark.parametrize('score_temperature', [0.8, 1.0, 1.3])
+@pytest.mark.parametrize('settings', SETTINGS)
+def test_normalizers_are_those_of_both_distributions(
+  key, settings, score_temperature
+):
+  logits = _logits(key)
+  how = sampling(score_temperature=score_temperature, **settings)
+  out = jax.jit(distribution)(logits, how)
+  kept = np.exp(np.float64(out.logits))
+  every = np.exp(np.float64(logits) / score_temperature)
+  close = lambda x, y: np.testing.assert_allclose(x, np.log(y.sum(-1)), 1e-6)
+  close(out.log_sum_exp, kept)
+  close(out.score_log_sum_exp, every)
+
+
+@pytest.mark.parametrize('settings', SETTINGS)
+def test_draws_from_a_known_mass_are_those_from_the_logits(key, settings):
+  out = jax.jit(distribution)(_logits(key, 64), sampling(**settings))
+  keys = jax.random.split(key, 64)
+  tokens = jax.jit(draw)(keys, out.logits, False, out.mass)
+  np.testing.assert_array_equal(tokens, jax.jit(draw)(keys, out.logits, False))
+
+
+@pytest.mark.parametrize('settings', SETTINGS)
+def test_the_likeliest_are_sorted_once(key, settings):
+  """A small top-k has sorted them; the same tokens, whoever sorts."""
+  out = jax.jit(distribution)(_logits(key), sampling(**settings))
+  assert out.likeliest.found == (0 < settings.get('top_k', 0) <= 64)
+  for k in 1, 50, 65:
+    values, tokens = jax.jit(likeliest, static_argnums=2)(
+      out.logits, out.likeliest, k
+    )
+    expected, _ = jax.lax.top_k(out.logits, k)
+    np.testing.assert_array_equal(values, expected)
+    read = np.take_along_axis(np.asarray(out.logits), np.asarray(tokens), 1)
+    np.testing.assert_array_equal(read, expected)
+  if out.likeliest.found:  # and is what is read
+    none = out.likeliest._replace(token=0 * out.likeliest.token)
+    assert not likeliest(out.logits, none, 2)[1].any()
+
+
 def test_settings_are_traced(key):
-  program = jax.jit(lambda *x: filtered_logits(*x))
+  program = jax.jit(lambda *x: distribution(*x).logits)
   for settings in SETTINGS:
     program(_logits(key), sampling(**settings))
   assert program._cache_size() == 1
@@ -139,6 +181,7 @@ def test_a_token_without_mass_is_never_drawn(monkeypatch):
 
 def test_greedy_takes_the_first_likeliest(key):
   logits = _logits(key).at[0, 40].set(99).at[0, 70].set(99)
+  logits = logits.at[:2, 300].set(99).at[1, 480].set(99)  # another block
   keys = jax.random.split(key, 4)
   tokens = jax.jit(draw)(keys, logits, True)
   assert tokens.dtype == jnp.int32
@@ -152,9 +195,9 @@ def test_each_row_is_greedy_for_itself(key):
   drawn = jax.jit(draw)(keys, logits, False)
   greedy = jnp.arange(64) % 3 == 0
   tokens = jax.jit(draw)(keys, logits, greedy)
-  likeliest = np.argmax(logits, -1)
-  assert (likeliest != drawn)[greedy].any()
-  np.testing.assert_array_equal(tokens, np.where(greedy, likeliest, drawn))
+  largest = np.argmax(logits, -1)
+  assert (largest != drawn)[greedy].any()
+  np.testing.assert_array_equal(tokens, np.where(greedy, largest, drawn))
 
 
 def test_a_row_does_not_depend_on_its_batch(key):
@@ -163,7 +206,7 @@ def test_a_row_does_not_depend_on_its_batch(key):
 
   @jax.jit
   def tokens(keys, logits):
-    return draw(keys, filtered_logits(logits, how), how.greedy)
+    return draw(keys, distribution(logits, how).logits, how.greedy)
 
   whole = tokens(keys, logits)
   for rows in (slice(0, 1), slice(5, 8), slice(20, 52)):

@@ -78,7 +78,7 @@ def by_hand(
       break
     if to_come is None and (spent or len(written) == max_thinking_tokens):
       to_come, forced = [*on_truncation], True
-    elif spent and not forced:
+    elif spent and not forced and (on_budget or to_come):
       to_come, left, forced = [*on_budget], max_answer_tokens, True
     if to_come == []:
       left -= 1
@@ -196,6 +196,12 @@ def test_an_answer_that_was_full_does_not_go_on_at_the_budget(modes):
   _, out = spoken(script, rule, [*modes[:2], Mode.CHAIN_OF_THOUGHT])
   full = 5 if modes is THINK else 3
   assert out.lengths.tolist() == [full, full, 12]
+
+
+def test_a_budget_without_text_leaves_an_answer_its_length():
+  rule = {'max_answer_tokens': 5, 'budget': 4, 'max_tokens': 9}
+  _, out = spoken([[3] * 9] * 3, rule, ANSWER)
+  assert out.lengths.tolist() == [5, 5, 5]
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

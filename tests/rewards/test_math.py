@@ -57,3 +57,11 @@ def test_format_matches_the_whole_completion():
   assert boxed == [1, 0, 0, 0]
   thought = math.format(texts, pattern=r'<think>(?!.*<think>).*?</think>.*')
   assert thought == [0, 0, 1, 0]
+
+
+def test_an_answer_that_completions_repeat_is_compared_once():
+  before = math._compared.cache_info()
+  texts = [rf'{i}, so \boxed{{7\sqrt{{11}} + 13}}' for i in range(5)]
+  assert math.accuracy(texts, answer=[r'13 + \sqrt{539}'] * 5) == [1.0] * 5
+  after = math._compared.cache_info()
+  assert (after.misses - before.misses, after.hits - before.hits) == (1, 4)

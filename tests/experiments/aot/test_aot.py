@@ -266,7 +266,7 @@ def test_a_released_model_is_known_by_its_name(name, width, layers):
 def test_the_stand_in_has_shapes_and_a_tokenizer(folder):
   model = ConfigDict(
     dict(source=str(folder), dtype='bfloat16', param_dtype='bfloat16',
-         remat='full', new_tokens=('<latent>=x', '</latent>'))
+         remat='full', attention=None, new_tokens=('<latent>=x', '</latent>'))
   )  # fmt: skip
   source = abstract_model(model, sharding.mesh(fsdp=8, data=1))
   leaves = jax.tree.leaves(source.model)

@@ -21,9 +21,16 @@ TARGETS = {
   'h100:1x1x8': GPU,
   'h200:1x2x4': GPU,
 }
+FIRST = 'v5e:2x4', 'h100:1x1x8'  # of each compiler; it compiles for all alike
 
 
-@pytest.fixture(scope='module', params=TARGETS)
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow)
+    for name in TARGETS
+  ],
+)
 def found(request):
   """What `_counts` prints for a target."""
   if importlib.util.find_spec(TARGETS[request.param]) is None:

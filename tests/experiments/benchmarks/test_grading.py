@@ -23,3 +23,9 @@ def test_every_hostile_text_is_wrong_and_the_right_one_right(
 def test_an_unknown_grader_is_refused_and_the_known_ones_listed():
   with pytest.raises(SystemExit, match=r"--graders=nobody.*'knowledge'"):
     grading.main(['--graders', 'nobody'])
+
+
+def test_the_speed_of_the_grader_is_printed(capsys):
+  grading.main(['--groups', '1'])
+  *_, row = capsys.readouterr().out.splitlines()
+  assert float(row.split(' | ')[1].strip('| ')) > 0

@@ -76,6 +76,10 @@ WRONG = [
     "config.evaluate.models is ('folder',): write a tuple of values, each NAME",
   ),
   (
+    {'eval.num_prompts': 1, 'evaluate.controls': ('other_problem',)},
+    "config.evaluate.controls has 'other_problem', and arithmetic one problem",
+  ),
+  (
     {'feedback.function': 'discrete:discrete', 'eval.num_generations': 1},
     "config.feedback.function='discrete:discrete': write a feedback",
   ),

@@ -6,7 +6,12 @@ from dataclasses import replace
 import jax.numpy as jnp
 import pytest
 
-from experiments.fields.model import check_model, warn_of_untrained
+from experiments.fields.check import check
+from experiments.fields.model import (
+  check_attention,
+  check_model,
+  warn_of_untrained,
+)
 from experiments.fields.overrides import resolved
 from experiments.training import actor
 from hybrid_latent import sharding
@@ -68,6 +73,20 @@ def tokenizer():
 def test_a_model_that_cannot_do_it(path, overrides, told, tokenizer):
   with pytest.raises(ValueError, match=re.escape(told)):
     check_model(config_of(path, overrides), MODEL, tokenizer)
+
+
+def test_attention_of_another_platform_or_dtype():
+  for name in (None, 'xla', 'xla_chunked', 'splash'):
+    check_attention(name, 'tpu')
+  check_attention('cudnn', 'gpu')
+  for name, platform, kind in ('splash', 'gpu', 'TPU'), ('cudnn', 'cpu', 'GPU'):
+    told = f"model.attention is '{name}', a kernel for {kind}s, .* {platform}s"
+    with pytest.raises(ValueError, match=told):
+      check_attention(name, platform)
+  wide = ['model.attention=cudnn', 'model.dtype=float32']
+  told = "model.attention='cudnn', config.model.dtype='float32': write model"
+  with pytest.raises(ValueError, match=told):
+    check(config_of('rl:M', wide), 'grpo')
 
 
 def test_what_fits_is_accepted(tokenizer):

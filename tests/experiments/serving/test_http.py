@@ -138,11 +138,15 @@ def test_a_stop_text_ends_a_completion_and_is_not_in_it(http):
 
 def reference(server, ids):
   """log softmax of the model over the prompt, [p v]."""
-  model = server.actor.policy.model
-  mask = jnp.ones((1, len(ids)), bool)
-  x = model.embed(jnp.array([ids]))
-  hidden, _ = model.forward(x, None, positions(mask), causal_mask(mask))
-  return np.asarray(jax.nn.log_softmax(model.unembed(hidden))[0])
+
+  @jax.jit
+  def scored(model, ids):
+    mask = jnp.ones(ids.shape, bool)
+    layout = positions(mask), causal_mask(mask)
+    hidden, _ = model.forward(model.embed(ids), None, *layout)
+    return jax.nn.log_softmax(model.unembed(hidden))
+
+  return np.asarray(scored(server.actor.policy.model, jnp.array([ids]))[0])
 
 
 def test_the_log_probs_of_an_echo(server, http):

@@ -1,7 +1,6 @@
 """The study of HyRea: its cells, and verdicts that come out either way."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from experiments.studies.hyrea_arms import (
   EARLY,
   MORE,
   UPDATES,
+  WIDE,
   replaced,
   steps_of,
 )
@@ -57,9 +57,10 @@ def found(claim: int, *groups: list[dict]) -> Verdict:
 def test_half_of_the_tokens(accuracy, other, tokens, expected):
   verdict = found(
     12,
-    over_seeds('entropy', accuracy, tokens=tokens),
-    over_seeds('entropy', other, control='other_problem'),
-    over_seeds('none', 0.97),
+    over_seeds('entropy', accuracy, tokens=tokens, width=WIDE.width),
+    over_seeds('entropy', other, control='other_problem', width=WIDE.width),
+    over_seeds('none', 0.97, width=WIDE.width),
+    over_seeds('entropy', 0.1),  # the narrow model does not count
     over_seeds('pause', 0.1),
     over_seeds('drop', 0.5),
   )
@@ -85,10 +86,10 @@ def test_rl_against_as_many_more_updates(after, more, expected):
   assert verdict.verdict == expected
 
 
-def by_spans(arm: str, accuracies: list[float]) -> list[dict]:
+def by_spans(arm: str, accuracies: list[float], **more) -> list[dict]:
   return [
     row(arm, 0.5, seed, sampling='sample', updates=updates, weight=weight,
-        by_switches={
+        **more, by_switches={
           str(n): [200, round(200 * (x + 0.01 * seed)), 200 * (27 - 4 * n)]
           for n, x in enumerate(accuracies)
         })
@@ -129,12 +130,19 @@ def test_rare_numbers_of_spans_do_not_count():
   assert verdict.ours.startswith('entropy minus random at equal spans +0.000')
 
 
-def test_eight_latents_collapse_or_not():
-  of = partial(over_seeds, 'entropy')
-  rows = [x for c in (1, 2, 4) for x in of(0.8, c=c)]
-  swapped = of(0.1, c=8, control='other_problem')
-  assert found(16, rows, of(0.3, c=8), swapped).verdict == 'shown'
-  assert found(16, rows, of(0.8, c=8), swapped).verdict == 'refuted'
+@pytest.mark.parametrize(
+  ('eight', 'expected'), [(0.3, 'shown'), (0.8, 'refuted')]
+)
+def test_eight_latents_collapse_or_not(eight, expected):
+  verdict = found(
+    16,
+    by_spans('entropy', [0.8] * 5),
+    by_spans('entropy', [eight] * 5, c=8),
+    over_seeds('entropy', 0.05, c=1),  # greedy does not count
+    over_seeds('entropy', 0.9, c=8),
+    over_seeds('entropy', 0.1, c=8, control='other_problem'),
+  )
+  assert verdict.verdict == expected
 
 
 def test_a_claim_without_all_of_its_rows_has_no_verdict():
@@ -167,7 +175,7 @@ def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
   monkeypatch.setattr(config, 'WORDS', 4)
   names = ['entropy-c1-w4-seed0', 'grpo-seed0', 'pause-c1-w4-seed0',
            'base-seed0', 'entropy-c2-w4-seed0', 'coconut-c1-w4-seed0',
-           'drop-c1-w4-seed0']  # fmt: skip
+           'drop-c1-w4-seed0', 'wide-base-seed0']  # fmt: skip
   some = [cell for cell in cells(1) if cell.name in names]
   assert len(some) == len(names)
   for cell in some:
@@ -182,7 +190,10 @@ def test_the_cells_run_and_a_second_time_do_nothing(tmp_path, monkeypatch):
     *('entropy', 'grpo', 'pause', 'base', 'soft_thinking', 'coconut', 'drop'),
   }
   assert len(table(rows)) == len(
-    {(x['arm'], x.get('c'), x['updates'], x['sampling']) for x in rows}
+    {
+      (x['arm'], x.get('width'), x.get('c'), x['updates'], x['sampling'])
+      for x in rows
+    }
   )
   before = {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob('*')}
   for cell in some:

@@ -17,6 +17,7 @@ def test_every_method_runs_whole(tmp_path, monkeypatch):
   short = {'worked': ('cot', 4, 'constant')}
   monkeypatch.setattr(hrpo_arms, 'BASES', short)
   monkeypatch.setitem(config.SIZES, 'whole', (8, 4, 1))
+  monkeypatch.setattr(methods, 'STEPS', 2)
   for module in hrpo_arms, states:
     monkeypatch.setattr(module, 'PROBLEMS', 16)
   cells = [*methods.cells(1)]
@@ -27,5 +28,6 @@ def test_every_method_runs_whole(tmp_path, monkeypatch):
   assert len(methods.table(rows)) == len(cells)
   controls = {row['arm'] for row in rows if row['control'] == 'other_problem'}
   assert {'SofT-GRPO', 'SIM-CoT', 'PCCoT', 'SwiReasoning'} <= controls
+  assert {'CODI', 'CoLaR'} <= controls
   methods.figure(rows, tmp_path)
   assert (tmp_path / 'methods.png').stat().st_size > 10_000

@@ -96,3 +96,13 @@ def test_it_says_from_which_step_it_goes_on(tmp_path, capsys):
     ('resumed from step 4\n', 8),
     *[(far.format(count), 8) for count in (8, 3, 0)],
   ]
+
+
+def test_a_checkpoint_of_step_0_is_of_its_run(tmp_path):
+  """A run that may roll back saves it; killed, it goes on with its config."""
+  config = toy_trainer.config(nonfinite__action='rollback')
+  with pytest.raises(KeyboardInterrupt):
+    toy_trainer.train(config, tmp_path, killed_at=1)
+  config.data.kwargs.count = 5
+  with pytest.raises(ValueError, match='count'):
+    toy_trainer.train(config, tmp_path)

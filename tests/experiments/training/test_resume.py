@@ -24,6 +24,7 @@ MAY = {
   'data.test_split': 'other',
   'rollout.logits_chunk': 7,
   'rollout.cache_stages': 7,
+  'rollout.max_num_seqs': 7,
   'rollout.buckets': 7,
 }
 MAY_OF = {
