@@ -143,7 +143,7 @@ def range_of_seeds(
 ) -> Points:
   """A line: at each x the mean over the seeds, and their range as its band."""
   ends = [(values.mean(), values.min(), values.max()) for values in per_seed]
-  return Points(np.asarray(x), *np.array(ends).T)
+  return Points(np.asarray(x), *np.reshape(ends, (-1, 3)).T)
 
 
 def shown(values: Interval | Difference, signed: bool = False) -> str:
