@@ -182,14 +182,17 @@ from experiments.configs import running_sums
 from experiments.studies import lrt, lrt_arms
 for module in lrt, lrt_arms:
   module.PROBLEMS, module.FRAGMENTS = 32, 16
-lrt_arms.COMPLETIONS, lrt_arms.UPDATES, lrt_arms.RL_STEPS = 64, 5, 3
+lrt_arms.COMPLETIONS, lrt_arms.UPDATES, lrt_arms.RL_STEPS = 256, 5, 3
 lrt_arms.SHORTER_STEPS = 2
 published = running_sums.get_config
 def get_config(argument):
   config = published(argument).unlock()
   config.max_steps = min(config.max_steps, 2)
-  config.generate.min_reward = float('-inf')
+  if 'generate' in config:
+    config.generate.min_reward = float('-inf')
   config.rollout.prompts_per_step = 4
+  # Two steps teach no short answers.
+  config.rollout.max_completion_length = running_sums.COMPLETION
   config.eval.num_prompts = 8
   return config.lock()
 running_sums.get_config = get_config
