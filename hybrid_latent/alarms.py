@@ -76,11 +76,6 @@ def streaks(
   }
 
 
-def explained(name: str, threshold: float) -> str:
-  """The text of an alarm: cause and remedy."""
-  return f'alarm {name}: {ALARMS[name].text.format(threshold=threshold)}'
-
-
 def _holds(name, metrics, threshold) -> bool:
   try:
     return ALARMS[name].holds(metrics, threshold)

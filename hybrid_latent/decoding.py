@@ -188,7 +188,10 @@ def _write_token(model, feedback, state):
   steps = jnp.broadcast_to(state.step, state.keys.shape)
   keys = jax.vmap(jax.random.fold_in)(state.keys, steps)
   draw_keys, feed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-  logits = model.unembed(state.hidden)
+  if feedback.unembed:
+    logits, mixture = feedback.unembed(model, state.hidden)
+  else:
+    logits, mixture = model.unembed(state.hidden), None
   drawn_from = distribution(logits, sampling)
   thinking = apply_limits(stop, state.thinking, state.step)
   in_thinking = state.step < thinking.end
@@ -203,6 +206,7 @@ def _write_token(model, feedback, state):
     thinking_continues=in_thinking,
     in_thinking=in_thinking,
     likeliest=drawn_from.likeliest,
+    mixture=mixture,
   )
   token, chosen = feedback.select_token(model, state.feedback, out)
   # Forced tokens override the sampled one and the feedback's choice.
@@ -219,7 +223,7 @@ def _write_token(model, feedback, state):
   def score(token_logits, log_sum_exp):
     chosen = jnp.take_along_axis(token_logits, token[:, None], axis=-1)[:, 0]
     of_token = chosen - log_sum_exp
-    inputs = ScoreInputs(state.hidden, logits, token_logits, of_token)
+    inputs = ScoreInputs(state.hidden, logits, token_logits, of_token, mixture)
     score = feedback.log_prob(model, inputs, output.record)
     return jnp.where(active, score, 0)  # ended rows continue on padding
 

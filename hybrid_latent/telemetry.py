@@ -59,11 +59,10 @@ class Telemetry:
     self._files: dict[str, TextIO] = {}
     if process:
       return
-    folder = self._stack.enter_context(_local(str(workdir)))
+    enter = self._stack.enter_context
+    folder = enter(_local(str(workdir)))
     self._files = {
-      name: self._stack.enter_context(
-        _reopened(folder.path / name, resume_step)
-      )
+      name: enter(_reopened(folder.path / name, resume_step))
       for name in ('metrics.jsonl', 'completions.jsonl')
     }
     self._folder = folder
@@ -75,15 +74,14 @@ class Telemetry:
     for tracker in self._trackers:
       self._stack.callback(tracker.close)
     # A log file gets a line per half minute, a terminal a live bar.
-    self._bar = self._stack.enter_context(
-      tqdm(
-        total=total,
-        initial=resume_step,
-        disable=total is None,
-        mininterval=0.5 if sys.stderr.isatty() else 30.0,
-        dynamic_ncols=True,
-      )
+    bar = tqdm(
+      total=total,
+      initial=resume_step,
+      disable=total is None,
+      mininterval=0.5 if sys.stderr.isatty() else 30.0,
+      dynamic_ncols=True,
     )
+    self._bar = enter(bar)
 
   def log(self, step: int, metrics: Mapping[str, Any]) -> None:
     """Writes one step's metrics: anything that `float` accepts."""

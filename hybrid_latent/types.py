@@ -1,4 +1,5 @@
-"""The letters of every shape, and the records that the modules exchange.
+"""The letters of every shape, of annotations, einsum strings, shardings, plots,
+and the records that the modules exchange.
 
   b  rows of a batch (completions)     u  prompts (b = u * group)
   p  prompt positions                  t  time: generated positions
@@ -8,9 +9,6 @@
   h  head width                        l  layers
   r  LoRA rank                         e  a second model width (gates)
   j  latents of a prefix               m  tokens of a mixture
-
-The same letters are used in jaxtyping annotations, einsum strings, the sharding
-table and plot labels.
 """
 
 from collections.abc import Callable
@@ -76,8 +74,7 @@ class Prompt(NamedTuple):
   tokens: Int[Array, 'u p']  # token ids; any where mask is False
   mask: Bool[Array, 'u p']  # False on the padding
   ids: Int[Array, 'u']  # stable number of each prompt: seeds its samples
-  # A Mode per prompt; None: LATENT for a feedback with a prefix, else
-  # CHAIN_OF_THOUGHT.
+  # A Mode each; None: LATENT with a prefix, else CHAIN_OF_THOUGHT.
   mode: Int[Array, 'u'] | None = None
 
 
@@ -89,8 +86,7 @@ class TokenBatch(NamedTuple):
   view: Int[Array, 'b t']  # 0; 1: an example's second text; 2 on: a decoder's
   weights: Float[Array, 'b t']  # of the loss of this token; 0: no target
   latent: Bool[Array, 'b t']  # input is a latent of the state before it
-  # where the hidden states of an example's two texts are aligned
-  align_position: Bool[Array, 'b t']
+  align_position: Bool[Array, 'b t']  # the states of both texts are aligned
   # Where tokens are mixtures, as inputs and as targets: ids and their shares.
   targets: Int[Array, 'b t m'] | None = None
   shares: Float[Array, 'b t m'] | None = None
@@ -135,9 +131,9 @@ class StepOut(NamedTuple):
   greedy: Bool[Array, 'b']  # the step must not be random
   hidden: Float[Array, 'b d']  # post-norm hidden state of the logits
   thinking_continues: Bool[Array, 'b']  # the next token is of the thinking too
-  # this token is of the thinking, its last included
-  in_thinking: Bool[Array, 'b']
+  in_thinking: Bool[Array, 'b']  # this token is of it, its last included
   likeliest: Any = None  # of `filtered`, for ops.sampling.likeliest
+  mixture: Any = None  # of `Feedback.unembed`
 
 
 class FeedbackOutput(NamedTuple):
@@ -158,6 +154,7 @@ class ScoreInputs(NamedTuple):
   # or, for `behavior_log_probs`, scaled and filtered as they were sampled from.
   token_logits: Float[Array, '*b v']
   token_log_probs: Float[Array, '*b']  # of the written tokens, under these
+  mixture: Any = None  # of `Feedback.unembed`
 
 
 class InitFn(Protocol):
@@ -257,7 +254,8 @@ class MixtureLogitsFn(Protocol):
 class Feedback(NamedTuple):
   """Makes the model's next input. As an optax transformation it is pure
   functions, here of the model, a `LanguageModel`. For a feedback with
-  parameters that is a `policy.Policy`, with them in `.feedback`."""
+  parameters that is a `policy.Policy`, with them in `.feedback`. None: what the
+  field is for does not apply."""
 
   init: InitFn
   step: StepFn
@@ -265,17 +263,19 @@ class Feedback(NamedTuple):
   log_prob: LogProbFn
   select_token: SelectTokenFn
   # Where a latent is a function of the hidden state before it alone, so that
-  # supervised training can differentiate through it; else None.
+  # supervised training can differentiate through it.
   latent_from_hidden: LatentFromHiddenFn | None = None
-  # Where latents replace the thinking as inputs between prompt and answer;
-  # else None.
+  # Where latents replace the thinking as inputs between prompt and answer.
   prefix: PrefixFn | None = None
-  # Where a latent is a mixture of token embeddings; else None.
+  # Where a latent is a mixture of token embeddings.
   mixture_logits: MixtureLogitsFn | None = None
   # Whether a rollout may be trained on several times: every latent is a drawn
   # action that `log_prob` scores, or of a prefix, which rescoring recomputes.
   # Else it is a function of the weights that sampled it.
   latents_are_actions: bool = False
+  # Where decoding gets the logits of hidden states and, from the same pass over
+  # the table, what a latent is made of, `mixture`.
+  unembed: Callable[[Any, Array], tuple[Array, Any]] | None = None
 
 
 class Trajectory(NamedTuple):

@@ -217,10 +217,8 @@ class Loop:
       return True
     rollbacks, limit = self._counts['rollbacks'], self._limit
     names = nonfinite(self.state) if broken else []
-    split = self._config.data.train_split
-    what = described(
-      pending.step, updates, skipped, names, pending.prompts, split
-    )
+    rows = pending.prompts, self._config.data.train_split
+    what = described(pending.step, updates, skipped, names, *rows)
     action = decide(self._action, limit, broken, max(counts), rollbacks)
     if action == 'skip':
       _log.warning('%s: %d updates skipped', what, sum(skipped))
@@ -284,7 +282,8 @@ class Loop:
     self.telemetry.log(step, self.metrics | devices | times)
 
   def _explained(self, name: str) -> str:
-    return alarms.explained(name, self._config.alarms[name])
+    text = alarms.ALARMS[name].text
+    return f'alarm {name}: {text.format(threshold=self._config.alarms[name])}'
 
   def _save(self, step: int, position: Any, metrics: Metrics | None = None):
     notes = {**self._identity, **self._counts, 'data': position}

@@ -79,8 +79,8 @@ def other_problem(
       name: jnp.roll(values, group, axis=0).astype(getattr(out, name).dtype)
       for name, values in last.items()
     }
-    # What was sorted is of the row's own distribution.
-    return out._replace(**rolled, likeliest=None)
+    # What was sorted and mixed is of the row's own distribution.
+    return out._replace(**rolled, likeliest=None, mixture=None)
 
   mixture: Any = feedback.mixture_logits
   mixture_logits = mixture and (
@@ -126,6 +126,7 @@ def pause(feedback: Feedback) -> Feedback:
     latent_from_hidden=None,
     prefix=own and prefix,
     mixture_logits=None,
+    unembed=None,
   )
 
 

@@ -32,9 +32,12 @@ from hybrid_latent.feedback.base import (
   recorded_latents,
   stateless,
 )
-from hybrid_latent.ops.soft import soft_mixture
-from hybrid_latent.policy import embedding_table
+from hybrid_latent.models.transformer import Transformer
+from hybrid_latent.ops.sampling import argmax
+from hybrid_latent.ops.soft import logits_and_mixture, soft_mixture
+from hybrid_latent.policy import bare_model, embedding_table
 from hybrid_latent.ranges import NonNegativeFloat, PositiveFloat
+from hybrid_latent.sharding import ambient_mesh
 from hybrid_latent.types import Feedback
 
 
@@ -70,13 +73,13 @@ def soft() -> Feedback:
   """Soft Tokens' feedback for a `Policy(model, soft_tokens(...))`."""
 
   def select_token(model, state, out):
-    likeliest = jnp.argmax(out.logits, axis=-1).astype(out.token.dtype)
+    likeliest = argmax(out.logits).astype(out.token.dtype)
     token = jnp.where(out.in_thinking, likeliest, out.token)
     # The policy's choice is the latent here, which `log_prob` scores.
     return token, jnp.ones(token.shape, bool)
 
   def step(model, state, keys, out):
-    h0 = _mean(model, out.logits)
+    h0 = _mean(model, out)
     noise = jax.vmap(lambda key: jax.random.normal(key, h0.shape[1:]))(keys)
     sigma = jnp.where(out.greedy, 0, _settings(model).sigma)
     x = h0 + sigma[:, None] * noise
@@ -85,7 +88,7 @@ def soft() -> Feedback:
   def log_prob(model, inputs, record):
     x = jax.lax.stop_gradient(record['latent']).astype(jnp.float32)
     sigma = _settings(model).sigma
-    z = (x - _mean(model, inputs.logits)) / jnp.where(sigma > 0, sigma, 1)
+    z = (x - _mean(model, inputs)) / jnp.where(sigma > 0, sigma, 1)
     log_density = -0.5 * (jnp.sum(z**2, axis=-1) - z.shape[-1])
     # Without noise the input is not random: no gradient.
     log_density = jnp.where(sigma > 0, log_density, 0)
@@ -102,6 +105,7 @@ def soft() -> Feedback:
     select_token,
     mixture_logits=mixture_logits,
     latents_are_actions=True,
+    unembed=_unembed,
   )
 
 
@@ -109,7 +113,19 @@ def _settings(model) -> SoftTokens:
   return parameters(model, 'soft_tokens', SoftTokens)
 
 
-def _mean(model, logits):
-  return soft_mixture(
-    logits, embedding_table(model), _settings(model).temperature
-  )
+def _unembed(model, hidden):
+  """The logits, and h0 where the table is tied and on one device."""
+  bare, mesh = bare_model(model), ambient_mesh()
+  one_device = mesh is None or mesh.size == 1
+  if not (one_device and isinstance(bare, Transformer) and bare.config.tied):
+    return model.unembed(hidden), None
+  temperature = _settings(model).temperature
+  return logits_and_mixture(hidden, bare.table, temperature)
+
+
+def _mean(model, found):
+  """h0 of a StepOut or of ScoreInputs."""
+  if found.mixture is not None:
+    return found.mixture
+  temperature = _settings(model).temperature
+  return soft_mixture(found.logits, embedding_table(model), temperature)

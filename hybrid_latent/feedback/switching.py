@@ -144,6 +144,10 @@ def switching(inside: Feedback | None = None) -> Feedback:
   mixture_logits = inner_mixture and (
     lambda model, state, out: inner_mixture(inner_policy(model), state[1], out)
   )
+  inner_unembed: Any = inside.unembed
+  unembed = inner_unembed and (
+    lambda model, hidden: inner_unembed(inner_policy(model), hidden)
+  )
   return Feedback(
     init,
     step,
@@ -153,6 +157,7 @@ def switching(inside: Feedback | None = None) -> Feedback:
     latent_from_hidden,
     mixture_logits=mixture_logits,
     latents_are_actions=inside.latents_are_actions,
+    unembed=unembed,
   )
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hybrid_latent.ops.sampling import Likeliest, likeliest
-from latent_kernels import SoftEmbedding, soft_embedding
+from latent_kernels import SoftEmbedding, soft_embedding, vocabulary_attention
 
 
 def filtered_soft_embedding(
@@ -46,6 +46,17 @@ def top_soft_embedding(
     jax.nn.logsumexp(top, axis=-1),
     jnp.linalg.norm(p, axis=-1),
   )
+
+
+def logits_and_mixture(
+  hidden: Float[Array, 'b d'],
+  table: Float[Array, 'v d'],
+  temperature: Float[Array, ''],
+) -> tuple[Float[Array, 'b v'], Float[Array, 'b d']]:
+  """The logits of a tied table, and their `soft_mixture`."""
+  table = table.astype(hidden.dtype)
+  logits, soft = vocabulary_attention(hidden, table, temperature)
+  return logits, soft.mixture
 
 
 def soft_mixture(

@@ -42,15 +42,17 @@ def test_sft_reads_its_config_in_words_or_in_latents(model_folder, tmp_path):
   config = tiny(sft_base.defaults(str(model_folder)), tmp_path)
   config.update(batch_size=8, max_length=128)
   config.rollout.update(prompts_per_step=2, num_generations=4)
-  words = unread(sft, config, tmp_path / 'words')
-  config = sft_arithmetic.get_config(f'{model_folder},codi').unlock()
-  config.update(batch_size=8, max_steps=1)
-  config.lora.rank = 4
-  config.data.kwargs.count = 16
-  config.rollout.max_completion_length = 8
-  config.eval.num_prompts = 2
-  latents = unread(sft, config, tmp_path / 'latents')
-  assert {*words} & {*latents} == set()
+  found = [{*unread(sft, config, tmp_path / 'words')}]
+  for method in 'codi', 'sim_cot':
+    config = sft_arithmetic.get_config(f'{model_folder},{method}').unlock()
+    config.update(batch_size=8, max_length=128, max_steps=1)
+    config.stages.update(starts=(0,), data_fraction=(1.0,))
+    config.lora.rank = 4
+    config.data.kwargs.count = 16
+    config.rollout.max_completion_length = 8
+    config.eval.num_prompts = 2
+    found.append({*unread(sft, config, tmp_path / method)})
+  assert set.intersection(*found) == set()
 
 
 def test_lrt_reads_its_config_in_one_stage_or_the_other(model_folder, tmp_path):

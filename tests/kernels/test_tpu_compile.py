@@ -1,4 +1,4 @@
-"""The Pallas kernel compiles for a TPU that need not be there.
+"""The Pallas kernels compile for a TPU that need not be there.
 
 libtpu brings the compiler. It writes to stderr and keeps global state, so a
 process of its own runs this file as a script.
@@ -42,13 +42,15 @@ def compiled():
   return json.loads(ran.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize('kernel', ['from logits', 'from hidden'])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_compiles_for_one_v5e(compiled, shape):
-  assert compiled[shape] is True
+def test_compiles_for_one_v5e(compiled, shape, kernel):
+  assert compiled[f'{shape}, {kernel}'] is True
 
 
-def test_is_the_default_inside_shard_map(compiled):
-  assert compiled['sharded'] is True
+@pytest.mark.parametrize('kernel', ['from logits', 'from hidden'])
+def test_is_the_default_inside_shard_map(compiled, kernel):
+  assert compiled[f'sharded, {kernel}'] is True
 
 
 def _compile_all():
@@ -57,35 +59,46 @@ def _compile_all():
   from jax.experimental.topologies import get_topology_desc
   from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-  from latent_kernels import soft_embedding
+  from latent_kernels import soft_embedding, vocabulary_attention
 
   devices = get_topology_desc(platform='tpu', topology_name='v5e:2x2x1').devices
   by_row, whole = PartitionSpec('data'), PartitionSpec()
 
-  def has_kernel(f, devices, tokens, vocab, d, dtype):
+  def has_kernel(f, devices, tokens, vocab, d, dtype, of=soft_embedding):
     mesh = Mesh(devices, 'data')
-    logits, table = (
+    inputs = {
+      soft_embedding: ((tokens, vocab), 'float32'),
+      vocabulary_attention: ((tokens, d), dtype),
+    }
+    rows, table = (
       jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
       for shape, dtype, spec in (
-        ((tokens, vocab), 'float32', by_row),
+        (*inputs[of], by_row),
         ((vocab, d), dtype, whole),
       )
     )
-    program = jax.jit(f(mesh)).lower(logits, table).compile()
-    return 'tpu_custom_call' in program.as_text()
+    text = jax.jit(f(mesh, of)).lower(rows, table).compile().as_text()
+    # No product of its own beside the kernel's.
+    return 'tpu_custom_call' in text and ' convolution(' not in text
 
-  def alone(mesh):
-    return functools.partial(soft_embedding, implementation='pallas')
+  def alone(mesh, of):
+    return functools.partial(of, implementation='pallas')
 
-  def sharded(mesh):
+  def sharded(mesh, of):
     specs = {'in_specs': (by_row, whole), 'out_specs': by_row}
-    return jax.shard_map(soft_embedding, mesh=mesh, **specs)
+    return jax.shard_map(of, mesh=mesh, **specs)
 
-  found = {
-    name: has_kernel(alone, devices[:1], *shape)
-    for name, shape in SHAPES.items()
+  kernels = {
+    'from logits': soft_embedding,
+    'from hidden': vocabulary_attention,
   }
-  found['sharded'] = has_kernel(sharded, devices, *SHAPES['Qwen2.5-1.5B'])
+  found = {}
+  for kernel, of in kernels.items():
+    for name, shape in SHAPES.items():
+      there = has_kernel(alone, devices[:1], *shape, of=of)
+      found[f'{name}, {kernel}'] = there
+    shape = SHAPES['Qwen2.5-1.5B']
+    found[f'sharded, {kernel}'] = has_kernel(sharded, devices, *shape, of=of)
   print(json.dumps(found))
 
 

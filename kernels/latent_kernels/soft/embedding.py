@@ -1,6 +1,8 @@
 """The soft embedding from logits, with a choice of implementation."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,8 @@ from latent_kernels.soft.definition import (
 )
 from latent_kernels.soft.online import absorb, empty, normalised
 from latent_kernels.soft.varying import alike
+
+Form = Callable[..., Any]
 
 
 def soft_embedding(
@@ -57,7 +61,9 @@ def soft_embedding(
   temperature = jax.lax.stop_gradient(jnp.asarray(temperature, dtype))
   *batch, vocab = logits.shape
   z = logits.reshape(-1, vocab).astype(dtype) / temperature
-  out = _implementation(implementation, z, table)(*alike(z, table))
+  default = _by_platform if one_chip(z, table) else IMPLEMENTATIONS['xla']
+  form = chosen('soft_embedding', IMPLEMENTATIONS, implementation) or default
+  out = form(*alike(z, table))
   return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), out)
 
 
@@ -105,20 +111,21 @@ IMPLEMENTATIONS = {
 }
 
 
-def _implementation(name, z, table):
-  if name is None:
-    return _by_platform if _one_chip(z, table) else IMPLEMENTATIONS['xla']
-  if name not in IMPLEMENTATIONS:
+def chosen(
+  function: str, implementations: Mapping[str, Form], name: str | None
+) -> Form | None:
+  """The implementation of this name; ValueError for one that does not exist."""
+  if name is not None and name not in implementations:
     raise ValueError(
-      f'soft_embedding: implementation={name!r} does not exist; choose one of'
-      f' {", ".join(IMPLEMENTATIONS)}, or None.'
+      f'{function}: implementation={name!r} does not exist; choose one of'
+      f' {", ".join(implementations)}, or None.'
     )
-  return IMPLEMENTATIONS[name]
+  return implementations[name] if name else None
 
 
-def _one_chip(z, table):
-  """Whether the program is for one chip, and the TPU kernel supports it."""
+def one_chip(rows: Float[Array, 'n _'], table: Float[Array, 'v d']) -> bool:
+  """Whether the program is for one TPU chip, and its kernels support it."""
   mesh = jax.sharding.get_abstract_mesh()
   one_device = jax.default_backend() == 'tpu' and jax.device_count() == 1
   manual = not mesh.empty and mesh.are_all_axes_manual
-  return (one_device or manual) and tpu.is_supported(z, table)
+  return (one_device or manual) and tpu.is_supported(rows, table)

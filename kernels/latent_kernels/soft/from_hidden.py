@@ -12,7 +12,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latent_kernels.soft.definition import SoftEmbedding, scaled_logits_gradient
-from latent_kernels.soft.online import absorb, empty, normalised
+from latent_kernels.soft.online import (
+  absorb,
+  chunk_indices,
+  chunk_rows,
+  chunk_start,
+  empty,
+  normalised,
+)
 from latent_kernels.soft.varying import alike
 
 
@@ -71,12 +78,14 @@ def soft_embedding_from_hidden(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _from_rows(hidden, head, table, temperature, chunk):
   def step(state, index):
-    start, is_new = _chunk(index, chunk, head.shape[0])
-    z = _scaled_logits(hidden, _rows(head, start, chunk), temperature, is_new)
-    return absorb(state, z, _rows(table, start, chunk)), None
+    start, is_new = chunk_start(index, chunk, head.shape[0])
+    z = _scaled_logits(
+      hidden, chunk_rows(head, start, chunk), temperature, is_new
+    )
+    return absorb(state, z, chunk_rows(table, start, chunk)), None
 
   state = empty(hidden, table.shape[1], temperature.dtype)
-  state, _ = jax.lax.scan(step, state, _indices(head.shape[0], chunk))
+  state, _ = jax.lax.scan(step, state, chunk_indices(head.shape[0], chunk))
   return normalised(state)
 
 
@@ -93,11 +102,11 @@ def _backward(chunk, residuals, cotangent):
   # The chunk's logits are recomputed: the residuals hold no [n v] array.
   def step(gradients, index):
     d_hidden, d_head, d_table = gradients
-    start, is_new = _chunk(index, chunk, head.shape[0])
-    head_rows = _rows(head, start, chunk)
+    start, is_new = chunk_start(index, chunk, head.shape[0])
+    head_rows = chunk_rows(head, start, chunk)
     z = _scaled_logits(hidden, head_rows, temperature, is_new)
     p = jnp.exp(z - out.log_sum_exp[:, None])
-    projected = _dot('ne,ve->nv', g, _rows(table, start, chunk), dtype)
+    projected = _dot('ne,ve->nv', g, chunk_rows(table, start, chunk), dtype)
     dz = scaled_logits_gradient(p, projected, out, cotangent)
     d_logits = (dz / temperature).astype(head.dtype)
     return (
@@ -113,28 +122,13 @@ def _backward(chunk, residuals, cotangent):
     jnp.zeros_like(head),
     jnp.zeros_like(table),
   )
-  gradients, _ = jax.lax.scan(step, zeros, _indices(head.shape[0], chunk))
+  gradients, _ = jax.lax.scan(step, zeros, chunk_indices(head.shape[0], chunk))
   d_hidden, d_head, d_table = gradients
   d_temperature = jnp.zeros_like(temperature)
   return d_hidden.astype(hidden.dtype), d_head, d_table, d_temperature
 
 
 _from_rows.defvjp(_forward, _backward)
-
-
-def _indices(vocab, chunk):
-  return jnp.arange(-(-vocab // chunk))
-
-
-def _chunk(index, chunk, vocab):
-  """The start of a chunk, and the mask of its tokens that no earlier chunk has.
-
-  The last chunk is moved back to end with the vocabulary, which avoids a padded
-  copy of the table; tokens that it shares with the one before get p = 0, and so
-  a zero gradient.
-  """
-  start = jnp.minimum(index * chunk, vocab - chunk)
-  return start, start + jnp.arange(chunk) >= index * chunk
 
 
 def _scaled_logits(hidden, head_rows, temperature, is_new):
@@ -146,11 +140,7 @@ def _dot(spec, x, y, dtype):
   return jnp.einsum(spec, x, y, preferred_element_type=dtype)
 
 
-def _rows(table, start, chunk):
-  return jax.lax.dynamic_slice_in_dim(table, start, chunk)
-
-
 def _add(total, rows, start):
   """Adds rows at `start`. Of shared rows all but one summand is zero: exact."""
-  rows = rows.astype(total.dtype) + _rows(total, start, rows.shape[0])
+  rows = rows.astype(total.dtype) + chunk_rows(total, start, rows.shape[0])
   return jax.lax.dynamic_update_slice_in_dim(total, rows, start, axis=0)

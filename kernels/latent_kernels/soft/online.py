@@ -8,9 +8,10 @@ a grid over chunks. Milakov and Gimelshein, arXiv 1805.02867.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from latent_kernels.soft.definition import SoftEmbedding
 
@@ -68,3 +69,28 @@ def normalised(state: OnlineSoftmax) -> SoftEmbedding:
     log_sum_exp=(state.peak + jnp.log(state.total))[:, 0],
     l2=(jnp.sqrt(state.squares) / state.total)[:, 0],
   )
+
+
+def chunk_indices(vocab: int, chunk: int) -> Int[Array, 'n']:
+  """Indices of the chunks that cover a vocabulary."""
+  return jnp.arange(-(-vocab // chunk))
+
+
+def chunk_start(
+  index: Int[Array, ''], chunk: int, vocab: int
+) -> tuple[Int[Array, ''], Bool[Array, 'c']]:
+  """The start of a chunk, and the mask of its tokens that no earlier chunk has.
+
+  The last chunk is moved back to end with the vocabulary, which avoids a padded
+  copy of the table; tokens that it shares with the one before get p = 0, and so
+  a zero gradient.
+  """
+  start = jnp.minimum(index * chunk, vocab - chunk)
+  return start, start + jnp.arange(chunk) >= index * chunk
+
+
+def chunk_rows(
+  table: Float[Array, 'v d'], start: Int[Array, ''], chunk: int
+) -> Float[Array, 'c d']:
+  """The table's rows of a chunk."""
+  return jax.lax.dynamic_slice_in_dim(table, start, chunk)
