@@ -1,10 +1,13 @@
 """Every config makes a step, with a small model and short completions."""
 
+import json
+import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 
+from hybrid_latent.ops.thinking import STOP_IDS
 from tests.experiments import lrt_tiny
 from tests.experiments.runs import lines, steps, taught, trained, tuned
 from tests.experiments.test_configs import EVERY, TAUGHT, TUNED, built
@@ -15,6 +18,8 @@ each = partial(pytest.mark.parametrize, ('name', 'words'))
 
 @each(EVERY)
 def test_what_a_config_names_fits_together(name, words, model_folder, tmp_path):
+  if 'latent_grpo' in words:  # what does not end has advantage 0
+    model_folder = with_more_ends(model_folder, tmp_path / 'model')
   config = tiny(built(name, f'{model_folder}{words},smoke'))
   evaluations = trained(config, tmp_path).evaluations
   assert len(steps(tmp_path)) == config.max_steps
@@ -81,6 +86,14 @@ def test_what_a_reasoners_config_names_fits_together(
     config.rollout.num_generations > 1
   )
   assert (tmp_path / 'reasoner' / 'model.safetensors').is_file()
+
+
+def with_more_ends(model_folder, folder):
+  """A copy of the model whose completions end at one token of some thirty."""
+  shutil.copytree(model_folder, folder)
+  ends = {'eos_token_id': [*range(20, 20 + STOP_IDS - 1)]}
+  (folder / 'generation_config.json').write_text(json.dumps(ends))
+  return folder
 
 
 def ends_in_latents(curriculum):
