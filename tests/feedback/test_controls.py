@@ -144,8 +144,8 @@ def test_the_gate_mixes_in_the_distribution_of_the_prompt_before():
   assert (out.latent_share > 0).all()
 
 
-@pytest.mark.parametrize('name', ['gated', 'soft-thinking'])
-def test_what_the_sampler_sorted_is_not_of_the_donor(name):
+@pytest.mark.parametrize('name', ['gated', 'soft-thinking', 'soft'])
+def test_what_was_sorted_and_mixed_is_not_of_the_donor(name):
   feedback, rows = FEEDBACKS[name], 3 * GROUP
   control = other_problem(feedback, GROUP, SHAPE)
   actor = tiny.policy(0, feedback)
@@ -153,10 +153,11 @@ def test_what_the_sampler_sorted_is_not_of_the_donor(name):
   found = distribution(logits, sampling(top_k=3))
   out = tiny.step_out(logits, filtered=found.logits)
   keys = jax.random.split(jax.random.key(0), rows)
-  read = lambda likeliest: control.step(
-    actor, control.init(rows), keys, out._replace(likeliest=likeliest)
+  read = lambda **own: control.step(
+    actor, control.init(rows), keys, out._replace(**own)
   )
-  close(read(found.likeliest).next_input, read(None).next_input)
+  mixed = read(likeliest=found.likeliest, mixture=out.hidden)
+  close(mixed.next_input, read().next_input)
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """Soft Tokens against its formulas in float64 numpy."""
 
+import dataclasses
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from hybrid_latent.feedback.soft import SoftTokens, soft, soft_tokens
 from hybrid_latent.rescoring import rescore
@@ -73,6 +75,18 @@ def test_a_rollout_is_that_of_the_paper(actor):
   read = np.asarray(soft().recompute_inputs(actor, *fed))
   np.testing.assert_array_equal(read[words], actor.table[out.tokens[words]])
   np.testing.assert_array_equal(read[thinks], latent[thinks])
+
+
+def test_the_mean_that_comes_with_the_logits_is_that_of_them(actor, key):
+  hidden = jax.random.normal(key, (3, WIDTH))
+  logits, mean = jax.jit(soft().unembed)(actor, hidden)
+  np.testing.assert_allclose(logits, actor.unembed(hidden), atol=1e-5)
+  np.testing.assert_allclose(mean, mean_input(actor, logits)[0], atol=1e-5)
+  with_head = actor.model.unembedding + 0.0
+  untied = jax.tree.map(lambda x: x, actor.model)
+  untied.config = dataclasses.replace(untied.config, tied=False)
+  untied.head = nnx.data(nnx.Param(with_head))
+  assert soft().unembed(actor._replace(model=untied), hidden)[1] is None
 
 
 def test_noise_is_normal(actor, key):
