@@ -121,7 +121,7 @@ def test_where_one_is_killed_all_say_how_to_go_on(interrupted):
   for text in interrupted.killed.split('--- process')[1:]:
     assert 'The same command resumes from the last checkpoint' in text
     assert str(interrupted.folder) in text
-  for text in interrupted.requested.split('--- process')[1:]:
+  for text in interrupted.told.split('--- process')[1:]:
     assert 'SIGTERM: saved step' in text
     assert str(interrupted.folder) in text
 
