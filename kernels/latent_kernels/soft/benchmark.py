@@ -1,4 +1,5 @@
-"""Time and memory of each form, from hidden states and a tied table."""
+"""Time and memory of each form, from hidden states and a tied table; the last
+returns the logits, too."""
 
 import argparse
 import functools
@@ -8,7 +9,11 @@ import time
 import jax
 import jax.numpy as jnp
 
-from latent_kernels import soft_embedding, soft_embedding_from_hidden
+from latent_kernels import (
+  soft_embedding,
+  soft_embedding_from_hidden,
+  vocabulary_attention,
+)
 
 
 def main():
@@ -28,7 +33,11 @@ def main():
   for name, form in [*forms, ('from_hidden', _from_hidden)]:
     gradient = jax.grad(lambda *x, f=form: sum(map(jnp.sum, f(*x))), (0, 1))
     cells = *_cost(form, inputs), *_cost(gradient, inputs)
-    print(f'| {name} |' + ''.join(f' {cell:.0f} |' for cell in cells))
+    print(f'| {name} |' + ''.join(f' {cell:.1f} |' for cell in cells))
+  cells = _cost(vocabulary_attention, inputs)
+  print(
+    '| vocabulary |' + ''.join(f' {cell:.1f} |' for cell in cells) + ' – | – |'
+  )
 
 
 def _from_logits(implementation, hidden, table):
