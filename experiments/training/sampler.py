@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key
 
 from hybrid_latent import cluster, metrics, sharding
@@ -137,7 +138,10 @@ class Sampler:
     stop: StoppingRule | None = None,
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
-    key = jax.device_put(key, sharding.rows(key, self.mesh))
+    # Its numbers: several hosts cannot move a key itself to another mesh.
+    numbers, impl = jax.random.key_data(key), jax.random.key_impl(key)
+    numbers = jax.device_put(numbers, NamedSharding(self.mesh, PartitionSpec()))
+    key = jax.random.wrap_key_data(numbers, impl=impl)
     with jax.set_mesh(self.mesh):
       return self._decode(
         weights,

@@ -135,4 +135,5 @@ def test_a_package_that_is_missing_is_named_with_its_extra(now):
   )  # fmt: skip
   told = done.stderr.splitlines()[-1]
   now('the base install', 'import hybrid_latent.telemetry', told)
-  assert told.endswith('pip install "hybrid-latent[train]"')
+  assert 'tqdm is not installed: pip install "hybrid-latent[train]"' in told
+  assert told.endswith('pip install ".[train]"')
