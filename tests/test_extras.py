@@ -104,7 +104,7 @@ def test_every_module_works_in_the_base_install_or_names_its_extra(tmp_path):
   assert done.returncode == 0, done.stderr
   found = json.loads(done.stdout)
   assert {name.split('.')[1] for name in found} == {
-    *('data', 'formats', 'rewards', 'telemetry'),
+    *('data', 'formats', 'rewards', 'telemetry', 'trackers'),
   }
   for name, (kind, text) in found.items():
     assert kind == 'ModuleNotFoundError', name

@@ -90,7 +90,7 @@ def test_the_command_fails_with_a_sentence(model_folder, tmp_path, now):
   with started(words, tmp_path, devices=1) as run:
     assert run.codes() == [2]
   told = run.logs[0].read_text()
-  assert 'error: config.optimizer.groups.model.lr is nan: write a' in told
+  assert "error: config.optimizer.groups.model.lr is 'nan': write a" in told
   assert 'Traceback' not in told and not (tmp_path / 'run').exists()
   now(KIND, 'the command, lr=nan', told[told.index('error: ') :])
 
