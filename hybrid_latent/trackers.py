@@ -21,7 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import fsspec
+from hybrid_latent.extras import missing
+
+try:
+  import fsspec
+except ModuleNotFoundError as error:
+  raise missing('train', error.name) from error
 
 _log = logging.getLogger(__name__)
 _CALLS = 1000  # that may wait for a tracker
