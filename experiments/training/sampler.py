@@ -142,15 +142,10 @@ class Sampler:
     numbers, impl = jax.random.key_data(key), jax.random.key_impl(key)
     numbers = jax.device_put(numbers, NamedSharding(self.mesh, PartitionSpec()))
     key = jax.random.wrap_key_data(numbers, impl=impl)
+    how: Any = dict(sampling=sampling_params, stop=stop or self._stop)
     with jax.set_mesh(self.mesh):
       return self._decode(
-        weights,
-        prompt=prompt,
-        prefilled=ready,
-        key=key,
-        sampling=sampling_params,
-        stop=stop or self._stop,
-        group=group,
+        weights, prompt=prompt, prefilled=ready, key=key, group=group, **how
       )
 
   def collect(
