@@ -143,14 +143,16 @@ def test_one_process_goes_on_on_another_mesh(interrupted, alone, model_folder):
   assert_close(copy, alone.folder)
 
 
-def test_another_mesh_samples_the_same(model_folder, alone, tmp_path):
+@pytest.mark.parametrize('hosts', [1, 2])
+def test_another_mesh_samples_the_same(hosts, model_folder, alone, tmp_path):
   sizes = {'fsdp': 8, 'tensor': 1}, {'data': 4, 'fsdp': 1, 'tensor': 2}
   meshes = [
     f'--config.{where}.{axis}={size}'
     for where, part in zip(('mesh', 'rollout.mesh'), sizes, strict=True)
     for axis, size in part.items()
   ]
-  finished([*command(model_folder, tmp_path), *meshes], tmp_path)
+  words = [*command(model_folder, tmp_path), *meshes]
+  finished(words, tmp_path, processes=hosts)
   assert_close(tmp_path / 'run', alone.folder)
 
 
