@@ -30,6 +30,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import entr
 from jaxtyping import Array, Float, Int, Key
 
@@ -57,8 +58,8 @@ class ColdStop(NamedTuple):
   threshold: Float[Array, '']  # nats; 0: never
   patience: Int[Array, '']  # steps in a row below it
   # Of the noise.
-  temperature: Float[Array, ''] | float = 0.5
-  concentration: Float[Array, ''] | float = 1.0
+  temperature: Float[Array, ''] | np.float32 = np.float32(0.5)
+  concentration: Float[Array, ''] | np.float32 = np.float32(1)
 
 
 def cold_stop(
