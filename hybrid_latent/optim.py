@@ -65,7 +65,7 @@ def learning_rates(
 ) -> dict[str, Num[Array, '']]:
   """`learning_rate/GROUP` of the next update, from the state of `adamw`."""
   # Every transformation of every group counts the same updates.
-  _, count = optax.tree.get_all_with_path(state, 'count')[0]
+  count: Any = optax.tree.get_all_with_path(state, 'count')[0][1]
   share = _schedule(schedule, steps, warmup_ratio)(count)
   return {f'learning_rate/{x}': groups[x]['lr'] * share for x in groups}
 

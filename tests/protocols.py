@@ -10,13 +10,11 @@ from hybrid_latent.objectives.advantages import leave_one_out
 from hybrid_latent.objectives.base import Advantage, Objective
 from hybrid_latent.objectives.codi import self_distillation
 from hybrid_latent.objectives.colar import colar
+from hybrid_latent.objectives.cross_entropy import cross_entropy
 from hybrid_latent.objectives.gae import gae
 from hybrid_latent.objectives.kava import kava
 from hybrid_latent.objectives.sim_cot import sim_cot
-from hybrid_latent.objectives.supervised import (
-  cross_entropy,
-  weighted_cross_entropy,
-)
+from hybrid_latent.objectives.supervised import weighted_cross_entropy
 from hybrid_latent.rewards import answers, hrpo, math
 from hybrid_latent.rewards.base import Reward
 from hybrid_latent.rewards.hyrea import latent

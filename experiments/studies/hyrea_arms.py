@@ -81,7 +81,7 @@ def rl(name: str, seed: int, workdir: Path) -> list[Row]:
 
 def untrained(seed: int, workdir: Path) -> list[Row]:
   """The base, and Soft Thinking with it."""
-  base, labels = base_of(workdir, seed), dict(seed=seed, updates=0)
+  base, labels = base_of(workdir, seed), dict[str, Any](seed=seed, updates=0)
   config: Config = dial.get_config(f'{base},soft_thinking')
   return [
     *measured(f'{base}', 'grpo_words', workdir, arm='base',
@@ -132,7 +132,7 @@ def base_of(workdir: Path, seed: int) -> Path:
   """The folder of the first checkpoint in words that is good enough."""
   run = train_words(workdir, seed)
   reached = (step for step, accuracy, *_ in curve(run) if accuracy >= ENOUGH)
-  step = next(reached, curve(run)[-1][0])
+  step = int(next(reached, curve(run)[-1][0]))
   return exported(run, step, workdir / f'base-seed{seed}')
 
 
@@ -232,7 +232,7 @@ def evaluated(
     )
   rows = evaluate_once(config, folder, **labels)
   samples = [x for x in read_record(f'{folder}') if not x['control']]
-  spans = {
+  spans: dict[str, Any] = {
     name: round(x, 4) for name, x in span_statistics(samples).items() if x == x
   }
   spans['positions'] = [round(x, 3) for x in relative_positions(samples)]

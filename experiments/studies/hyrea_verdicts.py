@@ -29,7 +29,7 @@ def half_of_the_tokens(rows: Sequence[Row]) -> Verdict:
   updates (lower end), tokens are at most 0.55 of theirs, and another problem's
   latents halve the accuracy at least; refuted where the upper end is below
   -0.03, or one of the others fails."""
-  of, text = (partial(f, width=WIDE.width) for f in (rows_of, also))
+  of, text = partial(rows_of, width=WIDE.width), partial(also, width=WIDE.width)
   ours, base, other = common(
     of(rows, 'entropy'),
     of(rows, 'none'),

@@ -65,14 +65,15 @@ def from_fields(fields: dict) -> Config:
       return {name: frozen(x) for name, x in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
-  config = ConfigDict(frozen(renamed_config(fields)))
+  values: Any = frozen(renamed_config(fields))
+  config = ConfigDict(values)
   for name, default in [*missing_fields(config)]:
     part, _, last = name.rpartition('.')
     if part in _NEW_PARTS and part not in config:
       config[part] = ConfigDict()
-    fields = at(config, part) if part else config
-    if fields is not None:  # else the run had no use for the whole part
-      fields[last] = default
+    group: Any = at(config, part) if part else config
+    if group is not None:  # else the run had no use for the whole part
+      group[last] = default
   return config.lock()
 
 

@@ -47,7 +47,7 @@ def _open_or_build(file: Path, folder: Path) -> Any:
   # Asked first: a builder does not read what is finished after it was made.
   if Path(folder, Lines.name, str(Lines.VERSION)).exists():
     try:
-      source = Lines((), folder).as_data_source(split='rows')
+      source = _data_source(folder)
       for number in range(len(source)):  # each record has a checksum
         source.data_source[number]
       return source
@@ -57,7 +57,12 @@ def _open_or_build(file: Path, folder: Path) -> Any:
       )
       shutil.rmtree(folder, ignore_errors=True)
   _build(file, folder)
-  return Lines((), folder).as_data_source(split='rows')
+  return _data_source(folder)
+
+
+def _data_source(folder: Path) -> Any:
+  builder: Any = Lines((), folder)
+  return builder.as_data_source(split='rows')
 
 
 def _build(file: Path, folder: Path) -> None:

@@ -187,7 +187,7 @@ def _record(document: Document) -> np.ndarray:
 def _batch(rows: _Rows, local: slice, pad: int) -> dict[str, np.ndarray]:
   records, numbers = (array[local] for array in rows)
   begins = _changes(numbers) | _changes(records['view'])
-  batch = {name: records[name] for name in records.dtype.names}
+  batch = {name: records[name] for name in records.dtype.names or ()}
   # Views of one document are segments, too: they must not attend to each other.
   return batch | {
     'tokens': np.where(numbers > 0, records['tokens'], np.int32(pad)),

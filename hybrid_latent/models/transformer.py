@@ -222,10 +222,12 @@ class Transformer(nnx.Module):
     else:
       pairs, prompt = [], cache.prompt or [None] * len(cache.k)
       for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
-        x, kv = self._layer(i)(x, rope, mask, kv, cache.length, prompt[i])
+        slots = dict(kv=kv, slot=cache.length, prompt=prompt[i])
+        x, kv = self._layer(i)(x, rope, mask, **slots)
         pairs.append(kv)
       length = cache.length + x.shape[1]
-      cache = KVCache(*zip(*pairs, strict=True), length, cache.prompt)
+      keys, values = zip(*pairs, strict=True)
+      cache = KVCache(keys, values, length, cache.prompt)
     return rms_norm(x, self.norm[...], self.config.norm_eps), cache
 
   def layer_states(

@@ -142,9 +142,8 @@ def _group(q, k, v, mask, implementation):
   prompt are not repeated, and without scores between two completions."""
   (b, g, t), p = mask.completions.shape, mask.prompt.shape[1]
   prompt = lambda x: x[:, :, :p]
-  of_prompt = attention(
-    *map(prompt, (q, k, v)), mask.prompt, implementation=implementation
-  )
+  at = prompt(q), prompt(k), prompt(v), mask.prompt
+  of_prompt = attention(*at, implementation=implementation)
 
   def rows(x):
     """[b n p+g*t h] -> [b*g n t h], of the completions."""
@@ -254,7 +253,7 @@ def _splash(q, k, v, segments, interpret=False):
     interpret=interpret,
   )
 
-  def local(kernel, q, k, v, *ids):
+  def local(kernel, q, k, v, *ids) -> Any:
     return jax.vmap(kernel)(q, k, v, splash.SegmentIds(*ids))
 
   if mesh is None:

@@ -59,8 +59,8 @@ def _for_one_cpu() -> bool:
   """Whether the mesh is one CPU. A gradient of `platform_dependent` would keep
   what each of its branches needs."""
   mesh = ambient_mesh()
-  device = None if mesh is None else mesh.abstract_device
-  return device is not None and device.device_kind == 'cpu' and mesh.size == 1
+  device = None if mesh is None or mesh.size > 1 else mesh.abstract_device
+  return device is not None and device.device_kind == 'cpu'
 
 
 def _weight_left(x, weight, dtype):
