@@ -27,8 +27,8 @@ from tests.sharded import SIZES
 from tests.tiny import FEEDBACKS, STOPS
 
 close = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
-# Four kinds of feedback on a mesh each; all pairs are slow.
-KINDS = 'switching', 'gated', 'soft', 'prefix-of-all'
+# Five kinds of feedback on a mesh each; all pairs are slow.
+KINDS = 'switching', 'gated', 'jacobi', 'soft', 'prefix-of-all'
 QUICKLY = [*zip(KINDS, itertools.cycle(SIZES), strict=False)]
 SLOWLY = sorted({*itertools.product(FEEDBACKS, SIZES)} - {*QUICKLY})
 OBJECTIVES = by_hand.PAPERS | {

@@ -139,14 +139,12 @@ class Sampler:
   ) -> Trajectory:
     """Dispatches the sampling of `group` completions of each prompt."""
     # Its numbers: several hosts cannot move a key itself to another mesh.
-    numbers, impl = jax.random.key_data(key), jax.random.key_impl(key)
-    numbers = jax.device_put(numbers, NamedSharding(self.mesh, PartitionSpec()))
-    key = jax.random.wrap_key_data(numbers, impl=impl)
-    how: Any = dict(sampling=sampling_params, stop=stop or self._stop)
+    place = NamedSharding(self.mesh, PartitionSpec())
+    numbers = jax.device_put(jax.random.key_data(key), place)
+    how: Any = dict(key=jax.random.wrap_key_data(numbers), group=group)
+    how |= dict(sampling=sampling_params, stop=stop or self._stop)
     with jax.set_mesh(self.mesh):
-      return self._decode(
-        weights, prompt=prompt, prefilled=ready, key=key, group=group, **how
-      )
+      return self._decode(weights, prompt=prompt, prefilled=ready, **how)
 
   def collect(
     self, prompt: Prompt, trajectory: Trajectory, rows: Sequence[dict]

@@ -207,7 +207,10 @@ class Transformer(nnx.Module):
     return (self.embedding if self.head is None else self.head)[...]
 
   def embed(self, tokens: Int[Array, '*b']) -> Float[Array, '*b d']:
-    return lookup(self.table, tokens).astype(self.config.dtype)
+    x = lookup(self.table, tokens).astype(self.config.dtype)
+    # XLA may cut positions unevenly, and add the gradients of its padding.
+    letters = ['b', 't', *'?' * x.ndim][: x.ndim - 1]
+    return constrain(x, ' '.join([*letters, 'd']))
 
   def forward(
     self,
@@ -222,8 +225,7 @@ class Transformer(nnx.Module):
     else:
       pairs, prompt = [], cache.prompt or [None] * len(cache.k)
       for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
-        slots = dict(kv=kv, slot=cache.length, prompt=prompt[i])
-        x, kv = self._layer(i)(x, rope, mask, **slots)
+        x, kv = self._layer(i)(x, rope, mask, kv, cache.length, prompt[i])
         pairs.append(kv)
       length = cache.length + x.shape[1]
       keys, values = zip(*pairs, strict=True)
