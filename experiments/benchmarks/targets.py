@@ -107,11 +107,21 @@ def _targets() -> Iterator[Target]:
     yield Target(f'{what}time beside full logits', '<=', 1.0, scores, time)
 
   row = 'aot.row_memory'
-  size = lambda t: cell('temporaries, GiB', attention=None, tokens=t)
+  size = lambda t, name: cell('temporaries, GiB', attention=name, tokens=t)
   what = 'temporaries of a training row, 0.5B, 8k tokens, GiB'
-  yield Target(what, '<=', 1.0, row, size(8192))
+  yield Target(what, '<=', 1.0, row, size(8192, None))
+  double = ratio(size(8192, None), size(4096, None))
   what = 'the same beside 4k tokens (2: linear)'
-  yield Target(what, '<=', 2.0, row, ratio(size(8192), size(4096)))
+  yield Target(what, '<=', 2.0, row, double)
+  h100 = f'{row} --target=h100:1x1x1 --lengths=4096,8192'
+  h100 += ' --attention=xla_chunked,xla'
+  what = 'temporaries of a training row, 0.5B, 8k tokens, H100, GiB'
+  yield Target(what, '<=', 1.0, h100, size(8192, 'xla_chunked'))
+  long = f'{row} --target=v5p:2x2x2 --model=Qwen/Qwen2.5-7B-Instruct'
+  long += ' --lengths=16384,32768 --attention=splash'
+  double = ratio(size(32768, 'splash'), size(16384, 'splash'))
+  what = 'temporaries of a training row, 7B, 32k beside 16k tokens (2: linear)'
+  yield Target(what, '<=', 2.0, long, double)
 
   group = 'benchmarks.shared_prompt --prompt=512 --group=8'
   passes = cell('passes over a prompt', **{'prompt computed once per': 'group'})
