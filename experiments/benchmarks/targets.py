@@ -123,7 +123,7 @@ def _targets() -> Iterator[Target]:
   what = 'temporaries of a training row, 7B, 32k beside 16k tokens (2: linear)'
   yield Target(what, '<=', 2.0, long, double)
 
-  group = 'benchmarks.shared_prompt --prompt=512 --group=8'
+  group = 'benchmarks.shared_prompt --prompt=512 --group=8 --remat=full'
   passes = cell('passes over a prompt', **{'prompt computed once per': 'group'})
   what = 'group of 8, prompt 512: passes of the update over a prompt'
   yield Target(what, '<=', 1, group, passes)
