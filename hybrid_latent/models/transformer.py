@@ -109,10 +109,7 @@ class Layer(nnx.Module):
   """One pre-norm block, or a stack of `stack` blocks if that is not ()."""
 
   def __init__(
-    self,
-    config: TransformerConfig,
-    key: Key[Array, ''],
-    stack: tuple[int, ...],
+    self, config: TransformerConfig, key: Key[Array, ''], stack: tuple[int, ...]
   ):
     c, keys = config, iter(jax.random.split(key, 7))
     scale = lambda n: nnx.Param(jnp.ones((*stack, n)))
@@ -227,9 +224,8 @@ class Transformer(nnx.Module):
       for i, kv in enumerate(zip(cache.k, cache.v, strict=True)):
         x, kv = self._layer(i)(x, rope, mask, kv, cache.length, prompt[i])
         pairs.append(kv)
-      length = cache.length + x.shape[1]
-      keys, values = zip(*pairs, strict=True)
-      cache = KVCache(keys, values, length, cache.prompt)
+      k, v = zip(*pairs, strict=True)
+      cache = cache._replace(k=k, v=v, length=cache.length + x.shape[1])
     return rms_norm(x, self.norm[...], self.config.norm_eps), cache
 
   def layer_states(
