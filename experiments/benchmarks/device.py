@@ -17,6 +17,7 @@ fails is recorded with its error, and the others go on:
   decode       tokens/s of a 1.5B model by batch size, and the upper bound by
                the memory bandwidth, which reads weights and cache
   feedbacks    each feedback's rollout relative to the discrete one
+  vocabulary   logits and the mixture of Soft Tokens, by implementation
   update       a policy-gradient update of all parameters: tokens/s and MFU
 
 Weights are random. Seconds are medians of five interleaved repetitions. The
@@ -33,7 +34,8 @@ from hybrid_latent.ranges import PositiveFloat
 from ..training import cli
 
 NAMES = (
-  *('environment', 'agreement', 'attention', 'decode', 'feedbacks', 'update'),
+  *('environment', 'agreement', 'attention', 'decode', 'feedbacks'),
+  *('vocabulary', 'update'),
 )
 
 
@@ -66,6 +68,7 @@ from .device_speed import (
   environment,
   feedback_cost,
   update_speed,
+  vocabulary_speed,
 )
 from .timing import about
 
@@ -75,6 +78,7 @@ PARTS = {
   'attention': cudnn_attention,
   'decode': decode_speed,
   'feedbacks': feedback_cost,
+  'vocabulary': vocabulary_speed,
   'update': update_speed,
 }
 

@@ -1,4 +1,4 @@
-"""Speed on an accelerator: four parts of device.py."""
+"""Speed on an accelerator: five parts of device.py."""
 
 import dataclasses
 import time
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hybrid_latent.feedback.discrete import discrete
+from hybrid_latent.ops.soft import logits_and_mixture
 from hybrid_latent.policy import Policy
 from hybrid_latent.rescoring import rescore
 from hybrid_latent.types import Trajectory
@@ -108,6 +109,28 @@ def feedback_cost(sizes: Sizes) -> dict:
       }
     )
   return {'rows': rows}
+
+
+def vocabulary_speed(sizes: Sizes) -> dict:
+  """The logits of hidden states and the mean embedding of their softmax at
+  temperature 0.5, of a tied table, by implementation and rows."""
+  c, key, rows = sizes.model, jax.random.key(0), []
+  normal = lambda n: 0.02 * jax.random.normal(key, (n, c.width), c.dtype)
+  table, temperature = normal(c.vocab), jnp.float32(0.5)
+  names = ['reference', 'xla', *['pallas'] * (jax.default_backend() == 'tpu')]
+  for b in sizes.batches:
+    forms = {
+      name: jax.jit(partial(logits_and_mixture, implementation=name))
+      for name in names
+    }
+    arguments = normal(b), table, temperature
+    programs = compiled({name: (f, arguments) for name, f in forms.items()})
+    times = interleaved(programs, REPEATS)
+    for name, run in programs.items():
+      milliseconds = 1e3 * times[name]
+      row = {'batch': b, 'implementation': name, 'ms': milliseconds}
+      rows.append(row | run.facts)
+  return {'rows': rows, 'table_bytes': table.nbytes}
 
 
 def update_speed(sizes: Sizes) -> dict:

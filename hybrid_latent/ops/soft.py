@@ -52,10 +52,14 @@ def logits_and_mixture(
   hidden: Float[Array, 'b d'],
   table: Float[Array, 'v d'],
   temperature: Float[Array, ''],
+  implementation: str | None = None,
 ) -> tuple[Float[Array, 'b v'], Float[Array, 'b d']]:
-  """The logits of a tied table, and their `soft_mixture`."""
+  """The logits of a tied table, and their `soft_mixture`; `implementation` of
+  latent_kernels.vocabulary_attention."""
   table = table.astype(hidden.dtype)
-  logits, soft = vocabulary_attention(hidden, table, temperature)
+  logits, soft = vocabulary_attention(
+    hidden, table, temperature, implementation=implementation
+  )
   return logits, soft.mixture
 
 
