@@ -104,6 +104,18 @@ def test_a_feedback(name, mesh):
   feedback_on(name, mesh)
 
 
+def test_the_mean_of_soft_tokens_where_devices_have_rows_alone():
+  feedback, prompt = FEEDBACKS['soft'], tiny.prompts((4, 3, 1, 4))
+  policy, mesh = tiny.policy(0, feedback), sharding.mesh(data=8)
+  assert mesh.size == 4 * tiny.GROUP
+  assert_unchanged(policy, feedback, prompt, mesh, tiny.GROUP)
+  with jax.set_mesh(mesh):
+    hidden = jnp.ones((mesh.size, tiny.CONFIG.width))
+    _, mean = jax.jit(feedback.unembed)(policy, hidden)
+    assert mean.sharding.shard_shape(mean.shape) == (1, tiny.CONFIG.width)
+    assert jax.jit(feedback.unembed)(policy, hidden[:3])[1] is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(('name', 'mesh'), SLOWLY)
 def test_every_feedback_on_every_mesh(name, mesh):

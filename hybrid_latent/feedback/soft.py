@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Key
 
 from hybrid_latent.feedback.base import (
@@ -114,13 +115,19 @@ def _settings(model) -> SoftTokens:
 
 
 def _unembed(model, hidden):
-  """The logits, and h0 where the table is tied and on one device."""
+  """The logits, and h0 where the table is tied and whole on each device."""
   bare, mesh = bare_model(model), ambient_mesh()
-  one_device = mesh is None or mesh.size == 1
-  if not (one_device and isinstance(bare, Transformer) and bare.config.tied):
+  tied = isinstance(bare, Transformer) and bare.config.tied
+  cut = {} if mesh is None else {x: n for x, n in mesh.shape.items() if n > 1}
+  by_rows = [*cut] == ['data'] and hidden.shape[0] % cut['data'] == 0
+  if not tied or (cut and not by_rows):
     return model.unembed(hidden), None
-  temperature = _settings(model).temperature
-  return logits_and_mixture(hidden, bare.table, temperature)
+  function = logits_and_mixture
+  if cut:  # the compiler does not partition a kernel
+    rows, all_of_it = PartitionSpec('data'), PartitionSpec()
+    specs = rows, all_of_it, all_of_it
+    function = jax.shard_map(function, in_specs=specs, out_specs=rows)
+  return function(hidden, bare.table, _settings(model).temperature)
 
 
 def _mean(model, found):
