@@ -184,6 +184,11 @@ class Checkpoints:
     try:
       yield
     except (ValueError, OSError, RuntimeError) as error:
+      if (
+        isinstance(error, jax.errors.JaxRuntimeError)
+        and jax.process_count() > 1
+      ):
+        raise  # of a process that is lost, not of the files
       last = max((s for s in self._listed() if s != self._saved), default=0)
       before = (
         f'step {last} is the last one' if last else 'there is none before'
