@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from hybrid_latent.feedback.base import token_log_prob
 from hybrid_latent.feedback.discrete import discrete
 from hybrid_latent.ops.prefix_latents import prefix_latents
+from hybrid_latent.ops.sampling import argmax
 from hybrid_latent.policy import embedding_table
 from hybrid_latent.types import Feedback
 
@@ -140,7 +141,7 @@ def dropped(feedback: Feedback) -> Feedback:
     spans = getattr(model, 'feedback', None)
     start = getattr(spans, 'start', -1)
     others = jnp.arange(out.logits.shape[-1]) != start
-    likeliest = jnp.argmax(jnp.where(others, out.logits, -jnp.inf), axis=-1)
+    likeliest = argmax(jnp.where(others, out.logits, -jnp.inf))
     starts = out.token == start
     token = jnp.where(starts, likeliest, out.token)
     return token.astype(out.token.dtype), ~starts

@@ -46,7 +46,7 @@ from hybrid_latent.feedback.mixtures import (
   mixture_logits,
   no_mixture,
 )
-from hybrid_latent.ops.sampling import likeliest
+from hybrid_latent.ops.sampling import argmax, likeliest
 from hybrid_latent.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from hybrid_latent.types import Feedback
 
@@ -107,7 +107,7 @@ def soft_thinking(
 
   def select_token(model, state, out):
     settings = _settings(model)
-    plain = out.token if noise else jnp.argmax(out.filtered, axis=-1)
+    plain = out.token if noise else argmax(out.filtered)
     stops = _next_count(model, state[0], out) >= settings.patience
     concept = jnp.where(stops, settings.end, plain)
     token = jnp.where(out.in_thinking, concept, out.token)
